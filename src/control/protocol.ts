@@ -1,0 +1,90 @@
+// The control protocol: newline-delimited JSON over the supervisor's socket. Types and limits; framing.ts moves the bytes.
+import type { ErrorReport } from '../errors.ts';
+import type { PendingQuestion } from '../model/question.ts';
+import type { CallerEnvironment, DialStep } from '../model/session.ts';
+import type { StatusDocument, TunnelStatus } from '../model/status.ts';
+
+/** Grows when a message changes its meaning. A supervisor answers every version from `oldest` to `current`. */
+export const protocolVersion = { current: 1, oldest: 1 } as const;
+
+/** A longer line ends the connection: nothing we send comes near. */
+export const lineLimitBytes = 4 * 1024 * 1024;
+
+/** What each method takes and gives. A method with `progress` sends any number of those before its result. */
+export interface Methods {
+  /** First on every connection. */
+  hello: {
+    params: { protocol: number; version: string };
+    result: { protocol: number; version: string; pid: number; config: string };
+  };
+  /** Answered from memory, never waits for a dial. Empty selectors: all. */
+  status: { params: { selectors: readonly string[] }; result: StatusDocument };
+  /** Snapshots: one at once, then one after each change (joined for 50 ms), until the connection closes. */
+  watch: { params: { selectors: readonly string[] }; progress: StatusDocument; result: null };
+  /** Wants the tunnels; waits until each is up, asleep, failed for a person or a port, or the time is over. */
+  up: { params: UpParams; progress: UpProgress; result: UpResult };
+  /** Waits like `up`, but asks for nothing. */
+  wait: {
+    params: { selectors: readonly string[]; timeoutMs: number };
+    progress: UpProgress;
+    result: UpResult;
+  };
+  down: { params: { selectors: readonly string[]; drainMs: number }; result: DownResult };
+  restart: { params: UpParams; progress: UpProgress; result: UpResult };
+  reload: {
+    params: { prune: boolean };
+    result: { applied: boolean; changes: readonly string[]; warnings: readonly string[] };
+  };
+  /** Answers a question seen in a progress. False: it was answered or withdrawn before. */
+  answer: { params: { question: string; value: string | null }; result: { taken: boolean } };
+  /** Something outside changed (`trust`, `secret set`): look at what waits for a person again. */
+  recheck: { params: { hosts: readonly string[] }; result: null };
+  /** What the live link recorded at its login. Null steps: there is no live link. */
+  why: { params: { name: string }; result: { tunnel: TunnelStatus; steps: readonly DialStep[] | null } };
+  /** Ends the supervisor, wanted marks kept. */
+  shutdown: { params: Record<string, never>; result: null };
+}
+
+export type Method = keyof Methods;
+
+export interface UpParams {
+  /** Empty: all with autostart (`up`), all that are wanted (`restart`). */
+  readonly selectors: readonly string[];
+  readonly timeoutMs: number;
+  /** A person is at a terminal: questions come as progress, answers by `answer` on the same connection. */
+  readonly interactive: boolean;
+  readonly acceptNew: boolean;
+  readonly environment: CallerEnvironment;
+  /** Use a free port for this run where the configured one is taken. */
+  readonly remap: boolean;
+}
+
+export type UpProgress =
+  /** This tunnel is decided: show its line. `error` null: it serves. */
+  | { readonly kind: 'settled'; readonly tunnel: TunnelStatus; readonly error: ErrorReport | null }
+  | { readonly kind: 'question'; readonly question: PendingQuestion }
+  /** Answered elsewhere or no longer wanted: take the prompt away. */
+  | { readonly kind: 'withdrawn'; readonly question: string }
+  | { readonly kind: 'banner'; readonly host: string; readonly text: string }
+  | { readonly kind: 'notice'; readonly text: string };
+
+export interface UpResult {
+  readonly document: StatusDocument;
+  /** One entry for each selected tunnel that does not serve. */
+  readonly failures: readonly { readonly tunnel: string; readonly error: ErrorReport }[];
+}
+
+export interface DownResult {
+  readonly document: StatusDocument;
+  /** Nothing is wanted any more: the supervisor ends after this answer. */
+  readonly ending: boolean;
+}
+
+export type Request = {
+  readonly [M in Method]: { readonly id: number; readonly method: M; readonly params: Methods[M]['params'] };
+}[Method];
+
+export type Response =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly progress: unknown }
+  | { readonly id: number; readonly error: ErrorReport };

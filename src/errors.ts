@@ -1,0 +1,97 @@
+// The one error scheme: every failure a user can see is a TunnelError whose code decides the exit code and who must act.
+
+/** What went wrong, by name. Stable: scripts match on these. */
+export type ErrorCode = keyof typeof errorTable;
+
+/** Who can end the trouble: trying again later, a person, or the caller who asked for the wrong thing. */
+export type Remedy = 'retry' | 'person' | 'caller';
+
+const exit = (code: number, remedy: Remedy): { readonly exit: number; readonly remedy: Remedy } => ({
+  exit: code,
+  remedy,
+});
+
+/** The one table: code -> exit code (SPEC "Exit codes") and remedy. */
+export const errorTable = {
+  CONFIG_MISSING: exit(3, 'caller'),
+  CONFIG_INVALID: exit(3, 'caller'),
+  CONFIG_NOT_ALLOWED: exit(3, 'caller'),
+  USAGE: exit(2, 'caller'),
+  NO_SUCH_TUNNEL: exit(2, 'caller'),
+  DAEMON_DOWN: exit(4, 'caller'),
+  DAEMON_MISMATCH: exit(4, 'caller'),
+  UNREACHABLE: exit(5, 'retry'),
+  TIMED_OUT: exit(5, 'retry'),
+  KEX_FAILED: exit(5, 'retry'),
+  LINK_LOST: exit(5, 'retry'),
+  AUTH_REFUSED: exit(6, 'person'),
+  KEY_UNREADABLE: exit(6, 'person'),
+  SECRET_MISSING: exit(6, 'person'),
+  AGENT_DOWN: exit(6, 'person'),
+  HOST_KEY_UNKNOWN: exit(7, 'person'),
+  HOST_KEY_CHANGED: exit(7, 'person'),
+  HOST_KEY_REVOKED: exit(7, 'person'),
+  LISTEN_FAILED: exit(8, 'retry'),
+  FORWARD_REFUSED: exit(8, 'retry'),
+  NOT_UP: exit(9, 'caller'),
+  INTERNAL: exit(1, 'caller'),
+} as const;
+
+/** Facts that travel with an error, for programs: never a secret. Values must survive JSON. */
+export type ErrorFacts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+export interface ErrorOptions {
+  /** A command or an act that helps, fit to paste; null when there is none. */
+  readonly hint?: string | null;
+  readonly facts?: ErrorFacts;
+  readonly cause?: unknown;
+}
+
+/** A failure a user can see. `message` reads "WHAT failed, on WHAT: WHY" without the leading "tunnel: ". */
+export class TunnelError extends Error {
+  override readonly name = 'TunnelError';
+  readonly code: ErrorCode;
+  readonly hint: string | null;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint ?? null;
+    this.facts = options.facts ?? {};
+  }
+}
+
+/** What crosses the wire of an error, and what status keeps of it. */
+export interface ErrorReport {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** Any thrown value as a TunnelError; what is not one of ours is a bug of ours (INTERNAL). */
+export function asTunnelError(thrown: unknown): TunnelError {
+  if (thrown instanceof TunnelError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new TunnelError('INTERNAL', message, { cause: thrown });
+}
+
+export function reportError(error: TunnelError): ErrorReport {
+  return { code: error.code, message: error.message, hint: error.hint };
+}
+
+export function exitCodeOf(code: ErrorCode): number {
+  return errorTable[code].exit;
+}
+
+export function needsPerson(code: ErrorCode): boolean {
+  return errorTable[code].remedy === 'person';
+}
+
+const precedence = [3, 7, 6, 8, 5, 9];
+
+/** The exit code of several failures: the first of 3 7 6 8 5 9 that occurs, else the largest; 0 for none. */
+export function worstExitCode(codes: readonly ErrorCode[]): number {
+  const exits = codes.map(exitCodeOf);
+  return precedence.find((code) => exits.includes(code)) ?? Math.max(0, ...exits);
+}

@@ -1,0 +1,90 @@
+// Carriers: a forward at work. The contract between a tunnel (supervisor/) and what carries its bytes (forward/). Pure types.
+import type { TunnelError } from '../errors.ts';
+import type { Clock } from './clock.ts';
+import type { Forward } from './forward.ts';
+import type { Session } from './session.ts';
+import type { ProbeStatus } from './status.ts';
+import type { Hold } from './tunnel.ts';
+
+/** What a carrier may know of its link. */
+export type LinkView =
+  /** New connections go over this session. Running ones stay on the one they began with. */
+  | { readonly state: 'up'; readonly session: Session }
+  /**
+   * No session now, but one is being sought. `sinceMs`: when the outage began (wall clock). `failures` grows with each
+   * failed attempt of this outage; `reached` is true while an attempt is past its TCP connect.
+   */
+  | { readonly state: 'away'; readonly sinceMs: number; readonly failures: number; readonly reached: boolean }
+  /** A person must act. Connections are reset at once, unless a person is at the question. */
+  | { readonly state: 'blocked'; readonly personPresent: boolean }
+  /** Lazy and not dialled: a connection wakes the link. */
+  | { readonly state: 'asleep' };
+
+export interface CarrierCounts {
+  readonly open: number;
+  readonly held: number;
+  readonly total: number;
+  readonly failed: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface CarrierStatus extends CarrierCounts {
+  /** Real address after `auto` or a server-chosen port. */
+  readonly listen: string;
+  readonly target: string;
+  readonly bound: boolean;
+  readonly exposed: boolean;
+  /** Why it does not serve (LISTEN_FAILED, FORWARD_REFUSED), or why the last connection failed while it does. */
+  readonly error: TunnelError | null;
+  /** True when `error` is about the forward itself, not one connection: the tunnel is then not `up`. */
+  readonly broken: boolean;
+  readonly errorAtMs: number | null;
+  readonly probe: ProbeStatus | null;
+}
+
+/** What a carrier tells its tunnel. Called from I/O callbacks: must not throw. */
+export interface CarrierEvents {
+  /** Something in `status()` other than byte counts changed. */
+  changed(): void;
+  /** A client waits for the link: wake a lazy one, try now. Called when the first is held and on each late arrival. */
+  knock(): void;
+  log(
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    message: string,
+    facts?: Record<string, unknown>,
+  ): void;
+}
+
+export interface CarrierParts {
+  readonly clock: Clock;
+  readonly events: CarrierEvents;
+  /** Last real port of an `auto` listener, to ask for again; null for none. */
+  readonly preferredPort: number | null;
+}
+
+export interface Carrier {
+  readonly forward: Forward;
+  /**
+   * Binds what listens here; for a remote forward it is a no-op (the server listens, see `link`).
+   * Throws LISTEN_FAILED naming the holder; may be called again after that. Resolves when bound.
+   */
+  open(): Promise<void>;
+  /** The link changed. A remote forward asks the server to listen here and reports through `changed` and `status`. */
+  link(view: LinkView): void;
+  /** True when the running carrier can take over this changed forward (same listen address) without rebinding. */
+  accepts(forward: Forward, hold: Hold): boolean;
+  /** Takes over a forward that it `accepts`: new connections go to the new target. */
+  replace(forward: Forward, hold: Hold): void;
+  /** Resets running and held connections, keeps the listener (`restart`). */
+  resetConnections(): void;
+  status(): CarrierStatus;
+  /** Forgets counters (the tunnel is brought up anew). */
+  resetCounts(): void;
+  /** Stops listening at once, lets running connections end for `drainMs`, then resets them. Resolves when all is closed. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** Makes the carrier of a forward: the one place that knows which file serves which type. */
+export type CreateCarrier = (forward: Forward, hold: Hold, parts: CarrierParts) => Carrier;

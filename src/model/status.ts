@@ -1,0 +1,80 @@
+// Status: the shape that crosses the wire and that `status --json` prints (SPEC 4). Keys are only ever added.
+import type { ErrorReport } from '../errors.ts';
+import type { Question } from './question.ts';
+
+export type TunnelState = 'down' | 'asleep' | 'connecting' | 'up' | 'retrying' | 'needs-you' | 'stopping';
+
+/** An error with the time it happened (ISO 8601). */
+export interface StatusError extends ErrorReport {
+  readonly at: string;
+}
+
+export interface ForwardStatus {
+  readonly name: string | null;
+  readonly type: 'local' | 'remote' | 'dynamic';
+  readonly listen: string;
+  readonly target: string;
+  readonly bound: boolean;
+  readonly exposed: boolean;
+  readonly open: number;
+  readonly held: number;
+  readonly total: number;
+  readonly failed: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly error: StatusError | null;
+  /** What the probe last saw, null without one. */
+  readonly probe: ProbeStatus | null;
+}
+
+export interface ProbeStatus {
+  readonly ok: boolean;
+  /** "postgres 16", "target refused", … */
+  readonly text: string;
+  readonly at: string;
+}
+
+export interface TunnelStatus {
+  readonly name: string;
+  readonly state: TunnelState;
+  readonly since: string | null;
+  readonly tags: readonly string[];
+  readonly host: string;
+  readonly endpoint: string;
+  readonly via: readonly string[];
+  readonly link: string | null;
+  readonly orphan: boolean;
+  readonly reconnects: number;
+  readonly attempt: number;
+  readonly retryAt: string | null;
+  readonly latencyMs: number | null;
+  readonly error: StatusError | null;
+  readonly lastError: StatusError | null;
+  readonly question: Question | null;
+  readonly forwards: readonly ForwardStatus[];
+  /** Negotiated algorithms of the live link, null without one. */
+  readonly algorithms: NegotiatedAlgorithms | null;
+}
+
+export interface NegotiatedAlgorithms {
+  readonly kex: string;
+  readonly hostKey: string;
+  readonly cipher: string;
+  readonly mac: string;
+}
+
+export interface SupervisorStatus {
+  readonly running: boolean;
+  readonly pid: number | null;
+  readonly version: string | null;
+  readonly config: string | null;
+  readonly since: string | null;
+  readonly configError: string | null;
+  readonly nativeCrypto: boolean | null;
+}
+
+export interface StatusDocument {
+  readonly version: 1;
+  readonly supervisor: SupervisorStatus;
+  readonly tunnels: readonly TunnelStatus[];
+}

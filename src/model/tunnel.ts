@@ -1,0 +1,40 @@
+// A tunnel fully resolved: a named set of forwards over one link. What the config means after defaults and ssh_config.
+import type { Forward } from './forward.ts';
+import type { Way } from './host.ts';
+
+/** What happens to a connection that arrives while the link is away: wait that long, or no listener at all. */
+export type Hold = { readonly kind: 'wait'; readonly ms: number } | { readonly kind: 'refuse' };
+
+export interface Tunnel {
+  readonly name: string;
+  /** The word after `host:`. */
+  readonly host: string;
+  /** One way, or the alternatives of `ways:` in order. */
+  readonly ways: readonly [Way, ...Way[]];
+  readonly forwards: readonly Forward[];
+  readonly tags: readonly string[];
+  readonly autostart: boolean;
+  readonly lazy: boolean;
+  /** Null: never. */
+  readonly idleTimeoutMs: number | null;
+  readonly hold: Hold;
+  readonly reconnect: { readonly initialMs: number; readonly maxMs: number };
+  readonly share: boolean;
+  /** Variables for `env` and `exec`, with {host} {port} {address} to fill in. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly open: string | null;
+  /** Names of tunnels that must be up before this one. */
+  readonly after: readonly string[];
+}
+
+/** What one config file means. Everything the supervisor works from. */
+export interface ResolvedConfig {
+  /** Absolute path of the file. */
+  readonly file: string;
+  readonly tunnels: readonly Tunnel[];
+  /** Sentences for the user, e.g. of ssh_config keys that are not used. */
+  readonly warnings: readonly string[];
+  readonly metrics: { readonly host: string; readonly port: number } | null;
+  /** False switches desktop notifications off. */
+  readonly notify: boolean;
+}

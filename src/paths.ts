@@ -1,0 +1,141 @@
+// Paths: every file and folder we own, as a pure function of the environment (SPEC 1).
+import { createHash } from 'node:crypto';
+import { isAbsolute, join } from 'node:path';
+import { TunnelError } from './errors.ts';
+
+/** What decides where things are. `home` is $HOME, else the passwd home. */
+export interface PlaceFacts {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly platform: NodeJS.Platform;
+  readonly uid: number;
+  readonly home: string;
+  readonly tmpdir: string;
+  readonly hostname: string;
+  readonly cwd: string;
+}
+
+export interface Places {
+  /** Holds known_hosts, allowed project files, and one folder a machine. */
+  readonly stateDir: string;
+  /** Own store of trusted host keys. */
+  readonly knownHosts: string;
+  /** What belongs to this machine: one folder a supervisor. */
+  readonly machineDir: string;
+  /** Holds control sockets. */
+  readonly runtimeDir: string;
+  /** Where a config is looked for, in order, when none is named. */
+  readonly configCandidates: readonly ConfigCandidate[];
+  /** Where `init` writes. */
+  readonly defaultConfig: string;
+}
+
+export interface ConfigCandidate {
+  readonly path: string;
+  /** Found by being in the current folder: needs consent before first use. */
+  readonly project: boolean;
+}
+
+/** Files of one supervisor, named by the identity of its config file. */
+export interface SupervisorPlaces {
+  readonly folder: string;
+  readonly lock: string;
+  /** Where its socket is: read by every command, whatever its environment. */
+  readonly address: string;
+  readonly wanted: string;
+  readonly log: string;
+  readonly socket: string;
+}
+
+/** XDG says that relative values are to be ignored. */
+function xdg(facts: PlaceFacts, name: string): string | null {
+  const value = facts.env[name];
+  return value !== undefined && isAbsolute(value) ? value : null;
+}
+
+function tunnelHome(facts: PlaceFacts): string | null {
+  const value = facts.env['TUNNEL_HOME'];
+  if (value === undefined || value === '') return null;
+  return isAbsolute(value) ? value : join(facts.cwd, value);
+}
+
+/** Every place that does not depend on which config is used. */
+export function placesOf(facts: PlaceFacts): Places {
+  const home = tunnelHome(facts);
+  if (home !== null) return placesUnder(home, facts);
+  const windows = facts.platform === 'win32' ? facts.env['APPDATA'] : undefined;
+  const configHome = xdg(facts, 'XDG_CONFIG_HOME') ?? windows ?? join(facts.home, '.config');
+  const stateDir = join(
+    xdg(facts, 'XDG_STATE_HOME') ?? windows ?? join(facts.home, '.local', 'state'),
+    'tunnel',
+  );
+  const runtime = xdg(facts, 'XDG_RUNTIME_DIR');
+  const defaultConfig = join(configHome, 'tunnel', 'tunnels.yaml');
+  return {
+    stateDir,
+    knownHosts: join(stateDir, 'known_hosts'),
+    machineDir: join(stateDir, facts.hostname),
+    runtimeDir: runtime === null ? join(facts.tmpdir, `tunnel-${facts.uid}`) : join(runtime, 'tunnel'),
+    configCandidates: [
+      { path: join(facts.cwd, 'tunnels.yaml'), project: true },
+      { path: defaultConfig, project: false },
+    ],
+    defaultConfig,
+  };
+}
+
+function placesUnder(home: string, facts: PlaceFacts): Places {
+  const config = join(home, 'tunnels.yaml');
+  return {
+    stateDir: home,
+    knownHosts: join(home, 'known_hosts'),
+    machineDir: join(home, facts.hostname),
+    runtimeDir: join(home, 'run'),
+    configCandidates: [{ path: config, project: false }],
+    defaultConfig: config,
+  };
+}
+
+/** The config named by --config or TUNNEL_CONFIG, absolute; null when none is named. */
+export function namedConfig(facts: PlaceFacts, option: string | undefined): string | null {
+  const named = option ?? (facts.env['TUNNEL_CONFIG'] || undefined);
+  if (named === undefined) return null;
+  const expanded = named === '~' || named.startsWith('~/') ? join(facts.home, named.slice(1)) : named;
+  return isAbsolute(expanded) ? expanded : join(facts.cwd, expanded);
+}
+
+/**
+ * Files of the supervisor that serves a config file.
+ * `identity` is the real path of the config's folder plus the file's name, not followed (SPEC 1).
+ */
+export function supervisorPlaces(
+  places: Places,
+  identity: string,
+  platform: NodeJS.Platform,
+): SupervisorPlaces {
+  const id = createHash('sha256').update(identity).digest('hex').slice(0, 12);
+  const folder = join(places.machineDir, id);
+  const socket = platform === 'win32' ? `\\\\.\\pipe\\tunnel-${id}` : join(places.runtimeDir, `${id}.sock`);
+  return {
+    folder,
+    lock: join(folder, 'lock'),
+    address: join(folder, 'address.json'),
+    wanted: join(folder, 'wanted.json'),
+    log: join(folder, 'tunnel.log'),
+    socket,
+  };
+}
+
+/** sun_path holds 108 bytes on Linux, 104 on macOS and the BSDs, with the closing NUL (unix(7)). */
+export function checkSocketPath(path: string, platform: NodeJS.Platform): void {
+  if (platform === 'win32') return;
+  const limit = platform === 'linux' ? 107 : 103;
+  const length = Buffer.byteLength(path);
+  if (length <= limit) return;
+  throw new TunnelError(
+    'DAEMON_DOWN',
+    `supervisor start failed, on ${path}: the path has ${length} bytes, a socket's may have ${limit}`,
+    {
+      hint: 'set TUNNEL_HOME or XDG_RUNTIME_DIR to a folder with a shorter path',
+    },
+  );
+}

@@ -1,0 +1,86 @@
+// The engine's door: what the daemon may ask of the supervisor, and what the supervisor needs from outside. Pure types.
+import type { TunnelError } from '../errors.ts';
+import type { CreateCarrier } from '../model/carrier.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Answer, PendingQuestion } from '../model/question.ts';
+import type { CallerEnvironment, Dialer, DialStep } from '../model/session.ts';
+import type { TunnelStatus } from '../model/status.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
+
+export interface EngineParts {
+  readonly dialer: Dialer;
+  readonly createCarrier: CreateCarrier;
+  readonly clock: Clock;
+  /** Uniform in [0, 1): jitter. */
+  readonly random: () => number;
+  readonly log: EngineLog;
+  /** Ports that `auto` listeners had before, by "tunnel/forward"; the engine reports new ones through `onPorts`. */
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+export interface EngineLog {
+  (
+    level: 'debug' | 'info' | 'warn' | 'error',
+    event: string,
+    message: string,
+    facts?: { tunnel?: string; link?: string; [key: string]: unknown },
+  ): void;
+}
+
+/** Who asked, and on what terms. */
+export interface UpRequest {
+  readonly acceptNew: boolean;
+  readonly environment: CallerEnvironment;
+  readonly remap: boolean;
+  /** A person sits at the terminal that asks: what needs a person is tried again. */
+  readonly personPresent: boolean;
+}
+
+/** Somebody at a terminal. Sees the questions of the links under the tunnels it attends. */
+export interface Person {
+  question(question: PendingQuestion): void;
+  withdrawn(questionId: string): void;
+  banner(host: string, text: string): void;
+}
+
+/** The names, tags and marks that selectors are matched against. */
+export interface KnownTunnel {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly autostart: boolean;
+  readonly wanted: boolean;
+  readonly orphan: boolean;
+}
+
+export interface Engine {
+  /** Makes the config true without touching what did not change. Answers one sentence a change. */
+  apply(config: ResolvedConfig, options: { readonly prune: boolean }): Promise<readonly string[]>;
+  known(): readonly KnownTunnel[];
+  /** Wants the tunnels: binds their ports and dials. Idempotent; cuts short a wait. Returns at once. */
+  up(names: readonly string[], request: UpRequest): void;
+  /** Like `up`, over a fresh link; ports stay bound; only these tunnels' connections are reset. */
+  restart(names: readonly string[], request: UpRequest): Promise<void>;
+  /** Resolves when local ports are closed and remote ones confirmed or 2 s have passed. */
+  down(names: readonly string[], drainMs: number): Promise<void>;
+  /**
+   * Resolves when the tunnel is decided: null when it serves (or sleeps), its error when a person or a port must be
+   * seen to, the last error (or TIMED_OUT) when the signal ends the waiting. Counts as somebody waiting (knocks).
+   */
+  settled(name: string, signal: AbortSignal): Promise<TunnelError | null>;
+  /** From memory, at once; what is not up comes first is the renderer's business. */
+  status(names: readonly string[]): readonly TunnelStatus[];
+  /** Steps that the live link's login recorded; null without a live link. */
+  loginSteps(name: string): readonly DialStep[] | null;
+  attend(names: readonly string[], person: Person): Cancel;
+  answer(questionId: string, answer: Answer): boolean;
+  onChange(listener: () => void): Cancel;
+  /** Called with the wanted names whenever they change. */
+  onWanted(listener: (names: readonly string[]) => void): Cancel;
+  onPorts(listener: (ports: Readonly<Record<string, number>>) => void): Cancel;
+  /** Wake from sleep or a change of network interfaces: end waits, probe live links, look again at host keys. */
+  weather(reason: string): void;
+  /** Look again at what waits for a person on these hosts (all, when empty). */
+  recheck(hosts: readonly string[]): void;
+  /** Ends everything; wanted marks are not changed. */
+  close(drainMs: number): Promise<void>;
+}
