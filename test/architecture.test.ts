@@ -38,7 +38,7 @@ const low = ['errors.ts', 'paths.ts'];
 const rooms: Record<string, { may: string[]; types?: string[] }> = {
   'errors.ts': { may: [] },
   'paths.ts': { may: ['errors.ts'] },
-  'index.ts': { may: [...low, 'model', 'daemon'] },
+  'library.ts': { may: [...low, 'model', 'daemon'] },
   model: { may: [...low, 'model'] },
   config: { may: [...low, 'model', 'config'] },
   trust: { may: [...low, 'model', 'trust'] },
@@ -108,7 +108,7 @@ describe('the house', () => {
   test.each(files)('%s opens with its sentence and is not too long', (file) => {
     const text = readFileSync(join(src, file), 'utf8');
     expect(text.split('\n')[0]).toMatch(/^\/\/ \S.*[.:;]/);
-    expect(text.split('\n').length, 'lines').toBeLessThanOrEqual(400);
+    expect(text.split('\n').length, 'lines').toBeLessThanOrEqual(300);
     expect(['utils.ts', 'types.ts', 'constants.ts', 'helpers.ts']).not.toContain(basename(file));
     expect(text, 'no default export').not.toMatch(/^export default/m);
   });

@@ -42,7 +42,7 @@ export function isLoopback(endpoint: Endpoint): boolean {
   if (endpoint.kind === 'unix') return true;
   const host = endpoint.host.toLowerCase();
   return (
-    host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host) || /^::ffff:127\./.test(host)
+    host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host) || host.startsWith('::ffff:127.')
   );
 }
 
