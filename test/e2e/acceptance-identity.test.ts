@@ -99,19 +99,24 @@ describe.skipIf(sshdMissing() !== null)('host keys', () => {
     await using world = createWorld();
     configure(world, sshd, 'auto', 9);
     expect((await world.run(['trust', '--yes', 'box'])).code).toBe(0);
-    execFileSync('ssh', [
-      ...[
-        '-F',
-        'none',
-        '-o',
-        `UserKnownHostsFile=${storeOf(world)}`,
-        '-o',
-        'StrictHostKeyChecking=yes',
-        '-o',
-        'BatchMode=yes',
-      ],
-      ...['-i', sshd.identity, '-p', String(sshd.port), `${sshd.user}@127.0.0.1`, 'true'],
-    ]);
+    const options = [
+      '-F',
+      'none',
+      '-o',
+      `UserKnownHostsFile=${storeOf(world)}`,
+      '-o',
+      'StrictHostKeyChecking=yes',
+    ];
+    const login = [
+      '-o',
+      'BatchMode=yes',
+      '-i',
+      sshd.identity,
+      '-p',
+      String(sshd.port),
+      `${sshd.user}@127.0.0.1`,
+    ];
+    execFileSync('ssh', [...options, ...login, 'true']);
 
     await using other = createWorld();
     const scanned = join(other.folder, 'scanned');
