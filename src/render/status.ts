@@ -1,0 +1,250 @@
+// Status as people read it (SPEC 7): what is not up first with its cause said once, then what is up.
+import { count, formatAge, formatBytes, formatLatency, formatMoment, formatWait } from './units.ts';
+import { groupFailures, listNames } from './error.ts';
+import { renderTable, type Cell, type Row } from './table.ts';
+import type { ForwardStatus, StatusDocument, StatusError, TunnelStatus } from '../model/status.ts';
+import type { Paint } from './color.ts';
+
+const serving = (tunnel: TunnelStatus): boolean => tunnel.state === 'up' || tunnel.state === 'asleep';
+
+/** Most urgent first. */
+const order: Readonly<Record<TunnelStatus['state'], number>> = {
+  'needs-you': 0,
+  retrying: 1,
+  connecting: 2,
+  stopping: 3,
+  down: 4,
+  up: 5,
+  asleep: 6,
+};
+
+/** The tables of `tunnel status`. `now` in milliseconds since 1970. */
+export function renderStatus(document: StatusDocument, now: number, paint: Paint): string[] {
+  const sorted = document.tunnels.toSorted((a, b) => order[a.state] - order[b.state]);
+  const away = awayTable(
+    sorted.filter((tunnel) => !serving(tunnel)),
+    now,
+    paint,
+  );
+  const up = upTable(sorted.filter(serving), now, paint);
+  return [...away, ...(away.length > 0 && up.length > 0 ? [''] : []), ...up];
+}
+
+/** What is to be said of the supervisor itself: sentences for stderr. */
+export function supervisorNotes(document: StatusDocument): string[] {
+  const { supervisor } = document;
+  const notes: string[] = [];
+  if (!supervisor.running) notes.push('no supervisor is running');
+  if (supervisor.configError !== null)
+    notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
+  if (supervisor.running && supervisor.nativeCrypto === false)
+    notes.push(
+      'ssh2 runs without its native part: transfers are slower (a C++ compiler and npm rebuild cure it)',
+    );
+  return notes;
+}
+
+const awayHead = ['NAME', 'STATE', 'SINCE', 'LISTEN', 'TARGET', 'HELD', 'NEXT TRY'];
+
+function awayTable(tunnels: readonly TunnelStatus[], now: number, paint: Paint): string[] {
+  const rows = causes(tunnels).flatMap(({ members, error }) =>
+    members.flatMap((tunnel, index) => {
+      const notes = index === members.length - 1 ? causeNotes(members, error, now, paint) : [];
+      return withNotes(awayRows(tunnel, now, paint), notes);
+    }),
+  );
+  return rows.length === 0 ? [] : tableWithoutEmptyColumns(awayHead, rows, paint);
+}
+
+interface Cause {
+  readonly members: readonly TunnelStatus[];
+  readonly error: StatusError | null;
+}
+
+/** Tunnels that are away for one reason stand together, where the first of them stood. */
+function causes(tunnels: readonly TunnelStatus[]): Cause[] {
+  const byName = new Map(tunnels.map((tunnel) => [tunnel.name, tunnel]));
+  const groups = groupFailures(
+    tunnels.flatMap((tunnel) =>
+      tunnel.error === null ? [] : [{ tunnel: tunnel.name, error: tunnel.error }],
+    ),
+  );
+  const first = new Map(groups.map((group) => [group.tunnels[0], group]));
+  return tunnels.flatMap((tunnel): Cause[] => {
+    if (tunnel.error === null) return [{ members: [tunnel], error: null }];
+    const group = first.get(tunnel.name);
+    if (group === undefined) return [];
+    return [{ members: group.tunnels.flatMap((name) => byName.get(name) ?? []), error: group.error }];
+  });
+}
+
+function awayRows(tunnel: TunnelStatus, now: number, paint: Paint): Row[] {
+  const wanted = tunnel.state !== 'down';
+  return tunnelRows(tunnel, now, paint, {
+    forward: (forward) => [wanted ? String(forward.held) : ''],
+    tunnel: () => [nextTry(tunnel, now)],
+  });
+}
+
+function nextTry(tunnel: TunnelStatus, now: number): string {
+  if (tunnel.retryAt === null) return '';
+  return formatWait(Date.parse(tunnel.retryAt) - now);
+}
+
+function causeNotes(
+  members: readonly TunnelStatus[],
+  error: StatusError | null,
+  now: number,
+  paint: Paint,
+): Cell[] {
+  const [tunnel] = members;
+  if (tunnel === undefined) return [];
+  const notes: Cell[] = [];
+  if (error !== null) {
+    const together = members.length > 1 ? `${count(members.length, 'tunnel')}: ` : '';
+    const next = members.length > 1 ? earliestTry(members, now) : '';
+    notes.push({ text: together + sentenceWithTime(error, now) + next });
+    notes.push(...(error.hint ?? '').split('\n').filter(Boolean).map(hintCell(paint)));
+  }
+  const asking = members.filter((member) => member.question !== null);
+  for (const { question } of asking.slice(0, 1)) {
+    if (error === null) notes.push({ text: `waits for an answer: ${question?.text ?? ''}` });
+    if (!error?.hint) notes.push(hintCell(paint)(`tunnel up ${asking.map(({ name }) => name).join(' ')}`));
+  }
+  return [...notes, ...forwardNotes(members), ...orphanNotes(members, paint)];
+}
+
+const hintCell =
+  (paint: Paint) =>
+  (hint: string): Cell => ({ text: `hint: ${hint}`, paint: paint.cyan });
+
+function earliestTry(members: readonly TunnelStatus[], now: number): string {
+  const tries = members.flatMap(({ retryAt }) => (retryAt === null ? [] : [Date.parse(retryAt)]));
+  return tries.length === 0 ? '' : `, next try in ${formatWait(Math.min(...tries) - now)}`;
+}
+
+/** "link lost 09:14:07, on katie:22: no byte for 60s": the time stands after what happened. */
+function sentenceWithTime(error: StatusError, now: number): string {
+  const at = formatMoment(error.at, now);
+  const comma = error.message.indexOf(', on ');
+  if (comma < 0) return `${at} ${error.message}`;
+  return `${error.message.slice(0, comma)} ${at}${error.message.slice(comma)}`;
+}
+
+/** Forwards of a tunnel that is not up although its link may be: each with its own reason. */
+function forwardNotes(members: readonly TunnelStatus[]): Cell[] {
+  return members.flatMap((tunnel) =>
+    tunnel.forwards.flatMap((forward): Cell[] => {
+      if (forward.error === null || forward.error.message === tunnel.error?.message) return [];
+      return [{ text: `${forward.name ?? forward.listen}: ${forward.error.message}` }];
+    }),
+  );
+}
+
+function orphanNotes(members: readonly TunnelStatus[], paint: Paint): Cell[] {
+  const orphans = members.filter(({ orphan }) => orphan).map(({ name }) => name);
+  if (orphans.length === 0) return [];
+  return [
+    { text: `${listNames(orphans)} ${orphans.length === 1 ? 'is' : 'are'} no longer in the config` },
+    hintCell(paint)(`tunnel down ${orphans.join(' ')}`),
+  ];
+}
+
+const upHead = ['NAME', 'STATE', 'SINCE', 'LISTEN', 'TARGET', 'OPEN', 'IN', 'OUT', 'MS'];
+
+function upTable(tunnels: readonly TunnelStatus[], now: number, paint: Paint): string[] {
+  if (tunnels.length === 0) return [];
+  const rows = tunnels.flatMap((tunnel) =>
+    withNotes(
+      tunnelRows(tunnel, now, paint, {
+        forward: ({ open, bytesIn, bytesOut }) => [String(open), formatBytes(bytesIn), formatBytes(bytesOut)],
+        tunnel: () => [formatLatency(tunnel.latencyMs)],
+      }),
+      [...tunnel.forwards.flatMap((forward) => failureNote(forward, now)), ...orphanNotes([tunnel], paint)],
+    ),
+  );
+  return renderTable(upHead, rows, paint);
+}
+
+/** A tunnel that serves keeps the reason of the last connection that failed. */
+function failureNote(forward: ForwardStatus, now: number): Cell[] {
+  if (forward.error === null) return [];
+  const of = `${forward.failed} of ${count(forward.total, 'connection')} failed, the last: `;
+  return [{ text: of + sentenceWithTime(forward.error, now) }];
+}
+
+interface Tail {
+  /** Cells that each forward has its own of. */
+  readonly forward: (forward: ForwardStatus) => string[];
+  readonly tunnel: () => string[];
+}
+
+/** One row; with several forwards one for the tunnel and one, set in, for each of them. */
+function tunnelRows(tunnel: TunnelStatus, now: number, paint: Paint, tail: Tail): Row[] {
+  const since = tunnel.since === null ? '' : formatAge(now - Date.parse(tunnel.since));
+  const lead = [{ text: tunnel.name, paint: paint.bold }, stateCell(tunnel, paint), since];
+  const [only, ...others] = tunnel.forwards;
+  if (only !== undefined && others.length === 0) {
+    const cells = [listenText(tunnel, only), only.target, ...tail.forward(only), ...tail.tunnel()];
+    return [{ cells: [...lead, ...cells] }];
+  }
+  const blank = only === undefined ? [] : tail.forward(only).map(() => '');
+  return [
+    { cells: [...lead, count(tunnel.forwards.length, 'forward'), '', ...blank, ...tail.tunnel()] },
+    ...tunnel.forwards.map((forward, index): Row => {
+      const name = `  ${forward.name ?? `#${index + 1}`}`;
+      return { cells: [name, '', '', listenText(tunnel, forward), forward.target, ...tail.forward(forward)] };
+    }),
+  ];
+}
+
+function stateCell(tunnel: TunnelStatus, paint: Paint): Cell {
+  const probes = tunnel.forwards.flatMap(({ probe }) => (probe === null ? [] : [probe]));
+  const probe = probes.find(({ ok }) => !ok) ?? probes[0];
+  const text = [tunnel.state, ...(tunnel.state === 'up' && probe !== undefined ? [probe.text] : [])].join(
+    ' · ',
+  );
+  return { text: tunnel.orphan ? `${text} (orphan)` : text, paint: statePaint(tunnel.state, paint) };
+}
+
+export function statePaint(state: TunnelStatus['state'], paint: Paint): (text: string) => string {
+  switch (state) {
+    case 'up':
+      return paint.green;
+    case 'asleep':
+    case 'connecting':
+      return paint.cyan;
+    case 'retrying':
+    case 'stopping':
+      return paint.yellow;
+    case 'needs-you':
+      return paint.magenta;
+    case 'down':
+      return paint.dim;
+  }
+}
+
+function listenText(tunnel: TunnelStatus, forward: ForwardStatus): string {
+  const where = forward.type === 'remote' ? `${forward.listen} on ${tunnel.host}` : forward.listen;
+  return forward.exposed ? `${where} (exposed)` : where;
+}
+
+function withNotes(rows: readonly Row[], notes: readonly Cell[]): Row[] {
+  return rows.map((row, index) => (index === rows.length - 1 ? { ...row, notes } : row));
+}
+
+/** A column that says nothing of any row is left out, with its head. */
+function tableWithoutEmptyColumns(head: readonly string[], rows: readonly Row[], paint: Paint): string[] {
+  const said = head.map((_, column) =>
+    rows.some(({ cells }) => {
+      const cell = cells[column] ?? '';
+      return (typeof cell === 'string' ? cell : cell.text) !== '';
+    }),
+  );
+  const keep = <Item>(items: readonly Item[]): Item[] => items.filter((_, column) => said[column]);
+  return renderTable(
+    keep(head),
+    rows.map((row) => ({ ...row, cells: keep(row.cells) })),
+    paint,
+  );
+}

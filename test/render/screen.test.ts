@@ -1,0 +1,64 @@
+// The live screen, tables and error lines.
+import { describe, expect, test } from 'vitest';
+import { Chalk } from 'chalk';
+import type { ErrorReport } from '../../src/errors.ts';
+import { plain } from '../../src/render/color.ts';
+import { groupFailures, listNames, renderError } from '../../src/render/error.ts';
+import { cut, redraw } from '../../src/render/screen.ts';
+import { displayWidth, renderTable } from '../../src/render/table.ts';
+
+const size = { rows: 4, columns: 10 };
+
+describe('screen', () => {
+  test('writes only the lines that changed', () => {
+    expect(redraw(['a', 'b'], ['a', 'c'], size)).toBe('\u001b[2;1H\u001b[2Kc');
+    expect(redraw(['a'], ['a'], size)).toBe('');
+  });
+
+  test('clears what is gone', () => {
+    expect(redraw(['a', 'b', 'c'], ['a'], size)).toBe('\u001b[2;1H\u001b[0J');
+  });
+
+  test('never wraps nor scrolls', () => {
+    const lines = ['1', '2', '3', '4', '5', '6'];
+    expect(redraw([], lines, size)).toContain('… 3 more …');
+    expect(displayWidth(cut('0123456789abc', 10))).toBe(10);
+    expect(cut(new Chalk({ level: 1 }).red('0123456789abc'), 10)).toBe('\u001b[31m012345678…\u001b[0m');
+  });
+});
+
+describe('table', () => {
+  test('aligns wide characters and leaves no spaces at the end', () => {
+    expect(renderTable(['A', 'B'], [{ cells: ['日本', 'x'] }, { cells: ['y', ''] }], plain)).toEqual([
+      'A     B',
+      '日本  x',
+      'y',
+    ]);
+  });
+});
+
+describe('errors', () => {
+  test('read as a sentence and a hint', () => {
+    expect(
+      renderError({ message: 'connect failed, on katie:22: refused', hint: 'tunnel why katie' }, plain),
+    ).toEqual(['tunnel: connect failed, on katie:22: refused', 'hint: tunnel why katie']);
+    expect(renderError({ message: 'x', hint: null }, plain)).toEqual(['tunnel: x']);
+  });
+
+  test('that many tunnels share are said once', () => {
+    const error = { code: 'UNREACHABLE' as const, message: 'm', hint: null };
+    const other = { code: 'LISTEN_FAILED' as const, message: 'n', hint: null };
+    expect(
+      groupFailures<ErrorReport>([
+        { tunnel: 'a', error },
+        { tunnel: 'b', error: other },
+        { tunnel: 'c', error },
+      ]),
+    ).toEqual([
+      { tunnels: ['a', 'c'], error },
+      { tunnels: ['b'], error: other },
+    ]);
+    expect(listNames(['a', 'b', 'c'])).toBe('a, b and c');
+    expect(listNames(['a', 'b', 'c', 'd', 'e'])).toBe('a, b and 3 more');
+  });
+});
