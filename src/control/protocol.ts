@@ -14,7 +14,12 @@ export const lineLimitBytes = 4 * 1024 * 1024;
 export interface Methods {
   /** First on every connection. */
   hello: {
-    params: { protocol: number; version: string };
+    params: {
+      protocol: number;
+      version: string;
+      /** From address.json; only where the socket cannot be kept to its owner (named pipes). */
+      token?: string | undefined;
+    };
     result: { protocol: number; version: string; pid: number; config: string };
   };
   /** Answered from memory, never waits for a dial. Empty selectors: all. */
