@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
 await build({
-  entryPoints: { cli: 'src/cli/entry.ts' },
+  entryPoints: { cli: 'src/cli/entry.ts', 'key-worker': 'src/ssh/key-worker.ts' },
   absWorkingDir: import.meta.dirname,
   outdir: 'dist',
   bundle: true,
