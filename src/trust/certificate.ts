@@ -1,0 +1,134 @@
+// OpenSSH certificates (PROTOCOL.certkeys): what one says, whether its CA signed it, and whether it speaks for a host now. Pure.
+import { fingerprint } from './fingerprint.ts';
+import { verifySignature } from './signature.ts';
+import { readStrings, readWire, wireString, type WireReader } from './wire.ts';
+
+export interface Certificate {
+  /** "ssh-ed25519-cert-v01@openssh.com". */
+  readonly type: string;
+  readonly use: 'user' | 'host' | 'unknown';
+  readonly keyId: string;
+  readonly serial: bigint;
+  readonly principals: readonly string[];
+  /** Seconds since 1970; the last second is `validBefore - 1`. 2^64-1 in `validBefore` means for ever. */
+  readonly validAfter: bigint;
+  readonly validBefore: bigint;
+  readonly criticalOptions: readonly string[];
+  readonly extensions: readonly string[];
+  /** The plain public key that is certified. */
+  readonly key: Buffer;
+  readonly caKey: Buffer;
+  readonly caFingerprint: string;
+  /** The part that is signed, and the signature over it. */
+  readonly signed: Buffer;
+  readonly signature: Buffer;
+}
+
+/** Public fields of a plain key by its type, all of them SSH strings. */
+const keyFields: Record<string, number> = {
+  'ssh-ed25519': 1,
+  'ssh-rsa': 2,
+  'ecdsa-sha2-nistp256': 2,
+  'ecdsa-sha2-nistp384': 2,
+  'ecdsa-sha2-nistp521': 2,
+  'sk-ssh-ed25519@openssh.com': 2,
+  'sk-ecdsa-sha2-nistp256@openssh.com': 3,
+};
+
+const certificateSuffix = '-cert-v01@openssh.com';
+
+export function isCertificateType(type: string): boolean {
+  return type.endsWith('-cert-v01@openssh.com') || type.endsWith('-cert-v00@openssh.com');
+}
+
+/** The type of the key inside: "ssh-ed25519" for "ssh-ed25519-cert-v01@openssh.com"; a plain type is itself. */
+export function plainKeyType(type: string): string {
+  if (!type.endsWith(certificateSuffix)) return type;
+  const stem = type.slice(0, -certificateSuffix.length);
+  return stem.startsWith('sk-') ? `${stem}@openssh.com` : stem;
+}
+
+/** Null when the blob is no well-formed certificate of a known key type. Nothing is verified here. */
+export function parseCertificate(blob: Buffer): Certificate | null {
+  try {
+    return readCertificate(blob);
+  } catch {
+    return null; // RangeError: cut short or malformed
+  }
+}
+
+function readCertificate(blob: Buffer): Certificate | null {
+  const reader = readWire(blob);
+  const type = reader.text();
+  const plain = plainKeyType(type);
+  const fields = keyFields[plain];
+  if (fields === undefined || plain === type) return null;
+  reader.string(); // the nonce
+  const key = [wireString(plain)];
+  for (let field = 0; field < fields; field++) key.push(wireString(reader.string()));
+  const claims = readClaims(reader);
+  const caKey = reader.string();
+  const signed = blob.subarray(0, reader.position());
+  const signature = reader.string();
+  if (!reader.atEnd()) return null;
+  const caFingerprint = fingerprint(caKey);
+  return { type, ...claims, key: Buffer.concat(key), caKey, caFingerprint, signed, signature };
+}
+
+function readClaims(
+  reader: WireReader,
+): Omit<Certificate, 'type' | 'key' | 'caKey' | 'caFingerprint' | 'signed' | 'signature'> {
+  const serial = reader.uint64();
+  const use = reader.uint32();
+  const keyId = reader.text();
+  const principals = readStrings(reader.string());
+  const validAfter = reader.uint64();
+  const validBefore = reader.uint64();
+  const criticalOptions = optionNames(reader.string());
+  const extensions = optionNames(reader.string());
+  reader.string(); // reserved
+  return {
+    use: use === 1 ? 'user' : use === 2 ? 'host' : 'unknown',
+    serial,
+    keyId,
+    principals,
+    validAfter,
+    validBefore,
+    criticalOptions,
+    extensions,
+  };
+}
+
+/** Options are pairs of a name and its packed value. */
+function optionNames(bytes: Buffer): string[] {
+  return readStrings(bytes).filter((_, index) => index % 2 === 0);
+}
+
+/**
+ * Why the certificate does not speak for a host, null when it does. Same checks as sshkey_cert_check_host in OpenSSH:
+ * principals are compared letter by letter without wildcards, none means any host, and every critical option is one
+ * too many, since no option for hosts is defined. `host` is the name without port, or the alias.
+ */
+export function certificateProblem(certificate: Certificate, host: string, nowMs: number): string | null {
+  if (certificate.use !== 'host') return 'it is not a host certificate';
+  const now = BigInt(Math.floor(nowMs / 1000));
+  if (now < certificate.validAfter) return `it is not valid before ${formatTime(certificate.validAfter)}`;
+  if (now >= certificate.validBefore) return `it expired ${formatTime(certificate.validBefore)}`;
+  const { principals, criticalOptions } = certificate;
+  if (principals.length > 0 && !principals.includes(host))
+    return `it is for ${principals.join(', ')}, not for ${host}`;
+  if (criticalOptions.length > 0)
+    return `it has critical options that are not known here: ${criticalOptions.join(', ')}`;
+  if (isCertificateType(readWire(certificate.caKey).text())) return 'it was signed by another certificate';
+  if (!verifySignature(certificate.caKey, certificate.signed, certificate.signature))
+    return "its CA's signature is wrong";
+  return null;
+}
+
+/** ISO 8601, "never" for the largest number and "the beginning" for zero. */
+export function formatTime(seconds: bigint): string {
+  if (seconds === 0n) return 'the beginning';
+  const milliseconds = seconds * 1000n;
+  if (milliseconds > 8_640_000_000_000_000n) return 'never';
+  return new Date(Number(milliseconds)).toISOString().replace('.000Z', 'Z');
+}

@@ -1,0 +1,233 @@
+// Deliberate changes of trust: `trust --replace`, `hosts forget`, and the rotation a server proves (SPEC 5).
+import { TunnelError } from '../errors.ts';
+import { entriesUnder, withKey, withoutName } from './edit.ts';
+import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
+import {
+  matchesHosts,
+  namesExactly,
+  parseKnownHosts,
+  type KnownHostEntry,
+  type Place,
+} from './known-hosts.ts';
+import type { SeenKeys } from './seen.ts';
+import { checkName, type TrustStore } from './store.ts';
+import { judge } from './verdict.ts';
+
+/** A line in a file that is not ours, and what to do about it. */
+export interface ForeignLine extends Place {
+  readonly hosts: string;
+  readonly type: string;
+  readonly fingerprint: string;
+  /** `ssh-keygen -R …`; null where that cannot remove it (a pattern, or a CA): the line is edited by hand. */
+  readonly command: string | null;
+}
+
+export interface Replaced {
+  readonly at: Place;
+  /** Keys that were believed until now and are revoked from now on. */
+  readonly revoked: readonly { readonly type: string; readonly fingerprint: string }[];
+  /** Lines in other files that still hold them; our @revoked lines overrule these here, but not for ssh. */
+  readonly foreign: readonly ForeignLine[];
+}
+
+/**
+ * The new key takes the place of every key known under the name; those are marked as revoked in our store.
+ * Throws HOST_KEY_REVOKED when the new key is revoked anywhere but by an earlier replacement of ours.
+ */
+export async function replaceKey(
+  store: TrustStore,
+  name: string,
+  key: Buffer,
+  foreignFiles: readonly string[],
+  nowMs: number,
+): Promise<Replaced> {
+  checkName(name);
+  const weakness = keyWeakness(key);
+  if (weakness !== null)
+    throw new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${name}: ${weakness}`);
+  const replaced = await store.edit(foreignFiles, (before, foreign) => {
+    const isOld = (entry: KnownHostEntry): boolean => entry.marker === null && !entry.key.equals(key);
+    const own = entriesUnder(before, store.file, name);
+    const elsewhere = foreign.filter((entry) => matchesHosts(entry.hosts, name));
+    const old = [...own, ...elsewhere].filter(isOld);
+    const cleared = withoutName(
+      before,
+      name,
+      (entry) => isOld(entry) || (entry.marker === 'revoked' && entry.key.equals(key)),
+    );
+    refuseRevoked(cleared.text, store.file, foreign, name, key);
+    const stored = withKey(cleared.text, name, key);
+    const text = old.reduce((soFar, entry) => withKey(soFar, name, entry.key, 'revoked').text, stored.text);
+    const result = {
+      at: { file: store.file, line: stored.line },
+      revoked: distinct(old),
+      foreign: elsewhere.filter(isOld).map((entry) => foreignLine(entry, name)),
+    };
+    return { text, result };
+  });
+  await remember(store, (keys) => {
+    keys.remove(name);
+    keys.set(name, fingerprint(key), { firstSeenMs: nowMs });
+  });
+  return replaced;
+}
+
+function refuseRevoked(
+  text: string,
+  file: string,
+  foreign: readonly KnownHostEntry[],
+  name: string,
+  key: Buffer,
+): void {
+  const revoking = [...parseKnownHosts(text, file).entries, ...foreign].find(
+    (entry) => entry.marker === 'revoked' && entry.key.equals(key) && matchesHosts(entry.hosts, name),
+  );
+  if (revoking === undefined) return;
+  throw new TunnelError(
+    'HOST_KEY_REVOKED',
+    `host key ${fingerprint(key)} could not be stored, on ${name}: it is revoked at ${revoking.file}:${revoking.line}`,
+    { hint: 'ask whoever runs the server: a revoked key is one that somebody else may hold' },
+  );
+}
+
+export interface Forgotten {
+  readonly removed: readonly { readonly type: string; readonly fingerprint: string }[];
+  /** Lines of our store that stay: patterns, revocations and certificate authorities. */
+  readonly kept: readonly KnownHostEntry[];
+  /** Lines in other files by which the host is still trusted. */
+  readonly foreign: readonly ForeignLine[];
+}
+
+/**
+ * Takes the name out of our store. Like ssh-keygen -R it leaves revocations: a compromised key stays refused.
+ * `name` may also be a first field as `hosts list` prints it (a hashed one, for instance).
+ */
+export async function forgetHost(
+  store: TrustStore,
+  name: string,
+  foreignFiles: readonly string[],
+): Promise<Forgotten> {
+  const forgotten = await store.edit(foreignFiles, (before, foreign) => {
+    const { text, removed } = withoutName(before, name, (entry) => entry.marker === null);
+    const result = {
+      removed: distinct(removed),
+      kept: entriesUnder(text, store.file, name),
+      foreign: foreign
+        .filter((entry) => entry.marker !== 'revoked')
+        .filter((entry) => entry.hosts === name || matchesHosts(entry.hosts, name))
+        .map((entry) => foreignLine(entry, name)),
+    };
+    return { text, result };
+  });
+  if (forgotten.removed.length > 0) await remember(store, (keys) => keys.remove(name));
+  return forgotten;
+}
+
+export interface Rotation {
+  /** Keys that are believed from now on. */
+  readonly added: readonly { readonly type: string; readonly fingerprint: string }[];
+  /** Keys that are marked as gone from now on; still believed. */
+  readonly gone: readonly { readonly type: string; readonly fingerprint: string }[];
+}
+
+/** Key types that a hostkeys-00@openssh.com message reaches us with: what is of another type is not gone for being left out. */
+const announcedTypes = /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))$/;
+
+/**
+ * Records the keys a server has proved after its login (UpdateHostKeys in ssh_config(5)). Only when the key it
+ * presented stood under this very name: a CA, a pattern or a changed file says nothing about the host itself.
+ */
+export async function recordRotation(
+  store: TrustStore,
+  name: string,
+  keys: { readonly presented: Buffer; readonly proved: readonly Buffer[] },
+  foreignFiles: readonly string[],
+  nowMs: number,
+): Promise<Rotation> {
+  checkName(name);
+  const all = [keys.presented, ...keys.proved];
+  const known = await store.read(foreignFiles);
+  const verdict = judge(known.entries, name, keys.presented);
+  if (verdict.kind !== 'trusted' || !verdict.exact) return { added: [], gone: [] };
+  const standing = known.entries.filter((entry) => entry.marker === null && namesExactly(entry.hosts, name));
+  const isUsable = (key: Buffer): boolean => {
+    const { kind } = judge(known.entries, name, key);
+    return kind !== 'revoked' && kind !== 'unusable';
+  };
+  const fresh = keys.proved.filter(
+    (key) => isUsable(key) && !standing.some((entry) => entry.key.equals(key)),
+  );
+  const missing = standing.filter(
+    (entry) => announcedTypes.test(entry.type) && !all.some((key) => key.equals(entry.key)),
+  );
+  const added = await addAll(store, name, fresh, foreignFiles);
+  const gone = await markGone(store, name, all, missing, nowMs);
+  return { added, gone };
+}
+
+async function addAll(
+  store: TrustStore,
+  name: string,
+  fresh: readonly Buffer[],
+  foreignFiles: readonly string[],
+): Promise<Rotation['added']> {
+  if (fresh.length === 0) return [];
+  return store.edit(foreignFiles, (before) => {
+    let text = before;
+    const added: { type: string; fingerprint: string }[] = [];
+    for (const key of fresh) {
+      const appended = withKey(text, name, key);
+      text = appended.text;
+      if (appended.added) added.push({ type: keyType(key), fingerprint: fingerprint(key) });
+    }
+    return { text, result: added };
+  });
+}
+
+/** Answers what was not marked before. */
+async function markGone(
+  store: TrustStore,
+  name: string,
+  present: readonly Buffer[],
+  missing: readonly KnownHostEntry[],
+  nowMs: number,
+): Promise<Rotation['gone']> {
+  const before = await store.seen.read();
+  const marked = new Set(
+    before.filter((key) => key.name === name && key.goneMs !== null).map((key) => key.fingerprint),
+  );
+  await remember(store, (keys) => {
+    const known = new Set(keys.all().flatMap((key) => (key.name === name ? [key.fingerprint] : [])));
+    for (const key of present.map(fingerprint)) {
+      keys.set(name, key, known.has(key) ? { goneMs: null } : { goneMs: null, firstSeenMs: nowMs });
+    }
+    for (const entry of missing) {
+      if (!marked.has(entry.fingerprint)) keys.set(name, entry.fingerprint, { goneMs: nowMs });
+    }
+  });
+  return distinct(missing.filter((entry) => !marked.has(entry.fingerprint)));
+}
+
+/** The record beside the store is a convenience: what it cannot take is not worth failing for. */
+async function remember(store: TrustStore, change: (keys: SeenKeys) => void): Promise<void> {
+  await store.seen.update(change).catch(() => undefined);
+}
+
+function distinct(
+  entries: readonly KnownHostEntry[],
+): { readonly type: string; readonly fingerprint: string }[] {
+  const byFingerprint = new Map(entries.map((entry) => [entry.fingerprint, entry]));
+  return [...byFingerprint.values()].map(({ type, fingerprint: print }) => ({ type, fingerprint: print }));
+}
+
+function foreignLine(entry: KnownHostEntry, name: string): ForeignLine {
+  const { file, line, hosts, type } = entry;
+  const removable = entry.marker === null && namesExactly(hosts, name) && !/[*?!]/.test(hosts);
+  const command = removable ? `ssh-keygen -R ${quote(name)} -f ${quote(file)}` : null;
+  return { file, line, hosts, type, fingerprint: entry.fingerprint, command };
+}
+
+/** For a POSIX shell. */
+function quote(word: string): string {
+  return /^[\w@%+:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,166 @@
+// The known_hosts grammar of OpenSSH (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): text to entries and back, and which lines are about a name. Pure.
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
+
+export type Marker = 'revoked' | 'cert-authority';
+
+/** Where a line stands. */
+export interface Place {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+}
+
+export interface KnownHostEntry extends Place {
+  readonly marker: Marker | null;
+  /** First field as written: names, patterns or a hash. */
+  readonly hosts: string;
+  readonly type: string;
+  /** The public key blob. */
+  readonly key: Buffer;
+  readonly fingerprint: string;
+  readonly comment: string;
+}
+
+/** A line that OpenSSH would skip too, and why. */
+export interface SkippedLine extends Place {
+  readonly reason: string;
+}
+
+export interface ParsedKnownHosts {
+  readonly entries: readonly KnownHostEntry[];
+  readonly skipped: readonly SkippedLine[];
+}
+
+/** Reads a whole file. A bad line never hides the others. */
+export function parseKnownHosts(text: string, file: string): ParsedKnownHosts {
+  const entries: KnownHostEntry[] = [];
+  const skipped: SkippedLine[] = [];
+  for (const [index, raw] of text.split('\n').entries()) {
+    const at = { file, line: index + 1 };
+    const parsed = parseLine(raw, at);
+    if (parsed === null) continue;
+    if ('reason' in parsed) skipped.push(parsed);
+    else entries.push(parsed);
+  }
+  return { entries, skipped };
+}
+
+function parseLine(raw: string, at: Place): KnownHostEntry | SkippedLine | null {
+  const skip = (reason: string): SkippedLine => ({ ...at, reason });
+  const fields = raw.split(/[ \t\r]+/).filter((field) => field !== '');
+  if (fields[0] === undefined || fields[0].startsWith('#')) return null;
+  let marker: Marker | null = null;
+  if (fields[0].startsWith('@')) {
+    const word = fields.shift();
+    if (word === '@revoked') marker = 'revoked';
+    else if (word === '@cert-authority') marker = 'cert-authority';
+    else return skip(`unknown marker ${word}`);
+  }
+  const [hosts, type, base64, ...comment] = fields;
+  if (hosts === undefined || type === undefined || base64 === undefined) return skip('no key on the line');
+  if (hosts.startsWith('|') && parseHash(hosts) === null) return skip('the host name hash is malformed');
+  if (/^\d+$/.test(type)) return skip('a key of SSH protocol 1');
+  const key = decodeBase64(base64);
+  if (key === null) return skip('the key is not base64');
+  if (keyType(key) !== type) return skip(`the key is not of type ${type}`);
+  const weakness = keyWeakness(key);
+  if (weakness !== null) return skip(weakness);
+  return { ...at, marker, hosts, type, key, fingerprint: fingerprint(key), comment: comment.join(' ') };
+}
+
+/** Strict, unlike Buffer.from, which drops what it does not know. */
+export function decodeBase64(text: string): Buffer | null {
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return null;
+  return Buffer.from(text, 'base64');
+}
+
+interface HostHash {
+  readonly salt: Buffer;
+  readonly digest: Buffer;
+}
+
+/** |1|salt|hash: HMAC-SHA1 of the name under the salt (HashKnownHosts in ssh_config(5)). */
+function parseHash(hosts: string): HostHash | null {
+  const match = /^\|1\|([^|]+)\|([^|]+)$/.exec(hosts);
+  const salt = decodeBase64(match?.[1] ?? '');
+  const digest = decodeBase64(match?.[2] ?? '');
+  if (salt === null || digest === null || salt.length !== 20 || digest.length !== 20) return null;
+  return { salt, digest };
+}
+
+/** True when the first field of a line is about the name: by itself, by pattern, or by hash; a negated match wins. */
+export function matchesHosts(hosts: string, name: string): boolean {
+  if (hosts.startsWith('|')) return matchesHash(hosts, name);
+  const lower = name.toLowerCase();
+  let matched = false;
+  for (const written of hosts.toLowerCase().split(',')) {
+    const negated = written.startsWith('!');
+    if (!matchesPattern(negated ? written.slice(1) : written, lower)) continue;
+    if (negated) return false;
+    matched = true;
+  }
+  return matched;
+}
+
+/** True when the name itself stands there, plain or hashed: not by a pattern. */
+export function namesExactly(hosts: string, name: string): boolean {
+  if (hosts.startsWith('|')) return matchesHash(hosts, name);
+  return matchesHosts(hosts, name) && hosts.toLowerCase().split(',').includes(name.toLowerCase());
+}
+
+function matchesHash(hosts: string, name: string): boolean {
+  const hash = parseHash(hosts);
+  if (hash === null) return false;
+  return timingSafeEqual(createHmac('sha1', hash.salt).update(name).digest(), hash.digest);
+}
+
+/** `*` any run of characters, `?` one (ssh_config(5), PATTERNS). Linear: a star never goes back further than the last. */
+export function matchesPattern(pattern: string, name: string): boolean {
+  let p = 0;
+  let n = 0;
+  let star = -1;
+  let resume = 0;
+  while (n < name.length) {
+    if (pattern[p] === '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === name[n])) {
+      p++;
+      n++;
+    } else if (star >= 0) {
+      p = star + 1;
+      n = ++resume;
+    } else return false;
+  }
+  while (pattern[p] === '*') p++;
+  return p === pattern.length;
+}
+
+/**
+ * The name a host's keys stand under, in small letters as OpenSSH looks it up: an alias as it is, else the host with
+ * its port in brackets unless that is 22 (put_host_port in OpenSSH's misc.c).
+ */
+export function hostKeyName(hostname: string, port: number, alias: string | null): string {
+  if (alias !== null) return alias.toLowerCase();
+  const host = hostname.toLowerCase();
+  return port === 22 ? host : `[${host}]:${port}`;
+}
+
+/** "host" of "[host]:port"; null for a name without a port. */
+export function nameWithoutPort(name: string): string | null {
+  return /^\[(.+)\]:\d+$/.exec(name)?.[1] ?? null;
+}
+
+/** One line of known_hosts, without its line end. `hosts` and `comment` must hold no line break. */
+export function formatEntry(entry: {
+  readonly marker: Marker | null;
+  readonly hosts: string;
+  readonly key: Buffer;
+  readonly comment?: string;
+}): string {
+  const fields = [entry.hosts, keyType(entry.key), entry.key.toString('base64')];
+  if (entry.marker !== null) fields.unshift(`@${entry.marker}`);
+  if (entry.comment !== undefined && entry.comment !== '') fields.push(entry.comment);
+  return fields.join(' ');
+}

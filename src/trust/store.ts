@@ -1,0 +1,219 @@
+// The trust store: reads every known_hosts file that counts, writes only our own (SPEC 5). Changes are atomic and under a lock.
+import { chmod, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { TunnelError } from '../errors.ts';
+import { knownTypes, type KnownTypes } from './algorithms.ts';
+import { unwritableName, withKey } from './edit.ts';
+import { fingerprint } from './fingerprint.ts';
+import { parseKnownHosts, type KnownHostEntry, type Place, type SkippedLine } from './known-hosts.ts';
+import { underLock } from './lock.ts';
+import { readKnownHostsFile, reasonOf } from './read-file.ts';
+import { openSeenFile, type SeenFile } from './seen.ts';
+import { judge, judgePresented, type Judgement, type Verdict } from './verdict.ts';
+
+/** Everything the files say, at the moment they were read: our own store first. */
+export interface KnownHosts {
+  readonly entries: readonly KnownHostEntry[];
+  /** Lines that were not understood, as OpenSSH skips them too. */
+  readonly skipped: readonly SkippedLine[];
+  /** Judges what a server presents, a plain key or a certificate. `name` as `hostKeyName` makes it. */
+  judge(name: string, blob: Buffer): Judgement;
+  knownTypes(name: string): KnownTypes;
+}
+
+export interface StoredKey {
+  readonly at: Place;
+  /** False: it stood there before. */
+  readonly added: boolean;
+}
+
+export interface TrustStore {
+  readonly file: string;
+  /**
+   * Reads our store and the foreign files. A file that does not exist is empty.
+   * Throws HOST_KEY_UNKNOWN when one cannot be read, or ours belongs to somebody else.
+   */
+  read(foreignFiles: readonly string[]): Promise<KnownHosts>;
+  /**
+   * Stores a key that the server has proved. Throws HOST_KEY_CHANGED or HOST_KEY_REVOKED when our store has come to
+   * say otherwise meanwhile, HOST_KEY_UNKNOWN when it cannot be written.
+   */
+  trust(name: string, key: Buffer): Promise<StoredKey>;
+  /** Stores one more key for a name that has others (a balanced bastion). */
+  also(name: string, key: Buffer): Promise<StoredKey>;
+  /**
+   * Rewrites our store: `change` gets its text and what all files say. For edits in this room.
+   * Null leaves it as it is.
+   */
+  edit<T>(
+    foreignFiles: readonly string[],
+    change: (text: string, foreign: readonly KnownHostEntry[]) => { text: string; result: T },
+  ): Promise<T>;
+  /** Remembers that the key on a line vouched for a login. Never rejects: a login must not fail over it. */
+  markUsed(name: string, fingerprint: string): Promise<void>;
+  readonly seen: SeenFile;
+}
+
+export interface TrustStoreOptions {
+  /** Our own known_hosts (`Places.knownHosts`). */
+  readonly file: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Who must own the store; default: who we run as. Null where there are no user ids. */
+  readonly uid?: number | null;
+}
+
+export function createTrustStore(options: TrustStoreOptions): TrustStore {
+  const { file, now, uid = process.geteuid?.() ?? null } = options;
+  const seen = openSeenFile(`${file}.seen.json`);
+  const parse = rememberingParser();
+
+  const readOwn = async (): Promise<string> => {
+    await checkFolder(dirname(file), uid);
+    return readKnownHostsFile(file, 'strict', uid);
+  };
+  const readForeign = async (files: readonly string[]): Promise<ParsedFile[]> =>
+    Promise.all(
+      files
+        .filter((path) => path !== file)
+        .map(async (path) => parse(await readKnownHostsFile(path, 'any', uid), path)),
+    );
+
+  const edit: TrustStore['edit'] = async (foreignFiles, change) => {
+    try {
+      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+      return await underLock(file, async () => {
+        const before = await readOwn();
+        const foreign = (await readForeign(foreignFiles)).flatMap(({ entries }) => entries);
+        const { text, result } = change(before, foreign);
+        if (text !== before) await write(file, text);
+        return result;
+      });
+    } catch (thrown) {
+      throw unwritable(file, thrown);
+    }
+  };
+
+  const add = async (name: string, key: Buffer, allowFurther: boolean): Promise<StoredKey> => {
+    checkName(name);
+    const stored = await edit([], (before) => {
+      const verdict = judge(parse(before, file).entries, name, key);
+      refuseUnless(verdict, name, key, allowFurther);
+      const { text, line, added } = withKey(before, name, key);
+      return { text, result: { at: { file, line }, added } };
+    });
+    if (stored.added) {
+      const firstSeenMs = now();
+      await seen
+        .update((keys) => keys.set(name, fingerprint(key), { firstSeenMs, goneMs: null }))
+        .catch(() => undefined); // two columns of a list are not worth a failed login
+    }
+    return stored;
+  };
+
+  return {
+    file,
+    seen,
+    edit,
+    async read(foreignFiles) {
+      const own = parse(await readOwn(), file);
+      const files = [own, ...(await readForeign(foreignFiles))];
+      const entries = files.flatMap((parsed) => parsed.entries);
+      return {
+        entries,
+        skipped: files.flatMap((parsed) => parsed.skipped),
+        judge: (name, blob) => judgePresented(entries, name, blob, now()),
+        knownTypes: (name) => knownTypes(entries, name),
+      };
+    },
+    trust: (name, key) => add(name, key, false),
+    also: (name, key) => add(name, key, true),
+    async markUsed(name, print) {
+      const lastUsedMs = now();
+      await seen.update((keys) => keys.set(name, print, { lastUsedMs, goneMs: null })).catch(() => undefined); // read-only state, or a full disk: the login counts more
+    },
+  };
+}
+
+type ParsedFile = ReturnType<typeof parseKnownHosts>;
+
+/** Parses a file again only when its text has changed: a hundred links share one long known_hosts. */
+function rememberingParser(): (text: string, file: string) => ParsedFile {
+  const known = new Map<string, { text: string; parsed: ParsedFile }>();
+  return (text, file) => {
+    const last = known.get(file);
+    if (last?.text === text) return last.parsed;
+    const parsed = parseKnownHosts(text, file);
+    known.set(file, { text, parsed });
+    return parsed;
+  };
+}
+
+async function checkFolder(folder: string, uid: number | null): Promise<void> {
+  if (uid === null) return;
+  const facts = await stat(folder).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return null;
+    throw refused(folder, reasonOf(thrown), `ls -ld ${folder}`);
+  });
+  if (facts === null) return;
+  if (facts.uid !== uid && facts.uid !== 0)
+    throw refused(folder, `it belongs to user ${facts.uid}`, `ls -ld ${folder}`);
+  if ((facts.mode & 0o022) !== 0) throw refused(folder, 'others may write it', `chmod 700 ${folder}`);
+}
+
+function refused(folder: string, why: string, hint: string): TunnelError {
+  return new TunnelError('HOST_KEY_UNKNOWN', `host key check failed, on ${folder}: ${why}`, {
+    hint,
+    facts: { file: folder },
+  });
+}
+
+async function write(file: string, text: string): Promise<void> {
+  await writeFileAtomic(file, text, { mode: 0o600 });
+  await chmod(file, 0o600); // a file that was there before keeps its mode otherwise
+}
+
+function unwritable(file: string, thrown: unknown): TunnelError {
+  if (thrown instanceof TunnelError && thrown.code !== 'INTERNAL') return thrown;
+  const locked = thrown instanceof TunnelError;
+  const why = locked ? thrown.message : reasonOf(thrown);
+  return new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${file}: ${why}`, {
+    hint: locked && thrown.hint !== null ? thrown.hint : `ls -ld ${dirname(file)}`,
+    cause: thrown,
+  });
+}
+
+/** Throws CONFIG_INVALID for a name that would mean something else on a line of known_hosts. */
+export function checkName(name: string): void {
+  const why = unwritableName(name);
+  if (why !== null)
+    throw new TunnelError('CONFIG_INVALID', `host key could not be stored, on "${name}": ${why}`, {
+      hint: 'set host_key_alias to a plain name',
+    });
+}
+
+function refuseUnless(verdict: Verdict, name: string, key: Buffer, allowFurther: boolean): void {
+  const print = fingerprint(key);
+  switch (verdict.kind) {
+    case 'trusted':
+    case 'unknown':
+      return;
+    case 'changed':
+      if (allowFurther) return;
+      throw new TunnelError(
+        'HOST_KEY_CHANGED',
+        `host key ${print} could not be stored, on ${name}: another key has been stored meanwhile`,
+      );
+    case 'revoked':
+      throw new TunnelError(
+        'HOST_KEY_REVOKED',
+        `host key ${print} could not be stored, on ${name}: it is revoked at ${verdict.at.file}:${verdict.at.line}`,
+      );
+    case 'unusable':
+      throw new TunnelError(
+        'HOST_KEY_UNKNOWN',
+        `host key could not be stored, on ${name}: ${verdict.reason}`,
+      );
+  }
+}
