@@ -29,8 +29,10 @@ export interface ControlClient {
     params: Methods[M]['params'],
     options?: CallOptions<M>,
   ): Promise<Methods[M]['result']>;
-  /** True when the supervisor said that it is on its way out, or the connection ended before an answer. */
+  /** True once the supervisor said that it is on its way out, or ended before it answered our hello. */
   readonly ending: boolean;
+  /** True once the supervisor ended the connection without being asked to. */
+  readonly lost: boolean;
   /** Resolves when the connection is over, whoever ended it. Never rejects. */
   readonly closed: Promise<void>;
   /** Idempotent. */
@@ -109,6 +111,8 @@ class Client implements ControlClient {
   #hello: Promise<Methods['hello']['result']> | null = null;
   #nextId = 1;
   #ending = false;
+  #lost = false;
+  #greeted = false;
   #failure: TunnelError | null = null;
 
   constructor(socket: Socket, address: string, options: ConnectOptions, timeoutMs: number) {
@@ -127,7 +131,10 @@ class Client implements ControlClient {
     });
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
-        this.#ending = true;
+        if (this.#failure === null) {
+          this.#lost = true;
+          if (!this.#greeted) this.#ending = true;
+        }
         this.#fail(
           new TunnelError('DAEMON_DOWN', `supervisor failed, on ${address}: it ended before it answered`),
         );
@@ -140,6 +147,10 @@ class Client implements ControlClient {
     return this.#ending;
   }
 
+  get lost(): boolean {
+    return this.#lost;
+  }
+
   hello(): Promise<Methods['hello']['result']> {
     if (this.#hello !== null) return this.#hello;
     const token = this.#options.token;
@@ -150,10 +161,16 @@ class Client implements ControlClient {
     }) as Promise<Methods['hello']['result']>;
     const timer = setTimeout(() => this.#fail(silent(this.#address, this.#timeoutMs)), this.#timeoutMs);
     const done = (): void => clearTimeout(timer);
-    answer.then(done, (error: TunnelError) => {
-      done();
-      this.#fail(error);
-    });
+    answer.then(
+      () => {
+        done();
+        this.#greeted = true;
+      },
+      (error: TunnelError) => {
+        done();
+        this.#fail(error);
+      },
+    );
     this.#hello = answer;
     return answer;
   }

@@ -1,0 +1,39 @@
+// The folders a supervisor writes to: made, judged, and told apart from ones that cannot be written.
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
+import { ensureOwnFolder, type Owner } from '../control/owned-folder.ts';
+import { TunnelError } from '../errors.ts';
+import type { Places, SupervisorPlaces } from '../paths.ts';
+
+/**
+ * Makes the state folders of a supervisor. False: they cannot be made or written (a read-only file system), which only
+ * a supervisor in the foreground can live with. Throws DAEMON_DOWN when one is not ours alone.
+ */
+export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner: Owner): boolean {
+  try {
+    // $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600.
+    const homemade = places.stateDir === dirname(places.defaultConfig);
+    ensureOwnFolder(places.stateDir, owner, homemade ? 'unwritable' : 'private');
+    ensureOwnFolder(places.machineDir, owner);
+    ensureOwnFolder(at.folder, owner);
+    accessSync(at.folder, constants.W_OK);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof TunnelError) throw thrown;
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'ENOENT') return false;
+    throw new TunnelError('DAEMON_DOWN', `making a folder failed, on ${at.folder}: ${String(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
+
+export function readOnlyState(at: SupervisorPlaces): TunnelError {
+  return new TunnelError(
+    'DAEMON_DOWN',
+    `supervisor start failed, on ${at.folder}: the folder cannot be written`,
+    {
+      hint: 'set XDG_STATE_HOME or TUNNEL_HOME to a folder of yours, or use tunnel up --foreground',
+    },
+  );
+}

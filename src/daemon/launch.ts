@@ -1,0 +1,165 @@
+// Launching a supervisor in the background: a process of its own with the listed environment, which tells through a pipe
+// that it is ready or why it is not.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import type { ControlClient } from '../control/client.ts';
+import type { Owner } from '../control/owned-folder.ts';
+import { TunnelError, errorTable, type ErrorReport } from '../errors.ts';
+import { configIdentity } from '../config/locate.ts';
+import { placesOf, supervisorPlaces, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
+import { supervisorEnvironment } from './environment.ts';
+import { prepareStateFolders, readOnlyState } from './folders.ts';
+import { connectSupervisor } from './reach.ts';
+
+/** What a supervisor in the background says through its ready pipe, once, as one line of JSON. */
+export type ReadyMessage =
+  | { readonly kind: 'ready' }
+  /** Another one has the lock. */
+  | { readonly kind: 'held'; readonly pid: number }
+  | { readonly kind: 'failed'; readonly error: ErrorReport };
+
+/** The file descriptor of that pipe in the supervisor. */
+export const readyDescriptor = 3;
+
+/** How long a supervisor may take until it listens. It reads the config first, and `ssh -G` may be slow. */
+const startLimitMs = 30_000;
+
+export interface StartOptions {
+  /** Absolute path of the config. */
+  readonly config: string;
+  readonly facts: PlaceFacts;
+  /** Program and arguments that run this same program: [node, bin/tunnel.js]. */
+  readonly program: readonly [string, ...string[]];
+}
+
+/** Where the files of the supervisor of a config are. */
+export function placesOfConfig(config: string, facts: PlaceFacts): SupervisorPlaces {
+  return supervisorPlaces(placesOf(facts), configIdentity(config), facts.platform);
+}
+
+/**
+ * Connects to the supervisor of a config, starting one when none runs. Greeted.
+ * Throws what kept it from starting: CONFIG_INVALID and its kin, or DAEMON_DOWN with the end of its log.
+ */
+export async function needSupervisor(options: StartOptions): Promise<ControlClient> {
+  const at = placesOfConfig(options.config, options.facts);
+  const owner: Owner = options.facts;
+  return (await connectSupervisor(at, owner)) ?? startSupervisor(options);
+}
+
+/**
+ * Runs `use` with the supervisor of a config, started when none runs, and once more when the supervisor turned out to
+ * be on its way out. Closes the connection afterwards.
+ */
+export async function withSupervisor<T>(
+  options: StartOptions,
+  use: (client: ControlClient) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const client = await needSupervisor(options);
+    try {
+      return await use(client);
+    } catch (thrown) {
+      if (!client.ending || tries === 3) throw thrown;
+    } finally {
+      client.close();
+    }
+  }
+}
+
+/** Starts a supervisor and connects to it, or to the one that was faster. Throws as `needSupervisor`. */
+export async function startSupervisor(options: StartOptions): Promise<ControlClient> {
+  const { facts, config } = options;
+  const at = placesOfConfig(config, facts);
+  if (!prepareStateFolders(placesOf(facts), at, facts)) throw readOnlyState(at);
+  for (let tries = 1; ; tries++) {
+    const message = await launch(options, at);
+    if (message.kind === 'failed') {
+      const { code, message: text, hint } = message.error;
+      throw new TunnelError(code, text, { hint });
+    }
+    const client = await connectSupervisor(at, facts);
+    if (client !== null) return client;
+    // The one that was faster has ended since, or ours was told to end at once.
+    if (tries === 3) {
+      throw new TunnelError('DAEMON_DOWN', `supervisor start failed, on ${config}: it ended at once`, {
+        hint: `tail ${at.log}`,
+      });
+    }
+  }
+}
+
+async function launch(options: StartOptions, at: SupervisorPlaces): Promise<ReadyMessage> {
+  const { facts, program, config } = options;
+  // What Node itself says in its last moment (out of memory) goes to the log; everything else is written by log.ts.
+  const log = openSync(at.log, 'a', 0o600);
+  const [command, ...fixed] = program;
+  let child: ChildProcess;
+  try {
+    child = spawn(command, [...fixed, '__supervise', config], {
+      cwd: facts.platform === 'win32' ? undefined : '/',
+      env: supervisorEnvironment(facts),
+      detached: true,
+      windowsHide: true,
+      stdio: ['ignore', log, log, 'pipe'],
+    });
+  } finally {
+    closeSync(log);
+  }
+  try {
+    return await readyMessage(child, at);
+  } finally {
+    child.unref();
+    child.stdio[readyDescriptor]?.destroy();
+  }
+}
+
+function readyMessage(child: ChildProcess, at: SupervisorPlaces): Promise<ReadyMessage> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string, cause?: unknown): void => {
+      clearTimeout(timer);
+      reject(
+        new TunnelError('DAEMON_DOWN', `supervisor start failed, on pid ${child.pid ?? '-'}: ${why}`, {
+          hint: `tail ${at.log}`,
+          cause,
+        }),
+      );
+    };
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL'); // it would come up behind our back
+      fail(`it was not ready in ${startLimitMs / 1000}s`);
+    }, startLimitMs);
+    let text = '';
+    const pipe = child.stdio[readyDescriptor] as Readable;
+    child.once('error', (error) => fail(error.message, error));
+    pipe.on('error', () => undefined); // 'close' follows
+    pipe.on('data', (chunk) => (text += String(chunk)));
+    pipe.once('close', () => {
+      const message = parseReady(text);
+      if (message === null) return fail(`it ended before it was ready${lastWords(at.log)}`);
+      clearTimeout(timer);
+      resolve(message);
+    });
+  });
+}
+
+function parseReady(text: string): ReadyMessage | null {
+  try {
+    const message = JSON.parse(text) as ReadyMessage;
+    if (message.kind === 'failed' && !(message.error.code in errorTable)) return null;
+    return message;
+  } catch {
+    return null; // it died before it said anything
+  }
+}
+
+/** The last line of the log, where Node's own words about its end are. */
+function lastWords(log: string): string {
+  try {
+    const line = readFileSync(log, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+    return line === '' || line.startsWith('{') ? '' : `: ${line.slice(0, 300)}`;
+  } catch {
+    return ''; // no log, no words
+  }
+}

@@ -1,0 +1,124 @@
+// The log: JSON lines through a rotating file for a supervisor in the background, human lines on stderr in the foreground.
+// Secrets are in boxes that print [redacted]; text from servers is made clean before it is written.
+import { appendFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { pino } from 'pino';
+import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { asTunnelError, reportError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { EngineLog } from '../supervisor/engine.ts';
+import { keptLogFiles, logFileMegabytes, logFileName } from './log-files.ts';
+
+export type LogLevel = Parameters<EngineLog>[0];
+
+export interface Log {
+  readonly write: EngineLog;
+  /** Writes at once, in the last moment of a process. */
+  last(level: LogLevel, event: string, message: string, facts?: Record<string, unknown>): void;
+  /** Resolves when everything has been written. Nothing may be logged after it. */
+  close(): Promise<void>;
+}
+
+/** JSON lines: time, level, tunnel, link, event, message, and what belongs to the event. 0600. */
+export function openFileLog(path: string, level: LogLevel): Log {
+  const file = openRotating(path);
+  const logger = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'message',
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    file,
+  );
+  return {
+    write: (at, event, message, facts) =>
+      logger[at]({ event, ...(facts === undefined ? {} : plain(facts)) }, cleanText(message)),
+    last(at, event, message, facts = {}) {
+      const line = {
+        level: at,
+        time: new Date().toISOString(),
+        event,
+        ...plain(facts),
+        message: cleanText(message),
+      };
+      try {
+        appendFileSync(path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+      } catch {
+        // the disk is full or gone, and there is nobody left to tell
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Lines for people: time, level, tunnel, message. */
+export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel): Log {
+  const write: EngineLog = (at, _event, message, facts) => {
+    if (ranks[at] < ranks[level]) return;
+    const about = facts?.tunnel ?? facts?.link;
+    const who = typeof about === 'string' ? `${about}: ` : '';
+    stream.write(`${localTime(new Date())} ${at.padEnd(5)} ${cleanText(`${who}${message}`)}\n`);
+  };
+  return { write, last: write, close: () => Promise.resolve() };
+}
+
+const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+function localTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** Errors become their report: a stack is nobody's business but a bug's, and a cause may hold more than we know. */
+function plain(facts: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(facts).map(([key, value]) => {
+    return [key, value instanceof Error ? reportError(asTunnelError(value)) : value] as const;
+  });
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+interface LineFile {
+  write(line: string): void;
+  close(): Promise<void>;
+}
+
+/** Lines waiting for a disk that does not take them: more are dropped. */
+const backlogLimitBytes = 1024 * 1024;
+/** How long a file that failed (a full disk) is left alone. */
+const reopenAfterMs = 10_000;
+
+/** A rotating file that outlives its errors: what cannot be written is dropped, and the file is opened anew later. */
+function openRotating(path: string): LineFile {
+  let stream: RotatingFileStream | null = null;
+  let failedAt = -Infinity;
+  const open = (): RotatingFileStream => {
+    const opened = createStream((index) => logFileName(basename(path), Number(index ?? 0)), {
+      path: dirname(path),
+      size: `${logFileMegabytes}M`,
+      rotate: keptLogFiles,
+      mode: 0o600,
+    });
+    opened.on('error', () => {
+      failedAt = Date.now();
+      if (stream === opened) stream = null;
+    });
+    opened.on('warning', () => undefined); // a rotation that failed: the next one tries again
+    return opened;
+  };
+  return {
+    write(line) {
+      if (stream === null && Date.now() - failedAt < reopenAfterMs) return;
+      stream ??= open();
+      if (stream.writableLength < backlogLimitBytes) stream.write(line);
+    },
+    close: () =>
+      new Promise((resolve) => {
+        if (stream === null) return resolve();
+        stream.once('close', () => resolve()).once('error', () => resolve());
+        stream.end(() => resolve());
+      }),
+  };
+}

@@ -1,0 +1,136 @@
+// Reaching a running supervisor: what commands use. Nothing stale blocks them, and one on its way out is waited for.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectControl, type CallOptions, type ControlClient } from '../control/client.ts';
+import type { Owner } from '../control/owned-folder.ts';
+import type { Method, Methods } from '../control/protocol.ts';
+import { TunnelError } from '../errors.ts';
+import { version } from '../model/version.ts';
+import type { Places, SupervisorPlaces } from '../paths.ts';
+import { readAddress } from './address.ts';
+import { lockHolder } from './lock.ts';
+
+/** How long a supervisor that is starting, ending, or has lost its socket is waited for. */
+const patienceMs = 15_000;
+
+/**
+ * A connection to the supervisor at a place, greeted. Null: none runs.
+ * Throws DAEMON_MISMATCH for another protocol, DAEMON_DOWN for one that lives but does not answer.
+ */
+export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
+  return reach(at, owner, async (client) => {
+    await client.hello();
+    return client;
+  });
+}
+
+/**
+ * One call in one round trip, over a connection of its own. Null: no supervisor runs.
+ * Rejects with the supervisor's TunnelError.
+ */
+export function askSupervisor<M extends Exclude<Method, 'hello'>>(
+  at: SupervisorPlaces,
+  owner: Owner,
+  method: M,
+  params: Methods[M]['params'],
+  options: CallOptions<M> = {},
+): Promise<{ readonly result: Methods[M]['result'] } | null> {
+  return reach(at, owner, async (client) => {
+    try {
+      return { result: await client.call(method, params, options) };
+    } finally {
+      client.close();
+    }
+  });
+}
+
+async function reach<T>(
+  at: SupervisorPlaces,
+  owner: Owner,
+  use: (client: ControlClient) => Promise<T>,
+): Promise<T | null> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    // Where the state folder cannot be written there is no address, and the socket is where it is by default.
+    const address = readAddress(at.address) ?? { socket: at.socket, token: null };
+    const client = await connectControl(address.socket, { version, owner, token: address.token });
+    if (client !== null) {
+      try {
+        return await use(client);
+      } catch (thrown) {
+        client.close();
+        if (!client.ending && !client.lost) throw thrown;
+      }
+    }
+    // Nobody answers, or somebody on the way out: the lock tells whether to wait.
+    const holder = lockHolder(at.lock, owner.platform);
+    if (holder === null && client === null) return null;
+    if (Date.now() > deadline) throw unanswered(at, holder);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function unanswered(at: SupervisorPlaces, pid: number | null): TunnelError {
+  const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
+  return new TunnelError('DAEMON_DOWN', `connect failed, on ${at.socket}: ${who} does not answer`, {
+    hint: pid === null ? 'tunnel up' : `kill -9 ${pid} && tunnel up`,
+  });
+}
+
+export interface RunningSupervisor {
+  /** The config it serves, as its user would know it. */
+  readonly config: string;
+  readonly at: SupervisorPlaces;
+  /** The caller closes it. */
+  readonly client: ControlClient;
+}
+
+/**
+ * Every supervisor of this user on this machine, by config. Those that cannot be spoken with are told through
+ * `complain` and left out.
+ */
+export async function listSupervisors(
+  places: Places,
+  owner: Owner,
+  complain: (error: TunnelError) => void,
+): Promise<readonly RunningSupervisor[]> {
+  const found = await Promise.all(
+    placesIn(places.machineDir).map(async (at): Promise<RunningSupervisor | null> => {
+      const address = readAddress(at.address);
+      if (address === null || lockHolder(at.lock, owner.platform) === null) return null;
+      try {
+        const client = await connectSupervisor({ ...at, socket: address.socket }, owner);
+        return client === null ? null : { config: (await client.hello()).config, at, client };
+      } catch (thrown) {
+        if (!(thrown instanceof TunnelError)) throw thrown;
+        complain(thrown);
+        return null;
+      }
+    }),
+  );
+  return found.filter((one) => one !== null).sort((one, other) => (one.config < other.config ? -1 : 1));
+}
+
+function placesIn(machineDir: string): readonly SupervisorPlaces[] {
+  let names: string[];
+  try {
+    names = readdirSync(machineDir);
+  } catch {
+    return []; // no supervisor ever ran here
+  }
+  return names
+    .filter((name) => /^[0-9a-f]{12}$/.test(name))
+    .map((name) => placesOfFolder(join(machineDir, name)));
+}
+
+function placesOfFolder(folder: string): SupervisorPlaces {
+  const inside = (name: string): string => join(folder, name);
+  return {
+    folder,
+    lock: inside('lock'),
+    address: inside('address.json'),
+    wanted: inside('wanted.json'),
+    log: inside('tunnel.log'),
+    socket: '',
+  };
+}
