@@ -161,7 +161,8 @@ export async function recordRotation(
     (entry) => announcedTypes.test(entry.type) && !all.some((key) => key.equals(entry.key)),
   );
   const added = await addAll(store, name, fresh, foreignFiles);
-  const gone = await markGone(store, name, all, missing, nowMs);
+  const prints = { present: all.map(fingerprint), added: added.map((key) => key.fingerprint) };
+  const gone = await markGone(store, name, prints, missing, nowMs);
   return { added, gone };
 }
 
@@ -188,7 +189,7 @@ async function addAll(
 async function markGone(
   store: TrustStore,
   name: string,
-  present: readonly Buffer[],
+  { present, added }: { readonly present: readonly string[]; readonly added: readonly string[] },
   missing: readonly KnownHostEntry[],
   nowMs: number,
 ): Promise<Rotation['gone']> {
@@ -198,9 +199,8 @@ async function markGone(
   );
   await remember(store, (keys) => {
     const known = new Set(keys.all().flatMap((key) => (key.name === name ? [key.fingerprint] : [])));
-    for (const key of present.map(fingerprint)) {
-      keys.set(name, key, known.has(key) ? { goneMs: null } : { goneMs: null, firstSeenMs: nowMs });
-    }
+    for (const key of present) if (known.has(key)) keys.set(name, key, { goneMs: null });
+    for (const key of added) keys.set(name, key, { goneMs: null, firstSeenMs: nowMs });
     for (const entry of missing) {
       if (!marked.has(entry.fingerprint)) keys.set(name, entry.fingerprint, { goneMs: nowMs });
     }

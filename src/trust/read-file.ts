@@ -1,4 +1,5 @@
 // Reads a known_hosts file: absent is empty, anything else that goes wrong is an error (fail closed, SPEC 5).
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { TunnelError } from '../errors.ts';
 
@@ -21,8 +22,7 @@ export async function readKnownHostsFile(
   let file: FileHandle | null = null;
   try {
     // O_NONBLOCK: a FIFO in its place must not hang every login.
-    const { O_RDONLY, O_NONBLOCK } = (await import('node:fs')).constants;
-    file = await open(path, O_RDONLY | (O_NONBLOCK ?? 0));
+    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     return await readChecked(file, path, ownership, uid);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return '';

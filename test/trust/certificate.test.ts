@@ -1,0 +1,211 @@
+// Host certificates made by ssh-keygen: parsed, verified, judged; and every way one can be wrong.
+import { execFileSync } from 'node:child_process';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { certificateProblem, parseCertificate, plainKeyType } from '../../src/trust/certificate.ts';
+import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
+import { verifySignature } from '../../src/trust/signature.ts';
+import { judgePresented } from '../../src/trust/verdict.ts';
+import { wireString } from '../../src/trust/wire.ts';
+import { certify, testKey, type TestKey } from './keys.ts';
+
+const now = Date.now();
+const ca = testKey();
+const hostKey = testKey();
+const host = (...args: string[]) => ['-h', '-I', 'katie host key', '-n', 'katie,katie.example', ...args];
+const judged = (blob: Buffer, name: string, ...lines: string[]) =>
+  judgePresented(parseKnownHosts(lines.join('\n'), '/kh').entries, name, blob, now);
+const caLine = `@cert-authority * ${ca.line}`;
+
+describe('a certificate', () => {
+  test('is read with all it says', () => {
+    const { blob } = certify(ca, hostKey, host('-z', '77', '-V', '20260101000000Z:20270101000000Z'));
+    expect(parseCertificate(blob)).toMatchObject({
+      type: 'ssh-ed25519-cert-v01@openssh.com',
+      use: 'host',
+      keyId: 'katie host key',
+      serial: 77n,
+      principals: ['katie', 'katie.example'],
+      validAfter: 1767225600n,
+      validBefore: 1798761600n,
+      criticalOptions: [],
+      key: hostKey.blob,
+      caKey: ca.blob,
+    });
+  });
+
+  test('for a user shows its options', () => {
+    const options = ['-O', 'force-command=/bin/true', '-O', 'source-address=10.0.0.0/8'];
+    const certificate = parseCertificate(certify(ca, testKey(), ['-I', 'me', '-n', 'root', ...options]).blob);
+    expect(certificate).toMatchObject({ use: 'user', criticalOptions: ['force-command', 'source-address'] });
+    expect(certificate?.extensions).toContain('permit-port-forwarding');
+  });
+
+  const keys: [string, string[]][] = [
+    ['ed25519', ['-t', 'ed25519']],
+    ['ecdsa 256', ['-t', 'ecdsa', '-b', '256']],
+    ['ecdsa 384', ['-t', 'ecdsa', '-b', '384']],
+    ['ecdsa 521', ['-t', 'ecdsa', '-b', '521']],
+    ['rsa', ['-t', 'rsa', '-b', '2048']],
+  ];
+
+  test.each(keys)('signed by an %s CA is verified, and any bit changed in it is seen', (_, args) => {
+    const authority = testKey(args);
+    for (let round = 0; round < 4; round++) {
+      const { blob } = certify(authority, testKey(), host());
+      const certificate = parseCertificate(blob);
+      expect(certificate && certificateProblem(certificate, 'katie', now)).toBeNull();
+      for (let at = 40; at < blob.length; at += 37) {
+        const mangled = Buffer.from(blob);
+        mangled.writeUInt8(mangled.readUInt8(at) ^ 1, at);
+        const other = parseCertificate(mangled);
+        if (other !== null) expect(certificateProblem(other, 'katie', now), `byte ${at}`).not.toBeNull();
+      }
+    }
+  });
+
+  test.each(keys)('of an %s key names the plain key in it', (_, args) => {
+    const key = testKey(args);
+    const { blob, type } = certify(ca, key, host());
+    expect(parseCertificate(blob)?.key.equals(key.blob)).toBe(true);
+    expect(plainKeyType(type)).toBe(key.type);
+  });
+
+  test('cut short anywhere is no certificate', () => {
+    const { blob } = certify(ca, hostKey, host());
+    for (let length = 0; length < blob.length; length++)
+      expect(parseCertificate(blob.subarray(0, length))).toBeNull();
+    expect(parseCertificate(Buffer.concat([blob, Buffer.alloc(1)]))).toBeNull();
+  });
+
+  test('signed by RSA with SHA-1 is refused', () => {
+    const rsa = testKey(['-t', 'rsa', '-b', '2048']);
+    const { blob } = certify(rsa, testKey(), host('-t', 'ssh-rsa'));
+    const certificate = parseCertificate(blob);
+    expect(certificate && certificateProblem(certificate, 'katie', now)).toMatch(/signature/);
+  });
+});
+
+describe('a presented certificate', () => {
+  test('of a known CA is trusted, not exactly, whatever the port', () => {
+    const { blob } = certify(ca, hostKey, host());
+    for (const name of ['katie', 'katie.example', '[katie]:2222']) {
+      expect(judged(blob, name, caLine), name).toMatchObject({
+        verdict: { kind: 'trusted', exact: false, at: { line: 1 } },
+        certificateProblem: null,
+        key: hostKey.blob,
+      });
+    }
+  });
+
+  const wrong: [string, string[], RegExp][] = [
+    ['for another name', ['-h', '-I', 'x', '-n', 'robin'], /robin, not for katie/],
+    ['for names by a wildcard', ['-h', '-I', 'x', '-n', '*'], /not for katie/],
+    ['that has expired', host('-V', '20200101:20210101'), /expired 2021/],
+    ['that is not valid yet', host('-V', '20400101:20410101'), /not valid before 20/],
+    ['for a user', ['-I', 'x', '-n', 'katie'], /not a host certificate/],
+    ['with a critical option', host('-O', 'critical:new@example=1'), /critical options.*new@example/],
+  ];
+
+  test.each(wrong)('%s counts as the plain key in it, as with ssh', (_, args, reason) => {
+    const { blob } = certify(ca, hostKey, args);
+    expect(judged(blob, 'katie', caLine)).toMatchObject({
+      verdict: { kind: 'unknown' },
+      certificateProblem: expect.stringMatching(reason) as string,
+      key: hostKey.blob,
+    });
+    expect(judged(blob, 'katie', caLine, `katie ${hostKey.line}`).verdict).toMatchObject({
+      kind: 'trusted',
+      exact: true,
+    });
+    expect(judged(blob, 'katie', caLine, `katie ${testKey().line}`).verdict.kind).toBe('changed');
+  });
+
+  test('without principals is for any host', () => {
+    const { blob } = certify(ca, hostKey, ['-h', '-I', 'x']);
+    expect(judged(blob, 'anyone', caLine).verdict.kind).toBe('trusted');
+  });
+
+  test('of an unknown CA, or of one for other hosts, counts as its plain key', () => {
+    const { blob } = certify(ca, hostKey, host());
+    expect(judged(blob, 'katie').certificateProblem).toMatch(/not known/);
+    expect(judged(blob, 'katie', `@cert-authority *.example ${ca.line}`).verdict.kind).toBe('unknown');
+    expect(judged(blob, 'katie', `katie ${ca.line}`).verdict.kind).toBe('changed');
+  });
+
+  const revoked: [string, TestKey, string][] = [
+    ['CA', ca, 'certificate authority'],
+    ['key', hostKey, 'key'],
+  ];
+  test.each(revoked)(
+    'whose %s is revoked is refused, with no second look at its plain key',
+    (_, key, what) => {
+      const { blob } = certify(ca, hostKey, host());
+      const lines = [caLine, `katie ${hostKey.line}`, `@revoked * ${key.line}`];
+      expect(judged(blob, 'katie', ...lines).verdict).toMatchObject({
+        kind: 'revoked',
+        at: { line: 3 },
+        what,
+      });
+      expect(judged(blob, '[katie]:2222', ...lines).verdict.kind).toBe('revoked');
+    },
+  );
+});
+
+describe('a signature', () => {
+  test('made by ssh-keygen over a file is verified in every algorithm', () => {
+    for (const args of [
+      ['-t', 'ed25519'],
+      ['-t', 'ecdsa', '-b', '521'],
+      ['-t', 'rsa', '-b', '2048'],
+    ]) {
+      const key = testKey(args);
+      const armored = execFileSync('ssh-keygen', ['-Y', 'sign', '-n', 'test', '-f', key.path], {
+        input: 'hello',
+        encoding: 'utf8',
+        stdio: ['pipe', 'pipe', 'ignore'],
+      });
+      const { signed, signature } = readSshsig(armored, 'hello');
+      expect(verifySignature(key.blob, signed, signature), args.join(' ')).toBe(true);
+      expect(verifySignature(testKey(args).blob, signed, signature)).toBe(false);
+    }
+  });
+
+  test('made by a security key counts only when it was touched', () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
+    const type = 'sk-ssh-ed25519@openssh.com';
+    const blob = Buffer.concat([wireString(type), wireString(raw), wireString('ssh:')]);
+    const sha256 = (bytes: string): Buffer => createHash('sha256').update(bytes).digest();
+    const signature = (flags: number): Buffer => {
+      const middle = Buffer.from([flags, 0, 0, 0, 9]);
+      const signed = sign(null, Buffer.concat([sha256('ssh:'), middle, sha256('hello')]), privateKey);
+      return Buffer.concat([wireString(type), wireString(signed), middle]);
+    };
+    expect(verifySignature(blob, Buffer.from('hello'), signature(1))).toBe(true);
+    expect(verifySignature(blob, Buffer.from('hello'), signature(0))).toBe(false);
+    expect(verifySignature(blob, Buffer.from('other'), signature(1))).toBe(false);
+  });
+
+  test('that is malformed is false, never an exception', () => {
+    for (const bytes of [Buffer.alloc(0), Buffer.alloc(3), wireString('ssh-ed25519'), hostKey.blob])
+      expect(verifySignature(hostKey.blob, Buffer.from('x'), bytes)).toBe(false);
+    expect(verifySignature(Buffer.alloc(7), Buffer.from('x'), Buffer.alloc(9))).toBe(false);
+  });
+});
+
+/** PROTOCOL.sshsig: what was signed, and the signature blob. */
+function readSshsig(armored: string, message: string): { signed: Buffer; signature: Buffer } {
+  const bytes = Buffer.from(armored.replace(/-----[^-]+-----/g, ''), 'base64');
+  let at = 6 + 4; // magic and version
+  const strings: Buffer[] = [];
+  while (at < bytes.length) {
+    const length = bytes.readUInt32BE(at);
+    strings.push(bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  const [, namespace, reserved, hash, signature] = strings as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  const digest = createHash(hash.toString()).update(message).digest();
+  const signed = [namespace, reserved, hash, digest].map((part) => wireString(part));
+  return { signed: Buffer.concat([Buffer.from('SSHSIG'), ...signed]), signature };
+}
