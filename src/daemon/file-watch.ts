@@ -1,0 +1,129 @@
+// Watches a few files by content: tells when any of them has really changed, whatever the editor or ConfigMap did to it.
+import { createHash } from 'node:crypto';
+import { readFileSync, realpathSync, statSync, watch, type FSWatcher } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Cancel, Clock } from '../model/clock.ts';
+
+/** A save is several events: the content is looked at when none came for this long. */
+const settleMs = 100;
+/** Watching is blind on network file systems, for a folder that was replaced, and without inotify instances. */
+const lookMs = 5000;
+
+export interface FileWatch {
+  /** Replaces the files to watch. What they hold now is the state to compare with. */
+  follow(files: readonly string[]): void;
+  close(): void;
+}
+
+/** Calls `changed` when the content of a followed file differs from when it was last looked at. */
+export function watchFiles(clock: Clock, changed: () => void): FileWatch {
+  return new Watch(clock, changed);
+}
+
+class Watch implements FileWatch {
+  readonly #clock: Clock;
+  readonly #changed: () => void;
+  #files: readonly string[] = [];
+  #watchers: FSWatcher[] = [];
+  #settle: Cancel | null = null;
+  #look: Cancel | null = null;
+  #stamp = '';
+  #content = '';
+  #over = false;
+
+  constructor(clock: Clock, changed: () => void) {
+    this.#clock = clock;
+    this.#changed = changed;
+  }
+
+  follow(files: readonly string[]): void {
+    this.#files = [...new Set(files)];
+    this.#content = contentOf(this.#files);
+    this.#stamp = stampOf(this.#files);
+    this.#watchFolders();
+    this.#lookLater();
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#settle?.();
+    this.#look?.();
+    for (const watcher of this.#watchers) watcher.close();
+  }
+
+  #watchFolders(): void {
+    for (const watcher of this.#watchers.splice(0)) watcher.close();
+    // The folder of the name and the one of what it leads to: either may be where the change happens.
+    const folders = new Set(this.#files.flatMap((file) => [dirname(file), dirname(realPath(file))]));
+    for (const folder of folders) {
+      try {
+        const watcher = watch(folder, { persistent: false }, () => this.#soon());
+        watcher.on('error', () => watcher.close()); // the folder is gone: the regular look goes on
+        this.#watchers.push(watcher);
+      } catch {
+        // no such folder now, or no inotify instance left: the regular look has to do
+      }
+    }
+  }
+
+  #soon(): void {
+    if (this.#over) return;
+    this.#settle?.();
+    this.#settle = this.#clock.schedule(settleMs, () => {
+      this.#settle = null;
+      this.#compare();
+    });
+  }
+
+  #lookLater(): void {
+    this.#look?.();
+    this.#look = this.#clock.schedule(lookMs, () => {
+      if (stampOf(this.#files) !== this.#stamp) this.#compare();
+      this.#lookLater();
+    });
+  }
+
+  #compare(): void {
+    const stamp = stampOf(this.#files);
+    const content = contentOf(this.#files);
+    // A replaced folder or another target of a link has other inodes: watch those.
+    if (stamp !== this.#stamp) this.#watchFolders();
+    this.#stamp = stamp;
+    if (content === this.#content) return;
+    this.#content = content;
+    this.#changed();
+  }
+}
+
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return file; // not there now
+  }
+}
+
+/** Cheap to make: differs whenever a file was written, replaced or removed, or its folder replaced. */
+function stampOf(files: readonly string[]): string {
+  return files
+    .flatMap((file) => [file, dirname(file)])
+    .map((path, index) => {
+      const stats = statSync(path, { throwIfNoEntry: false, bigint: true });
+      if (stats === undefined) return '-';
+      return index % 2 === 1 ? String(stats.ino) : `${stats.dev}:${stats.ino}:${stats.mtimeNs}:${stats.size}`;
+    })
+    .join(' ');
+}
+
+function contentOf(files: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const file of files) {
+    hash.update(`\0${file}\0`);
+    try {
+      hash.update(readFileSync(file));
+    } catch (thrown) {
+      hash.update(String((thrown as NodeJS.ErrnoException).code));
+    }
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,162 @@
+// Handlers: what each method of the control protocol does, in one call of the engine. Nothing here waits for a dial but
+// the commands that are about waiting.
+import type { Call, Handlers } from '../control/connection.ts';
+import type { DownResult, UpParams, UpProgress, UpResult } from '../control/protocol.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import { Secret } from '../model/secret.ts';
+import type { CallerEnvironment } from '../model/session.ts';
+import type { StatusDocument, SupervisorStatus } from '../model/status.ts';
+import type { Engine, UpRequest } from '../supervisor/engine.ts';
+import { withKnownAgents } from './environment.ts';
+import { select } from './selection.ts';
+import { waitFor, type WaitingParts } from './waiting.ts';
+
+export interface HandlerParts {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly supervisor: () => SupervisorStatus;
+  /** Reads the file and applies it. Throws CONFIG_…; what runs is then untouched. */
+  readonly reload: (prune: boolean) => Promise<{ changes: readonly string[]; warnings: readonly string[] }>;
+  /** Brings up what was wanted before this supervisor started, once; the agents are those of the command at hand. */
+  readonly restore: (agents: readonly string[]) => void;
+  /** Resolves when the wanted marks are on disk. */
+  readonly remembered: () => Promise<void>;
+  /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
+  readonly end: (ifIdle: boolean) => boolean;
+}
+
+/** Changes within this time are one snapshot for `watch`. */
+const joinMs = 50;
+
+export function createHandlers(parts: HandlerParts): Handlers {
+  const { engine } = parts;
+  const answered = new Set<(question: string) => void>();
+  let agents: readonly string[] = [];
+  const document = (names: readonly string[]): StatusDocument => ({
+    version: 1,
+    supervisor: parts.supervisor(),
+    tunnels: engine.status(names),
+  });
+  const waiting: WaitingParts = {
+    engine,
+    clock: parts.clock,
+    document,
+    onAnswered(listener) {
+      answered.add(listener);
+      return () => answered.delete(listener);
+    },
+  };
+  const request = (params: UpParams): UpRequest => {
+    const known = withKnownAgents(params.environment, agents);
+    agents = known.agents;
+    return requestOf(params, known.environment);
+  };
+  const bringUp = (params: UpParams, call: Call<UpProgress>, fresh: boolean): Promise<UpResult> =>
+    broughtUp(params, call, fresh, { ...parts, waiting, request, agents: () => agents });
+  return {
+    status: ({ selectors }) => Promise.resolve(document(select(selectors, engine.known(), 'all'))),
+    watch: ({ selectors }, call) =>
+      watch(() => document(select(selectors, engine.known(), 'all')), call, parts),
+    up: (params, call) => bringUp(params, call, false),
+    restart: (params, call) => bringUp(params, call, true),
+    wait({ selectors, timeoutMs }, call) {
+      const names = select(selectors, engine.known(), 'all');
+      const terms = { timeoutMs, interactive: false, onTimeout: 'not-up' } as const;
+      return waitFor(names, terms, () => undefined, call, waiting);
+    },
+    async down({ selectors, drainMs }): Promise<DownResult> {
+      parts.restore([]);
+      const names = select(selectors, engine.known(), 'all');
+      await engine.down(names, drainMs);
+      await parts.remembered();
+      const result = document(names);
+      return { document: result, ending: parts.end(true) };
+    },
+    async reload({ prune }) {
+      const { changes, warnings } = await parts.reload(prune);
+      return { applied: changes.length > 0, changes, warnings };
+    },
+    answer({ question, value }) {
+      const taken = engine.answer(question, value === null ? null : new Secret(value));
+      if (taken) for (const listener of answered) listener(question);
+      return Promise.resolve({ taken });
+    },
+    recheck({ hosts }) {
+      engine.recheck(hosts);
+      return Promise.resolve(null);
+    },
+    why({ name }) {
+      const [known] = select([name], engine.known(), 'all');
+      const tunnel = engine.status(known === undefined ? [] : [known])[0];
+      if (tunnel === undefined) throw new RangeError(`the engine knows ${name} but has no status of it`);
+      return Promise.resolve({ tunnel, steps: engine.loginSteps(tunnel.name) });
+    },
+    shutdown() {
+      parts.end(false);
+      return Promise.resolve(null);
+    },
+  };
+}
+
+interface BringUpParts extends HandlerParts {
+  readonly waiting: WaitingParts;
+  readonly request: (params: UpParams) => UpRequest;
+  readonly agents: () => readonly string[];
+}
+
+/** `up`, and with `fresh` a `restart`: the file first, then what was wanted before, then what is asked for. */
+async function broughtUp(
+  params: UpParams,
+  call: Call<UpProgress>,
+  fresh: boolean,
+  parts: BringUpParts,
+): Promise<UpResult> {
+  const { engine } = parts;
+  const { warnings } = await parts.reload(false);
+  for (const text of warnings) call.progress({ kind: 'notice', text });
+  const asked = parts.request(params);
+  parts.restore(parts.agents());
+  const names = select(params.selectors, engine.known(), fresh ? 'wanted' : 'autostart');
+  const start = (): void | Promise<void> => (fresh ? engine.restart(names, asked) : engine.up(names, asked));
+  const terms = {
+    timeoutMs: params.timeoutMs,
+    interactive: params.interactive,
+    onTimeout: 'last-error',
+  } as const;
+  const result = await waitFor(names, terms, start, call, parts.waiting);
+  await parts.remembered();
+  return result;
+}
+
+function requestOf(params: UpParams, environment: CallerEnvironment): UpRequest {
+  const { acceptNew, remap, interactive } = params;
+  return { acceptNew, remap, environment, personPresent: interactive };
+}
+
+/** Snapshots until the client leaves: one at once, then at most one each 50 ms, none while the last is unread. */
+function watch(
+  snapshot: () => StatusDocument,
+  call: Call<StatusDocument>,
+  parts: Pick<HandlerParts, 'engine' | 'clock'>,
+): Promise<null> {
+  call.progress(snapshot()); // throws here, before anything is to be cancelled, when a selector matches nothing
+  return new Promise((resolve, reject) => {
+    let pending: Cancel | null = null;
+    const show = async (): Promise<void> => {
+      if (call.behind) await call.whenRead();
+      pending = null;
+      if (!call.signal.aborted) call.progress(snapshot());
+    };
+    const change = (): void => {
+      pending ??= parts.clock.schedule(joinMs, () => void show().catch(reject));
+    };
+    const cancel = parts.engine.onChange(change);
+    const leave = (): void => {
+      cancel();
+      pending?.();
+      resolve(null);
+    };
+    if (call.signal.aborted) leave();
+    else call.signal.addEventListener('abort', leave, { once: true });
+  });
+}
