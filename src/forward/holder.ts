@@ -1,0 +1,89 @@
+// The holder: which process has a busy port, and which port near it is free.
+import { execFile } from 'node:child_process';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { readTcpTables, tcpState } from './proc-net.ts';
+
+/** A process that holds a port. */
+export interface Holder {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** The process that listens on a TCP port; null where the system does not tell (another user's process). */
+export async function holderOf(port: number): Promise<Holder | null> {
+  if (process.platform !== 'linux') return holderByLsof(port);
+  const inodes = new Set(
+    (await readTcpTables())
+      .filter((row) => row.port === port && row.state === tcpState.listen)
+      .map((row) => `socket:[${row.inode}]`),
+  );
+  return inodes.size === 0 ? null : processWith(inodes);
+}
+
+/** Looks for an open descriptor of one of the sockets in /proc/PID/fd (proc(5)). */
+async function processWith(sockets: ReadonlySet<string>): Promise<Holder | null> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids) {
+    const folder = `/proc/${pid}/fd`;
+    const descriptors = await readdir(folder).catch(() => []); // not ours to read, or gone meanwhile
+    for (const descriptor of descriptors) {
+      const link = await readlink(`${folder}/${descriptor}`).catch(() => '');
+      if (sockets.has(link)) return { pid: Number(pid), command: await commandOf(pid) };
+    }
+  }
+  return null;
+}
+
+async function commandOf(pid: string): Promise<string> {
+  const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  return printable(command) || 'a process';
+}
+
+/** Somebody else's process name: shown without control characters. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '').trim();
+}
+
+/** `lsof -F` prints one field a line: p for the pid, c for the command (lsof(8)). */
+function holderByLsof(port: number): Promise<Holder | null> {
+  const argv = ['-nP', `-iTCP:${port}`, '-sTCP:LISTEN', '-Fpc'];
+  return new Promise((resolve) => {
+    execFile('lsof', argv, { timeout: 2000 }, (_error, output) => {
+      const pid = /^p(\d+)$/m.exec(output)?.[1];
+      const command = /^c(.+)$/m.exec(output)?.[1];
+      resolve(
+        pid === undefined ? null : { pid: Number(pid), command: printable(command ?? '') || 'a process' },
+      );
+    });
+  });
+}
+
+/** How far from the port that was asked for a free one is looked for. */
+const searchPorts = 100;
+
+/** The first free port above `port` on all of `hosts`; null when none is near. Racy by nature: a proposal. */
+export async function nearestFreePort(hosts: readonly string[], port: number): Promise<number | null> {
+  const last = Math.min(port + searchPorts, 65_535);
+  for (let candidate = port + 1; candidate <= last; candidate += 1) {
+    if (await allFree(hosts, candidate)) return candidate;
+  }
+  return null;
+}
+
+async function allFree(hosts: readonly string[], port: number): Promise<boolean> {
+  for (const host of hosts) {
+    if (!(await free(host, port))) return false;
+  }
+  return true;
+}
+
+function free(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'EADDRINUSE' && error.code !== 'EACCES'),
+    );
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}

@@ -1,0 +1,184 @@
+// Listening here: TCP and unix, both loopbacks for `localhost`, ports of the system's choice, and errors that explain.
+import { createServer, type Server, type Socket } from 'node:net';
+import { TunnelError } from '../errors.ts';
+import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
+import { holderOf, nearestFreePort } from './holder.ts';
+import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
+
+export interface Listener {
+  /** The real address, with the port that was chosen. */
+  readonly at: Endpoint;
+  /** Other machines can reach it. */
+  readonly exposed: boolean;
+  /** Stops listening at once; resolves when the port is free. Accepted connections go on. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ListenParts {
+  accept(socket: Socket): void;
+  /** An accept failed (EMFILE …); the listener goes on. */
+  trouble(error: Error): void;
+  /** For port 0: the port to try first. */
+  readonly preferredPort: number | null;
+}
+
+/** Kernel queue of connections not yet accepted; the kernel caps it (somaxconn). */
+const backlog = 4096;
+/** Tries to find one port that is free on both loopbacks. */
+const pairTries = 16;
+
+/** Listens. Throws LISTEN_FAILED with who holds the port, and its facts `port`, `freePort`, `holderPid`. */
+export async function listen(at: Endpoint, parts: ListenParts): Promise<Listener> {
+  if (at.kind === 'unix') {
+    await clearSocketPath(at.path);
+    const server = await bindUnix(at.path, parts);
+    return { at, exposed: false, close: () => closeAll([server]) };
+  }
+  const { servers, port } = await bindPort(at, parts);
+  const real: Endpoint = { kind: 'tcp', host: at.host, port };
+  return { at: real, exposed: !isLoopback(real), close: () => closeAll(servers) };
+}
+
+interface Bound {
+  readonly servers: readonly Server[];
+  readonly port: number;
+}
+
+async function bindPort(at: TcpEndpoint, parts: ListenParts): Promise<Bound> {
+  if (at.port !== 0) return bindHostsAt(at, at.port, parts).catch((error: unknown) => explain(error, at));
+  if (parts.preferredPort !== null) {
+    try {
+      return await bindHostsAt(at, parts.preferredPort, parts);
+    } catch {
+      // somebody else has it now: any other will do
+    }
+  }
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await bindHostsAt(at, 0, parts);
+    } catch (error) {
+      if (errorCode(error) !== 'EADDRINUSE' || tries >= pairTries) return explain(error, at);
+    }
+  }
+}
+
+/** Binds every address of the host on one port; a loopback of a family this machine lacks is left out. */
+async function bindHostsAt(at: TcpEndpoint, port: number, parts: ListenParts): Promise<Bound> {
+  const servers: Server[] = [];
+  let chosen = port;
+  try {
+    for (const host of bindHosts(at.host)) {
+      const server = await bindTcp(host, chosen, parts, servers.length > 0);
+      if (server === null) continue;
+      servers.push(server);
+      chosen = portOf(server);
+    }
+  } catch (error) {
+    await closeAll(servers);
+    throw error;
+  }
+  return { servers, port: chosen };
+}
+
+const absentFamily = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'];
+
+/** Null when `optional` and the address family does not exist here. */
+async function bindTcp(
+  host: string,
+  port: number,
+  parts: ListenParts,
+  optional: boolean,
+): Promise<Server | null> {
+  try {
+    return await bind((server) => server.listen({ host, port, backlog, exclusive: true }), parts);
+  } catch (error) {
+    const code = errorCode(error);
+    if (optional && absentFamily.includes(code)) return null;
+    if (host === '::' && code === 'EAFNOSUPPORT') return bindTcp('0.0.0.0', port, parts, optional);
+    throw error;
+  }
+}
+
+async function bindUnix(path: string, parts: ListenParts): Promise<Server> {
+  try {
+    return await bind((server) => withPrivateUmask(() => server.listen({ path, backlog })), parts);
+  } catch (error) {
+    throw new TunnelError('LISTEN_FAILED', `listen failed, on ${path}: ${reasonOf(error)}`, {
+      facts: { path },
+      cause: error,
+    });
+  }
+}
+
+function bind(start: (server: Server) => void, parts: ListenParts): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    // A half-open client still gets its answer (SSH2.md 2.1); Nagle would cost 40 ms a keystroke.
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      server.on('error', (error) => parts.trouble(error));
+      resolve(server);
+    });
+    server.on('connection', (socket) => parts.accept(socket));
+    start(server);
+  });
+}
+
+/** Throws what the user should read of a bind error. */
+async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
+  const code = errorCode(error);
+  if (code !== 'EADDRINUSE')
+    throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: ${reasonOf(error)}`, {
+      hint: code === 'EACCES' ? 'use a port above 1023' : null,
+      facts: { port: at.port },
+      cause: error,
+    });
+  const [holder, freePort] = await Promise.all([
+    holderOf(at.port).catch(() => null),
+    nearestFreePort(bindHosts(at.host), at.port).catch(() => null),
+  ]);
+  const by =
+    holder === null
+      ? ''
+      : holder.pid === process.pid
+        ? ' by another tunnel of this supervisor'
+        : ` by ${holder.command} (pid ${holder.pid})`;
+  throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: port in use${by}`, {
+    hint: freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`,
+    facts: {
+      port: at.port,
+      freePort,
+      holderPid: holder?.pid ?? null,
+      holderCommand: holder?.command ?? null,
+    },
+    cause: error,
+  });
+}
+
+function closeAll(servers: readonly Server[]): Promise<void> {
+  // close() frees the port now; its callback would wait for accepted connections too, which go on.
+  for (const server of servers) server.close();
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function errorCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'in use',
+  EACCES: 'permission denied',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  ENOTFOUND: 'no such host name',
+  EAFNOSUPPORT: 'this machine does not have that address family',
+};
+
+function reasonOf(error: unknown): string {
+  return reasons[errorCode(error)] ?? (error instanceof Error ? error.message : String(error));
+}
