@@ -108,9 +108,12 @@ function stampOf(files: readonly string[]): string {
   return files
     .flatMap((file) => [file, dirname(file)])
     .map((path, index) => {
-      const stats = statSync(path, { throwIfNoEntry: false, bigint: true });
-      if (stats === undefined) return '-';
-      return index % 2 === 1 ? String(stats.ino) : `${stats.dev}:${stats.ino}:${stats.mtimeNs}:${stats.size}`;
+      try {
+        const { dev, ino, mtimeNs, size } = statSync(path, { bigint: true });
+        return index % 2 === 1 ? String(ino) : `${dev}:${ino}:${mtimeNs}:${size}`;
+      } catch (thrown) {
+        return (thrown as NodeJS.ErrnoException).code;
+      }
     })
     .join(' ');
 }

@@ -1,0 +1,107 @@
+// The presence of a supervisor on this machine: its lock, its control socket and its address, taken and given back in order.
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { connectControl } from '../control/client.ts';
+import type { ConnectionTerms } from '../control/connection.ts';
+import type { Owner } from '../control/owned-folder.ts';
+import { listenControl, type ControlServer } from '../control/server.ts';
+import { asTunnelError } from '../errors.ts';
+import { version } from '../model/version.ts';
+import type { SupervisorPlaces } from '../paths.ts';
+import type { EngineLog } from '../supervisor/engine.ts';
+import { removeAddress, writeAddress } from './address.ts';
+import { takeLock } from './lock.ts';
+import { connectSupervisor } from './reach.ts';
+
+/** The claim to be the one supervisor of a config. */
+export type Claim =
+  { readonly kind: 'ours'; readonly release: () => void } | { readonly kind: 'held'; readonly pid: number };
+
+/**
+ * Takes the lock. `wait`: one on its way out is waited for. Without a state folder that can be written there is no
+ * lock, and only a supervisor that answers at the default socket counts.
+ */
+export async function claim(
+  at: SupervisorPlaces,
+  owner: Owner,
+  terms: { readonly writable: boolean; readonly wait: boolean },
+): Promise<Claim> {
+  for (;;) {
+    if (terms.writable) {
+      const outcome = takeLock(at.lock, owner.platform);
+      if (outcome.kind === 'taken') return { kind: 'ours', release: outcome.release };
+      if (!terms.wait) return outcome;
+    }
+    const other = terms.writable ? await connectSupervisor(at, owner) : await atDefaultSocket(at, owner);
+    if (other !== null) {
+      const { pid } = await other.hello();
+      other.close();
+      return { kind: 'held', pid };
+    }
+    if (!terms.writable) return { kind: 'ours', release: () => undefined };
+  }
+}
+
+function atDefaultSocket(at: SupervisorPlaces, owner: Owner): ReturnType<typeof connectControl> {
+  return connectControl(at.socket, { version, owner });
+}
+
+export interface PresenceOptions extends Pick<ConnectionTerms, 'handlers' | 'refuse' | 'onBug'> {
+  readonly at: SupervisorPlaces;
+  readonly owner: Owner;
+  readonly config: string;
+  readonly writable: boolean;
+  readonly log: EngineLog;
+  readonly onConnections: (open: number) => void;
+}
+
+export interface Presence {
+  readonly connections: number;
+  /** No new connection finds us from here on. */
+  withdraw(): Promise<void>;
+  /** Ends the connections. */
+  close(): Promise<void>;
+  /** In the last moment of a process: removes the files, waits for nothing. */
+  vanish(): void;
+}
+
+/** Listens for commands and writes down where. */
+export async function appear(options: PresenceOptions): Promise<Presence> {
+  const { at, owner, writable, log, config } = options;
+  // A named pipe can be opened by others; a token that only we can read keeps them out.
+  const token = owner.platform === 'win32' ? randomBytes(24).toString('hex') : null;
+  const server = await listenControl({
+    ...options,
+    address: at.socket,
+    version,
+    pid: process.pid,
+    token,
+    onRemade(failure) {
+      if (failure === null) return log('warn', 'socket', `${at.socket} was gone; it was made again`);
+      const { message } = asTunnelError(failure);
+      log('error', 'socket', `${at.socket} is gone and cannot be made again: ${message}`);
+    },
+  });
+  if (writable) writeAddress(at.address, { pid: process.pid, socket: at.socket, token, config });
+  return presenceOf(server, at, writable);
+}
+
+function presenceOf(server: ControlServer, at: SupervisorPlaces, writable: boolean): Presence {
+  const forget = (): void => {
+    if (writable) removeAddress(at.address);
+  };
+  return {
+    get connections() {
+      return server.connections;
+    },
+    async withdraw() {
+      await server.stopListening();
+      forget();
+    },
+    close: () => server.close(),
+    vanish() {
+      rmSync(at.socket, { force: true });
+      forget();
+    },
+  };
+}

@@ -1,0 +1,46 @@
+// The restoration of what was wanted when the last supervisor ended: once, with the first `up`, which brings an agent
+// along, or by itself soon after the start.
+import type { CallerEnvironment } from '../model/session.ts';
+import type { Engine, EngineLog, UpRequest } from '../supervisor/engine.ts';
+
+export interface Restoration {
+  /** Names that still wait to be brought up again; empty once they were. */
+  readonly waiting: readonly string[];
+  /** Brings them up, the first time it is called. `agents`: those of the command at hand, newest first. */
+  now(agents: readonly string[]): void;
+}
+
+export function createRestoration(
+  names: readonly string[],
+  parts: { readonly engine: Engine; readonly log: EngineLog; readonly environment: CallerEnvironment },
+): Restoration {
+  const { engine, log, environment } = parts;
+  let waiting = names;
+  return {
+    get waiting() {
+      return waiting;
+    },
+    now(agents) {
+      const known = new Set(engine.known().map(({ name }) => name));
+      const present = waiting.filter((name) => known.has(name));
+      const gone = waiting.filter((name) => !known.has(name));
+      waiting = [];
+      if (present.length > 0) {
+        log('info', 'restore', `brings up again what was wanted: ${present.join(', ')}`);
+        engine.up(present, unattended(environment, agents));
+      }
+      if (gone.length > 0) log('warn', 'restore', `no longer in the config: ${gone.join(', ')}`);
+    },
+  };
+}
+
+/** What a supervisor asks of its engine by itself: nobody is there, nothing is accepted. */
+export function unattended(environment: CallerEnvironment, agents: readonly string[]): UpRequest {
+  const agentSockets = [...agents, ...environment.agentSockets];
+  return {
+    acceptNew: false,
+    remap: false,
+    personPresent: false,
+    environment: { ...environment, agentSockets },
+  };
+}
