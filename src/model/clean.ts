@@ -1,15 +1,14 @@
 // Clean text: what a server, a target, a proxy command or a file says, without what a terminal would obey.
+/* oxlint-disable no-control-regex -- control characters are what this file is about */
 
 /**
  * Whole escape sequences first, so that no "[31m" is left: CSI, then OSC, DCS, SOS, PM and APC with their strings,
  * then the two-byte ones (ECMA-48).
  */
-// eslint-disable-next-line no-control-regex
 const escapes =
   /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\u0007\u001b\u009c\n]*(?:\u0007|\u001b\\|\u009c)?|\u001b[ -/]*[0-~]/g;
 
 /** C0, DEL and C1 controls. Tab and line feed are handled by the callers. */
-// eslint-disable-next-line no-control-regex
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
 /** Marks that turn or hide text: bidi controls, invisible operators, separators that break lines, tags, BOM. */

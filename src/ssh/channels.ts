@@ -1,0 +1,213 @@
+// The channels of one session: opening them, taking those the server opens, and turns to send when the transport is full.
+import { TunnelError } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import type { Channel, Origin } from '../model/session.ts';
+import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
+import { forwardRefused } from './failure.ts';
+import type { IncomingOpen, Wire, WireEvents } from './internals-wire.ts';
+import type { WindowBudget } from './window.ts';
+
+/** More than this in the transport's own queue, and bulk waits: keystrokes and pings stay quick (SSH2.md 2.2). */
+export const transportQueue = 256 * 1024;
+
+export interface ChannelsParts {
+  readonly clock: Clock;
+  readonly budget: WindowBudget;
+  readonly stream: { readonly writableLength: number };
+  rttMs(): number | null;
+  bug(thrown: unknown): void;
+  /** A channel the server opens: returns who takes it, or null. */
+  accept(open: IncomingOpen): ((channel: Channel) => void) | null;
+  debug(words: string): void;
+  disconnect(reason: number, words: string): void;
+}
+
+interface Opening {
+  readonly window: number;
+  opened(channel: Channel): void;
+  failed(reason: number, words: string): void;
+  lost(): void;
+}
+
+export class Channels {
+  readonly events: WireEvents;
+  readonly #parts: ChannelsParts;
+  readonly #openings = new Map<number, Opening>();
+  readonly #open = new Map<number, OpenChannel>();
+  #waiting: OpenChannel[] = [];
+  #pumping = false;
+  #home: ChannelHome | null = null;
+  #lost: TunnelError | null = null;
+
+  constructor(parts: ChannelsParts) {
+    this.#parts = parts;
+    this.events = {
+      opened: (id, remoteId, window, packetSize) => this.#opened(id, { remoteId, window, packetSize }),
+      refused: (id, reason, words) => this.#opening(id)?.failed(reason, words),
+      data: (id, chunk) => this.#open.get(id)?.received(chunk),
+      extendedData: (id, bytes) => this.#open.get(id)?.receivedExtended(bytes),
+      adjusted: (id, bytes) => this.#open.get(id)?.granted(bytes),
+      end: (id) => this.#open.get(id)?.ended(),
+      // RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we
+      closed: (id) => (this.#open.get(id) ?? refusal(this.#opening(id)))?.closedByPeer(),
+      incoming: (open) => this.#incoming(open),
+      debug: (words) => parts.debug(words),
+      disconnect: (reason, words) => parts.disconnect(reason, words),
+    };
+  }
+
+  /** The wire is there: channels may be opened from now on. */
+  start(wire: Wire): void {
+    this.#home = {
+      wire,
+      budget: this.#parts.budget,
+      rttMs: () => this.#parts.rttMs(),
+      nowMs: () => performance.now(),
+      crowded: () => this.#crowded(),
+      waitForRoom: (channel) => this.#waitForRoom(channel),
+      bug: (thrown) => this.#parts.bug(thrown),
+      over: (channel) => {
+        this.#open.delete(channel.id);
+        wire.release(channel.id);
+      },
+    };
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  #crowded(): boolean {
+    return this.#parts.stream.writableLength > transportQueue || this.#home?.wire.rekeying === true;
+  }
+
+  #waitForRoom(channel: OpenChannel): void {
+    this.#waiting.push(channel);
+    if (this.#pumping || this.#crowded()) return; // the transport's drain calls pump
+    this.#pumping = true;
+    queueMicrotask(() => this.pump());
+  }
+
+  /** One turn each, in the order they came, while the transport has room: nobody starves. */
+  pump(): void {
+    this.#pumping = false;
+    for (let turns = this.#waiting.length; turns > 0 && !this.#crowded(); turns -= 1)
+      this.#waiting.shift()?.turn();
+    if (this.#waiting.length === 0 || this.#crowded() || this.#pumping) return;
+    this.#pumping = true;
+    setImmediate(() => this.pump());
+  }
+
+  /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. A confirmation that comes too late is closed again. */
+  open(to: Endpoint, from: Origin, limits: { timeoutMs: number; signal?: AbortSignal }): Promise<Channel> {
+    const home = this.#home;
+    if (home === null || this.#lost !== null) return Promise.reject(this.#lost ?? notOpen());
+    if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
+    const id = home.wire.reserve();
+    const window = openingWindow(home.budget);
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        cancel();
+        limits.signal?.removeEventListener('abort', abort);
+        act();
+      };
+      const leave = (error: TunnelError): void => {
+        this.#openings.set(id, {
+          window,
+          opened: (late) => late.close(),
+          failed: () => undefined,
+          lost: () => undefined,
+        });
+        settle(() => reject(error));
+      };
+      const abort = (): void => leave(gaveUp(to));
+      const cancel = this.#parts.clock.schedule(limits.timeoutMs, () =>
+        leave(openTimedOut(to, limits.timeoutMs)),
+      );
+      limits.signal?.addEventListener('abort', abort, { once: true });
+      this.#openings.set(id, {
+        window,
+        opened: (channel) => settle(() => resolve(channel)),
+        failed: (reason, words) => settle(() => reject(forwardRefused(to, reason, words))),
+        lost: () => settle(() => reject(this.#lost ?? notOpen())),
+      });
+      if (to.kind === 'tcp') home.wire.openTcp(id, window, to, from);
+      else home.wire.openUnix(id, window, to.path);
+    });
+  }
+
+  #opening(id: number): Opening | undefined {
+    const opening = this.#openings.get(id);
+    if (opening === undefined) return undefined;
+    this.#openings.delete(id);
+    if (!this.#open.has(id)) this.#home?.wire.release(id);
+    return opening;
+  }
+
+  #opened(id: number, peer: { remoteId: number; window: number; packetSize: number }): void {
+    const opening = this.#openings.get(id);
+    if (opening === undefined || this.#home === null) return;
+    this.#openings.delete(id);
+    const channel = new SshChannel(this.#home, { id, remoteId: peer.remoteId }, peer, opening.window);
+    this.#open.set(id, channel);
+    opening.opened(channel);
+  }
+
+  #incoming(open: IncomingOpen): boolean {
+    const home = this.#home;
+    const take = home === null ? null : this.#parts.accept(open);
+    if (home === null || take === null) return false;
+    const id = home.wire.reserve();
+    const window = openingWindow(home.budget);
+    const channel = new SshChannel(home, { id, remoteId: open.sender }, open, window);
+    this.#open.set(id, channel);
+    home.wire.confirm(open.sender, id, window);
+    try {
+      take(channel);
+    } catch (thrown) {
+      this.#parts.bug(thrown);
+      channel.close();
+    }
+    return true;
+  }
+
+  /** The link is gone: every channel ends uncleanly, every opening fails. */
+  lose(reason: TunnelError): void {
+    if (this.#lost !== null) return;
+    this.#lost = reason;
+    this.#waiting = [];
+    for (const opening of this.#openings.values()) opening.lost();
+    this.#openings.clear();
+    for (const channel of this.#open.values()) channel.lost();
+  }
+}
+
+function refusal(opening: Opening | undefined): { closedByPeer(): void } | undefined {
+  return opening === undefined ? undefined : { closedByPeer: () => opening.failed(2, '') };
+}
+
+function notOpen(): TunnelError {
+  return new TunnelError('LINK_LOST', 'channel open failed: the session is not open');
+}
+
+function openTimedOut(to: Endpoint, timeoutMs: number): TunnelError {
+  return new TunnelError(
+    'TIMED_OUT',
+    `connection to ${formatEndpoint(to)} failed: the server gave no answer in ${timeoutMs / 1000}s`,
+    {
+      hint: 'the target may drop packets silently: check its firewall and address',
+      facts: { layer: 'channel' },
+    },
+  );
+}
+
+function gaveUp(to: Endpoint): TunnelError {
+  return new TunnelError(
+    'LINK_LOST',
+    `connection to ${formatEndpoint(to)} given up: nobody waits for it any more`,
+    {
+      facts: { layer: 'channel', aborted: true },
+    },
+  );
+}

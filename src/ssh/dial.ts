@@ -1,0 +1,165 @@
+// A dial: everything from a host's name to a live session, in order, each step with its own deadline and report.
+import type { Client } from 'ssh2';
+import { TunnelError } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatAddress, type Host } from '../model/host.ts';
+import type { DialContext, Session } from '../model/session.ts';
+import { recordRotation } from '../trust/changes.ts';
+import { isCertificateType } from '../trust/certificate.ts';
+import { orderHostKeyAlgorithms } from '../trust/algorithms.ts';
+import { hostKeyName } from '../trust/known-hosts.ts';
+import type { KnownHosts, TrustStore } from '../trust/store.ts';
+import { offeredAlgorithms } from './algorithms.ts';
+import { wordsOf } from './failure.ts';
+import { ConfirmedTooLate, Handshake, type Handshaken } from './handshake.ts';
+import type { CreateLogin, Login } from './login.ts';
+import { Connection } from './session.ts';
+import { openTransport, type Knocked, type Transport, type TransportParts } from './transport.ts';
+import { createVerifier } from './verify.ts';
+import type { WindowBudget } from './window.ts';
+
+export interface DialParts extends TransportParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly trust: TrustStore;
+  readonly createLogin: CreateLogin;
+  readonly budget: WindowBudget;
+}
+
+export interface DialFrom {
+  readonly via: Session | null;
+  readonly knocked: Knocked | null;
+}
+
+/** Logs in. Throws the TunnelError of whatever failed, or the signal's reason when it is aborted. */
+export async function dialSession(
+  host: Host,
+  from: DialFrom,
+  parts: DialParts,
+  context: DialContext,
+): Promise<Session> {
+  let knocked = from.knocked;
+  let confirmed: Buffer | null = null;
+  try {
+    // twice at most: a person may have taken longer over the host key than the server waits
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await dialOnce(host, { via: from.via, knocked }, parts, context, confirmed);
+      } catch (thrown) {
+        if (!(thrown instanceof ConfirmedTooLate) || attempt > 1) throw thrown;
+        confirmed = thrown.key;
+        knocked = null;
+      }
+    }
+  } finally {
+    // a dial takes its transport over, also when it never came to use it
+    if (from.knocked !== null && from.knocked !== knocked) from.knocked.destroy();
+  }
+}
+
+async function dialOnce(
+  host: Host,
+  from: DialFrom,
+  parts: DialParts,
+  context: DialContext,
+  confirmed: Buffer | null,
+): Promise<Session> {
+  let login: Login | null = null;
+  let transport: Transport | null = null;
+  try {
+    context.signal.throwIfAborted();
+    const known = await parts.trust.read(host.knownHosts);
+    const offer = orderedOffer(host, known);
+    login = parts.createLogin(host, context);
+    await abortable(login.prepare(), context.signal);
+    transport = await openTransport(host, from, parts, context);
+    const { done, connection } = await handshakeOver(
+      transport,
+      { host, offer, known, login, confirmed },
+      parts,
+      context,
+    );
+    login.finish(true);
+    return connection.open({ algorithms: done.algorithms, login: login.record() });
+  } catch (thrown) {
+    login?.finish(false);
+    transport?.destroy();
+    from.knocked?.destroy();
+    throw thrown;
+  }
+}
+
+/** Types whose keys are known come first, or a known host would look changed (SPEC 5). */
+function orderedOffer(host: Host, known: KnownHosts): ReturnType<typeof offeredAlgorithms> {
+  const offer = offeredAlgorithms(host);
+  const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+  return { ...offer, hostKey: orderHostKeyAlgorithms(offer.hostKey, known.knownTypes(name)) };
+}
+
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+interface Scene {
+  readonly host: Host;
+  readonly offer: ReturnType<typeof offeredAlgorithms>;
+  readonly known: KnownHosts;
+  readonly login: Login;
+  readonly confirmed: Buffer | null;
+}
+
+async function handshakeOver(
+  transport: Transport,
+  scene: Scene,
+  parts: DialParts,
+  context: DialContext,
+): Promise<{ done: Handshaken; connection: Connection }> {
+  const { host, offer, known, login, confirmed } = scene;
+  const { stream } = transport;
+  const { clock, random, budget, log, trust } = parts;
+  const verifier = createVerifier({ host, known, trust, context, confirmed, log });
+  let connection: Connection | null = null;
+  const handshake: Handshake = new Handshake({
+    host,
+    stream,
+    offer,
+    verifier,
+    login,
+    context,
+    clock,
+    log,
+    connected: (client) => {
+      connection = new Connection({ host, stream, clock, random, budget, log }, client);
+      connection.connected();
+    },
+    goodbye: () => connection?.goodbye ?? null,
+    fresh: (cipher) => connection?.freshKeys(cipher),
+  });
+  const done = await handshake.run();
+  if (connection === null)
+    throw new TunnelError('INTERNAL', `login failed, on ${formatAddress(host)}: no connection`);
+  followRotation(done, verifier.name, host, parts);
+  return { done, connection };
+}
+
+/** UpdateHostKeys: keys that the server proves after the login are recorded, or marked as gone (SPEC 5). */
+function followRotation(done: Handshaken, name: string, host: Host, parts: DialParts): void {
+  const { trust, clock, log } = parts;
+  if (isCertificateType(done.algorithms.hostKey)) return; // a CA says nothing of the host's own keys
+  (done.client as Client & NodeJS.EventEmitter).on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) => {
+    const proved = keys.map((key) => Buffer.from(key.getPublicSSH()));
+    recordRotation(trust, name, { presented: done.hostKey, proved }, host.knownHosts, clock.now()).then(
+      ({ added, gone }) => {
+        for (const key of added)
+          log('info', 'host-key', `${name} has a further key: ${key.type} ${key.fingerprint}`);
+        for (const key of gone)
+          log('info', 'host-key', `${name} has a key no more: ${key.type} ${key.fingerprint}`);
+      },
+      (thrown: unknown) => log('warn', 'host-key', `keys of ${name} were not recorded: ${wordsOf(thrown)}`),
+    );
+  });
+}

@@ -1,0 +1,65 @@
+// The door to SSH: what the supervisor is handed to knock, dial, forget and ask whether anything has changed.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { ErrorCode } from '../errors.ts';
+import { systemClock, type Clock } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
+import type { CallerEnvironment, Dialer, DialContext } from '../model/session.ts';
+import type { TrustStore } from '../trust/store.ts';
+import { dialSession, type DialParts } from './dial.ts';
+import type { CreateLogin } from './login.ts';
+import { Knocked, knock, type TransportLog } from './transport.ts';
+import { createWindowBudget } from './window.ts';
+
+export interface DialerParts {
+  readonly trust: TrustStore;
+  readonly createLogin: CreateLogin;
+  /** Forgets what was typed for a host. */
+  readonly forget: (host: Host) => void;
+  /** A digest of what a host's credentials hang on. */
+  readonly credentialCircumstances: (host: Host, environment: CallerEnvironment) => Promise<string>;
+  /** The password of `host.proxy`, read where its source says. */
+  readonly proxyPassword: (host: Host, context: DialContext) => Promise<string>;
+  /** Names of variables that hold secrets of any host: a ProxyCommand does not get them. */
+  readonly secretVariables: () => Iterable<string>;
+  readonly log: TransportLog;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+export function createDialer(parts: DialerParts): Dialer {
+  const clock = parts.clock ?? systemClock;
+  const dialParts: DialParts = {
+    ...parts,
+    clock,
+    random: parts.random ?? Math.random,
+    budget: createWindowBudget(),
+  };
+  return {
+    reach: (host, signal) => knock(host, clock, signal),
+    dial: (host, from, context) => {
+      const knocked = from.transport instanceof Knocked ? from.transport : null;
+      return dialSession(host, { via: from.via, knocked }, dialParts, context);
+    },
+    forget: parts.forget,
+    circumstances: (host, code, environment) => circumstances(parts, host, code, environment),
+  };
+}
+
+/** Host key trouble hangs on the known_hosts files, everything else that needs a person on the credentials. */
+async function circumstances(
+  parts: DialerParts,
+  host: Host,
+  code: ErrorCode,
+  environment: CallerEnvironment,
+): Promise<string> {
+  if (!code.startsWith('HOST_KEY_')) return parts.credentialCircumstances(host, environment);
+  const hash = createHash('sha256');
+  for (const file of [parts.trust.file, ...host.knownHosts]) {
+    const content = await readFile(file).catch(
+      (thrown: NodeJS.ErrnoException) => thrown.code ?? 'unreadable',
+    );
+    hash.update(JSON.stringify([file, content.length])).update(content);
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,139 @@
+// Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
+import { TunnelError, type ErrorCode } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import { formatAddress, type Host } from '../model/host.ts';
+
+/** Where a dial was when it failed. `tcpLevel`: the server was not reached at all, so knocking may help (SPEC 3). */
+export type Layer = 'dns' | 'tcp' | 'kex' | 'auth' | 'link';
+
+/** What Node says of a system call, in a person's words. */
+const socketWords: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  EHOSTUNREACH: 'no route to host',
+  EHOSTDOWN: 'the host is down',
+  ENETUNREACH: 'the network is unreachable',
+  ENETDOWN: 'the network is down',
+  EADDRNOTAVAIL: 'this machine has no such address to connect from',
+  EACCES: 'this machine forbids it',
+  EPERM: 'this machine forbids it',
+  ETIMEDOUT: 'no answer',
+  ECONNRESET: 'connection reset',
+  ECONNABORTED: 'connection aborted',
+  EPIPE: 'connection closed',
+  ENOTFOUND: 'name not found',
+  EAI_AGAIN: 'the name server does not answer',
+  EAI_NODATA: 'the name has no address',
+  ENODATA: 'the name has no address',
+  EAI_FAIL: 'the name server failed',
+  EMFILE: 'too many open files here',
+  ENFILE: 'too many open files here',
+};
+
+export function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+export function wordsOf(error: unknown): string {
+  const words = socketWords[codeOf(error)];
+  if (words !== undefined) return words;
+  return cleanText(error instanceof Error ? error.message : String(error)) || 'unknown error';
+}
+
+/** A connect that did not get through; `why` names the addresses that were tried. */
+export function connectFailed(
+  host: Host,
+  layer: 'dns' | 'tcp',
+  why: string,
+  timedOut: boolean,
+  facts: { readonly tcpLevel: boolean } = { tcpLevel: true },
+): TunnelError {
+  return new TunnelError(
+    timedOut ? 'TIMED_OUT' : 'UNREACHABLE',
+    `connect failed, on ${formatAddress(host)}: ${why}`,
+    {
+      hint: `tunnel why ${host.name}`,
+      facts: { layer, ...facts },
+    },
+  );
+}
+
+/** A failure past the TCP connect. */
+export function dialFailed(host: Host, layer: 'kex' | 'auth', code: ErrorCode, why: string): TunnelError {
+  const what = layer === 'kex' ? 'key exchange' : 'login';
+  return new TunnelError(code, `${what} failed, on ${formatAddress(host)}: ${why}`, {
+    hint: `tunnel why ${host.name}`,
+    facts: { layer, tcpLevel: false },
+  });
+}
+
+/** A live session that ended without being asked to. */
+export function linkLost(host: Host, why: string, cause?: unknown): TunnelError {
+  return new TunnelError('LINK_LOST', `link lost, on ${formatAddress(host)}: ${why}`, {
+    hint: `tunnel why ${host.name}`,
+    facts: { layer: 'link', tcpLevel: false },
+    cause,
+  });
+}
+
+/** What a server that ends the connection at once may mean by it: no more can be known from here. */
+export const penaltyWords =
+  'it may be refusing this address for a while (PerSourcePenalties, MaxStartups, fail2ban), or no SSH server is there';
+
+/** RFC 4254 5.1: reason codes of SSH_MSG_CHANNEL_OPEN_FAILURE. */
+const openReasons: Readonly<Record<number, string>> = {
+  1: 'prohibited',
+  2: 'connect-failed',
+  3: 'unknown-type',
+  4: 'resource-shortage',
+};
+
+/** A channel the server did not open: one connection's failure, or a forbidden target. */
+export function forwardRefused(to: Endpoint, reason: number, words: string): TunnelError {
+  const said = cleanText(words);
+  const name = openReasons[reason] ?? `reason-${reason}`;
+  return new TunnelError(
+    'FORWARD_REFUSED',
+    `connection to ${formatEndpoint(to)} failed: ${openWords(to, reason, said)}`,
+    {
+      hint: openHint(to, reason),
+      facts: { layer: 'channel', reason: name, words: said },
+    },
+  );
+}
+
+function openWords(to: Endpoint, reason: number, said: string): string {
+  const quoted = said === '' ? '' : ` (the server says: ${said})`;
+  switch (reason) {
+    case 1:
+      return `the SSH server forbids it${quoted}`;
+    case 2:
+      if (to.kind === 'unix') return `the SSH server cannot open that socket${quoted}`;
+      return `the SSH server cannot reach it${quoted}`;
+    case 3:
+      return `the SSH server does not know this kind of forward${quoted}`;
+    case 4:
+      return `the SSH server is short of resources${quoted}`;
+    default:
+      return `the SSH server refused with reason ${reason}${quoted}`;
+  }
+}
+
+function openHint(to: Endpoint, reason: number): string | null {
+  const unix = to.kind === 'unix';
+  switch (reason) {
+    case 1:
+      return unix
+        ? "the server's sshd_config may have AllowStreamLocalForwarding no or DisableForwarding yes; the key's authorized_keys line may say restrict or no-port-forwarding"
+        : "the server's sshd_config may have AllowTcpForwarding no, PermitOpen or DisableForwarding yes; the key's authorized_keys line may say permitopen, restrict or no-port-forwarding";
+    case 2:
+      return unix
+        ? 'is a service listening on that path there, and may the SSH user open it?'
+        : 'is the service running there? the name and port are seen from the SSH server, not from here';
+    case 3:
+      return unix ? 'the server is too old for unix socket forwards: forward a TCP port instead' : null;
+    default:
+      return null;
+  }
+}

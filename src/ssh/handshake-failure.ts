@@ -1,0 +1,86 @@
+// Why an attempt at a login ended, from what is known of it: by level, reason code and phase, never by text. Pure.
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Host } from '../model/host.ts';
+import { codeOf, dialFailed, penaltyWords, wordsOf } from './failure.ts';
+import { disagreement, type ServerHello } from './hello.ts';
+import type { AlgorithmNames } from './internals.ts';
+
+export interface AttemptFacts {
+  /** The first error that a socket or ssh2 reported. */
+  readonly thrown: (Error & { level?: string }) | null;
+  readonly disconnect: { readonly reason: number; readonly words: string } | null;
+  /** Nothing was left to offer. */
+  readonly methodsSpent: boolean;
+}
+
+export interface AttemptScene {
+  readonly host: Host;
+  readonly offer: AlgorithmNames;
+  readonly layer: 'kex' | 'auth';
+  readonly hello: ServerHello;
+  /** Bytes that came from the server. */
+  readonly received: number;
+  /** Why the login failed, as its credentials know it. */
+  readonly login: () => TunnelError;
+}
+
+/** RFC 4253 11.1: reasons for which a server ends a login rather than a connection; OpenSSH sends 2 for MaxAuthTries. */
+const loginReasons = [2, 13, 14, 15];
+
+export function attemptFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
+  const { thrown } = facts;
+  if (thrown instanceof TunnelError) return thrown;
+  return scene.layer === 'kex' ? kexFailure(facts, scene) : authFailure(facts, scene);
+}
+
+function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): TunnelError {
+  const { host, hello, offer, received } = scene;
+  const conflict = hello.offers === null ? null : disagreement(offer, hello.offers);
+  if (conflict !== null) return dialFailed(host, 'kex', 'KEX_FAILED', conflict);
+  if (disconnect !== null)
+    return dialFailed(
+      host,
+      'kex',
+      'KEX_FAILED',
+      `the server ended it: ${disconnect.words || `reason ${disconnect.reason}`}`,
+    );
+  const level = thrown?.level;
+  if (received === 0 && (level === undefined || level === 'client-socket' || level === 'protocol'))
+    return dialFailed(host, 'kex', 'LINK_LOST', `the server closed the connection at once; ${penaltyWords}`);
+  if (thrown === null) return dialFailed(host, 'kex', 'LINK_LOST', 'the server closed the connection');
+  if (level === 'client-socket' || (level === undefined && codeOf(thrown) !== ''))
+    return dialFailed(host, 'kex', 'LINK_LOST', wordsOf(thrown));
+  if (hello.ident === null)
+    return dialFailed(host, 'kex', 'KEX_FAILED', `what answers there does not speak SSH; ${penaltyWords}`);
+  return dialFailed(host, 'kex', 'KEX_FAILED', cleanText(thrown.message));
+}
+
+function authFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
+  const { thrown, disconnect, methodsSpent } = facts;
+  const { host } = scene;
+  if (methodsSpent || thrown?.level === 'client-authentication') return scene.login();
+  if (disconnect !== null && loginReasons.includes(disconnect.reason)) {
+    const refusal = scene.login();
+    const words = disconnect.words === '' ? '' : ` (the server says: ${disconnect.words})`;
+    return new TunnelError(refusal.code, `${refusal.message}${words}`, {
+      hint: refusal.hint,
+      facts: refusal.facts,
+    });
+  }
+  if (disconnect !== null)
+    return dialFailed(
+      host,
+      'auth',
+      'LINK_LOST',
+      `the server ended it: ${disconnect.words || `reason ${disconnect.reason}`}`,
+    );
+  if (thrown === null || thrown.level === 'client-socket' || codeOf(thrown) !== '')
+    return dialFailed(
+      host,
+      'auth',
+      'LINK_LOST',
+      thrown === null ? 'the server closed the connection' : wordsOf(thrown),
+    );
+  return dialFailed(host, 'auth', 'LINK_LOST', cleanText(thrown.message));
+}

@@ -1,0 +1,295 @@
+// One attempt at a login over connected bytes: key exchange, host key, authentication, each with its own deadline.
+// Settles on whatever comes first: ready, an error, the end of the bytes, a deadline, the signal. Once.
+import type { Duplex } from 'node:stream';
+import ssh2 from 'ssh2';
+import type { Client } from 'ssh2';
+import { asTunnelError, TunnelError } from '../errors.ts';
+import { cleanBanner } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
+import type { DialContext, DialStep } from '../model/session.ts';
+import type { NegotiatedAlgorithms } from '../model/status.ts';
+import { dialFailed, wordsOf, type Layer } from './failure.ts';
+import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
+import { createHelloReader, type HelloReader } from './hello.ts';
+import type { AlgorithmNames } from './internals.ts';
+import type { Login } from './login.ts';
+import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
+import { sameKey, type Decision, type Verifier } from './verify.ts';
+
+export interface HandshakeParts {
+  readonly host: Host;
+  readonly stream: Duplex;
+  readonly offer: AlgorithmNames;
+  readonly verifier: Verifier;
+  readonly login: Login;
+  readonly context: DialContext;
+  readonly clock: Clock;
+  readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
+  /** Right after `connect`: takes hold of the private parts. */
+  readonly connected: (client: Client) => void;
+  /** The server's SSH_MSG_DISCONNECT, if one came. */
+  readonly goodbye: () => AttemptFacts['disconnect'];
+  /** New keys are in use: the first time, and after every later key exchange of the connection. */
+  readonly fresh: (cipher: string) => void;
+}
+
+export interface Handshaken {
+  readonly client: Client;
+  readonly algorithms: NegotiatedAlgorithms;
+  /** The key that the server proved. */
+  readonly hostKey: Buffer;
+}
+
+/** A key that a person confirmed while the server lost patience: the next attempt takes it unasked. */
+export class ConfirmedTooLate extends Error {
+  readonly key: Buffer;
+
+  constructor(key: Buffer) {
+    super('the server ended the connection while its host key was being confirmed');
+    this.key = key;
+  }
+}
+
+/** Silence in which a login is given up: LoginGraceTime of OpenSSH, and longer than any push waits for a thumb. */
+const loginSilenceMs = 120_000;
+
+type Accepted = Decision & { accepted: true };
+
+interface Negotiated {
+  readonly kex: string;
+  readonly serverHostKey?: string;
+  readonly srvHostKey?: string;
+  readonly cs: { readonly cipher: string; readonly mac: string };
+}
+
+/** One use: `run` once. */
+export class Handshake {
+  readonly #parts: HandshakeParts;
+  readonly #client: Client = new ssh2.Client();
+  readonly #hello: HelloReader = createHelloReader();
+  readonly #deadline: PhaseClock;
+  #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
+  #layerSince = performance.now();
+  #pinned: Buffer | null = null;
+  #accepted: Accepted | null = null;
+  #asking: Promise<Decision> | null = null;
+  #stored: Promise<void> = Promise.resolve();
+  #algorithms: NegotiatedAlgorithms | null = null;
+  #thrown: AttemptFacts['thrown'] = null;
+  #methodsSpent = false;
+  #settle: ((outcome: Handshaken | Error) => void) | null = null;
+
+  constructor(parts: HandshakeParts) {
+    this.#parts = parts;
+    this.#deadline = createPhaseClock(parts.clock, () => this.#late());
+  }
+
+  async run(): Promise<Handshaken> {
+    const { context, stream } = this.#parts;
+    const abort = (): void => this.#end(context.signal.reason as Error);
+    const outcome = await new Promise<Handshaken | Error>((resolve) => {
+      this.#settle = resolve;
+      context.signal.addEventListener('abort', abort, { once: true });
+      this.#guard(() => this.#connect());
+    });
+    context.signal.removeEventListener('abort', abort);
+    this.#deadline.stop();
+    if (!(outcome instanceof Error)) return outcome;
+    stream.destroy();
+    throw await this.#afterQuestion(outcome);
+  }
+
+  /** LoginGraceTime can run out while a person looks a fingerprint up: the answer must not be lost with the link. */
+  async #afterQuestion(error: Error): Promise<Error> {
+    if (this.#asking === null || this.#parts.context.signal.aborted) return error;
+    const decision = await this.#asking;
+    if (!decision.accepted) return decision.error;
+    return new ConfirmedTooLate(decision.judgement.key);
+  }
+
+  #end(outcome: Handshaken | Error): void {
+    const settle = this.#settle;
+    this.#settle = null;
+    settle?.(outcome);
+  }
+
+  /** Nothing may be thrown into ssh2: it would end the connection with somebody else's words (SSH2.md 2.3). */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (thrown) {
+      this.#end(asTunnelError(thrown));
+    }
+  }
+
+  #connect(): void {
+    const { host, stream, offer, login } = this.#parts;
+    this.#listen();
+    this.#deadline.start(host.connectTimeoutMs);
+    this.#client.connect({
+      sock: stream,
+      username: host.user,
+      readyTimeout: 0,
+      keepaliveInterval: 0,
+      ident: 'tunnelkeeper',
+      hostVerifier: (blob: Buffer, verify: (accepted: boolean) => void) => this.#verify(blob, verify),
+      authHandler: ((left: readonly string[] | null, partial: boolean | null, next: never) =>
+        this.#authenticate(left, partial, next)) as never,
+      algorithms: {
+        kex: [...offer.kex] as never,
+        serverHostKey: [...offer.hostKey] as never,
+        cipher: [...offer.cipher] as never,
+        hmac: [...offer.mac] as never,
+        compress: host.compression ? ['zlib@openssh.com', 'none'] : ['none'],
+      },
+      ...({ strictVendor: false } as object),
+    });
+    this.#parts.connected(this.#client);
+    login.install(this.#client);
+    stream.on('data', (chunk: Buffer) => {
+      this.#hello.feed(chunk);
+      if (this.#layer === 'auth' && this.#settle !== null) this.#deadline.start(loginSilenceMs);
+    });
+  }
+
+  #listen(): void {
+    const { stream, context } = this.#parts;
+    const client = this.#client;
+    client.on('error', (error) => this.#failed(error));
+    client.on('ready', () => this.#guard(() => this.#ready()));
+    client.on('handshake', (negotiated) =>
+      this.#guard(() => this.#keyed(negotiated as unknown as Negotiated)),
+    );
+    client.on('banner', (text) => this.#guard(() => context.banner(cleanBanner(text))));
+    stream.on('error', (error) => {
+      this.#thrown ??= error;
+    });
+    // 'close' always comes, 'error' and 'end' may not; a moment later, so that every reason is in
+    stream.once('close', () => setImmediate(() => this.#over()));
+    stream.once('end', () => setImmediate(() => this.#over()));
+  }
+
+  #failed(error: Error & { level?: string }): void {
+    if (error.level === 'agent') return this.#parts.log('info', 'agent', wordsOf(error)); // the next method follows
+    this.#thrown ??= error;
+    setImmediate(() => this.#over());
+  }
+
+  /** The connection is over: why, from everything that is known by now. */
+  #over(): void {
+    if (this.#settle === null) return;
+    const { host, offer, login } = this.#parts;
+    const facts = {
+      thrown: this.#thrown,
+      disconnect: this.#parts.goodbye(),
+      methodsSpent: this.#methodsSpent,
+    };
+    const failure = attemptFailure(facts, {
+      host,
+      offer,
+      layer: this.#layer,
+      hello: this.#hello.hello,
+      received: this.#hello.received,
+      login: () => login.failure(),
+    });
+    this.#step(this.#layer, 'failed', failure.message);
+    this.#end(failure);
+  }
+
+  #late(): void {
+    const { host } = this.#parts;
+    const seconds = (this.#layer === 'kex' ? host.connectTimeoutMs : loginSilenceMs) / 1000;
+    const silent =
+      this.#hello.received === 0 ? 'it takes connections and says nothing, no SSH banner' : 'no answer';
+    const failure = dialFailed(host, this.#layer, 'TIMED_OUT', `${silent} in ${seconds}s`);
+    this.#step(this.#layer, 'failed', failure.message);
+    this.#end(failure);
+  }
+
+  #verify(blob: Buffer, verify: (accepted: boolean) => void): boolean | undefined {
+    if (this.#pinned !== null) return sameKey(this.#pinned, blob); // at once, or the stream breaks (SSH2.md 2.5)
+    try {
+      const key = Buffer.from(blob);
+      const decision = this.#parts.verifier.judge(key);
+      if (!(decision instanceof Promise)) return this.#decided(key, decision);
+      this.#asking = decision;
+      this.#deadline.pause();
+      decision.then(
+        (late) => {
+          this.#deadline.resume();
+          if (this.#settle === null) return;
+          this.#asking = null;
+          verify(this.#decided(key, late));
+        },
+        (thrown: unknown) => this.#end(asTunnelError(thrown)),
+      );
+      return undefined;
+    } catch (thrown) {
+      this.#end(asTunnelError(thrown));
+      return false;
+    }
+  }
+
+  #decided(key: Buffer, decision: Decision): boolean {
+    if (decision.accepted) {
+      this.#pinned = key;
+      this.#accepted = decision;
+      return true;
+    }
+    this.#step('host-key', 'failed', decision.error.message);
+    this.#end(decision.error);
+    return false;
+  }
+
+  /** The server has proved its key. The first time: write it down before any credential is offered. */
+  #keyed(negotiated: Negotiated): void {
+    this.#parts.fresh(negotiated.cs.cipher);
+    if (this.#algorithms !== null) return;
+    const accepted = this.#accepted;
+    if (accepted === null)
+      throw new TunnelError('INTERNAL', 'key exchange finished without a verified host key');
+    const { kex, cs } = negotiated;
+    const hostKey = negotiated.serverHostKey ?? negotiated.srvHostKey ?? '';
+    this.#algorithms = { kex, hostKey, cipher: cs.cipher, mac: cs.mac };
+    this.#step('kex', 'ok', [kex, cs.cipher, hostKey].join(', '));
+    this.#step('host-key', 'ok', accepted.how);
+    this.#layer = 'auth';
+    this.#layerSince = performance.now();
+    this.#deadline.start(loginSilenceMs);
+    this.#stored = this.#parts.verifier.proved(accepted);
+    this.#stored.catch((thrown: unknown) => this.#end(asTunnelError(thrown)));
+  }
+
+  #authenticate(
+    left: readonly string[] | null,
+    partial: boolean | null,
+    next: (method: object | false) => void,
+  ): undefined {
+    const go = (): void =>
+      this.#guard(() => {
+        if (this.#settle === null) return;
+        this.#parts.login.handler(left, partial, (method) =>
+          this.#guard(() => {
+            if (this.#settle === null) return;
+            if (method === false) this.#methodsSpent = true;
+            next(method);
+          }),
+        );
+      });
+    this.#stored.then(go, () => undefined); // a store that fails has ended the attempt
+    return undefined;
+  }
+
+  #ready(): void {
+    if (this.#algorithms === null || this.#pinned === null) return;
+    const accepted = this.#parts.login.record().accepted.join(', ');
+    this.#step('auth', 'ok', accepted);
+    this.#end({ client: this.#client, algorithms: this.#algorithms, hostKey: this.#pinned });
+  }
+
+  #step(layer: DialStep['layer'], status: 'ok' | 'failed', detail: string): void {
+    const { host, context } = this.#parts;
+    context.step({ hop: host.name, layer, status, ms: performance.now() - this.#layerSince, detail });
+  }
+}

@@ -1,0 +1,170 @@
+// Listeners on the server (-R): asking for them, what the server says about it, and the connections that come in.
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatEndpoint, tcp, type Endpoint } from '../model/endpoint.ts';
+import type { Channel, Origin, RemoteListener } from '../model/session.ts';
+import type { IncomingOpen, Reply, Wire } from './internals-wire.ts';
+
+export type Accept = (channel: Channel, origin: Origin) => void;
+
+export interface ListenersParts {
+  readonly clock: Clock;
+  readonly wire: Wire;
+  /** What a person can do about a refusal: names the host. */
+  readonly hostName: string;
+}
+
+export class Listeners {
+  readonly #parts: ListenersParts;
+  readonly #accepts = new Map<string, Accept>();
+  /** One request at a time, so that what the server says meanwhile is about it. */
+  #last: Promise<unknown> = Promise.resolve();
+  #words: string[] = [];
+  #lost: TunnelError | null = null;
+
+  constructor(parts: ListenersParts) {
+    this.#parts = parts;
+  }
+
+  /** SSH_MSG_DEBUG: the only place where OpenSSH says why it refused, and that it bound something else. */
+  heard(words: string): void {
+    if (this.#words.length < 20) this.#words.push(cleanText(words));
+  }
+
+  /** Who takes a channel that the server opens; null for one that nobody asked for. */
+  takerOf(open: IncomingOpen): ((channel: Channel) => void) | null {
+    const { destIP, destPort, srcIP, srcPort, socketPath } = open.data;
+    if (open.type === 'forwarded-streamlocal@openssh.com') {
+      const accept = this.#accepts.get(socketPath ?? '');
+      return accept === undefined ? null : (channel) => accept(channel, { host: socketPath ?? '', port: 0 });
+    }
+    if (open.type !== 'forwarded-tcpip') return null;
+    const accept = this.#accepts.get(tcpKey(destIP ?? '', destPort ?? 0));
+    return accept === undefined
+      ? null
+      : (channel) => accept(channel, { host: srcIP ?? '', port: srcPort ?? 0 });
+  }
+
+  lose(reason: TunnelError): void {
+    this.#lost = reason;
+    this.#accepts.clear();
+  }
+
+  /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. */
+  listen(at: Endpoint, accept: Accept, limits: { timeoutMs: number }): Promise<RemoteListener> {
+    const turn = this.#last.then(() => this.#listen(at, accept, limits.timeoutMs));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #listen(at: Endpoint, accept: Accept, timeoutMs: number): Promise<RemoteListener> {
+    if (this.#lost !== null) throw this.#lost;
+    const { wire } = this.#parts;
+    this.#words = [];
+    const reply = await this.#ask(
+      (done) => (at.kind === 'tcp' ? wire.listenTcp(at.host, at.port, done) : wire.listenUnix(at.path, done)),
+      timeoutMs,
+      (late) => {
+        if (late.ok) this.#cancel(realEndpoint(at, late.data), () => undefined); // nobody waits for it any more
+      },
+    );
+    if (this.#lost !== null) throw this.#lost;
+    if (reply === null) throw listenTimedOut(at, timeoutMs);
+    if (!reply.ok) throw listenRefused(at, this.#words, this.#parts.hostName);
+    const bound = realEndpoint(at, reply.data);
+    const key = keyOf(bound);
+    this.#accepts.set(key, accept);
+    const overridden = this.#words.some((words) => words.includes('overridden by server GatewayPorts'));
+    return {
+      at: bound,
+      overriddenBy: overridden ? '0.0.0.0' : null,
+      close: async (closeTimeoutMs) => {
+        if (this.#accepts.get(key) !== accept) return;
+        this.#accepts.delete(key);
+        await this.#ask(
+          (done) => this.#cancel(bound, done),
+          closeTimeoutMs,
+          () => undefined,
+        );
+      },
+    };
+  }
+
+  #cancel(at: Endpoint, done: (reply: Reply) => void): void {
+    const { wire } = this.#parts;
+    if (this.#lost !== null) return done({ ok: false });
+    if (at.kind === 'tcp') wire.unlistenTcp(at.host, at.port, done);
+    else wire.unlistenUnix(at.path, done);
+  }
+
+  /** Null when no reply came in time; one that comes later goes to `late`. */
+  #ask(
+    send: (done: (reply: Reply) => void) => void,
+    timeoutMs: number,
+    late: (reply: Reply) => void,
+  ): Promise<Reply | null> {
+    return new Promise((resolve) => {
+      let over = false;
+      const cancel = this.#parts.clock.schedule(timeoutMs, () => {
+        over = true;
+        resolve(null);
+      });
+      send((reply) => {
+        if (over) return late(reply);
+        cancel();
+        resolve(reply);
+      });
+    });
+  }
+}
+
+function tcpKey(host: string, port: number): string {
+  return `${host}:${port}`;
+}
+
+function keyOf(at: Endpoint): string {
+  return at.kind === 'tcp' ? tcpKey(at.host, at.port) : at.path;
+}
+
+/** RFC 4254 7.1: with port 0 asked, the reply holds the port that was chosen. */
+function realEndpoint(at: Endpoint, data: Buffer | null): Endpoint {
+  if (at.kind === 'unix' || at.port !== 0 || data === null || data.length < 4) return at;
+  return tcp(at.host, data.readUInt32BE(0));
+}
+
+function listenTimedOut(at: Endpoint, timeoutMs: number): TunnelError {
+  return new TunnelError(
+    'TIMED_OUT',
+    `listening on ${formatEndpoint(at)} of the server failed: it gave no answer in ${timeoutMs / 1000}s`,
+    { facts: { layer: 'listen' } },
+  );
+}
+
+/** `forbidden`: the server said so in words, trying again is of no use (SPEC 3). */
+function listenRefused(at: Endpoint, words: readonly string[], hostName: string): TunnelError {
+  const said = words.filter((line) => !line.includes('overridden by')).at(-1) ?? null;
+  const why = said === null ? 'it gave no reason' : `the server says: ${said}`;
+  return new TunnelError(
+    'FORWARD_REFUSED',
+    `listening on ${formatEndpoint(at)} of the server failed: ${why}`,
+    {
+      hint: said === null ? busyHint(at) : forbiddenHint(at, hostName),
+      facts: { layer: 'listen', forbidden: said !== null, words: said },
+    },
+  );
+}
+
+function busyHint(at: Endpoint): string {
+  return at.kind === 'tcp'
+    ? "the port may be taken there, by an old session of ours too (ClientAliveInterval in the server's sshd_config ends those); ports below 1024 need root"
+    : "an old socket file may be in the way: the server's sshd_config may set StreamLocalBindUnlink yes, or remove the file there";
+}
+
+function forbiddenHint(at: Endpoint, hostName: string): string {
+  const settings =
+    at.kind === 'tcp'
+      ? 'AllowTcpForwarding, PermitListen, DisableForwarding'
+      : 'AllowStreamLocalForwarding, DisableForwarding';
+  return `look at ${settings} in the sshd_config of ${hostName}, and at restrict and permitlisten in its authorized_keys`;
+}

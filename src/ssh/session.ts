@@ -1,0 +1,277 @@
+// One live SSH connection: channels, listeners, liveness, fresh keys in time, and one end.
+import type { Duplex } from 'node:stream';
+import type { Client } from 'ssh2';
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { formatAddress, type Host } from '../model/host.ts';
+import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../model/session.ts';
+import type { NegotiatedAlgorithms } from '../model/status.ts';
+import { Channels } from './channels.ts';
+import { linkLost, wordsOf } from './failure.ts';
+import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
+import { Listeners, type Accept } from './listeners.ts';
+import { watchLiveness } from './liveness.ts';
+import type { WindowBudget } from './window.ts';
+
+export interface ConnectionParts {
+  readonly host: Host;
+  readonly stream: Duplex;
+  readonly clock: Clock;
+  /** 0 to 1. */
+  readonly random: () => number;
+  readonly budget: WindowBudget;
+  readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
+}
+
+/** How long a server may take to say goodbye, within the second that `close` has. */
+const goodbyeMs = 500;
+
+/** OpenSSH's own limits are 64 GiB and 2^31 packets; RFC 4344 3.2 and, for ChaCha, RFC 4253 9 ask for fewer. */
+function keyLimits(cipher: string, random: number): KeyLimits {
+  const jitter = 0.9 + random * 0.1;
+  const bytes = cipher.startsWith('chacha20') ? 2 ** 30 : 2 ** 35;
+  return { bytes: bytes * jitter, packets: 2 ** 30 * jitter };
+}
+
+/** What a login made known. */
+export interface LoggedIn {
+  readonly algorithms: NegotiatedAlgorithms;
+  readonly login: LoginRecord;
+}
+
+/** A connection from `client.connect()` on; a Session once it is logged in. */
+export class Connection {
+  readonly #parts: ConnectionParts;
+  readonly #client: Client;
+  readonly channels: Channels;
+  #wire: Wire | null = null;
+  #listeners: Listeners | null = null;
+  #received = 0;
+  #drained = 0;
+  #stopLiveness: Cancel = () => undefined;
+  #pings: number[] = [];
+  #latencyMs: number | null = null;
+  #goodbye: { readonly reason: number; readonly words: string } | null = null;
+  #thrown: Error | null = null;
+  #ended: { readonly reason: TunnelError | null } | null = null;
+  #onEnd: ((reason: TunnelError | null) => void)[] = [];
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: ConnectionParts, client: Client) {
+    this.#parts = parts;
+    this.#client = client;
+    this.channels = new Channels({
+      clock: parts.clock,
+      budget: parts.budget,
+      stream: parts.stream,
+      rttMs: () => this.#pings.reduce<number | null>((least, ms) => Math.min(least ?? ms, ms), null),
+      bug: (thrown) => parts.log('warn', 'bug', `a channel's reader failed: ${wordsOf(thrown)}`),
+      accept: (open) => this.#listeners?.takerOf(open) ?? null,
+      debug: (words) => {
+        parts.log('debug', 'server-debug', cleanText(words));
+        this.#listeners?.heard(words);
+      },
+      disconnect: (reason, words) => {
+        this.#goodbye = { reason, words: cleanText(words) };
+      },
+    });
+  }
+
+  /** Right after `client.connect()`. */
+  connected(): void {
+    const { stream, clock, host } = this.#parts;
+    this.#wire = takeWire(this.#client, stream, this.channels.events);
+    this.#listeners = new Listeners({ clock, wire: this.#wire, hostName: host.name });
+    stream.on('data', (chunk: Buffer) => {
+      this.#received += chunk.length;
+    });
+    stream.on('drain', () => {
+      this.#drained += 1;
+      this.channels.pump();
+    });
+  }
+
+  get goodbye(): { readonly reason: number; readonly words: string } | null {
+    return this.#goodbye;
+  }
+
+  /** Fresh keys are in use: what was held back during the exchange may go. */
+  freshKeys(cipher: string): void {
+    this.#wire?.freshKeys(keyLimits(cipher, this.#parts.random()));
+    queueMicrotask(() => this.channels.pump());
+  }
+
+  /** The login succeeded: from here on it is a session. */
+  open(result: LoggedIn): Session {
+    const { host, stream } = this.#parts;
+    const client = this.#client;
+    if (this.#wire === null)
+      throw new TunnelError('INTERNAL', 'session open failed: the client was never connected');
+    this.channels.start(this.#wire);
+    client.on('error', (error: Error & { level?: string }) => {
+      if (error.level === 'agent') return;
+      this.#thrown ??= error;
+      // in a moment: the words of a DISCONNECT may still be on their way to us
+      setImmediate(() => this.#lost());
+    });
+    stream.once('end', () => setImmediate(() => this.#lost()));
+    stream.once('close', () => this.#lost());
+    if (stream.destroyed || stream.readableEnded) setImmediate(() => this.#lost());
+    this.#watch();
+    // the idle round trip: what windows are measured with
+    this.#ping(() => undefined);
+    const latency = (): number | null => this.#latencyMs;
+    return {
+      host,
+      algorithms: result.algorithms,
+      login: result.login,
+      get latencyMs() {
+        return latency();
+      },
+      openChannel: (to, from, limits) => this.#openChannel(to, from, limits),
+      listenRemote: (at, accept, limits) => this.#listenRemote(at, accept, limits),
+      ping: (timeoutMs) => this.#askPing(timeoutMs),
+      onEnd: (listener) => this.#whenEnded(listener),
+      close: () => this.close(),
+    };
+  }
+
+  #watch(): void {
+    const { host, clock, stream } = this.#parts;
+    this.#stopLiveness = watchLiveness({
+      clock,
+      intervalMs: host.keepalive.intervalMs,
+      count: host.keepalive.count,
+      // a full queue that empties is a peer that acknowledges, even while it sends nothing itself
+      signs: () => this.#received + this.#drained,
+      ping: () => this.#ping(() => undefined),
+      dead: (silentMs) => {
+        const silence = `no byte from ${formatAddress(host)} for ${Math.round(silentMs / 100) / 10}s`;
+        this.#end(linkLost(host, silence));
+        stream.destroy();
+      },
+    });
+  }
+
+  #ping(answered: (ms: number) => void): void {
+    if (this.#ended !== null || this.#wire === null) return;
+    const sent = performance.now();
+    this.#wire.ping(() => {
+      if (this.#ended !== null) return;
+      const ms = performance.now() - sent;
+      this.#latencyMs = Math.round(ms * 100) / 100;
+      this.#pings = [...this.#pings.slice(-7), ms];
+      answered(ms);
+    });
+  }
+
+  #askPing(timeoutMs: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const { host, clock } = this.#parts;
+      if (this.#ended !== null) return reject(this.#reason());
+      const before = this.#received;
+      const look = (): void => {
+        // slow is not dead: the answer may stand behind a lot of data
+        if (this.#received !== before) return void clock.schedule(timeoutMs, giveUp);
+        giveUp();
+      };
+      const giveUp = (): void => {
+        this.#end(linkLost(host, `no answer to a ping in ${timeoutMs / 1000}s`));
+        reject(this.#reason());
+      };
+      const cancel = clock.schedule(timeoutMs, look);
+      this.#whenEnded(() => {
+        cancel();
+        reject(this.#reason());
+      });
+      this.#ping((ms) => {
+        cancel();
+        resolve(ms);
+      });
+    });
+  }
+
+  #openChannel(
+    to: Endpoint,
+    from: Origin,
+    limits: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<Channel> {
+    if (this.#ended !== null) return Promise.reject(this.#reason());
+    return this.channels.open(to, from, limits);
+  }
+
+  #listenRemote(at: Endpoint, accept: Accept, limits: { timeoutMs: number }): Promise<RemoteListener> {
+    if (this.#ended !== null || this.#listeners === null) return Promise.reject(this.#reason());
+    return this.#listeners.listen(at, accept, limits);
+  }
+
+  #whenEnded(listener: (reason: TunnelError | null) => void): void {
+    if (this.#ended === null) this.#onEnd.push(listener);
+    else listener(this.#ended.reason);
+  }
+
+  #reason(): TunnelError {
+    return this.#ended?.reason ?? linkLost(this.#parts.host, 'the session was closed');
+  }
+
+  #lost(): void {
+    if (this.#ended !== null) return;
+    if (this.#closing !== null) return this.#end(null);
+    this.#end(linkLost(this.#parts.host, this.#lossWords(), this.#thrown ?? undefined));
+  }
+
+  #lossWords(): string {
+    const goodbye = this.#goodbye;
+    if (goodbye !== null) return `the server ended it: ${goodbye.words || `reason ${goodbye.reason}`}`;
+    const cause = this.#thrown ?? this.#parts.stream.errored;
+    return cause === null ? 'the server closed the connection' : wordsOf(cause);
+  }
+
+  #end(reason: TunnelError | null): void {
+    if (this.#ended !== null) return;
+    this.#ended = { reason };
+    this.#stopLiveness();
+    const why = this.#reason();
+    this.#listeners?.lose(why);
+    this.channels.lose(why);
+    this.#parts.stream.destroy();
+    const listeners = this.#onEnd;
+    this.#onEnd = [];
+    for (const listener of listeners) this.#tell(listener, reason);
+  }
+
+  #tell(listener: (reason: TunnelError | null) => void, reason: TunnelError | null): void {
+    try {
+      listener(reason);
+    } catch (thrown) {
+      this.#parts.log('warn', 'bug', `an end listener failed: ${wordsOf(thrown)}`);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#sayGoodbye();
+    return this.#closing;
+  }
+
+  /** SSH_MSG_DISCONNECT, so that the server ends its side at once; then the bytes, whether it listened or not. */
+  async #sayGoodbye(): Promise<void> {
+    const { stream, clock } = this.#parts;
+    if (this.#ended !== null) return;
+    this.#stopLiveness();
+    await new Promise<void>((resolve) => {
+      const cancel = clock.schedule(goodbyeMs, resolve);
+      stream.once('close', () => {
+        cancel();
+        resolve();
+      });
+      try {
+        this.#client.end();
+      } catch {
+        resolve(); // mid-exchange it may be unable to; the close below says enough
+      }
+    });
+    this.#end(null);
+  }
+}

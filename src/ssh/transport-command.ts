@@ -1,0 +1,178 @@
+// ProxyCommand: a program whose standard input and output are the connection. Killed, with what it started, at the end.
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { hostname as localHostname, userInfo } from 'node:os';
+import { Duplex, type Readable, type Writable } from 'node:stream';
+import { createInterface } from 'node:readline';
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatAddress, type Host } from '../model/host.ts';
+import type { TransportLog } from './transport.ts';
+
+export interface CommandParts {
+  readonly clock: Clock;
+  /** The environment of whoever brings the tunnel up. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Names of variables that hold secrets: not for the command. */
+  readonly withheld: ReadonlySet<string>;
+  readonly log: TransportLog;
+}
+
+export interface CommandLine {
+  readonly argv: readonly [string, ...string[]];
+  /** True when the command needs a shell to mean what it says. */
+  readonly shell: boolean;
+}
+
+/** Tokens of ProxyCommand (ssh_config(5), TOKENS), with those that other keys know and people use here too. */
+function tokensOf(host: Host): Readonly<Record<string, string>> {
+  const { username, uid, homedir } = userInfo();
+  return {
+    '%': '%',
+    h: host.hostname,
+    k: host.hostKeyAlias ?? host.hostname,
+    n: host.name,
+    p: String(host.port),
+    r: host.user,
+    u: username,
+    i: String(uid),
+    d: homedir,
+    l: localHostname(),
+    L: localHostname().split('.')[0] ?? '',
+  };
+}
+
+/** What a shell would take for more than a letter. */
+const shellWords = /[|&;<>()$`\\"'*?[\]#~{}!\n]|(?:^|\s)[A-Za-z_]\w*=/;
+
+/**
+ * The command with its tokens filled in: as an argument vector where no shell is needed, else for `sh -c`, with `exec`
+ * as OpenSSH does, so that what we kill is the command. Throws CONFIG_INVALID.
+ */
+export function commandLine(host: Host, command: string): CommandLine {
+  const tokens = tokensOf(host);
+  const shell = shellWords.test(command);
+  const fill = (text: string): string =>
+    text.replace(/%(.?)/gs, (_, letter: string) => {
+      const value = tokens[letter];
+      if (value === undefined) throw badCommand(host, command, `it has no token %${letter}`);
+      // a name is a name here, never an option, and never something a shell acts on
+      if (value.startsWith('-') || (shell && letter !== '%' && !/^[\w.:@+/,-]*$/.test(value)))
+        throw badCommand(host, command, `%${letter} would become ${JSON.stringify(cleanText(value))}`);
+      return value;
+    });
+  if (shell) return { argv: ['/bin/sh', '-c', `exec ${fill(command)}`], shell };
+  const [program, ...rest] = command.trim().split(/\s+/).map(fill);
+  if (program === undefined || program === '') throw badCommand(host, command, 'it is empty');
+  return { argv: [program, ...rest], shell };
+}
+
+function badCommand(host: Host, command: string, why: string): TunnelError {
+  return new TunnelError(
+    'CONFIG_INVALID',
+    `proxy command failed, on ${host.name}: ${why} in ${JSON.stringify(command)}`,
+    {
+      hint: 'tokens are %h (host name), %p (port), %r (user), %n (name given), %u (your user), %% (a percent sign)',
+    },
+  );
+}
+
+/** Starts the command. Throws UNREACHABLE when it cannot be started. */
+export async function commandStream(host: Host, command: string, parts: CommandParts): Promise<Duplex> {
+  const { argv } = commandLine(host, command);
+  const env = Object.fromEntries(
+    Object.entries(parts.variables).filter(([name]) => !parts.withheld.has(name)),
+  );
+  const [program, ...rest] = argv;
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env, detached: true });
+  const stream = new CommandStream(host, child, parts);
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => {
+      stream.destroy();
+      reject(commandFailed(host, `cannot start ${program}: ${cleanText(error.message)}`));
+    });
+  });
+  return stream;
+}
+
+function commandFailed(host: Host, why: string): TunnelError {
+  return new TunnelError('UNREACHABLE', `proxy command failed, on ${formatAddress(host)}: ${why}`, {
+    hint: `tunnel logs    # what the command said`,
+    facts: { layer: 'tcp', tcpLevel: false },
+  });
+}
+
+/** How long a command may take to leave after it was asked to. */
+const graceMs = 1000;
+
+class CommandStream extends Duplex {
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #parts: CommandParts;
+  #lastWords = '';
+  #exited = false;
+
+  constructor(host: Host, child: ChildProcessByStdio<Writable, Readable, Readable>, parts: CommandParts) {
+    super({ allowHalfOpen: true, readableHighWaterMark: 256 * 1024, writableHighWaterMark: 256 * 1024 });
+    this.#child = child;
+    this.#parts = parts;
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) child.stdout.pause();
+    });
+    child.stdout.on('error', () => undefined); // the exit says more
+    child.stdin.on('error', () => undefined); // EPIPE when it has left: the exit says more
+    const lines = createInterface({ input: child.stderr, crlfDelay: Infinity });
+    lines.on('line', (line) => {
+      this.#lastWords = cleanText(line).slice(0, 500) || this.#lastWords;
+      parts.log('info', 'proxy-command', `${host.name}: ${cleanText(line).slice(0, 500)}`);
+    });
+    // 'close' comes after the last byte of both outputs, so that the reason is complete
+    child.once('close', (code, signal) => {
+      this.#exited = true;
+      if (this.destroyed) return;
+      const how = signal === null ? `ended with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
+      const said = this.#lastWords === '' ? '' : `: ${this.#lastWords}`;
+      this.destroy(commandFailed(host, `the command ${how}${said}`));
+    });
+  }
+
+  override _read(): void {
+    this.#child.stdout.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#send(chunk, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  #send(chunk: Buffer, done: (error?: Error | null) => void): void {
+    this.#child.stdin.write(chunk, () => done()); // its death is told by 'close'
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#child.stdin.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#child.stdin.destroy();
+    this.#child.stdout.destroy();
+    this.#end('SIGTERM');
+    if (!this.#exited) this.#parts.clock.schedule(graceMs, () => this.#end('SIGKILL'));
+    done(error);
+  }
+
+  /** The whole group: a shell's children too. */
+  #end(signal: NodeJS.Signals): void {
+    const { pid } = this.#child;
+    if (pid === undefined || this.#exited) return;
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // it left in the meantime
+    }
+  }
+}

@@ -1,0 +1,205 @@
+// Proxies: SOCKS5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 9.3.6), asked to connect us to the server by its name.
+import { isIPv4, isIPv6, type Socket } from 'node:net';
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatHostPort } from '../model/endpoint.ts';
+import { formatAddress, type Host } from '../model/host.ts';
+import { connectFailed, wordsOf } from './failure.ts';
+
+export interface ProxyLogin {
+  readonly user: string | null;
+  readonly password: string | null;
+}
+
+/** Asks the proxy at the other end of `socket` for the host. Nothing that follows its answer is lost. */
+export async function passProxy(
+  socket: Socket,
+  host: Host,
+  login: ProxyLogin,
+  limits: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<void> {
+  const { proxy } = host;
+  if (proxy === null) return;
+  const where = `proxy ${formatHostPort(proxy.host, proxy.port)}`;
+  const talk = createTalk(socket);
+  const abort = (): void => talk.fail(limits.signal.reason as Error);
+  limits.signal.addEventListener('abort', abort, { once: true });
+  const cancel = limits.clock.schedule(host.connectTimeoutMs, () =>
+    talk.fail(
+      connectFailed(host, 'tcp', `${where} gave no answer in ${host.connectTimeoutMs / 1000}s`, true),
+    ),
+  );
+  try {
+    if (proxy.scheme === 'socks5') await passSocks(talk, host, login, where);
+    else await passHttp(talk, host, login, where);
+  } catch (thrown) {
+    if (thrown instanceof TunnelError || limits.signal.aborted) throw thrown;
+    throw connectFailed(host, 'tcp', `${where}: ${wordsOf(thrown)}`, false, { tcpLevel: false });
+  } finally {
+    cancel();
+    limits.signal.removeEventListener('abort', abort);
+    talk.end();
+  }
+}
+
+interface Talk {
+  send(bytes: Buffer): void;
+  /** Exactly that many bytes. */
+  read(length: number): Promise<Buffer>;
+  /** Up to and with the mark, at most `limit` bytes. */
+  readThrough(mark: string, limit: number): Promise<string>;
+  fail(error: Error): void;
+  /** Gives back what was read too far. */
+  end(): void;
+}
+
+/** Reads a socket by pieces of known size; what is left over goes back into it. */
+function createTalk(socket: Socket): Talk {
+  let buffer = Buffer.alloc(0);
+  let failure: Error | null = null;
+  let wake: () => void = () => undefined;
+  const fail = (error: Error): void => {
+    failure ??= error;
+    wake();
+  };
+  const more = (chunk: Buffer): void => {
+    buffer = Buffer.concat([buffer, chunk]);
+    wake();
+  };
+  const closed = (): void => fail(new Error('it closed the connection'));
+  socket.on('data', more).on('error', fail).on('end', closed).on('close', closed);
+  const take = async (ready: () => number): Promise<Buffer> => {
+    for (;;) {
+      const length = ready();
+      if (length > 0 && buffer.length >= length) {
+        const taken = buffer.subarray(0, length);
+        buffer = buffer.subarray(length);
+        return taken;
+      }
+      if (failure !== null) throw failure;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  return {
+    send: (bytes) => void socket.write(bytes),
+    read: (length) => take(() => length),
+    async readThrough(mark, limit) {
+      const taken = await take(() => {
+        const at = buffer.indexOf(mark);
+        if (at === -1 && buffer.length > limit) throw new Error('its answer is too long');
+        return at === -1 ? 0 : at + mark.length;
+      });
+      return taken.toString('latin1');
+    },
+    fail,
+    end() {
+      socket.pause();
+      socket.off('data', more).off('end', closed).off('close', closed);
+      // the error listener stays: a socket without one ends the process
+      if (buffer.length > 0) socket.unshift(buffer);
+    },
+  };
+}
+
+/** RFC 1928 6: what the reply field says. */
+const socksReplies: Readonly<Record<number, string>> = {
+  1: 'general failure',
+  2: 'not allowed by its rules',
+  3: 'network unreachable',
+  4: 'host unreachable',
+  5: 'connection refused',
+  6: 'time to live expired',
+  7: 'command not supported',
+  8: 'address type not supported',
+};
+
+async function passSocks(talk: Talk, host: Host, login: ProxyLogin, where: string): Promise<void> {
+  const withPassword = login.user !== null;
+  talk.send(Buffer.from(withPassword ? [5, 2, 0, 2] : [5, 1, 0]));
+  const [version, method] = await talk.read(2);
+  if (version !== 5) throw new Error('it does not speak SOCKS5');
+  if (method === 2 && withPassword) await authenticateSocks(talk, host, login, where);
+  else if (method !== 0) throw refusedLogin(host, where, 'it asks for a login that we do not have');
+  talk.send(Buffer.concat([Buffer.from([5, 1, 0]), socksAddress(host.hostname), portBytes(host.port)]));
+  const reply = await talk.read(4);
+  const code = reply[1] ?? 1;
+  if (code !== 0) {
+    const words = socksReplies[code] ?? `reply ${code}`;
+    throw connectFailed(host, 'tcp', `${where} answers: ${words}`, false, { tcpLevel: false });
+  }
+  const kind = reply[3];
+  const length = kind === 1 ? 4 : kind === 4 ? 16 : ((await talk.read(1))[0] ?? 0);
+  await talk.read(length + 2);
+}
+
+/** RFC 1929. */
+async function authenticateSocks(talk: Talk, host: Host, login: ProxyLogin, where: string): Promise<void> {
+  const user = Buffer.from(login.user ?? '');
+  const password = Buffer.from(login.password ?? '');
+  if (user.length > 255 || password.length > 255)
+    throw refusedLogin(host, where, 'a user or password of more than 255 bytes does not fit into SOCKS5');
+  talk.send(Buffer.concat([Buffer.from([1, user.length]), user, Buffer.from([password.length]), password]));
+  const status = (await talk.read(2))[1];
+  if (status !== 0) throw refusedLogin(host, where, 'it does not accept the user and password');
+}
+
+function socksAddress(name: string): Buffer {
+  if (isIPv4(name)) return Buffer.from([1, ...name.split('.').map(Number)]);
+  if (isIPv6(name)) return Buffer.concat([Buffer.from([4]), ipv6Bytes(name)]);
+  const bytes = Buffer.from(name);
+  return Buffer.concat([Buffer.from([3, bytes.length]), bytes]);
+}
+
+function ipv6Bytes(address: string): Buffer {
+  const plain = (address.split('%')[0] ?? address).replace(
+    /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
+    (_, a, b, c, d) =>
+      `${((Number(a) << 8) | Number(b)).toString(16)}:${((Number(c) << 8) | Number(d)).toString(16)}`,
+  );
+  const [head = '', tail] = plain.split('::');
+  const words = (part: string): string[] => (part === '' ? [] : part.split(':'));
+  const front = words(head);
+  const back = tail === undefined ? [] : words(tail);
+  const zeros = Array<string>(8 - front.length - back.length).fill('0');
+  const bytes = Buffer.alloc(16);
+  [...front, ...zeros, ...back].forEach((word, index) =>
+    bytes.writeUInt16BE(Number.parseInt(word, 16), index * 2),
+  );
+  return bytes;
+}
+
+function portBytes(port: number): Buffer {
+  return Buffer.from([port >> 8, port & 0xff]);
+}
+
+function refusedLogin(host: Host, where: string, why: string): TunnelError {
+  return new TunnelError('AUTH_REFUSED', `${where} failed, on the way to ${formatAddress(host)}: ${why}`, {
+    hint: `set proxy_user and its password for ${host.name}: proxy: socks5://user@host:port`,
+    facts: { layer: 'tcp', tcpLevel: false, proxy: true },
+  });
+}
+
+/** Response heads longer than this are not from a proxy. */
+const largestHead = 16 * 1024;
+
+async function passHttp(talk: Talk, host: Host, login: ProxyLogin, where: string): Promise<void> {
+  const target = formatAddress(host);
+  const basic = Buffer.from(`${login.user ?? ''}:${login.password ?? ''}`).toString('base64');
+  const lines = [
+    `CONNECT ${target} HTTP/1.1`,
+    `Host: ${target}`,
+    ...(login.user === null ? [] : [`Proxy-Authorization: Basic ${basic}`]),
+  ];
+  talk.send(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`));
+  const head = await talk.readThrough('\r\n\r\n', largestHead);
+  const status = /^HTTP\/1\.[01] (\d{3})(?: ([^\r\n]*))?\r\n/.exec(head);
+  if (status === null) throw new Error('it does not answer as an HTTP proxy');
+  const code = Number(status[1]);
+  if (code >= 200 && code < 300) return;
+  const words = cleanText(`${code} ${status[2] ?? ''}`);
+  if (code === 407) throw refusedLogin(host, where, `it answers ${words}`);
+  throw connectFailed(host, 'tcp', `${where} answers: ${words}`, false, { tcpLevel: false });
+}

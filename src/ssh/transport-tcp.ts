@@ -1,0 +1,228 @@
+// TCP to a name: every address of it, raced (RFC 8305), resolved afresh each time, within one deadline.
+import { lookup, type LookupAddress } from 'node:dns';
+import { connect, isIP, type Socket } from 'node:net';
+import type { Clock } from '../model/clock.ts';
+import { formatHostPort } from '../model/endpoint.ts';
+import { codeOf, wordsOf } from './failure.ts';
+
+export interface TcpTarget {
+  readonly hostname: string;
+  readonly port: number;
+  readonly family: 'any' | 'inet' | 'inet6';
+  readonly bindAddress: string | null;
+}
+
+export interface TcpConnection {
+  readonly socket: Socket;
+  /** What answered: "203.0.113.10:22". */
+  readonly address: string;
+  readonly addresses: readonly string[];
+  readonly dnsMs: number;
+  readonly tcpMs: number;
+}
+
+/** Why there is no connection. `addresses` is empty when the name was not resolved. */
+export class TcpFailure extends Error {
+  readonly layer: 'dns' | 'tcp';
+  readonly timedOut: boolean;
+  readonly addresses: readonly string[];
+  readonly ms: number;
+
+  constructor(
+    layer: 'dns' | 'tcp',
+    why: string,
+    more: { timedOut: boolean; addresses: readonly string[]; ms: number },
+  ) {
+    super(why);
+    this.layer = layer;
+    this.timedOut = more.timedOut;
+    this.addresses = more.addresses;
+    this.ms = more.ms;
+  }
+}
+
+/** RFC 8305 5: the next address is tried when the last has not answered for that long. */
+const attemptDelayMs = 250;
+
+/** Connects. Rejects with TcpFailure, or with the signal's reason when it is aborted. */
+export async function connectTcp(
+  to: TcpTarget,
+  limits: { readonly timeoutMs: number; readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<TcpConnection> {
+  limits.signal.throwIfAborted();
+  const started = performance.now();
+  const elapsed = (): number => performance.now() - started;
+  const deadline = createDeadline(limits);
+  try {
+    const found = await deadline.race(
+      resolveName(to),
+      () =>
+        new TcpFailure('dns', `looking up ${to.hostname} took longer than ${seconds(limits.timeoutMs)}`, {
+          timedOut: true,
+          addresses: [],
+          ms: elapsed(),
+        }),
+    );
+    const dnsMs = elapsed();
+    const addresses = found.map(({ address }) => address);
+    const race = raceAddresses(to, found, limits.clock);
+    try {
+      const winner = await deadline.race(
+        race.winner,
+        () =>
+          new TcpFailure('tcp', `no answer in ${seconds(limits.timeoutMs)} from ${listed(addresses)}`, {
+            timedOut: true,
+            addresses,
+            ms: elapsed() - dnsMs,
+          }),
+      );
+      return { ...winner, addresses, dnsMs, tcpMs: elapsed() - dnsMs };
+    } catch (thrown) {
+      race.abandon();
+      throw thrown;
+    }
+  } finally {
+    deadline.end();
+  }
+}
+
+/** At most four addresses in a message. */
+function listed(addresses: readonly string[]): string {
+  const shown = addresses.slice(0, 4).join(', ');
+  return addresses.length > 4 ? `${shown} and ${addresses.length - 4} more` : shown;
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1000}s`;
+}
+
+function createDeadline(limits: { timeoutMs: number; clock: Clock; signal: AbortSignal }): {
+  race<T>(work: Promise<T>, late: () => Error): Promise<T>;
+  end(): void;
+} {
+  let expire: () => void = () => undefined;
+  const cancel = limits.clock.schedule(limits.timeoutMs, () => expire());
+  const abort = (): void => reject(limits.signal.reason);
+  let reject: (reason: unknown) => void = () => undefined;
+  limits.signal.addEventListener('abort', abort, { once: true });
+  return {
+    race: (work, late) =>
+      new Promise((resolve, fail) => {
+        expire = () => fail(late());
+        reject = fail;
+        work.then(resolve, fail);
+      }),
+    end() {
+      cancel();
+      limits.signal.removeEventListener('abort', abort);
+    },
+  };
+}
+
+/** getaddrinfo, so that /etc/hosts, mDNS and nsswitch count; families alternate (RFC 8305 4). */
+async function resolveName(to: TcpTarget): Promise<LookupAddress[]> {
+  const kind = isIP(to.hostname);
+  if (kind !== 0) return [{ address: to.hostname, family: kind }];
+  const started = performance.now();
+  const family = to.family === 'any' ? 0 : to.family === 'inet' ? 4 : 6;
+  const found = await new Promise<LookupAddress[]>((resolve, reject) => {
+    lookup(to.hostname, { all: true, family, order: 'verbatim' }, (error, addresses) => {
+      if (error === null) resolve(addresses);
+      else reject(dnsFailure(to, error, performance.now() - started));
+    });
+  });
+  const first = found[0]?.family;
+  const preferred = found.filter((entry) => entry.family === first);
+  const others = found.filter((entry) => entry.family !== first);
+  return preferred
+    .flatMap((entry, index) => [entry, ...others.slice(index, index + 1)])
+    .concat(others.slice(preferred.length));
+}
+
+function dnsFailure(to: TcpTarget, error: Error, ms: number): TcpFailure {
+  const only = to.family === 'any' ? '' : ` (${to.family === 'inet' ? 'IPv4' : 'IPv6'} only)`;
+  return new TcpFailure('dns', `${to.hostname}: ${wordsOf(error)}${only}`, {
+    timedOut: false,
+    addresses: [],
+    ms,
+  });
+}
+
+interface Winner {
+  readonly socket: Socket;
+  readonly address: string;
+}
+
+/** The first address that answers wins; the others are closed. Fails when all have failed. */
+function raceAddresses(
+  to: TcpTarget,
+  found: readonly LookupAddress[],
+  clock: Clock,
+): { winner: Promise<Winner>; abandon(): void } {
+  const waiting = [...found];
+  const trying = new Set<Socket>();
+  const failures: string[] = [];
+  const started = performance.now();
+  let cancel = (): void => undefined;
+  let over = false;
+  const abandon = (): void => {
+    over = true;
+    cancel();
+    for (const socket of trying) socket.destroy();
+  };
+  const winner = new Promise<Winner>((resolve, reject) => {
+    const next = (): void => {
+      cancel();
+      const entry = waiting.shift();
+      if (over || entry === undefined) return;
+      const socket = attempt(to, entry);
+      trying.add(socket);
+      if (waiting.length > 0) cancel = clock.schedule(attemptDelayMs, next);
+      socket.once('connect', () => {
+        trying.delete(socket);
+        if (over) return void socket.destroy();
+        abandon();
+        socket.removeAllListeners('error').on('error', () => undefined); // its user adds its own
+        resolve({ socket, address: formatHostPort(entry.address, to.port) });
+      });
+      socket.on('error', (error) => {
+        trying.delete(socket);
+        failures.push(`${formatHostPort(entry.address, to.port)} ${failureWords(error)}`);
+        if (over) return;
+        if (waiting.length > 0) next();
+        else if (trying.size === 0) reject(allFailed(failures, found, performance.now() - started));
+      });
+    };
+    next();
+    if (found.length === 0)
+      reject(
+        new TcpFailure('dns', `${to.hostname}: the name has no address`, {
+          timedOut: false,
+          addresses: [],
+          ms: 0,
+        }),
+      );
+  });
+  return { winner, abandon };
+}
+
+function attempt(to: TcpTarget, entry: LookupAddress): Socket {
+  return connect({
+    host: entry.address,
+    port: to.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+    ...(to.bindAddress === null ? {} : { localAddress: to.bindAddress }),
+  });
+}
+
+function failureWords(error: Error): string {
+  const words = wordsOf(error);
+  return codeOf(error) === 'ECONNREFUSED' ? 'refused the connection' : `failed: ${words}`;
+}
+
+function allFailed(failures: readonly string[], found: readonly LookupAddress[], ms: number): TcpFailure {
+  const addresses = found.map(({ address }) => address);
+  return new TcpFailure('tcp', failures.slice(0, 4).join('; '), { timedOut: false, addresses, ms });
+}

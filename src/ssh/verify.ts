@@ -1,0 +1,219 @@
+// Host keys: the question of one dial, and the pinned answer ever after. Nothing secret is sent before it is answered.
+import { timingSafeEqual } from 'node:crypto';
+import { TunnelError } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
+import { formatAddress, formatLogin, type Host } from '../model/host.ts';
+import type { DialContext } from '../model/session.ts';
+import { fingerprint, keyType, randomart, readFingerprint, shortTypeName } from '../trust/fingerprint.ts';
+import { hostKeyName, type Place } from '../trust/known-hosts.ts';
+import { codeOf, wordsOf } from './failure.ts';
+import type { KnownHosts, TrustStore } from '../trust/store.ts';
+import type { Judgement, Verdict } from '../trust/verdict.ts';
+
+/** What was decided about the key a server presents. */
+export type Decision =
+  | { readonly accepted: true; readonly store: boolean; readonly judgement: Judgement; readonly how: string }
+  | { readonly accepted: false; readonly error: TunnelError };
+
+export interface VerifierParts {
+  readonly host: Host;
+  readonly known: KnownHosts;
+  readonly trust: TrustStore;
+  readonly context: DialContext;
+  /** A key that a person confirmed for this host a moment ago. */
+  readonly confirmed: Buffer | null;
+  readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
+}
+
+export interface Verifier {
+  /** The name the key stands under: the alias, or `[host]:port`. */
+  readonly name: string;
+  /** Decides at once where no person is needed, else asks one. */
+  judge(blob: Buffer): Decision | Promise<Decision>;
+  /** The server has proved the key: writes it down. Throws when the store has come to say otherwise. */
+  proved(decision: Decision & { accepted: true }): Promise<void>;
+}
+
+export function createVerifier(parts: VerifierParts): Verifier {
+  const { host, known, trust } = parts;
+  const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+  return {
+    name,
+    judge: (blob) => decide(parts, known.judge(name, blob)),
+    async proved({ judgement, store }) {
+      if (store) await storeKey(parts, name, judgement.key);
+      // a second column of `hosts list`; a login does not wait for it
+      void trust.markUsed(name, fingerprint(judgement.key));
+    },
+  };
+}
+
+/** A folder that cannot be written is said and lived with, as ssh does; that the store says otherwise is not. */
+async function storeKey({ trust, log }: VerifierParts, name: string, key: Buffer): Promise<void> {
+  try {
+    const { at } = await trust.trust(name, key);
+    log(
+      'info',
+      'host-key',
+      `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${placeWords(at)}`,
+    );
+  } catch (thrown) {
+    const cause = (thrown as { cause?: unknown }).cause;
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(codeOf(cause))) throw thrown;
+    log('warn', 'host-key', `${wordsOf(thrown)}; it will be asked for again`);
+  }
+}
+
+function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<Decision> {
+  const { host, context } = parts;
+  const { verdict } = judgement;
+  switch (verdict.kind) {
+    case 'trusted':
+      return { accepted: true, store: false, judgement, how: `known, ${placeWords(verdict.at)}` };
+    case 'changed':
+      return { accepted: false, error: changed(host, judgement, verdict.known) };
+    case 'revoked':
+      return { accepted: false, error: revoked(host, judgement, verdict) };
+    case 'unusable':
+      return { accepted: false, error: unusable(host, verdict.reason) };
+    case 'unknown':
+      if (host.hostKeys === 'strict') return { accepted: false, error: unknown(host, judgement, 'strict') };
+      if (parts.confirmed?.equals(judgement.key) === true)
+        return { accepted: true, store: true, judgement, how: 'new, accepted by you' };
+      if (context.acceptNew || host.hostKeys === 'accept-new')
+        return { accepted: true, store: true, judgement, how: 'new, accepted by accept-new' };
+      if (!context.personPresent()) return { accepted: false, error: unknown(host, judgement, 'nobody') };
+      return ask(parts, judgement);
+  }
+}
+
+async function ask({ host, context }: VerifierParts, judgement: Judgement): Promise<Decision> {
+  const shown = fingerprint(judgement.key);
+  const type = keyType(judgement.key);
+  const refusal = (why: UnknownReason): Decision => ({
+    accepted: false,
+    error: unknown(host, judgement, why),
+  });
+  let answer: string | null;
+  try {
+    const secret = await context.ask({
+      kind: 'host-key',
+      host: host.name,
+      text: `${formatAddress(host)} is new here. Its ${shortTypeName(type).toLowerCase()} key:`,
+      echo: true,
+      fingerprint: shown,
+      endpoint: formatLogin(host),
+      keyType: type,
+      randomart: randomart(judgement.key),
+      fromServer: false,
+      tries: 0,
+    });
+    answer = secret === null ? null : secret.reveal().trim();
+  } catch {
+    return refusal('nobody'); // nobody is there to ask
+  }
+  if (answer === null) return refusal('declined');
+  if (/^y(es)?$/i.test(answer))
+    return { accepted: true, store: true, judgement, how: 'new, accepted by you' };
+  const pasted = readFingerprint(answer.replace(/^sha256:/i, ''));
+  if (pasted === shown)
+    return { accepted: true, store: true, judgement, how: 'new, its fingerprint was given' };
+  return refusal(pasted === null ? 'declined' : 'mismatch');
+}
+
+type UnknownReason = 'strict' | 'nobody' | 'declined' | 'mismatch';
+
+const unknownWords: Readonly<Record<UnknownReason, string>> = {
+  strict: 'it is not in any known_hosts file and host_keys is strict',
+  nobody: 'it was never seen before and nobody is there to confirm it',
+  declined: 'it was not confirmed',
+  mismatch: 'the fingerprint that was given is not the one of this key',
+};
+
+function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelError {
+  const type = keyType(judgement.key);
+  const note =
+    judgement.certificateProblem === null
+      ? ''
+      : ` (its certificate does not count: ${cleanText(judgement.certificateProblem)})`;
+  return new TunnelError(
+    'HOST_KEY_UNKNOWN',
+    `host key unknown, on ${formatAddress(host)}: ${shortTypeName(type)} ${fingerprint(judgement.key)}: ${unknownWords[why]}${note}`,
+    { hint: `tunnel trust ${host.name}`, facts: factsOf(host, judgement) },
+  );
+}
+
+function factsOf(host: Host, judgement: Judgement): Record<string, string | boolean | readonly string[]> {
+  return {
+    kind: 'host-key',
+    layer: 'kex',
+    tcpLevel: false,
+    host: host.name,
+    endpoint: formatLogin(host),
+    fingerprint: fingerprint(judgement.key),
+    keyType: keyType(judgement.key),
+    key: judgement.key.toString('base64'),
+    randomart: randomart(judgement.key),
+  };
+}
+
+/** A name that may stand for different machines on different networks: an alias keeps their keys apart. */
+function needsAlias(host: Host): boolean {
+  return /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|127\.|localhost$|f[cd][0-9a-f]{2}:|fe80:|::1$)/i.test(
+    host.hostname,
+  );
+}
+
+function changed(
+  host: Host,
+  judgement: Judgement,
+  known: (Verdict & { kind: 'changed' })['known'],
+): TunnelError {
+  const presented = `${shortTypeName(keyType(judgement.key))} ${fingerprint(judgement.key)}`;
+  const stands = known.map((key) => `${shortTypeName(key.type)} ${key.fingerprint} (${placeWords(key)})`);
+  const alias = needsAlias(host)
+    ? `; if this name means another machine on another network, give this one a host_key_alias`
+    : '';
+  return new TunnelError(
+    'HOST_KEY_CHANGED',
+    `host key changed, on ${formatAddress(host)}: the server presents ${presented}, but known is ${stands.join(', ')}; somebody may be listening in, or the server was reinstalled`,
+    {
+      hint: `tunnel trust ${host.name} --replace    # only when you know that the change is right${alias}`,
+      facts: {
+        ...factsOf(host, judgement),
+        known: known.map((key) => key.fingerprint),
+        places: known.map((key) => placeWords(key)),
+      },
+    },
+  );
+}
+
+function revoked(host: Host, judgement: Judgement, verdict: Verdict & { kind: 'revoked' }): TunnelError {
+  const presented = `${shortTypeName(keyType(judgement.key))} ${fingerprint(judgement.key)}`;
+  const authority = judgement.certificate?.caFingerprint;
+  const what = verdict.what === 'key' ? 'that key' : `the certificate authority ${authority ?? ''} behind it`;
+  return new TunnelError(
+    'HOST_KEY_REVOKED',
+    `host key revoked, on ${formatAddress(host)}: the server presents ${presented}, but ${what} is revoked in ${placeWords(verdict.at)}`,
+    {
+      hint: `tunnel trust ${host.name} --replace    # once the server has a new key`,
+      facts: { ...factsOf(host, judgement), places: [placeWords(verdict.at)] },
+    },
+  );
+}
+
+function unusable(host: Host, reason: string): TunnelError {
+  return new TunnelError('KEX_FAILED', `host key refused, on ${formatAddress(host)}: ${cleanText(reason)}`, {
+    hint: `tunnel why ${host.name}`,
+    facts: { layer: 'kex', tcpLevel: false },
+  });
+}
+
+function placeWords(place: Place): string {
+  return `${place.file}:${place.line}`;
+}
+
+/** The answer on every later key exchange of the connection: the same bytes, at once (SSH2.md 2.5). */
+export function sameKey(pinned: Buffer, blob: Buffer): boolean {
+  return pinned.length === blob.length && timingSafeEqual(pinned, blob);
+}

@@ -1,0 +1,95 @@
+// A dialer for tests: a throwaway trust store, the smallest login, a context that answers as told, and hosts of real sshds.
+import { join } from 'node:path';
+import type { Host } from '../../src/model/host.ts';
+import { Secret } from '../../src/model/secret.ts';
+import type { DialContext, Dialer, DialStep } from '../../src/model/session.ts';
+import { createDialer, type DialerParts } from '../../src/ssh/dialer.ts';
+import { createTrustStore, type TrustStore } from '../../src/trust/store.ts';
+import { temporaryFolder } from './folder.ts';
+import { keyFileLogin } from './key-login.ts';
+import type { Sshd } from './sshd.ts';
+
+export interface TestDialer {
+  readonly dialer: Dialer;
+  readonly trust: TrustStore;
+  readonly logged: string[];
+}
+
+export function testDialer(parts: Partial<DialerParts> = {}): TestDialer {
+  const trust = createTrustStore({ file: join(temporaryFolder('trust'), 'known_hosts'), now: Date.now });
+  const logged: string[] = [];
+  const dialer = createDialer({
+    trust,
+    createLogin: keyFileLogin,
+    forget: () => undefined,
+    credentialCircumstances: async () => '',
+    proxyPassword: async () => '',
+    secretVariables: () => [],
+    log: (level, event, message) => logged.push(`${level} ${event} ${message}`),
+    ...parts,
+  });
+  return { dialer, trust, logged };
+}
+
+export interface TestContext extends DialContext {
+  readonly steps: DialStep[];
+  readonly banners: string[];
+  readonly questions: Parameters<DialContext['ask']>[0][];
+}
+
+/** `answer` null: nobody is there. */
+export function testContext(answer: string | null = null, more: Partial<DialContext> = {}): TestContext {
+  const steps: DialStep[] = [];
+  const banners: string[] = [];
+  const questions: Parameters<DialContext['ask']>[0][] = [];
+  return {
+    signal: new AbortController().signal,
+    ask: async (question) => {
+      questions.push(question);
+      if (answer === null) throw new Error('nobody is there');
+      return new Secret(answer);
+    },
+    personPresent: () => answer !== null,
+    acceptNew: false,
+    onlyProven: false,
+    environment: { variables: { PATH: process.env['PATH'] ?? '' }, agentSockets: [] },
+    step: (step) => steps.push(step),
+    banner: (text) => banners.push(text),
+    steps,
+    banners,
+    questions,
+    ...more,
+  };
+}
+
+/** The host of a test sshd, by its key file, its host keys accepted on first use. */
+export function hostOf(sshd: Pick<Sshd, 'port' | 'user' | 'identity'>, more: Partial<Host> = {}): Host {
+  return {
+    name: 'test',
+    hostname: '127.0.0.1',
+    port: sshd.port,
+    user: sshd.user,
+    identities: [sshd.identity],
+    identitiesOnly: true,
+    certificates: [],
+    agent: { from: 'none' },
+    auth: ['publickey'],
+    password: null,
+    passphrase: null,
+    totp: null,
+    proxyCommand: null,
+    proxy: null,
+    hostKeys: 'accept-new',
+    hostKeyAlias: null,
+    knownHosts: [],
+    keepalive: { intervalMs: 15_000, count: 3 },
+    connectTimeoutMs: 10_000,
+    algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
+    compression: false,
+    bindAddress: null,
+    addressFamily: 'any',
+    attended: null,
+    authRetry: true,
+    ...more,
+  };
+}

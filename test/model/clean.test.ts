@@ -1,0 +1,46 @@
+// cleanText and cleanBanner: nothing that a terminal obeys is left.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { cleanBanner, cleanText } from '../../src/model/clean.ts';
+
+describe('clean text', () => {
+  test.each([
+    ['plain words stay', 'Authorized use only.', 'Authorized use only.'],
+    ['colours go as a whole', '\u001b[1;31mred\u001b[0m', 'red'],
+    ['a title sequence goes with its text', '\u001b]0;owned\u0007hello', 'hello'],
+    ['a clipboard sequence ended by ST goes', 'a\u001b]52;c;aGk=\u001b\\b', 'ab'],
+    ['8-bit CSI goes', '\u009b31mred', 'red'],
+    ['bidi overrides go', 'user\u202egnp.exe', 'usergnp.exe'],
+    ['line breaks become one blank', 'a\r\nb\n\n\tc', 'a b c'],
+    ['a bare carriage return cannot overwrite', 'evil\rgood', 'evil good'],
+    ['backspaces and bells go', 'a\b\u0007b', 'ab'],
+    ['other alphabets stay', 'Zugang für Käthe: 日本語 ✓', 'Zugang für Käthe: 日本語 ✓'],
+    ['half a surrogate pair is replaced', 'a\ud800b', 'a\ufffdb'],
+    ['invisible tags go', 'a\u{e0041}b', 'ab'],
+  ])('%s', (_, dirty, clean) => {
+    expect(cleanText(dirty)).toBe(clean);
+  });
+
+  test('never leaves a control, escape or bidi character, whatever comes in', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(cleanText(text)).not.toMatch(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/u);
+        expect(cleanBanner(text)).not.toMatch(/(?!\n)[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/u);
+      }),
+    );
+  });
+});
+
+describe('clean banner', () => {
+  test('keeps its lines, without blank ones around it', () => {
+    expect(cleanBanner('\r\nWelcome\r\n\tto\u001b[2J us\r\n\r\n')).toBe('Welcome\n to us');
+  });
+
+  test('has at most 40 lines and says what is missing', () => {
+    const lines = cleanBanner(Array.from({ length: 100 }, (_, index) => `line ${index}`).join('\n')).split(
+      '\n',
+    );
+    expect(lines).toHaveLength(40);
+    expect(lines.at(-1)).toBe('(61 more lines)');
+  });
+});
