@@ -91,10 +91,10 @@ describe('replacing a key', () => {
     expect(text().split('\n').slice(0, 2)).toEqual([`robin ${a.line} shared`, `katie ${b.line}`]);
     execFileSync('ssh-keygen', ['-q', '-H', '-f', store.file], { stdio: 'pipe' });
     await replaceKey(store, 'katie', a.blob, [foreign], start);
-    const { judge } = await store.read([]);
-    expect(judge('katie', a.blob).verdict.kind).toBe('trusted');
-    expect(judge('katie', b.blob).verdict.kind).toBe('revoked');
-    expect(judge('robin', a.blob).verdict.kind).toBe('trusted');
+    const known = await store.read([]);
+    expect(known.judge('katie', a.blob).verdict.kind).toBe('trusted');
+    expect(known.judge('katie', b.blob).verdict.kind).toBe('revoked');
+    expect(known.judge('robin', a.blob).verdict.kind).toBe('trusted');
   });
 });
 
