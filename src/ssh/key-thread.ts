@@ -46,7 +46,7 @@ function startThread(): KeyThread {
   const started: KeyThread = { worker: startWorker(), waiting: new Map() };
   const end = (error: unknown): void => {
     if (thread === started) thread = null;
-    for (const { reject } of started.waiting.values()) reject(error);
+    for (const caller of started.waiting.values()) caller.reject(error);
     started.waiting.clear();
     void started.worker.terminate();
   };

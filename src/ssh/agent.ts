@@ -1,0 +1,158 @@
+// Agents: keys that live in another process (draft-ietf-sshm-ssh-agent): list them, have one sign. Socket or Windows pipe.
+import { connect, type Socket } from 'node:net';
+import { cleanText } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
+import { publicKeyFromBlob, type PublicKey } from './key-public.ts';
+import { wireBoolean, wireReader, wireString, wireUint32 } from './wire.ts';
+
+export interface AgentKey extends PublicKey {
+  /** Clean of control characters. */
+  readonly comment: string;
+}
+
+/** An open agent. Requests are answered in order; all fail once it is closed or breaks. */
+export interface Agent {
+  readonly path: string;
+  list(): Promise<readonly AgentKey[]>;
+  /** The signature blob as the agent made it (a security key's has more than two fields). */
+  sign(blob: Buffer, bytes: Buffer, flags: number): Promise<Buffer>;
+  /** Tells which connection the signatures are for: keys of `ssh-add -h` sign only then. False: refused or unknown. */
+  bind(hostKey: Buffer, sessionId: Buffer, signature: Buffer): Promise<boolean>;
+  close(): void;
+}
+
+/** Why an agent did not do what was asked. The message ends a sentence. */
+export class AgentError extends Error {
+  override readonly name = 'AgentError';
+}
+
+/** SSH_AGENT_RSA_SHA2_256 and 512: which hash an RSA key signs with. */
+export const agentFlags = { 'rsa-sha2-256': 2, 'rsa-sha2-512': 4 } as const;
+
+const message = {
+  failure: 5,
+  list: 11,
+  keys: 12,
+  sign: 13,
+  signature: 14,
+  extension: 27,
+  success: 6,
+} as const;
+/** As in OpenSSH (AGENT_MAX_LEN): no sane answer is longer. */
+const longestAnswer = 256 * 1024;
+const listLimitMs = 5000;
+/** Long: the agent may ask its person to confirm, or a token to be touched. */
+const signLimitMs = 90_000;
+
+interface Waiting {
+  resolve(answer: Buffer): void;
+  reject(error: AgentError): void;
+  cancel(): void;
+}
+
+/** Connects. Throws AgentError when nothing listens there. */
+export async function openAgent(path: string, clock: Clock): Promise<Agent> {
+  const socket = await dial(path, clock);
+  const waiting: Waiting[] = [];
+  let broken: AgentError | null = null;
+  const end = (why: string): void => {
+    broken ??= new AgentError(why);
+    for (const caller of waiting.splice(0)) {
+      caller.cancel();
+      caller.reject(broken);
+    }
+    socket.destroy();
+  };
+  readAnswers(
+    socket,
+    (answer) => {
+      const caller = waiting.shift();
+      caller?.cancel();
+      caller?.resolve(answer);
+    },
+    end,
+  );
+  const ask = (type: number, body: Buffer, limitMs: number): Promise<Buffer> => {
+    if (broken !== null) return Promise.reject(broken);
+    return new Promise((resolve, reject) => {
+      const cancel = clock.schedule(limitMs, () => end(`it did not answer within ${limitMs / 1000}s`));
+      waiting.push({ resolve, reject, cancel });
+      socket.write(Buffer.concat([wireUint32(1 + body.length), Buffer.from([type]), body]));
+    });
+  };
+  return {
+    path,
+    async list() {
+      const answer = await ask(message.list, Buffer.alloc(0), listLimitMs);
+      return readKeys(answer);
+    },
+    async sign(blob, bytes, flags) {
+      const body = Buffer.concat([wireString(blob), wireString(bytes), wireUint32(flags)]);
+      const answer = await ask(message.sign, body, signLimitMs);
+      if (answer[0] !== message.signature) throw new AgentError('it refused to sign');
+      return Buffer.from(wireReader(answer.subarray(1)).string());
+    },
+    async bind(hostKey, sessionId, signature) {
+      const body = [
+        wireString('session-bind@openssh.com'),
+        wireString(hostKey),
+        wireString(sessionId),
+        wireString(signature),
+        wireBoolean(false),
+      ];
+      const answer = await ask(message.extension, Buffer.concat(body), listLimitMs);
+      return answer[0] === message.success;
+    },
+    close: () => end('it was closed'),
+  };
+}
+
+function dial(path: string, clock: Clock): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    const cancel = clock.schedule(listLimitMs, () => {
+      socket.destroy();
+      reject(new AgentError(`it did not answer within ${listLimitMs / 1000}s`));
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      cancel();
+      reject(new AgentError(error.code === 'ENOENT' ? 'its socket is gone' : 'nothing answers there'));
+    });
+    socket.once('connect', () => {
+      cancel();
+      socket.removeAllListeners('error');
+      socket.on('error', () => socket.destroy()); // 'close' tells whoever waits
+      resolve(socket);
+    });
+  });
+}
+
+function readAnswers(socket: Socket, answer: (message: Buffer) => void, end: (why: string) => void): void {
+  let held: Buffer = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    held = Buffer.concat([held, chunk]);
+    while (held.length >= 4) {
+      const length = held.readUInt32BE(0);
+      if (length === 0 || length > longestAnswer) return end('it does not speak the agent protocol');
+      if (held.length < 4 + length) return;
+      answer(held.subarray(4, 4 + length));
+      held = held.subarray(4 + length);
+    }
+  });
+  socket.once('close', () => end('it closed the connection'));
+}
+
+function readKeys(answer: Buffer): readonly AgentKey[] {
+  if (answer[0] !== message.keys) throw new AgentError('it refused to list its keys');
+  try {
+    const reader = wireReader(answer.subarray(1));
+    const keys: AgentKey[] = [];
+    for (let left = reader.uint32(); left > 0; left -= 1) {
+      const blob = Buffer.from(reader.string());
+      keys.push({ ...publicKeyFromBlob(blob), comment: cleanText(reader.text()) });
+    }
+    return keys;
+  } catch {
+    throw new AgentError('it does not speak the agent protocol');
+  }
+}

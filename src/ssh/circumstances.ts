@@ -1,0 +1,63 @@
+// Circumstances: a digest of all that a login depends on here, so that "did anything change?" costs no attempt (SPEC 3).
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import type { Clock } from '../model/clock.ts';
+import { formatLogin, type Host } from '../model/host.ts';
+import { formatSecretRef, type SecretRef } from '../model/secret.ts';
+import type { CallerEnvironment } from '../model/session.ts';
+import { openAgent } from './agent.ts';
+import { fingerprintOf } from './key-public.ts';
+import { agentPaths } from './key-ring.ts';
+
+/** SHA-256 in hex. Values of the environment go in as hashes of hashes, files as size, time and inode. */
+export async function describeCircumstances(
+  host: Host,
+  environment: CallerEnvironment,
+  parts: { readonly clock: Clock; readonly uid: number | null },
+): Promise<string> {
+  const refs = [host.password, host.passphrase, host.totp].filter((ref) => ref !== null);
+  const files = [
+    ...host.identities.flatMap((path) => [path, `${path}.pub`, `${path}-cert.pub`]),
+    ...host.certificates,
+    ...refs.flatMap((ref) => (ref.from === 'file' ? [ref.path] : [])),
+  ];
+  const lines = [
+    formatLogin(host),
+    ...(await Promise.all(files.map(describeFile))),
+    ...refs.map((ref) => describeRef(ref, environment)),
+    ...(await Promise.all(
+      agentPaths(host, environment, parts.uid === null).map((path) => describeAgent(path, parts.clock)),
+    )),
+  ];
+  return createHash('sha256').update(lines.join('\n')).digest('hex');
+}
+
+async function describeFile(path: string): Promise<string> {
+  try {
+    const facts = await stat(path, { bigint: true });
+    return `${path} ${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}:${facts.mode}:${facts.uid}`;
+  } catch (error) {
+    return `${path} ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`;
+  }
+}
+
+function describeRef(ref: SecretRef, environment: CallerEnvironment): string {
+  if (ref.from !== 'env') return formatSecretRef(ref);
+  const value = environment.variables[ref.name];
+  const mark = value === undefined ? 'unset' : createHash('sha256').update(value).digest('hex');
+  return `${formatSecretRef(ref)} ${mark}`;
+}
+
+async function describeAgent(path: string, clock: Clock): Promise<string> {
+  try {
+    const agent = await openAgent(path, clock);
+    try {
+      const keys = await agent.list();
+      return `${path} ${keys.map(({ blob }) => fingerprintOf(blob)).join(' ')}`;
+    } finally {
+      agent.close();
+    }
+  } catch (error) {
+    return `${path} ${error instanceof Error ? error.message : 'down'}`;
+  }
+}

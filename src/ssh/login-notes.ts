@@ -1,0 +1,124 @@
+// Login notes: what one login offered, what the server said, what stood in the way; and the error or record made of it.
+import { TunnelError, type ErrorCode } from '../errors.ts';
+import { formatLogin, type Host } from '../model/host.ts';
+import type { QuestionKind } from '../model/question.ts';
+import type { LoginRecord } from '../model/session.ts';
+
+/** Something that kept a credential from being used. */
+export interface Obstacle {
+  readonly code: Extract<ErrorCode, 'KEY_UNREADABLE' | 'SECRET_MISSING' | 'AGENT_DOWN'>;
+  /** Ends the sentence "login failed, on …:". */
+  readonly why: string;
+  readonly hint: string | null;
+  /** The question a person would have to answer; null when none would help. */
+  readonly question: { readonly kind: QuestionKind; readonly text: string } | null;
+  /** False: worth a word, but not what the login failed for when other credentials were refused. */
+  readonly decisive: boolean;
+}
+
+export interface Notes {
+  readonly accepted: string[];
+  readonly refused: string[];
+  readonly obstacles: Obstacle[];
+  /** Words about credentials that could not be offered, for `why`. */
+  readonly remarks: string[];
+  /** What the server takes, as it last said; null when it never said. */
+  methods: readonly string[] | null;
+  /** A person typed what is not kept. */
+  typedCode: boolean;
+  /** A password or an answer was refused: the trouble is with what was said, not with an agent. */
+  secretRefused: boolean;
+  /** The server's last words when it hung up. */
+  farewell: string | null;
+}
+
+export function startNotes(): Notes {
+  return {
+    accepted: [],
+    refused: [],
+    obstacles: [],
+    remarks: [],
+    methods: null,
+    typedCode: false,
+    secretRefused: false,
+    farewell: null,
+  };
+}
+
+export function recordOf(notes: Notes, host: Host): LoginRecord {
+  return { accepted: [...notes.accepted], attended: host.attended ?? notes.typedCode };
+}
+
+/** Why a login failed: the cause a person can act on first. Holds no secret. */
+export function loginFailure(notes: Notes, host: Host): TunnelError {
+  const obstacle = chooseObstacle(notes);
+  const on = formatLogin(host);
+  if (obstacle === null) {
+    const { hint, why } = refusal(notes, host);
+    return new TunnelError('AUTH_REFUSED', `authentication failed, on ${on}: ${why}`, {
+      hint,
+      facts: { layer: 'auth', offered: [...notes.refused], takes: [...(notes.methods ?? [])] },
+    });
+  }
+  const also = notes.refused.length === 0 ? '' : `; refused: ${notes.refused.join(', ')}`;
+  return new TunnelError(obstacle.code, `login failed, on ${on}: ${obstacle.why}${also}`, {
+    hint: obstacle.hint ?? `tunnel up ${host.name}`,
+    facts: { layer: 'auth', ...questionFacts(obstacle, host) },
+  });
+}
+
+function questionFacts(obstacle: Obstacle, host: Host): Record<string, string | boolean | null> {
+  const { question } = obstacle;
+  if (question === null) return {};
+  return {
+    question: question.kind,
+    text: question.text,
+    host: host.name,
+    endpoint: formatLogin(host),
+    echo: false,
+    fingerprint: null,
+  };
+}
+
+/** A question nobody was there to answer comes first, then a key the user named, then an agent that is down. */
+function chooseObstacle(notes: Notes): Obstacle | null {
+  const asked = notes.obstacles.find(({ question }) => question !== null);
+  if (asked !== undefined) return asked;
+  const untouched = notes.refused.length === 0;
+  const other = notes.obstacles.find(
+    ({ code, decisive }) => code !== 'AGENT_DOWN' && (decisive || untouched),
+  );
+  if (other !== undefined) return other;
+  if (notes.secretRefused) return null;
+  return notes.obstacles.find(({ code }) => code === 'AGENT_DOWN') ?? null;
+}
+
+function refusal(notes: Notes, host: Host): { why: string; hint: string } {
+  const parts: string[] = [];
+  if (notes.accepted.length > 0) parts.push(`the server took ${notes.accepted.join(', ')} and wants more`);
+  if (notes.refused.length > 0) parts.push(`offered ${notes.refused.join(', ')}`);
+  else if (notes.accepted.length === 0) parts.push('there was nothing to offer');
+  if (notes.remarks.length > 0) parts.push(notes.remarks.join(', '));
+  if (notes.farewell !== null) parts.push(`the server hung up: ${notes.farewell}`);
+  if (notes.methods !== null) parts.push(`the server takes ${notes.methods.join(',') || 'nothing'}`);
+  return { why: parts.join('; '), hint: refusalHint(notes, host) };
+}
+
+function refusalHint(notes: Notes, host: Host): string {
+  const keys = notes.refused.filter((words) => / (?:SHA256:|\()/.test(words));
+  const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
+  if (keys.length > 2 && notes.farewell !== null)
+    return `name the right key, so that no other is offered: identity: [~/.ssh/id_…] under host ${host.name}`;
+  if (keys.length > 0 && takes('publickey'))
+    return `is the key in ${host.user}'s authorized_keys there? ssh-copy-id -p ${host.port} ${host.user}@${host.hostname}`;
+  if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0) {
+    const untried = notes.methods.filter(
+      (method) => !host.auth.some((name) => method === (name === 'agent' ? 'publickey' : name)),
+    );
+    if (untried.length === notes.methods.length)
+      return `allow ${untried.join(' or ')} under host ${host.name}: auth: [${untried.join(', ')}]`;
+    if (takes('publickey'))
+      return `load a key (ssh-add) or name one: identity: [~/.ssh/id_…] under host ${host.name}`;
+  }
+  return `check user and credentials of host ${host.name}: tunnel why ${host.name}`;
+}

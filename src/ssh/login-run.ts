@@ -1,0 +1,226 @@
+// A login from the first request to the last: which credential is next, after each word of the server (RFC 4252 5.1).
+import type { AuthMethod } from '../model/host.ts';
+import type { Agent } from './agent.ts';
+import { noneRequest } from './auth-requests.ts';
+import { offerHost, readHostbasedKeys } from './hostbased.ts';
+import type { KeyFile } from './keys.ts';
+import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
+import type { Offer, Offers } from './offers.ts';
+import { createPasswords, noteMissingPassword, type Passwords } from './passwords.ts';
+import { answerQuestions, noteMissingAnswer, type InteractiveMemory } from './step-interactive.ts';
+import { offerKey } from './step-key.ts';
+import { offerPassword } from './step-password.ts';
+
+interface Progress {
+  readonly passwords: Passwords;
+  readonly interactive: InteractiveMemory;
+  /** Public blobs (base64) that the server has answered for. */
+  readonly answered: Set<string>;
+  /** Offers that led to nothing. */
+  readonly spent: Set<Offer>;
+  interactiveRuns: number;
+  noneTried: boolean;
+  hostKeys: KeyFile[] | null;
+  partials: number;
+}
+
+interface Step {
+  readonly method: AuthMethod;
+  run(): Promise<StepEnd>;
+  /** Needs a person, a secret source or a passphrase: worth asking the server first what it takes. */
+  readonly costly: boolean;
+}
+
+const mostInteractiveRuns = 4;
+/** A server that is never content is left. */
+const mostPartials = 8;
+
+/** True when the server let us in. Rejects with ConnectionGone when the link ends. */
+export async function runLogin(scene: Scene, offers: Offers, agent: Agent | null): Promise<boolean> {
+  const progress: Progress = {
+    passwords: createPasswords(scene),
+    interactive: { totpSpent: false, typed: 0, declined: false },
+    answered: new Set(),
+    spent: new Set(),
+    interactiveRuns: 0,
+    noneTried: false,
+    hostKeys: null,
+    partials: 0,
+  };
+  if (scene.wire.proof !== null && offers.agent.length > 0) await bind(scene, agent);
+  for (;;) {
+    const step = await nextStep(scene, progress, offers, agent);
+    const end = step === null ? await lastQuestion(scene, progress) : await learnOrRun(scene, progress, step);
+    if (end.kind === 'success') return true;
+    if (end.kind === 'stop' || (step === null && end.kind === 'skipped')) return false;
+    if (end.kind === 'failure') heed(scene, progress, end, step);
+  }
+}
+
+/** Keys that are bound to a destination (ssh-add -h) sign only for a connection the agent was told of. */
+async function bind(scene: Scene, agent: Agent | null): Promise<void> {
+  const { proof, sessionId } = scene.wire;
+  if (agent === null || proof === null) return;
+  await agent.bind(proof.hostKey, sessionId, proof.signature).catch(() => false); // most keys need none of it
+}
+
+/** Nothing was sent yet: then the server's list is unknown, and one cheap request gives it for the error's words. */
+async function lastQuestion(scene: Scene, progress: Progress): Promise<StepEnd> {
+  if (scene.notes.methods !== null || scene.context.onlyProven) return { kind: 'skipped' };
+  return tryNone(scene, progress);
+}
+
+async function learnOrRun(scene: Scene, progress: Progress, step: Step): Promise<StepEnd> {
+  if (!step.costly || scene.notes.methods !== null || progress.noneTried) return step.run();
+  return tryNone(scene, progress);
+}
+
+async function tryNone(scene: Scene, progress: Progress): Promise<StepEnd> {
+  progress.noneTried = true;
+  const configured = scene.host.auth.includes('none');
+  begin(scene, 'none');
+  const reply = await scene.wire.request('none', noneRequest(scene.host.user));
+  if (reply.kind !== 'success' && reply.kind !== 'failure') return { kind: 'skipped' };
+  if (reply.kind === 'success' || configured) settle(scene, reply);
+  scene.current = null;
+  return reply;
+}
+
+function heed(
+  scene: Scene,
+  progress: Progress,
+  end: Extract<StepEnd, { kind: 'failure' }>,
+  step: Step | null,
+): void {
+  scene.notes.methods = end.methods;
+  if (end.partial) {
+    progress.partials += 1;
+    progress.interactiveRuns = 0;
+    return;
+  }
+  // refused as a method, not as a key: it may be wanted after another one (AuthenticationMethods password,publickey)
+  const keyStep = step?.method === 'agent' || step?.method === 'publickey';
+  if (keyStep && !end.methods.includes('publickey')) progress.answered.clear();
+}
+
+async function nextStep(
+  scene: Scene,
+  progress: Progress,
+  offers: Offers,
+  agent: Agent | null,
+): Promise<Step | null> {
+  if (progress.partials > mostPartials) return null;
+  for (const method of scene.host.auth) {
+    const wire = method === 'agent' ? 'publickey' : method;
+    if (method !== 'none' && scene.notes.methods?.includes(wire) === false) continue;
+    const step = await stepOf(method, scene, progress, offers, agent);
+    if (step !== null) return step;
+  }
+  return null;
+}
+
+async function stepOf(
+  method: AuthMethod,
+  scene: Scene,
+  progress: Progress,
+  offers: Offers,
+  agent: Agent | null,
+): Promise<Step | null> {
+  switch (method) {
+    case 'none':
+      if (progress.noneTried || scene.context.onlyProven) return null;
+      return { method, costly: false, run: () => tryNone(scene, progress) };
+    case 'agent':
+      return keyStep(method, offers.agent, scene, progress, agent);
+    case 'publickey': {
+      // an identity that is only in the agent counts as a key file when `agent` is not among the methods
+      const selected = scene.host.auth.includes('agent') ? [] : offers.agent;
+      return keyStep(method, [...selected, ...offers.files], scene, progress, agent);
+    }
+    case 'keyboard-interactive':
+      return interactiveStep(scene, progress);
+    case 'password':
+      return passwordStep(scene, progress);
+    case 'hostbased':
+      return hostbasedStep(scene, progress);
+  }
+}
+
+function keyStep(
+  method: 'agent' | 'publickey',
+  offers: readonly Offer[],
+  scene: Scene,
+  progress: Progress,
+  agent: Agent | null,
+): Step | null {
+  const { onlyProven } = scene.context;
+  const open = (offer: Offer): boolean =>
+    !progress.spent.has(offer) &&
+    !(offer.wire !== null && progress.answered.has(offer.wire.blob.toString('base64'))) &&
+    (!onlyProven || (offer.credential !== null && scene.parts.proven.has(loginOf(scene), offer.credential)));
+  const offer = offers.find(open);
+  if (offer === undefined) return null;
+  return {
+    method,
+    costly: offer.wire === null,
+    async run() {
+      const end = await offerKey(scene, offer, agent);
+      if (offer.wire === null || end.kind === 'skipped' || end.kind === 'stop') progress.spent.add(offer);
+      else progress.answered.add(offer.wire.blob.toString('base64'));
+      // what the server took is never offered twice, whatever it says of methods
+      if (end.kind === 'failure' && end.partial) progress.spent.add(offer);
+      return end;
+    },
+  };
+}
+
+const loginOf = (scene: Scene): string =>
+  `${scene.host.user}@${scene.host.hostname.includes(':') ? `[${scene.host.hostname}]` : scene.host.hostname}:${scene.host.port}`;
+
+function interactiveStep(scene: Scene, progress: Progress): Step | null {
+  const { host, context } = scene;
+  const { passwords, interactive } = progress;
+  if (context.onlyProven || progress.interactiveRuns >= mostInteractiveRuns || interactive.declined)
+    return null;
+  const totp = host.totp !== null && !interactive.totpSpent;
+  const person = context.personPresent() && interactive.typed < 3 && !passwords.declined;
+  if (!totp && !passwords.stored() && !(person && (interactive.typed > 0 || passwords.available()))) {
+    if (!context.personPresent() && progress.interactiveRuns === 0)
+      progress.interactiveRuns = mostInteractiveRuns;
+    return null;
+  }
+  return {
+    method: 'keyboard-interactive',
+    costly: true,
+    run() {
+      progress.interactiveRuns += 1;
+      return answerQuestions(scene, passwords, interactive);
+    },
+  };
+}
+
+function passwordStep(scene: Scene, progress: Progress): Step | null {
+  if (scene.context.onlyProven || progress.passwords.declined || !progress.passwords.available()) return null;
+  return { method: 'password', costly: true, run: () => offerPassword(scene, progress.passwords) };
+}
+
+async function hostbasedStep(scene: Scene, progress: Progress): Promise<Step | null> {
+  if (scene.context.onlyProven) return null;
+  progress.hostKeys ??= [...(await readHostbasedKeys(scene))];
+  const key = progress.hostKeys.shift();
+  return key === undefined ? null : { method: 'hostbased', costly: false, run: () => offerHost(scene, key) };
+}
+
+/** What a person could still have answered, had one been there: what status then shows. */
+export function notePerson(scene: Scene): void {
+  const { host, context, notes } = scene;
+  if (context.onlyProven || context.personPresent()) return;
+  const wanted = (method: AuthMethod): boolean =>
+    host.auth.includes(method) && notes.methods?.includes(method) === true;
+  if (notes.obstacles.some(({ question }) => question !== null)) return;
+  if (wanted('password') && !notes.secretRefused)
+    noteMissingPassword(scene, `Password for ${loginOf(scene)}`);
+  else if (wanted('keyboard-interactive') && !notes.secretRefused)
+    noteMissingAnswer(scene, 'keyboard-interactive');
+  else if (notes.secretRefused) remark(scene, 'nobody is here to type another');
+}

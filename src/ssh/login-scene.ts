@@ -1,0 +1,164 @@
+// The scene of one login: what every step of it works with, how it asks a person and tells what became of a credential.
+import type { Secret, SecretKind, SecretRef } from '../model/secret.ts';
+import { TunnelError } from '../errors.ts';
+import { formatLogin, type Host } from '../model/host.ts';
+import type { Clock } from '../model/clock.ts';
+import type { QuestionKind } from '../model/question.ts';
+import type { CallerEnvironment, DialContext } from '../model/session.ts';
+import type { AuthReply, AuthWire } from './internals-auth.ts';
+import type { Unlock } from './key-thread.ts';
+import type { Notes } from './login-notes.ts';
+import type { Proven } from './proven.ts';
+import type { Remembered } from './remembered.ts';
+
+/** What the daemon hands in, once. */
+export interface CredentialParts {
+  /**
+   * The secret a source holds now; `file` is the key file of a passphrase. Never called with `prompt`.
+   * Throws TunnelError SECRET_MISSING.
+   */
+  readonly readSecret: (
+    ref: SecretRef,
+    host: Host,
+    kind: SecretKind,
+    environment: CallerEnvironment,
+    file?: string,
+  ) => Promise<Secret>;
+  /** RFC 6238: the code of a time for a base32 secret or otpauth:// address. Throws TunnelError for a bad one. */
+  readonly totp: (secret: Secret, nowMs: number) => { readonly code: Secret; readonly endsMs: number };
+  readonly proven: Proven;
+  readonly clock: Clock;
+  readonly log: (
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    message: string,
+    facts?: Record<string, unknown>,
+  ) => void;
+  /** Ours; null where files have no modes. */
+  readonly uid: number | null;
+  /** This machine's name, for host-based logins. */
+  readonly hostname: string;
+  /** Our user's name here, for host-based logins. */
+  readonly localUser: string;
+  /** Opens encrypted keys; by default in a thread of its own. */
+  readonly unlock?: Unlock;
+}
+
+export interface Scene {
+  readonly host: Host;
+  readonly context: DialContext;
+  readonly wire: AuthWire;
+  readonly parts: CredentialParts;
+  readonly remembered: Remembered;
+  readonly notes: Notes;
+  /** Words of the credential under way: what a success in the next packet is written down for. */
+  current: Current | null;
+}
+
+export interface Current {
+  readonly words: string;
+  readonly startedMs: number;
+  /** Name among the proven keys; null for what is no key. */
+  readonly credential: string | null;
+}
+
+/** How a step ended: with the server's word, by nothing being offered, or by a person who does not want to go on. */
+export type StepEnd =
+  | Extract<AuthReply, { kind: 'success' | 'failure' }>
+  | { readonly kind: 'skipped' }
+  | { readonly kind: 'stop' };
+
+/** Opens the book on a credential: what the server says next is about it. */
+export function begin(scene: Scene, words: string, credential: string | null = null): void {
+  scene.current = { words, startedMs: scene.parts.clock.now(), credential };
+}
+
+/** Writes down what the server said about the credential under way. Idempotent until the next `begin`. */
+export function settle(
+  scene: Scene,
+  reply: { kind: 'success' } | { kind: 'failure'; methods: readonly string[]; partial: boolean },
+): void {
+  const { current, notes } = scene;
+  if (current === null) return;
+  scene.current = null;
+  const taken = reply.kind === 'success' || reply.partial;
+  (taken ? notes.accepted : notes.refused).push(current.words);
+  if (taken && current.credential !== null)
+    scene.parts.proven.add(formatLogin(scene.host), current.credential);
+  const more =
+    reply.kind === 'failure' ? `; the server takes ${reply.methods.join(',') || 'nothing else'}` : '';
+  const said = taken ? (reply.kind === 'success' ? 'accepted' : 'accepted, more is wanted') : 'refused';
+  report(scene, taken, `${current.words}: ${said}${more}`, current.startedMs);
+}
+
+/** A credential that could not be offered, or the trouble with it. */
+export function remark(scene: Scene, words: string): void {
+  if (!scene.notes.remarks.includes(words)) scene.notes.remarks.push(words);
+  report(scene, false, words, scene.parts.clock.now());
+}
+
+function report(scene: Scene, ok: boolean, detail: string, startedMs: number): void {
+  const ms = Math.max(0, scene.parts.clock.now() - startedMs);
+  scene.context.step({ hop: scene.host.name, layer: 'auth', status: ok ? 'ok' : 'failed', ms, detail });
+}
+
+/** What became of a question: the answer, a person who declined, or nobody there. */
+export type Asked =
+  | { readonly kind: 'answer'; readonly secret: Secret }
+  | { readonly kind: 'declined' }
+  | { readonly kind: 'nobody' };
+
+/** `text` must be clean. */
+export async function ask(
+  scene: Scene,
+  question: { kind: QuestionKind; text: string; echo: boolean; fromServer: boolean; tries: number },
+): Promise<Asked> {
+  const { host, context } = scene;
+  try {
+    const secret = await context.ask({
+      ...question,
+      host: host.name,
+      endpoint: formatLogin(host),
+      fingerprint: null,
+      keyType: null,
+      randomart: [],
+    });
+    return secret === null ? { kind: 'declined' } : { kind: 'answer', secret };
+  } catch {
+    return { kind: 'nobody' }; // how an absent person shows (DialContext.ask)
+  }
+}
+
+/** A path as a person writes it: ~ for the home of whoever asked. */
+export function shownPath(path: string, environment: CallerEnvironment): string {
+  const home = environment.variables['HOME'] ?? '';
+  return home.length > 1 && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
+}
+
+/** Reads a source; what stands in the way is written down, and null is the answer. */
+export async function readSource(
+  scene: Scene,
+  ref: SecretRef,
+  kind: SecretKind,
+  file?: string,
+): Promise<Secret | null> {
+  const { host, context, parts, notes } = scene;
+  try {
+    return await parts.readSecret(ref, host, kind, context.environment, file);
+  } catch (error) {
+    if (!(error instanceof TunnelError)) throw error;
+    const text = kind === 'passphrase' ? `Passphrase for ${file ?? ''}` : `${kind} for ${formatLogin(host)}`;
+    const question = {
+      kind: kind === 'passphrase' ? 'passphrase' : kind === 'totp' ? 'prompt' : 'password',
+      text,
+    } as const;
+    notes.obstacles.push({
+      code: 'SECRET_MISSING',
+      why: error.message,
+      hint: error.hint,
+      question,
+      decisive: true,
+    });
+    return null;
+  }
+}

@@ -1,0 +1,203 @@
+// Offers: which keys and certificates a login may present, in which order (SPEC 2). Pure.
+import type { AgentKey } from './agent.ts';
+import {
+  certificateWords,
+  isCertificateType,
+  parseUserCertificate,
+  validityAt,
+  type UserCertificate,
+} from './certificates.ts';
+import { fingerprintOf, typeWord, type PublicKey } from './key-public.ts';
+import type { KeyFile } from './keys.ts';
+
+/** One key or certificate to present. Who signs: an agent, or a key file (whose public half may still be locked away). */
+export interface Offer {
+  readonly signer:
+    { readonly by: 'agent'; readonly blob: Buffer } | { readonly by: 'file'; readonly file: KeyFile };
+  /** What goes on the wire; null while only the passphrase would tell. */
+  readonly wire: PublicKey | null;
+  readonly certificate: UserCertificate | null;
+  /** "agent key ED25519 SHA256:… (user@laptop)". */
+  readonly words: string;
+  /** Its name among the proven ones; null while locked away. */
+  readonly credential: string | null;
+}
+
+export interface OfferParts {
+  readonly identities: readonly KeyFile[];
+  readonly identitiesOnly: boolean;
+  /** From CertificateFile. */
+  readonly certificates: readonly UserCertificate[];
+  readonly agentKeys: readonly AgentKey[];
+  readonly proven: (credential: string) => boolean;
+  readonly nowMs: number;
+  /** How a path is shown: with ~ for the home. */
+  readonly shown: (path: string) => string;
+}
+
+export interface Offers {
+  readonly agent: readonly Offer[];
+  readonly files: readonly Offer[];
+}
+
+const same = (one: Buffer, other: Buffer): boolean => one.equals(other);
+
+/** The name of a key among the proven ones. */
+export function credentialName(publicKey: PublicKey, certificate: UserCertificate | null): string {
+  return certificate === null
+    ? fingerprintOf(publicKey.blob)
+    : `${fingerprintOf(certificate.key.blob)} certificate`;
+}
+
+export function orderOffers(parts: OfferParts): Offers {
+  const listed = agentContents(parts.agentKeys);
+  const all: readonly UserCertificate[] = [
+    ...parts.certificates,
+    ...parts.identities.flatMap((file) => file.certificates),
+  ];
+  const certificatesOf = (key: PublicKey): readonly UserCertificate[] =>
+    best(
+      all.filter((certificate) => same(certificate.key.blob, key.blob)),
+      parts.nowMs,
+    );
+  return {
+    agent: agentOffers(parts, listed, certificatesOf, all),
+    files: fileOffers(parts, certificatesOf),
+  };
+}
+
+interface AgentContents {
+  readonly keys: readonly AgentKey[];
+  readonly certificates: readonly { readonly certificate: UserCertificate; readonly comment: string }[];
+}
+
+function agentContents(listed: readonly AgentKey[]): AgentContents {
+  const certificates = listed.flatMap((entry) => {
+    const certificate = isCertificateType(entry.type) ? parseUserCertificate(entry.blob) : null;
+    return certificate === null ? [] : [{ certificate, comment: entry.comment }];
+  });
+  return { keys: listed.filter((entry) => !isCertificateType(entry.type)), certificates };
+}
+
+/** Valid ones first; those our clock calls expired last, since the server's clock decides. Each once. */
+function best(certificates: readonly UserCertificate[], nowMs: number): readonly UserCertificate[] {
+  const distinct = certificates.filter(
+    (certificate, index) => certificates.findIndex((other) => same(other.blob, certificate.blob)) === index,
+  );
+  const worth = (certificate: UserCertificate): number =>
+    validityAt(certificate, nowMs) === 'valid' ? 0 : 1;
+  return distinct.toSorted((one, other) => worth(one) - worth(other));
+}
+
+/**
+ * With identitiesOnly: what the identities (or certificates) name, in their order. Else everything in the agent: what
+ * has logged in there before, then what the identities name, then the rest, so that a server that allows three
+ * attempts (MaxAuthTries) is not asked about ten keys first.
+ */
+function agentOffers(
+  parts: OfferParts,
+  listed: AgentContents,
+  certificatesOf: (key: PublicKey) => readonly UserCertificate[],
+  named: readonly UserCertificate[],
+): readonly Offer[] {
+  const wanted = parts.identities.flatMap(({ publicKey }) => (publicKey === null ? [] : [publicKey]));
+  const position = (key: PublicKey): number => {
+    const index = wanted.findIndex((candidate) => same(candidate.blob, key.blob));
+    if (index >= 0) return index;
+    return named.some((certificate) => same(certificate.key.blob, key.blob)) ? wanted.length : Infinity;
+  };
+  const offers: { offer: Offer; at: number }[] = [];
+  for (const { certificate, comment } of listed.certificates) {
+    const at = position(certificate.key);
+    if (certificate.forUsers)
+      offers.push({
+        offer: certificateOffer(
+          certificate,
+          { by: 'agent', blob: certificate.blob },
+          `agent certificate`,
+          comment,
+        ),
+        at,
+      });
+  }
+  for (const key of listed.keys) {
+    const signer = { by: 'agent', blob: key.blob } as const;
+    const at = position(key);
+    for (const certificate of certificatesOf(key))
+      offers.push({
+        offer: certificateOffer(certificate, signer, 'agent key with certificate', key.comment),
+        at,
+      });
+    offers.push({ offer: keyOffer(key, signer, 'agent key', key.comment), at });
+  }
+  const distinct = offers.filter(
+    ({ offer }, index) =>
+      offers.findIndex(
+        (other) =>
+          other.offer.wire !== null && offer.wire !== null && same(other.offer.wire.blob, offer.wire.blob),
+      ) === index,
+  );
+  if (parts.identitiesOnly)
+    return distinct
+      .filter(({ at }) => at !== Infinity)
+      .toSorted((one, other) => one.at - other.at)
+      .map(({ offer }) => offer);
+  return provenFirst(
+    distinct.toSorted((one, other) => rank(one.at) - rank(other.at)).map(({ offer }) => offer),
+    parts.proven,
+  );
+}
+
+const rank = (at: number): number => (at === Infinity ? Number.MAX_SAFE_INTEGER : at);
+
+function provenFirst(offers: readonly Offer[], proven: (credential: string) => boolean): readonly Offer[] {
+  const known = (offer: Offer): number => (offer.credential !== null && proven(offer.credential) ? 0 : 1);
+  return offers.toSorted((one, other) => known(one) - known(other));
+}
+
+/** Default files: the encrypted ones last. Named identities keep their order. */
+function fileOffers(
+  parts: OfferParts,
+  certificatesOf: (key: PublicKey) => readonly UserCertificate[],
+): readonly Offer[] {
+  const usable = parts.identities.filter(({ secret }) => secret !== null);
+  const locked = (file: KeyFile): number => (file.secret?.key === null ? 1 : 0);
+  const files = parts.identitiesOnly ? usable : usable.toSorted((one, other) => locked(one) - locked(other));
+  const offers = files.flatMap((file): readonly Offer[] => {
+    const signer = { by: 'file', file } as const;
+    const where = parts.shown(file.path);
+    if (file.publicKey === null)
+      return [{ signer, wire: null, certificate: null, words: `key ${where}`, credential: null }];
+    const certificates = certificatesOf(file.publicKey).map((certificate) =>
+      certificateOffer(certificate, signer, 'certificate', where),
+    );
+    return [...certificates, keyOffer(file.publicKey, signer, 'key', where)];
+  });
+  return parts.identitiesOnly ? offers : provenFirst(offers, parts.proven);
+}
+
+function keyOffer(key: PublicKey, signer: Offer['signer'], kind: string, where: string): Offer {
+  const words = `${kind} ${typeWord(key.type)} ${fingerprintOf(key.blob)}${where === '' ? '' : ` (${where})`}`;
+  return {
+    signer,
+    wire: { type: key.type, blob: key.blob },
+    certificate: null,
+    words,
+    credential: credentialName(key, null),
+  };
+}
+
+function certificateOffer(
+  certificate: UserCertificate,
+  signer: Offer['signer'],
+  kind: string,
+  where: string,
+): Offer {
+  return {
+    signer,
+    wire: { type: certificate.type, blob: certificate.blob },
+    certificate,
+    words: `${kind} ${certificateWords(certificate)}${where === '' ? '' : ` (${where})`}`,
+    credential: credentialName(certificate.key, certificate),
+  };
+}

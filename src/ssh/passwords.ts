@@ -1,0 +1,125 @@
+// Passwords of one login: the remembered one, the source's, then a person, three times at most on one connection.
+import { formatLogin } from '../model/host.ts';
+import type { Secret } from '../model/secret.ts';
+import { ask, readSource, remark, type Scene } from './login-scene.ts';
+
+export interface Passwords {
+  /** True while there is one to send, or somebody to ask. */
+  available(): boolean;
+  /** True while one is to be had without a person, as far as can be told. */
+  stored(): boolean;
+  /**
+   * The next one; null when there is none (the notes say why). `prompt`: the server's own question, clean; null for
+   * the password method.
+   */
+  take(prompt: string | null): Promise<Secret | null>;
+  /** What the server said of those taken since the last call. */
+  judge(accepted: boolean): void;
+  /** Replaces what was taken last: the server had it changed. */
+  changed(password: Secret): void;
+  /** A person said no: nothing more is asked. */
+  readonly declined: boolean;
+}
+
+const mostTyped = 3;
+
+/** One a login. A stored password is sent once; when it is refused it is not sent again on this connection. */
+export function createPasswords(scene: Scene): Passwords {
+  const { host, context, remembered, notes } = scene;
+  let memorySpent = false;
+  let sourceSpent = false;
+  let typed = 0;
+  let declined = false;
+  let taken: { secret: Secret; typed: boolean; from: 'memory' | 'source' | 'person' } | null = null;
+  let good: Secret | null = null;
+
+  const hasSource = (): boolean => host.password !== null && host.password.from !== 'prompt';
+  const stored = (): boolean =>
+    good !== null || (!memorySpent && remembered.password(host) !== null) || (!sourceSpent && hasSource());
+  const personLeft = (): boolean => !declined && typed < mostTyped && context.personPresent();
+
+  const fromSource = async (): Promise<Secret | null> => {
+    if (sourceSpent || host.password === null || host.password.from === 'prompt') return null;
+    sourceSpent = true;
+    const before = notes.obstacles.length;
+    const secret = await readSource(scene, host.password, 'password');
+    if (secret === null && personLeft()) notes.obstacles.length = before; // a person can still say it
+    return secret;
+  };
+  const fromPerson = async (prompt: string | null): Promise<Secret | null> => {
+    const text = prompt ?? `Password for ${formatLogin(host)}`;
+    const asked = await ask(scene, {
+      kind: 'password',
+      text,
+      echo: false,
+      fromServer: prompt !== null,
+      tries: typed,
+    });
+    if (asked.kind === 'answer') {
+      typed += 1;
+      return asked.secret;
+    }
+    if (asked.kind === 'declined') {
+      declined = true;
+      remark(scene, 'no password was given');
+    } else noteMissingPassword(scene, text);
+    return null;
+  };
+
+  return {
+    available: () => stored() || personLeft(),
+    stored,
+    get declined() {
+      return declined;
+    },
+    async take(prompt) {
+      const memory = memorySpent ? null : remembered.password(host);
+      memorySpent = true;
+      const again = good;
+      good = null;
+      const ready = again ?? memory;
+      if (ready !== null) {
+        taken = { secret: ready, typed: false, from: 'memory' };
+        return ready;
+      }
+      const source = await fromSource();
+      if (source !== null) {
+        taken = { secret: source, typed: false, from: 'source' };
+        return source;
+      }
+      if (declined || typed >= mostTyped) return null;
+      const answer = await remembered.inTurn(`password ${formatLogin(host)}`, () => fromPerson(prompt));
+      if (answer !== null) taken = { secret: answer, typed: true, from: 'person' };
+      return answer;
+    },
+    judge(accepted) {
+      const last = taken;
+      taken = null;
+      if (last === null) return;
+      if (accepted) {
+        good = last.secret; // a second method may ask for the same one
+        if (last.from === 'person') remembered.keepPassword(host, last.secret);
+        return;
+      }
+      notes.secretRefused = true;
+      if (last.from === 'memory') remembered.dropPassword(host);
+      if (last.from === 'source') remark(scene, 'the stored password was refused');
+    },
+    changed(password) {
+      taken = { secret: password, typed: true, from: 'person' };
+    },
+  };
+}
+
+/** Nobody is there to type it: what status then shows. */
+export function noteMissingPassword(scene: Scene, text: string): void {
+  const { host, notes } = scene;
+  if (notes.obstacles.some(({ question }) => question?.kind === 'password')) return;
+  notes.obstacles.push({
+    code: 'SECRET_MISSING',
+    why: 'it takes a password, and nobody is here to type it',
+    hint: `tunnel up ${host.name} on a terminal; or tunnel secret set ${host.name} password, and password: keychain under the host`,
+    question: { kind: 'password', text },
+    decisive: true,
+  });
+}

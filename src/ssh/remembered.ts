@@ -1,0 +1,86 @@
+// Remembered secrets: what a person typed, and keys opened with it, in memory until `down` or until refused. Codes never.
+import type { KeyObject } from 'node:crypto';
+import { formatLogin, type Host } from '../model/host.ts';
+import { formatSecretRef, type Secret } from '../model/secret.ts';
+
+export interface Remembered {
+  password(host: Host): Secret | null;
+  keepPassword(host: Host, password: Secret): void;
+  dropPassword(host: Host): void;
+  passphrase(path: string): Secret | null;
+  keepPassphrase(host: Host, path: string, passphrase: Secret): void;
+  dropPassphrase(path: string): void;
+  /** A key that was opened before, as long as its file (`stamp`) is the same. */
+  opened(path: string, stamp: string): KeyObject | null;
+  keepOpened(host: Host, path: string, stamp: string, key: KeyObject): void;
+  /** The time step of the last one-time code: a server takes each only once (RFC 6238 5.2). */
+  codeStep(host: Host): number;
+  keepCodeStep(host: Host, step: number): void;
+  /** One at a time for each `name`: two links that need one answer ask for it once. */
+  inTurn<T>(name: string, task: () => Promise<T>): Promise<T>;
+  forget(host: Host): void;
+}
+
+/** What belongs to a key file, and the logins that use it: it goes with the last of them. */
+interface FileSecrets {
+  passphrase: Secret | null;
+  opened: { stamp: string; key: KeyObject } | null;
+  readonly logins: Set<string>;
+}
+
+const passwordName = (host: Host): string =>
+  `${formatLogin(host)} ${host.password === null ? '' : formatSecretRef(host.password)}`;
+
+export function createRemembered(): Remembered {
+  const passwords = new Map<string, Secret>();
+  const files = new Map<string, FileSecrets>();
+  const steps = new Map<string, number>();
+  const turns = new Map<string, Promise<unknown>>();
+  const fileOf = (host: Host, path: string): FileSecrets => {
+    const found = files.get(path) ?? { passphrase: null, opened: null, logins: new Set<string>() };
+    files.set(path, found);
+    found.logins.add(formatLogin(host));
+    return found;
+  };
+  return {
+    password: (host) => passwords.get(passwordName(host)) ?? null,
+    keepPassword: (host, password) => void passwords.set(passwordName(host), password),
+    dropPassword: (host) => void passwords.delete(passwordName(host)),
+    passphrase: (path) => files.get(path)?.passphrase ?? null,
+    keepPassphrase(host, path, passphrase) {
+      fileOf(host, path).passphrase = passphrase;
+    },
+    dropPassphrase(path) {
+      const found = files.get(path);
+      if (found !== undefined) found.passphrase = null;
+    },
+    opened(path, stamp) {
+      const found = files.get(path)?.opened ?? null;
+      return found !== null && found.stamp === stamp ? found.key : null;
+    },
+    keepOpened(host, path, stamp, key) {
+      fileOf(host, path).opened = { stamp, key };
+    },
+    codeStep: (host) => steps.get(formatLogin(host)) ?? 0,
+    keepCodeStep: (host, step) => void steps.set(formatLogin(host), step),
+    async inTurn(name, task) {
+      const before = turns.get(name) ?? Promise.resolve();
+      const mine = before.then(task, task);
+      const settled = mine.catch(() => undefined);
+      turns.set(name, settled);
+      try {
+        return await mine;
+      } finally {
+        if (turns.get(name) === settled) turns.delete(name);
+      }
+    },
+    forget(host) {
+      const login = formatLogin(host);
+      for (const name of passwords.keys()) if (name.startsWith(`${login} `)) passwords.delete(name);
+      for (const [path, { logins }] of files) {
+        logins.delete(login);
+        if (logins.size === 0) files.delete(path);
+      }
+    },
+  };
+}

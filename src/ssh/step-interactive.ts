@@ -1,0 +1,136 @@
+// The keyboard-interactive step (RFC 4256): rounds of the server's questions, answered from sources where they fit, else asked.
+import { cleanBanner, cleanText } from '../model/clean.ts';
+import { formatLogin } from '../model/host.ts';
+import { Secret } from '../model/secret.ts';
+import { interactiveRequest } from './auth-requests.ts';
+import type { Prompt } from './internals-auth.ts';
+import { ask, begin, readSource, settle, type Scene, type StepEnd } from './login-scene.ts';
+import type { Passwords } from './passwords.ts';
+
+/** How far the sources of one login were used for answers. */
+export interface InteractiveMemory {
+  totpSpent: boolean;
+  /** Answers that a person typed on this connection. */
+  typed: number;
+  declined: boolean;
+}
+
+const mostRounds = 30;
+
+/** What a prompt looks like it wants: text is all a server gives. */
+const codeWords =
+  /\b(?:code|otp|token|verification|authenticator|passcode|2fa|mfa|factor|pin)\b|one[- ]time/i;
+const passwordWords =
+  /pass(?:word|phrase)|passwort|kennwort|mot de passe|contrase|senha|wachtwoord|парол|密码|パスワード/i;
+
+export function looksLikeCode(text: string): boolean {
+  return codeWords.test(text);
+}
+
+export async function answerQuestions(
+  scene: Scene,
+  passwords: Passwords,
+  memory: InteractiveMemory,
+): Promise<StepEnd> {
+  begin(scene, 'keyboard-interactive');
+  let reply = await scene.wire.request('keyboard-interactive', interactiveRequest(scene.host.user));
+  for (let round = 0; reply.kind === 'questions' && round < mostRounds; round += 1) {
+    const words = cleanBanner(
+      [reply.name, reply.instruction].filter((text) => text.trim() !== '').join('\n'),
+    );
+    if (words !== '') scene.context.banner(words);
+    const answers: string[] = [];
+    for (const prompt of reply.prompts) {
+      const answer = await answerOne(scene, prompt, passwords, memory);
+      if (answer === null) {
+        scene.current = null;
+        return { kind: memory.declined || passwords.declined ? 'stop' : 'skipped' };
+      }
+      answers.push(answer.reveal());
+    }
+    reply = await scene.wire.respond(answers);
+  }
+  if (reply.kind !== 'success' && reply.kind !== 'failure') return { kind: 'skipped' };
+  const taken = reply.kind === 'success' || reply.partial;
+  passwords.judge(taken);
+  if (!taken && memory.typed > 0) scene.notes.secretRefused = true;
+  settle(scene, reply);
+  return reply;
+}
+
+async function answerOne(
+  scene: Scene,
+  prompt: Prompt,
+  passwords: Passwords,
+  memory: InteractiveMemory,
+): Promise<Secret | null> {
+  const text = cleanText(prompt.prompt) || 'Answer';
+  const code = looksLikeCode(text);
+  const totpReady = scene.host.totp !== null && !memory.totpSpent;
+  if (totpReady && (code || (!prompt.echo && !passwordWords.test(text) && !passwords.stored()))) {
+    const answer = await totpAnswer(scene, memory);
+    if (answer !== null) return answer;
+  }
+  if (!prompt.echo && !code && (passwords.stored() || passwordWords.test(text))) return passwords.take(text);
+  return askCode(scene, text, prompt.echo, memory);
+}
+
+/** What is not a password is not kept: a login that needed it is attended (SPEC 3). */
+async function askCode(
+  scene: Scene,
+  text: string,
+  echo: boolean,
+  memory: InteractiveMemory,
+): Promise<Secret | null> {
+  const asked = await ask(scene, { kind: 'prompt', text, echo, fromServer: true, tries: memory.typed });
+  if (asked.kind === 'answer') {
+    memory.typed += 1;
+    scene.notes.typedCode = true;
+    return asked.secret;
+  }
+  if (asked.kind === 'declined') memory.declined = true;
+  else noteMissingAnswer(scene, text);
+  return null;
+}
+
+export function noteMissingAnswer(scene: Scene, text: string): void {
+  const { host, notes } = scene;
+  if (notes.obstacles.some(({ question }) => question?.kind === 'prompt')) return;
+  const known =
+    host.totp === null ? '; or totp: keychain under the host, for codes that an app would show' : '';
+  notes.obstacles.push({
+    code: 'SECRET_MISSING',
+    why: `the server asks "${text}", and nobody is here to answer`,
+    hint: `tunnel up ${host.name} on a terminal${known}`,
+    question: { kind: 'prompt', text },
+    decisive: true,
+  });
+}
+
+/** A code of this moment. One that was used already is not sent again: the next one is waited for. */
+async function totpAnswer(scene: Scene, memory: InteractiveMemory): Promise<Secret | null> {
+  const { host, parts, remembered } = scene;
+  if (host.totp === null) return null;
+  memory.totpSpent = true;
+  const source = host.totp.from === 'prompt' ? null : await readSource(scene, host.totp, 'totp');
+  if (source === null) return null;
+  return remembered.inTurn(`code ${formatLogin(host)}`, async () => {
+    let now = parts.totp(source, parts.clock.now());
+    if (now.endsMs <= remembered.codeStep(host)) {
+      await wait(scene, now.endsMs - parts.clock.now());
+      now = parts.totp(source, Math.max(parts.clock.now(), now.endsMs));
+    }
+    remembered.keepCodeStep(host, now.endsMs);
+    return now.code;
+  });
+}
+
+function wait(scene: Scene, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = scene.parts.clock.schedule(Math.max(0, delayMs), resolve);
+    scene.context.signal.addEventListener('abort', () => {
+      cancel();
+      resolve();
+    });
+  });
+}
