@@ -1,0 +1,21 @@
+// Whose config it is: homes, names and environment, as far as resolving needs them.
+import { userInfo } from 'node:os';
+import type { PlaceFacts } from '../paths.ts';
+
+export interface Account extends PlaceFacts {
+  /** Login name of this user: the default for `user`. */
+  readonly user: string;
+  /** Home in the passwd file, which ssh goes by; null without an entry. `home` is $HOME. */
+  readonly passwdHome: string | null;
+}
+
+/** Looks the user up; without a passwd entry (a container with a bare uid) the environment must do. */
+export function accountOf(facts: PlaceFacts): Account {
+  const named = facts.env['USER'] ?? facts.env['LOGNAME'] ?? String(facts.uid);
+  try {
+    const { username, homedir } = userInfo();
+    return { ...facts, user: username, passwdHome: homedir };
+  } catch {
+    return { ...facts, user: named, passwdHome: null };
+  }
+}

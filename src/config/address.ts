@@ -1,0 +1,139 @@
+// Addresses as the config writes them: ports, HOST:PORT, [V6]:PORT, socket paths, [user@]host[:port], and ssh's -L -R -D. Pure.
+import { tcp, type Endpoint } from '../model/endpoint.ts';
+import { ok, port, text, word, wrong, type Parsed } from './value.ts';
+
+const localForms = 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto';
+const targetForms = 'must be PORT, HOST:PORT, "[V6]:PORT" or /path.sock';
+
+/** Where a local or dynamic forward listens. A bare port is on 127.0.0.1; `auto` is port 0. Paths may begin with ~/ or ./ */
+export function localListen(value: unknown): Parsed<Endpoint> {
+  if (value === 'auto') return ok(tcp('127.0.0.1', 0));
+  if (value === 0 || value === '0') return wrong('must be 1-65535, or auto for a free port');
+  return address(value, localForms, { autoPort: true, zero: false, wildcard: true });
+}
+
+/** What is dialled: from the server for a local forward, from here for a remote one. A bare port is on 127.0.0.1. */
+export function target(value: unknown): Parsed<Endpoint> {
+  return address(value, targetForms, { autoPort: false, zero: false, wildcard: false });
+}
+
+/** Where a remote forward listens on the server: port 0 lets the server pick. A bare port is on its loopback. */
+export function remoteListen(value: unknown): Parsed<Endpoint> {
+  if (value === 0 || value === '0') return ok(tcp('localhost', 0));
+  const bare =
+    typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value)) ? port(value) : null;
+  if (bare !== null) return 'problem' in bare ? bare : ok(tcp('localhost', bare.value));
+  return address(value, 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or 0', {
+    autoPort: false,
+    zero: true,
+    wildcard: true,
+  });
+}
+
+/** `metrics:` PORT or HOST:PORT. */
+export function tcpListen(value: unknown): Parsed<{ readonly host: string; readonly port: number }> {
+  const forms = 'must be PORT, HOST:PORT or "[V6]:PORT"';
+  const read = address(value, forms, { autoPort: false, zero: false, wildcard: true });
+  if ('problem' in read) return read;
+  return read.value.kind === 'tcp' ? ok({ host: read.value.host, port: read.value.port }) : wrong(forms);
+}
+
+interface Rules {
+  readonly autoPort: boolean;
+  readonly zero: boolean;
+  readonly wildcard: boolean;
+}
+
+function address(value: unknown, forms: string, rules: Rules): Parsed<Endpoint> {
+  if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {
+    const bare = port(value);
+    return 'problem' in bare ? bare : ok(tcp('127.0.0.1', bare.value));
+  }
+  if (Array.isArray(value)) return wrong(`${forms}; YAML needs quotes around "[V6]:PORT"`);
+  const written = text(value);
+  if ('problem' in written) return typeof value === 'string' ? written : wrong(forms);
+  if (isPath(written.value)) return socketPath(written.value);
+  const split = splitHostPort(written.value);
+  if (split === 'unbracketed') return wrong('must have IPv6 in brackets, and quotes around it: "[::1]:5432"');
+  if (split === null) return wrong(forms);
+  return hostAndPort(split, forms, rules);
+}
+
+function hostAndPort(split: { host: string; port: string }, forms: string, rules: Rules): Parsed<Endpoint> {
+  if (split.host === '') return wrong('must name the host before ":", 0.0.0.0 for every interface');
+  if (split.host === '*' && !rules.wildcard) return wrong(forms);
+  if (split.host !== '*' && !/^[^\s/@*[\]]+$/.test(split.host)) return wrong(forms);
+  if (rules.autoPort && split.port === 'auto') return ok(tcp(split.host, 0));
+  if (rules.zero && split.port === '0') return ok(tcp(split.host, 0));
+  const read = /^\d+$/.test(split.port) ? port(split.port) : wrong<number>(forms);
+  return 'problem' in read ? read : ok(tcp(split.host, read.value));
+}
+
+function isPath(written: string): boolean {
+  return /^(\/|~\/|\.\.?\/)/.test(written);
+}
+
+/** sun_path holds 108 bytes at most, with its NUL (unix(7)); a path with ~ is measured again where it is bound. */
+function socketPath(path: string): Parsed<Endpoint> {
+  if (path.endsWith('/')) return wrong('must be the path of a socket, not of a folder');
+  if (Buffer.byteLength(path) > 107)
+    return wrong('must be a path of at most 107 bytes: a socket has no room for more');
+  return ok({ kind: 'unix', path });
+}
+
+/** Splits HOST:PORT or [V6]:PORT; 'unbracketed' for IPv6 without its brackets; null for neither. */
+function splitHostPort(written: string): { host: string; port: string } | 'unbracketed' | null {
+  const bracketed = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]:(\w+)$/.exec(written);
+  if (bracketed !== null) return { host: bracketed[1] ?? '', port: bracketed[2] ?? '' };
+  if (/^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:\w+$/.test(written)) return 'unbracketed';
+  const plain = /^([^:]*):(\w+)$/.exec(written);
+  return plain === null ? null : { host: plain[1] ?? '', port: plain[2] ?? '' };
+}
+
+export interface Login {
+  readonly user: string | null;
+  readonly host: string;
+  readonly port: number | null;
+}
+
+/** [user@]host[:port], with IPv6 in brackets, or the same behind ssh:// . The host may be an alias. */
+export function login(value: unknown): Parsed<Login> {
+  const read = word(value);
+  if ('problem' in read) return read;
+  const written = read.value.replace(/^ssh:\/\//i, '').replace(/\/$/, '');
+  const at = written.lastIndexOf('@');
+  const user = at < 0 ? null : written.slice(0, at);
+  const rest = written.slice(at + 1);
+  const forms = 'must be a name, or [user@]host[:port]';
+  const bracketed = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\](?::(\d+))?$/.exec(rest);
+  const bare = (rest.match(/:/g)?.length ?? 0) > 1 && /^[0-9A-Fa-f:.%\w]+$/.test(rest) ? [rest, rest] : null;
+  const match = bracketed ?? bare ?? /^([^:\s/[\]]+)(?::(\d+))?$/.exec(rest);
+  if (match === null || user === '' || user?.startsWith('-') || match[1]?.startsWith('-'))
+    return wrong(forms);
+  if (match[2] === undefined) return ok({ user, host: match[1] ?? '', port: null });
+  const number = port(match[2]);
+  return 'problem' in number ? number : ok({ user, host: match[1] ?? '', port: number.value });
+}
+
+/** Hops, nearest first: a list, or one text with commas as ssh's ProxyJump writes it. `none` clears what was inherited. */
+export function hops(value: unknown): Parsed<readonly string[]> {
+  if (value === 'none') return ok([]);
+  const items = typeof value === 'string' ? value.split(',').map((each) => each.trim()) : value;
+  if (!Array.isArray(items)) return wrong('must be a host, or a list of hosts');
+  for (const item of items) {
+    const read = login(item);
+    if ('problem' in read) return items.length > 1 ? wrong(`has an entry that ${read.problem}`) : read;
+  }
+  return ok(items.map(String));
+}
+
+/** HOST:PORT globs that a SOCKS server may reach; `*` for any port. */
+export function targetGlob(value: unknown): Parsed<string> {
+  const forms = 'must be HOST:PORT, where * stands for any part';
+  const read = text(value);
+  if ('problem' in read) return read;
+  const match = /^(\[[^\]\s]+\]|[^:\s]+):(\d+|\*)$/.exec(read.value);
+  if (match === null) return wrong(forms);
+  const number = match[2] === '*' ? ok(0) : port(match[2]);
+  return 'problem' in number ? number : read;
+}

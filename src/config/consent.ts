@@ -1,0 +1,86 @@
+// Consent for project files: what such a file would do, in words; a digest of it; and which digests were allowed (SPEC 1).
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import type { Forward } from '../model/forward.ts';
+import type { Declared } from './declared.ts';
+
+/**
+ * Changes with anything but local ports, targets and tags. The target of a remote forward counts: there it is
+ * something of this machine that the far side reaches. Runs nothing.
+ */
+export function consentDigest(declared: Declared): string {
+  const tunnels = [...declared.tunnels.values()].map(({ name, own, settings, forwards }) => {
+    const { local, remote, forwards: written, tags, ...others } = own;
+    void [local, remote, written, tags];
+    return [name, others, settings.socks_auth ?? null, forwards.map(lasting)];
+  });
+  const { tags, local, remote, forwards, ...defaults } = declared.defaults;
+  void [tags, local, remote, forwards];
+  const hosts = [...declared.hosts.values()].map(({ name, settings }) => [name, settings]);
+  const { metrics, hooks } = declared;
+  return createHash('sha256').update(canonical({ tunnels, defaults, hosts, metrics, hooks })).digest('hex');
+}
+
+/** What of a forward needs to be asked about again. */
+function lasting(forward: Forward): unknown {
+  const { listen, type } = forward;
+  const address = listen.kind === 'unix' ? listen.path : listen.host;
+  if (type === 'remote') return { ...forward, name: null };
+  return {
+    type,
+    address,
+    allow: forward.type === 'dynamic' ? forward.allow : [],
+    probe: forward.probe?.kind ?? null,
+  };
+}
+
+/** JSON with its keys in order, so that moving lines is no change. */
+function canonical(value: unknown): string {
+  if (value instanceof Array) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const pairs = Object.entries(value)
+    .filter(([, each]) => each !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${pairs.map(([key, each]) => `${JSON.stringify(key)}:${canonical(each)}`).join(',')}}`;
+}
+
+interface Allowed {
+  readonly version: 1;
+  readonly files: Readonly<Record<string, { readonly digest: string; readonly at: string }>>;
+}
+
+const allowedFile = (stateDir: string): string => join(stateDir, 'allowed.json');
+
+/** True when this very content was allowed. Anything that cannot be read counts as no. */
+export function isAllowed(stateDir: string, file: string, digest: string): boolean {
+  return readAllowed(stateDir).files[realPath(file)]?.digest === digest;
+}
+
+/** Remembers that this content of the file may be used. `now`: milliseconds since 1970. */
+export async function allow(stateDir: string, file: string, digest: string, now: number): Promise<void> {
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const { files } = readAllowed(stateDir);
+  const entry = { digest, at: new Date(now).toISOString() };
+  const next: Allowed = { version: 1, files: { ...files, [realPath(file)]: entry } };
+  await writeFileAtomic(allowedFile(stateDir), `${JSON.stringify(next, null, 2)}\n`, { mode: 0o600 });
+}
+
+function readAllowed(stateDir: string): Allowed {
+  try {
+    const read = JSON.parse(readFileSync(allowedFile(stateDir), 'utf8')) as Partial<Allowed> | null;
+    if (read?.version === 1 && typeof read.files === 'object') return { version: 1, files: read.files };
+  } catch {
+    // not there yet, or broken: then nothing is allowed
+  }
+  return { version: 1, files: {} };
+}
+
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return file; // gone in the meantime: the name is all there is
+  }
+}

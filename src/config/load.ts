@@ -1,0 +1,162 @@
+// Reads a config file with all it includes and says what it means. Every command and the supervisor come through here.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { TunnelError } from '../errors.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { PlaceFacts } from '../paths.ts';
+import { accountOf, type Account } from './account.ts';
+import { combine } from './combine.ts';
+import { consentDigest, isAllowed } from './consent.ts';
+import type { Declared } from './declared.ts';
+import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
+import { ownershipHint, ownershipProblem } from './ownership.ts';
+import { parseFile, type ParsedFile } from './parse.ts';
+import { ownPath } from './resolve-host.ts';
+import { resolveConfig, type Resolved } from './resolve.ts';
+import { textLimitBytes } from './source.ts';
+import { sshConfigReader } from './ssh-config.ts';
+
+export interface LoadOptions {
+  /** The file is a project file: refuse it unless it is allowed in this state folder (CONFIG_NOT_ALLOWED). */
+  readonly allowedIn?: string;
+}
+
+export interface CheckedConfig {
+  readonly ok: boolean;
+  /** Null when there are issues. ssh_config is read by our own parser here, since `check` runs nothing. */
+  readonly config: ResolvedConfig | null;
+  readonly issues: readonly ConfigIssue[];
+}
+
+/**
+ * What the file means, `ssh -G` asked where there is an ssh.
+ * Throws ConfigError (CONFIG_INVALID) with every issue, CONFIG_MISSING, or CONFIG_NOT_ALLOWED.
+ */
+export async function loadConfig(
+  file: string,
+  facts: PlaceFacts,
+  options: LoadOptions = {},
+): Promise<ResolvedConfig> {
+  const account = accountOf(facts);
+  const read = readAll(file, account);
+  const declared = declaredOf(file, read);
+  if (options.allowedIn !== undefined && !isAllowed(options.allowedIn, file, consentDigest(declared)))
+    throw new TunnelError(
+      'CONFIG_NOT_ALLOWED',
+      `config failed, on ${file}: it was found here, it may be somebody else's, and it is not allowed yet`,
+      { hint: 'tunnel allow' },
+    );
+  const resolved = await resolve(declared, account, true);
+  const issues = problemIssues(resolved, read);
+  if (issues.length > 0) throw new ConfigError(file, issues);
+  return resolved.config;
+}
+
+/** Every issue of the file. Runs nothing, needs no consent, asks nobody. Throws CONFIG_MISSING only. */
+export async function checkConfig(file: string, facts: PlaceFacts): Promise<CheckedConfig> {
+  const account = accountOf(facts);
+  const read = readAll(file, account);
+  const combined = combine(read);
+  if ('issues' in combined) return { ok: false, config: null, issues: combined.issues };
+  const resolved = await resolve(combined.config, account, false);
+  const issues = problemIssues(resolved, read);
+  return { ok: issues.length === 0, config: issues.length === 0 ? resolved.config : null, issues };
+}
+
+/** The config as written, for consent. Runs nothing. Throws ConfigError or CONFIG_MISSING. */
+export function readDeclared(file: string, facts: PlaceFacts): Declared {
+  return declaredOf(file, readAll(file, accountOf(facts)));
+}
+
+/** A digest of each file that the config is made of, by absolute path; null for one that cannot be read. */
+export function readSources(file: string, facts: PlaceFacts): ReadonlyMap<string, string | null> {
+  const digests = new Map<string, string | null>();
+  const visit = (path: string, included: boolean): void => {
+    if (digests.has(path)) return;
+    let text: string;
+    try {
+      text = readFileSync(path, 'utf8');
+    } catch {
+      digests.set(path, null); // gone or not ours to read: that is a change too
+      return;
+    }
+    digests.set(path, createHash('sha256').update(text).digest('hex'));
+    const parsed = parseFile(path, text, included);
+    for (const each of parsed.settings.include ?? []) visit(ownPath(each, dirname(path), facts), true);
+  };
+  visit(file, false);
+  return digests;
+}
+
+function resolve(declared: Declared, account: Account, run: boolean): Promise<Resolved> {
+  return resolveConfig(declared, { account, askSsh: sshConfigReader(account, run), exists: existsSync });
+}
+
+function declaredOf(file: string, read: readonly ParsedFile[]): Declared {
+  const combined = combine(read);
+  if ('issues' in combined) throw new ConfigError(file, combined.issues);
+  return combined.config;
+}
+
+function problemIssues({ problems }: Resolved, read: readonly ParsedFile[]): ConfigIssue[] {
+  const issues = problems.flatMap(({ path, message }) => {
+    const [section, name = ''] = path;
+    const holder = read.find(
+      ({ settings }) => section === 'tunnels' && Object.hasOwn(settings.tunnels ?? {}, name),
+    );
+    const own = holder ?? read[0];
+    return own === undefined ? [] : [own.source.issue(path, 'value', message)];
+  });
+  return sortIssues(
+    issues,
+    read.map(({ file }) => file),
+  );
+}
+
+/** The file and, behind it, what it includes, each once, in the order of the lines that include them. */
+function readAll(file: string, account: Account): readonly ParsedFile[] {
+  if (!existsSync(file))
+    throw new TunnelError('CONFIG_MISSING', `no config, looked at ${file}`, { hint: 'tunnel init' });
+  const files: ParsedFile[] = [];
+  const visit = (path: string, behind: readonly string[]): void => {
+    const parsed = readOne(path, behind.length > 0, account);
+    const issues: ConfigIssue[] = [];
+    files.push({ ...parsed, issues: parsed.issues });
+    const place = files.length - 1;
+    for (const [index, each] of (parsed.settings.include ?? []).entries()) {
+      const next = ownPath(each, dirname(path), account);
+      const tell = (message: string, hint: string | null = null): unknown =>
+        issues.push(parsed.source.issue(['include', index], 'value', message, hint));
+      if (next === path || behind.includes(next))
+        tell(`goes in a circle: ${[...behind, path, next].map((one) => basename(one)).join(' → ')}`);
+      else if (files.some((one) => one.file === next)) tell('is included already');
+      else if (behind.length > 16) tell('is included too deeply');
+      else if (!existsSync(next)) tell('is not there');
+      else visit(next, [...behind, path]);
+    }
+    files[place] = { ...parsed, issues: [...parsed.issues, ...issues] };
+  };
+  visit(file, []);
+  return files;
+}
+
+/** Owner and mode are judged before a byte is believed. */
+function readOne(path: string, included: boolean, account: Account): ParsedFile {
+  const refuse = (message: string, hint: string | null): ParsedFile => {
+    const empty = parseFile(path, 'tunnels: {}', included);
+    return {
+      ...empty,
+      issues: [{ file: path, line: 1, column: 1, path: '', message, hint }],
+      faulty: () => true,
+    };
+  };
+  try {
+    const problem = ownershipProblem(path, account);
+    if (problem !== null) return refuse(problem, ownershipHint(path, problem));
+    if (statSync(path).size > textLimitBytes) return refuse('is larger than 4 MiB', null);
+    return parseFile(path, readFileSync(path, 'utf8'), included);
+  } catch (error) {
+    return refuse(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, null);
+  }
+}

@@ -1,0 +1,170 @@
+// One config file: text -> settings, and every problem of shape with its place. What is faulty is left out, so that the rest can be judged too. Pure.
+import { cleanText } from '../model/clean.ts';
+import type { ConfigIssue } from './issue.ts';
+import { nearest } from './nearest.ts';
+import { fileSchema, knownKeys, type FileSettings } from './schema.ts';
+import { readSource, type Path, type Source } from './source.ts';
+
+export interface ParsedFile {
+  readonly file: string;
+  readonly source: Source;
+  readonly settings: FileSettings;
+  readonly issues: readonly ConfigIssue[];
+  /** True when something about this key was already said: what follows from it need not be. */
+  faulty(path: Path): boolean;
+}
+
+/** Never throws. `included`: reached by `include:`, where only hosts and tunnels may stand. */
+export function parseFile(file: string, text: string, included = false): ParsedFile {
+  const source = readSource(file, text);
+  const faults = new Set<string>();
+  const fault = (path: Path): unknown => faults.add(JSON.stringify(path.map(String)));
+  const parsed = (settings: FileSettings, issues: readonly ConfigIssue[]): ParsedFile => ({
+    file,
+    source,
+    settings,
+    issues,
+    faulty: (path) =>
+      path.some((_, index) => faults.has(JSON.stringify(path.slice(0, index + 1).map(String)))) ||
+      faults.has('[]'),
+  });
+  if (source.value === null) {
+    fault([]);
+    const empty = source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', 'tunnel add')];
+    return parsed({}, [...source.issues, ...empty]);
+  }
+  const value: unknown = structuredClone(source.value);
+  dropEmpty(value);
+  const issues = [...source.issues];
+  // Twice is enough but for faults that hid behind others; each round takes at least one key out.
+  for (let round = 0; round < 10; round++) {
+    const read = fileSchema.safeParse(value);
+    if (read.success) return parsed(checkIncluded(read.data, included, source, issues), issues);
+    for (const issue of read.error.issues) {
+      for (const problem of problemsOf(issue as SchemaIssue, value)) {
+        issues.push(source.issue(problem.path.map(shown), problem.side, problem.message, problem.hint));
+        fault(problem.path);
+        if (problem.meant !== null) fault([...problem.path.slice(0, -1), problem.meant]);
+        remove(value, problem.path);
+        if (problem.path.length === 0) return parsed({}, issues);
+      }
+    }
+  }
+  fault([]);
+  return parsed({}, issues);
+}
+
+/** Keys as they may be shown: they come from a file that somebody else may have written. */
+const shown = (key: string | number): string | number => (typeof key === 'string' ? cleanText(key) : key);
+
+/** `hosts:` with nothing but comments below it is as good as absent. */
+function dropEmpty(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  const file = value as Record<string, unknown>;
+  for (const key of ['hosts', 'defaults', 'include', 'tunnels', 'hooks'])
+    if (file[key] === null) delete file[key];
+}
+
+function checkIncluded(
+  settings: FileSettings,
+  included: boolean,
+  source: Source,
+  issues: ConfigIssue[],
+): FileSettings {
+  if (!included) return settings;
+  for (const key of ['defaults', 'metrics', 'hooks', 'notify'] as const)
+    if (settings[key] !== undefined)
+      issues.push(source.issue([key], 'key', 'belongs in the main file, not in an included one'));
+  return settings;
+}
+
+/** The part of a zod issue that is used here. */
+interface SchemaIssue {
+  readonly code: string;
+  readonly path: Path;
+  readonly message: string;
+  readonly expected?: string;
+  readonly keys?: readonly string[];
+  readonly params?: { readonly hint?: string };
+}
+
+interface Problem {
+  readonly path: Path;
+  readonly side: 'key' | 'value';
+  readonly message: string;
+  readonly hint: string | null;
+  /** The key that was probably meant. */
+  readonly meant: string | null;
+}
+
+function problemsOf(issue: SchemaIssue, value: unknown): Problem[] {
+  if (issue.code === 'unrecognized_keys')
+    return (issue.keys ?? []).map((key) => unknownKey(issue.path, key, value));
+  const plain = { path: issue.path, side: 'value', hint: null, meant: null } as const;
+  if (issue.code === 'custom') return [{ ...plain, message: issue.message, hint: hintOf(issue, value) }];
+  if (valueAt(value, issue.path) === null) return [{ ...plain, message: 'is empty' }];
+  const forms: Record<string, string> = { object: 'a map', record: 'a map', array: 'a list' };
+  return [
+    { ...plain, message: `must be ${forms[issue.expected ?? ''] ?? issue.expected ?? 'something else'}` },
+  ];
+}
+
+function unknownKey(path: Path, key: string, value: unknown): Problem {
+  const keys = keysAt(path);
+  const near = nearest(key, keys);
+  // A key that stands at its place already was not meant here.
+  const taken = near !== null && valueAt(value, [...path, near]) !== undefined;
+  const elsewhere =
+    path[0] === 'hosts' && (knownKeys.tunnel as readonly string[]).includes(key)
+      ? ', it belongs to a tunnel'
+      : '';
+  const meant = near === null || elsewhere !== '' ? '' : `, did you mean "${near}"?`;
+  return {
+    path: [...path, key],
+    side: 'key',
+    message: `unknown key "${cleanText(key)}"${elsewhere}${meant}`,
+    hint: null,
+    meant: taken || elsewhere !== '' ? null : near,
+  };
+}
+
+/** Keys that may stand in the map at a path. */
+function keysAt(path: Path): readonly string[] {
+  const last = path.at(-1);
+  if (last === 'keepalive') return ['interval', 'count'];
+  if (last === 'reconnect') return ['initial', 'max'];
+  if (last === 'socks_auth') return ['user', 'password'];
+  if (path.includes('forwards') && typeof last === 'number') return knownKeys.forward;
+  if (path.length === 0) return knownKeys.file;
+  return path[0] === 'hosts' ? knownKeys.host : knownKeys.tunnel;
+}
+
+/** `tunnel secret set` with the name and kind that this place needs. */
+function hintOf(issue: SchemaIssue, value: unknown): string | null {
+  const hint = issue.params?.hint ?? null;
+  if (hint !== 'tunnel secret set') return hint;
+  const [section, entry] = issue.path;
+  const host = section === 'tunnels' ? valueAt(value, ['tunnels', entry ?? '', 'host']) : entry;
+  const name = typeof host === 'string' && /^[\w.@:-]+$/.test(host) ? host : 'NAME';
+  const kind = ['passphrase', 'totp'].find((each) => issue.path.at(-1) === each) ?? 'password';
+  return `${hint} ${name} ${kind}`;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (inside, key) =>
+      typeof inside === 'object' && inside !== null && Object.hasOwn(inside, key)
+        ? (inside as Record<string | number, unknown>)[key]
+        : undefined,
+    value,
+  );
+}
+
+/** Takes a faulty value out; in a list its place stays, so that the others keep their numbers. */
+function remove(value: unknown, path: Path): void {
+  const parent = valueAt(value, path.slice(0, -1));
+  const key = path.at(-1);
+  if (typeof parent !== 'object' || parent === null || key === undefined) return;
+  if (Array.isArray(parent)) parent[Number(key)] = undefined;
+  else delete (parent as Record<string | number, unknown>)[key];
+}

@@ -1,0 +1,231 @@
+// The config as written -> what it means: tunnels, their ways hop by hop, their forwards. Asks ssh_config through a function handed in.
+import type { Endpoint } from '../model/endpoint.ts';
+import type { Forward } from '../model/forward.ts';
+import type { Host, Way } from '../model/host.ts';
+import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
+import type { Account } from './account.ts';
+import { login } from './address.ts';
+import type { Declared, DeclaredTunnel } from './declared.ts';
+import { nearest } from './nearest.ts';
+import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
+import type { Path } from './source.ts';
+import type { AskSsh } from './ssh-config.ts';
+import { readSshSettings, sshWarnings, type SshSettings } from './ssh-settings.ts';
+
+export interface ResolveParts {
+  readonly account: Account;
+  readonly askSsh: AskSsh;
+  readonly exists: (path: string) => boolean;
+}
+
+/** What only shows when it is resolved; the path leads to the value in the file. */
+export interface ResolveProblem {
+  readonly path: Path;
+  readonly message: string;
+}
+
+export interface Resolved {
+  readonly config: ResolvedConfig;
+  readonly problems: readonly ResolveProblem[];
+}
+
+interface Work extends ResolveParts {
+  readonly declared: Declared;
+  readonly warnings: Set<string>;
+  readonly problems: ResolveProblem[];
+}
+
+/** A tunnel with a problem is left out of the config. */
+export async function resolveConfig(declared: Declared, parts: ResolveParts): Promise<Resolved> {
+  const work: Work = { ...parts, declared, warnings: new Set(), problems: [] };
+  if (Object.keys(declared.hooks).length > 0) work.warnings.add('hooks are not run by this version');
+  const tunnels = await Promise.all(
+    [...declared.tunnels.values()].map((tunnel) => resolveTunnel(tunnel, work)),
+  );
+  return {
+    config: {
+      file: declared.file,
+      tunnels: tunnels.filter((tunnel) => tunnel !== null),
+      warnings: [...work.warnings],
+      metrics: declared.metrics,
+      notify: declared.notify,
+    },
+    problems: work.problems,
+  };
+}
+
+async function resolveTunnel(tunnel: DeclaredTunnel, work: Work): Promise<Tunnel | null> {
+  const { settings, name } = tunnel;
+  const before = work.problems.length;
+  const at: Path = ['tunnels', name];
+  const ways: Way[] = [];
+  for (const jump of settings.ways ?? [null]) {
+    const way = await wayTo(tunnel, jump, at, work);
+    if (way !== null) ways.push(way);
+  }
+  const [first, ...others] = ways;
+  if (first === undefined || work.problems.slice(before).some(({ path }) => path[1] === name)) return null;
+  const account = work.account;
+  return {
+    name,
+    host: settings.host ?? settings.hostname ?? name,
+    ways: [first, ...others],
+    forwards: tunnel.forwards.map((forward) => absoluteForward(forward, tunnel.folder, account)),
+    tags: settings.tags ?? [],
+    autostart: settings.autostart ?? true,
+    lazy: settings.lazy ?? false,
+    idleTimeoutMs: settings.idle_timeout ?? null,
+    hold: settings.hold ?? { kind: 'wait', ms: 30_000 },
+    reconnect: { initialMs: settings.reconnect?.initial ?? 500, maxMs: settings.reconnect?.max ?? 30_000 },
+    share: settings.share ?? true,
+    env: settings.env ?? {},
+    open: settings.open ?? null,
+    after: settings.after ?? [],
+  };
+}
+
+/** The server, and the hops before it. `jump`: one of `ways`, or null for what the layers say. */
+async function wayTo(
+  tunnel: DeclaredTunnel,
+  jump: readonly string[] | null,
+  at: Path,
+  work: Work,
+): Promise<Way | null> {
+  const word = tunnel.settings.host ?? tunnel.settings.hostname ?? tunnel.name;
+  const own: Layer = { settings: tunnel.own, folder: tunnel.folder };
+  const target = await gather(word, [own], work, [...at, 'host']);
+  if (target === null) return null;
+  const direct = jump !== null ? { settings: { jump }, folder: tunnel.folder } : null;
+  const layers = direct === null ? target.layers : [direct, ...target.layers];
+  return chainTo({ ...target, layers }, [], at, work);
+}
+
+/** What is known of one host before its way is. */
+interface Gathered {
+  readonly name: string;
+  readonly layers: readonly Layer[];
+  readonly ssh: SshSettings;
+}
+
+/**
+ * The hops to a host and the host itself. Each hop is a host by the same rules; of a chain, only the first hop's own
+ * jump is followed (as `ssh -J` does), so only that can lead back to where it came from.
+ */
+async function chainTo(host: Gathered, behind: readonly string[], at: Path, work: Work): Promise<Way | null> {
+  const layer = wayLayer(host.layers);
+  const jump = layer === null ? (host.ssh.proxyJump ?? []) : (layer.settings.jump ?? []);
+  if (behind.includes(host.name)) {
+    const circle = [...behind.slice(behind.indexOf(host.name)), host.name].join(' → ');
+    work.problems.push({ path: at, message: `its jumps go in a circle: ${circle}` });
+    return null;
+  }
+  const hops: Host[] = [];
+  for (const [index, word] of jump.entries()) {
+    const hop = await gather(word, [], work, at);
+    if (hop === null) return null;
+    if (index > 0) hops.push(finish(hop, true, work));
+    else {
+      const first = await chainTo(hop, [...behind, host.name], at, work);
+      if (first === null) return null;
+      hops.push(...first);
+    }
+  }
+  const [nearestHop, ...rest] = hops;
+  const self = finish(host, hops.length > 0, work);
+  return nearestHop === undefined ? [self] : [nearestHop, ...rest, self];
+}
+
+function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work): Host {
+  const { account, exists, warnings } = work;
+  const warn = (sentence: string): unknown => warnings.add(sentence);
+  return resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
+}
+
+/** The layers of the host that a word names, `above` on top, and what ssh_config says of it. */
+async function gather(word: string, above: readonly Layer[], work: Work, at: Path): Promise<Gathered | null> {
+  const { declared } = work;
+  const read = login(word);
+  if ('problem' in read) return null; // refused when the file was read
+  const { host: name, user, port } = read.value;
+  const entry = declared.hosts.get(name);
+  const written: Layer = {
+    settings: { ...(user === null ? {} : { user }), ...(port === null ? {} : { port }) },
+    folder: '/',
+  };
+  const layers = [
+    ...above,
+    written,
+    ...(entry === undefined ? [] : [{ settings: entry.settings, folder: entry.folder }]),
+    defaultsFor(name, declared),
+  ];
+  const pick = <K extends 'ssh_config' | 'user' | 'port'>(key: K) =>
+    layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
+  const said = pick('ssh_config') as string | null | undefined;
+  const alias = said !== undefined ? said : entry?.settings.hostname === undefined ? name : null;
+  if (alias === null) return { name, layers, ssh: {} };
+  const query = { alias, user: (pick('user') as string) ?? null, port: (pick('port') as number) ?? null };
+  const ssh = await askAbout(query, at, work);
+  if (ssh === null) return null;
+  if (entry === undefined && Object.keys(ssh).length === 0) guessSlip(name, work);
+  return { name, layers, ssh };
+}
+
+/** `defaults.jump` does not hold for the very hosts it names, or nobody could reach them. */
+function defaultsFor(name: string, declared: Declared): Layer {
+  const { jump, ...others } = declared.defaults;
+  const names = (jump ?? []).map((hop) => {
+    const read = login(hop);
+    return 'value' in read ? read.value.host : hop;
+  });
+  const settings = names.includes(name) ? { ...others, jump: [] } : declared.defaults;
+  return { settings, folder: folderOf(declared.file) };
+}
+
+async function askAbout(
+  query: { alias: string; user: string | null; port: number | null },
+  at: Path,
+  work: Work,
+): Promise<SshSettings | null> {
+  const answer = await work.askSsh(query);
+  if ('failure' in answer) {
+    work.problems.push({ path: at, message: `ssh_config, ${query.alias}: ${answer.failure}` });
+    return null;
+  }
+  for (const key of answer.unsupported.user)
+    work.problems.push({
+      path: at,
+      message: `ssh_config sets ${key} for ${query.alias}, which narrows what is trusted and is not supported: set ssh_config: false and write the host out, or take it out for this host`,
+    });
+  for (const key of answer.unsupported.system)
+    work.warnings.add(`the system's ssh_config sets ${key}, which is not supported here`);
+  for (const warning of [...answer.warnings, ...sshWarnings(answer.values, query.alias)])
+    work.warnings.add(warning);
+  return answer.unsupported.user.length > 0 ? null : readSshSettings(answer.values);
+}
+
+/** A bare word that is no host entry and no alias, but nearly one: most likely a slip of the pen. */
+function guessSlip(name: string, { declared, warnings }: Work): void {
+  const near = name.includes('.') || name.includes(':') ? null : nearest(name, [...declared.hosts.keys()]);
+  if (near !== null)
+    warnings.add(`host ${name} is in neither hosts: nor ssh_config, did you mean "${near}"?`);
+}
+
+function absoluteForward(forward: Forward, folder: string, account: Account): Forward {
+  const here = (endpoint: Endpoint): Endpoint =>
+    endpoint.kind === 'unix' ? { kind: 'unix', path: ownPath(endpoint.path, folder, account) } : endpoint;
+  switch (forward.type) {
+    case 'local':
+      return { ...forward, listen: here(forward.listen) };
+    case 'remote':
+      return { ...forward, target: forward.target === null ? null : here(forward.target) };
+    case 'dynamic': {
+      const auth = forward.socksAuth;
+      const password = auth === null ? null : absoluteSecret(auth.password, folder, account);
+      return {
+        ...forward,
+        listen: here(forward.listen),
+        socksAuth: auth === null || password === null ? null : { user: auth.user, password },
+      };
+    }
+  }
+}

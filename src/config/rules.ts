@@ -1,0 +1,140 @@
+// Rules between keys, hosts and tunnels, each told at the value that breaks it. Pure.
+import { circles } from './circles.ts';
+import type { Entry } from './combine.ts';
+import { conflicts, listenerOf } from './conflicts.ts';
+import { wayKeys, type DeclaredHost } from './declared.ts';
+import type { ConfigIssue } from './issue.ts';
+import { nearest } from './nearest.ts';
+import type { ParsedFile } from './parse.ts';
+import type { TunnelSettings } from './schema.ts';
+import type { Path } from './source.ts';
+
+type TellAt = (path: Path, side: 'key' | 'value', message: string) => void;
+
+/** Hosts and `defaults`: one way at most, jumps that end, limits in order. */
+export function hostRules(
+  files: readonly ParsedFile[],
+  hosts: ReadonlyMap<string, DeclaredHost>,
+  defaults: TunnelSettings,
+  issues: ConfigIssue[],
+): void {
+  const fileOf = (name: string): ParsedFile | undefined =>
+    files.find((file) => Object.hasOwn(file.settings.hosts ?? {}, name));
+  const tellOf =
+    (name: string): TellAt =>
+    (path, side, message) => {
+      const issue = fileOf(name)?.source.issue(['hosts', name, ...path], side, message);
+      if (issue !== undefined) issues.push(issue);
+    };
+  for (const { name, settings } of hosts.values()) oneWay(settings, tellOf(name));
+  const [main] = files;
+  const tellDefault: TellAt = (path, side, message) => {
+    if (main !== undefined) issues.push(main.source.issue(['defaults', ...path], side, message));
+  };
+  oneWay(defaults, tellDefault);
+  reconnectOrder(defaults, tellDefault);
+  // Only a first hop's own jump is followed (SPEC 2), so only first hops can go in a circle.
+  const edges = new Map(
+    [...hosts.values()].map(({ name, settings }) => [name, (settings.jump ?? []).slice(0, 1).map(hopName)]),
+  );
+  for (const circle of circles(edges))
+    tellOf(circle[0] ?? '')(['jump'], 'value', `goes in a circle: ${circle.join(' → ')}`);
+}
+
+/** The host that a hop names, without user and port. */
+function hopName(hop: string): string {
+  return hop.replace(/^.*@/, '').replace(/:\d+$/, '');
+}
+
+/** Tunnels one by one. */
+export function tunnelRules(entries: readonly Entry[]): void {
+  for (const entry of entries) {
+    const { own, settings, tell, from, name } = entry;
+    const faulty = (key: string): boolean => from.faulty(['tunnels', name, key]);
+    if (settings.host === undefined && !faulty('host') && settings.hostname === undefined)
+      tell([], 'key', 'needs host: a name of hosts:, an ssh_config alias, or [user@]host[:port]');
+    oneWay(own, tell);
+    if (own.reconnect !== undefined) reconnectOrder(settings, tell);
+    socksAuth(entry);
+    if (settings.lazy === true && entry.forwards.some((forward) => forward.type === 'remote'))
+      tell(
+        own.lazy === undefined ? [] : ['lazy'],
+        'key',
+        'a remote forward cannot sleep: its port is there only with the connection',
+      );
+  }
+}
+
+function oneWay(settings: TunnelSettings, tell: TellAt): void {
+  const set = wayKeys.filter((key) => settings[key] !== undefined);
+  const [first, ...others] = set;
+  for (const key of others)
+    tell(
+      [key],
+      'key',
+      `stands beside ${first}: there is one way at most, of jump, proxy_command, proxy and ways`,
+    );
+}
+
+function reconnectOrder({ reconnect }: TunnelSettings, tell: TellAt): void {
+  const { initial = 500, max = 30_000 } = reconnect ?? {};
+  if (initial > max) tell(['reconnect'], 'value', 'has an initial wait longer than its max');
+}
+
+function socksAuth({ own, settings, tell, forwards, from, name }: Entry): void {
+  const auth = settings.socks_auth;
+  if (auth === undefined) return;
+  for (const key of ['user', 'password'] as const)
+    if (auth[key] === undefined && !from.faulty(['tunnels', name, 'socks_auth', key]))
+      tell(['socks_auth'], 'value', `needs ${key}`);
+  if (
+    own.socks_auth !== undefined &&
+    forwards.length > 0 &&
+    !forwards.some((each) => each.type === 'dynamic')
+  )
+    tell(['socks_auth'], 'key', 'is for dynamic forwards only');
+}
+
+/** `after`: names that are there, and no circle. */
+export function orderRules(entries: ReadonlyMap<string, Entry>): void {
+  const names = [...entries.keys()];
+  for (const { settings, tell, from } of entries.values()) {
+    for (const name of settings.after ?? []) {
+      if (entries.has(name) || from.faulty(['tunnels', name])) continue;
+      const near = nearest(name, names);
+      tell(['after'], 'value', `names no tunnel: ${name}${near === null ? '' : `, did you mean "${near}"?`}`);
+    }
+  }
+  const edges = new Map([...entries.values()].map(({ name, settings }) => [name, settings.after ?? []]));
+  for (const circle of circles(edges))
+    entries.get(circle[0] ?? '')?.tell(['after'], 'value', `goes in a circle: ${circle.join(' → ')}`);
+}
+
+/** Two forwards on one address, unless at most one of their tunnels starts by itself. */
+export function addressRules(entries: readonly Entry[]): void {
+  const all = entries.flatMap((entry) =>
+    entry.forwards.map((forward, index) => ({
+      entry,
+      forward,
+      at: entry.places[index] ?? [],
+      listener: listenerOf(
+        forward,
+        entry.name,
+        entry.settings.host ?? entry.name,
+        entry.settings.autostart ?? true,
+      ),
+    })),
+  );
+  for (const [later, earlier] of conflicts(all.map(({ listener }) => listener))) {
+    const [one, other] = [all[later], all[earlier]];
+    if (one === undefined || other === undefined) continue;
+    const key = one.forward.type === 'remote' ? 'remote' : 'local';
+    const spelled =
+      one.at.length > 0 &&
+      typeof one.entry.own.forwards?.[Number(one.at[1])] === 'object' &&
+      'spelled' in (one.entry.own.forwards[Number(one.at[1])] ?? {});
+    const where = ['tunnels', other.entry.name, ...other.at].join('.');
+    const remedy = one.entry === other.entry ? '' : '; one of the two tunnels must have autostart: false';
+    one.entry.tell(spelled ? one.at : [...one.at, key], 'value', `is the address of ${where} too${remedy}`);
+  }
+}

@@ -1,0 +1,206 @@
+// One YAML text: read with limits, every syntax problem explained, and the place of every key and value. Pure.
+import {
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+  type Pair,
+  type YAMLError,
+} from 'yaml';
+import type { ConfigIssue } from './issue.ts';
+
+/** More text than any config needs; YAML readers take time and memory by the byte. */
+export const textLimitBytes = 4 * 1024 * 1024;
+/** Nodes after aliases are followed: a few anchors can stand for billions ("billion laughs"). */
+const nodeLimit = 200_000;
+
+export type Path = readonly (string | number)[];
+
+export interface Source {
+  /** Absolute path. */
+  readonly file: string;
+  /** Plain data, null when the syntax is broken. */
+  readonly value: unknown;
+  readonly issues: readonly ConfigIssue[];
+  /** An issue at a value, or at its key where the key is the fault. */
+  issue(path: Path, side: 'key' | 'value', message: string, hint?: string | null): ConfigIssue;
+}
+
+/** Never throws: what cannot be read is an issue. */
+export function readSource(file: string, text: string): Source {
+  const lines = new LineCounter();
+  const at = (offset: number, path: Path, message: string, hint: string | null = null): ConfigIssue => {
+    const { line, col } = offset < 0 ? { line: 1, col: 1 } : lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col), path: path.join('.'), message, hint };
+  };
+  const broken = (issues: readonly ConfigIssue[]): Source => ({
+    file,
+    value: null,
+    issues,
+    issue: (path, _side, message, hint) => at(0, path, message, hint),
+  });
+  if (Buffer.byteLength(text) > textLimitBytes) return broken([at(0, [], 'is larger than 4 MiB')]);
+  try {
+    const document = parseDocument(text.replace(/^\uFEFF/, ''), {
+      lineCounter: lines,
+      merge: true,
+      prettyErrors: false,
+      logLevel: 'silent',
+      stringKeys: true,
+    });
+    const syntax = [...document.errors, ...document.warnings];
+    const issues = syntax.map((error) => syntaxIssue(error, text, document, at));
+    if (syntax.every(isRepeat)) issues.push(...aliasIssues(document, at));
+    const readable =
+      issues.length === 0 || (issues.length === syntax.length && document.errors.every(isRepeat));
+    const value: unknown = readable ? document.toJS({ maxAliasCount: -1 }) : null;
+    return { file, value, issues, issue: placer(document, at) };
+  } catch {
+    return broken([at(0, [], 'is nested too deeply')]);
+  }
+}
+
+/** A key that stands twice: the rest of the file can still be looked at. */
+const isRepeat = (error: YAMLError): boolean => error.code === 'DUPLICATE_KEY';
+
+type At = (offset: number, path: Path, message: string, hint?: string | null) => ConfigIssue;
+
+function placer(document: Document.Parsed, at: At): Source['issue'] {
+  return (path, side, message, hint) => at(offsetOf(document, path, side), path, message, hint);
+}
+
+/** Offset of a value, of its key, or of the nearest thing above it that is there. */
+function offsetOf(document: Document.Parsed, path: Path, side: 'key' | 'value'): number {
+  let node: unknown = document.contents;
+  let offset = startOf(node);
+  for (const [index, key] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(document);
+    const last = index === path.length - 1;
+    if (isMap(node)) {
+      const pair = findPair(document, node.items, String(key));
+      if (pair === null) return offset;
+      const keyOffset = startOf(pair.key);
+      const valueOffset = startOf(pair.value);
+      // `local:` with nothing behind it: the value is nowhere, so the key is shown.
+      const empty = isScalar(pair.value) && pair.value.value === null && pair.value.source === '';
+      offset = valueOffset < 0 || empty || (last && side === 'key') ? keyOffset : valueOffset;
+      node = pair.value;
+    } else if (isCollection(node) && typeof key === 'number') {
+      node = node.items[key];
+      if (node === undefined) return offset;
+      offset = startOf(node) < 0 ? offset : startOf(node);
+    } else return offset;
+  }
+  return offset;
+}
+
+function startOf(node: unknown): number {
+  return (node as Node | null | undefined)?.range?.[0] ?? -1;
+}
+
+/** The pair with this key, looked for in merged maps (`<<: *base`) too. */
+function findPair(document: Document.Parsed, items: readonly unknown[], key: string): Pair | null {
+  const pairs = items.filter((item) => isPair(item));
+  const keyed = (pair: Pair): string => String(isScalar(pair.key) ? pair.key.value : pair.key);
+  const own = pairs.find((pair) => keyed(pair) === key);
+  if (own !== undefined) return own;
+  for (const merge of pairs.filter((pair) => keyed(pair).replace(/^Symbol\((.*)\)$/, '$1') === '<<')) {
+    const merged: unknown = isAlias(merge.value) ? merge.value.resolve(document) : merge.value;
+    const sources: unknown[] = isMap(merged) ? [merged] : isCollection(merged) ? merged.items : [];
+    for (const source of sources) {
+      const map: unknown = isAlias(source) ? source.resolve(document) : source;
+      const found = isMap(map) ? findPair(document, map.items, key) : null;
+      if (found !== null) return found;
+    }
+  }
+  return null;
+}
+
+/** Aliases that lead nowhere, into themselves, or to more than anyone writes by hand. */
+function aliasIssues(document: Document.Parsed, at: At): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const sizes = new Map<unknown, number>();
+  const open = new Set<unknown>();
+  const size = (node: unknown): number => {
+    const known = sizes.get(node);
+    if (known !== undefined) return known;
+    if (isAlias(node)) {
+      const source = node.resolve(document);
+      if (source === undefined || open.has(source)) {
+        const why = source === undefined ? 'has no anchor above it' : 'stands inside its own anchor';
+        const quote = `; if it is text, put quotes around it`;
+        issues.push(
+          at(startOf(node), [], `the alias *${node.source} ${why}${source === undefined ? quote : ''}`),
+        );
+        return 1;
+      }
+      return size(source);
+    }
+    if (isPair(node)) return size(node.key) + size(node.value);
+    if (!isCollection(node)) return 1;
+    open.add(node);
+    const total = node.items.reduce((sum: number, item) => Math.min(sum + size(item), nodeLimit * 2), 1);
+    open.delete(node);
+    sizes.set(node, total);
+    return total;
+  };
+  if (size(document.contents) > nodeLimit)
+    issues.push(at(0, [], 'stands for too much: its aliases repeat each other'));
+  return issues;
+}
+
+/** What people really meet, in words that say what to do. */
+function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, at: At): ConfigIssue {
+  const [offset] = error.pos;
+  const near = lineAround(text, offset).trim();
+  const say = (message: string): ConfigIssue => at(offset, [], message);
+  const sayOf = (message: string): ConfigIssue => at(offset, pathAt(document.contents, offset), message);
+  if (/(^|[\s{,])[\w-]+:\s*\[[0-9A-Fa-f:.]+\]:\d/.test(near))
+    return sayOf('YAML needs quotes around an IPv6 address: "[::1]:5432"');
+  if (/command:\s*\[/.test(near) && /[{,]/.test(near.split('command:')[0] ?? ''))
+    return sayOf(
+      'YAML needs quotes here: "command:[program, argument]", or a map { command: [program, argument] }',
+    );
+  switch (error.code) {
+    case 'DUPLICATE_KEY':
+      return sayOf('stands here twice');
+    case 'TAB_AS_INDENT':
+      return say('YAML indents with spaces, not with tabs');
+    case 'MULTIPLE_DOCS':
+      return say('one file holds one document: take the "---" out');
+    case 'BAD_SCALAR_START':
+      return say('a value that begins with this character needs quotes');
+    case 'BLOCK_AS_IMPLICIT_KEY':
+      return say('two keys on one line: a value with ": " in it needs quotes');
+    case 'BAD_ALIAS':
+      return say('a value that begins with * needs quotes');
+    case 'TAG_RESOLVE_FAILED':
+      return say('this YAML tag is not known here');
+    default:
+      return say(`YAML: ${error.message}`);
+  }
+}
+
+/** Keys down to the pair that an offset is in. */
+function pathAt(node: unknown, offset: number): Path {
+  if (!isCollection(node)) return [];
+  for (const [index, item] of [...node.items.entries()].reverse()) {
+    const start = startOf(isPair(item) ? item.key : item);
+    if (start < 0 || start > offset) continue;
+    if (!isPair(item)) return [index, ...pathAt(item, offset)];
+    const key = String(isScalar(item.key) ? item.key.value : item.key);
+    return start === offset ? [key] : [key, ...pathAt(item.value, offset)];
+  }
+  return [];
+}
+
+function lineAround(text: string, offset: number): string {
+  const start = text.lastIndexOf('\n', Math.max(0, offset - 1)) + 1;
+  const end = text.indexOf('\n', offset);
+  return text.slice(start, end < 0 ? undefined : end);
+}

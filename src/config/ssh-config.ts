@@ -1,0 +1,215 @@
+// ssh_config by OpenSSH itself: `ssh -G -- ALIAS`, less what ssh says of a host that nobody configured (SPEC 2).
+import { spawn } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+import type { Account } from './account.ts';
+import { parseSshConfig } from './ssh-config-parser.ts';
+import { trustKeysIn, type SshValues } from './ssh-settings.ts';
+
+/** What is asked of ssh_config: an alias, with the user and port that are set above it. */
+export interface SshQuery {
+  readonly alias: string;
+  readonly user: string | null;
+  readonly port: number | null;
+}
+
+export interface SshAnswer {
+  readonly values: SshValues;
+  /** Set keys that narrow trust and are not supported: the user's own, which are an error, and the system's. */
+  readonly unsupported: { readonly user: readonly string[]; readonly system: readonly string[] };
+  readonly warnings: readonly string[];
+}
+
+/** A sentence that says why ssh_config could not be read. */
+export type SshFailure = { readonly failure: string };
+export type AskSsh = (query: SshQuery) => Promise<SshAnswer | SshFailure>;
+
+/** An ssh that does not answer hangs in a `Match exec`; it would hang for the user too. */
+const answerLimitMs = 10_000;
+const outputLimitBytes = 1024 * 1024;
+/** Processes at a time. */
+const atOnce = 4;
+
+/** Asks `ssh -G` where there is an ssh, else our own parser. Each question is asked once. `run` false: never run ssh. */
+export function sshConfigReader(account: Account, run: boolean): AskSsh {
+  const program = run ? findProgram('ssh', account) : null;
+  const byParser: AskSsh = (query) => Promise.resolve(parseSshConfig(query, account));
+  const ask = program === null || includesByHome(account) ? byParser : sshAsker(program, account, byParser);
+  const answers = new Map<string, Promise<SshAnswer | SshFailure>>();
+  return (query) => {
+    const key = JSON.stringify([query.alias, query.user, query.port]);
+    const known = answers.get(key) ?? ask(query);
+    answers.set(key, known);
+    return known;
+  };
+}
+
+/**
+ * ssh goes by the passwd home, also for Include: where $HOME is another and the file includes by ~ or by a
+ * relative name, ssh would read somebody else's files.
+ */
+function includesByHome(account: Account): boolean {
+  if (account.home === account.passwdHome) return false;
+  try {
+    return /^\s*include[\s=]+(?!["']?\/)/im.test(readFileSync(userConfig(account), 'utf8'));
+  } catch {
+    return false; // no such file: nothing is included
+  }
+}
+
+const userConfig = (account: Account): string => join(account.home, '.ssh', 'config');
+
+function sshAsker(program: string, account: Account, byParser: AskSsh): AskSsh {
+  const own = account.home === account.passwdHome ? null : userConfig(account);
+  const files = own === null ? [] : ['-F', existsSync(own) ? own : 'none'];
+  const turn = limiter(atOnce);
+  const call = (args: readonly string[]): Promise<string | SshFailure> =>
+    turn(() => runSsh(program, ['-T', ...args], account));
+  let baseline: Promise<string | SshFailure> | null = null;
+  return async (query) => {
+    baseline ??= call(['-F', 'none', '-G', '--', 'tunnel']);
+    const untouched = await baseline;
+    // An ssh that cannot even say its defaults (no passwd entry for this uid, too old for -G) is no help.
+    if (typeof untouched !== 'string') return byParser(query);
+    const as = [
+      ...(query.user === null ? [] : ['-l', query.user]),
+      ...(query.port === null ? [] : ['-p', String(query.port)]),
+    ];
+    const said = await call([...files, ...as, '-G', '--', query.alias]);
+    if (typeof said !== 'string') return said;
+    const defaults = readOutput(untouched);
+    const values = changed(readOutput(said), defaults, query, account);
+    const trust = trustKeysIn(values);
+    if (trust.length === 0) return answer(values, trust, []);
+    // Whose are they? Distributions set some of them for everybody (Fedora's crypto policies).
+    const users = own ?? userConfig(account);
+    const alone = existsSync(users) ? await call(['-F', users, ...as, '-G', '--', query.alias]) : '';
+    const mine =
+      typeof alone !== 'string' ? trust : trustKeysIn(changed(readOutput(alone), defaults, query, account));
+    return answer(values, alone === '' ? [] : mine, trust);
+  };
+}
+
+function answer(values: SshValues, user: readonly string[], all: readonly string[]): SshAnswer {
+  return { values, unsupported: { user, system: all.filter((key) => !user.includes(key)) }, warnings: [] };
+}
+
+/** Lines of `ssh -G`: a lower-case key, a space, a value. */
+function readOutput(output: string): SshValues {
+  const values = new Map<string, string[]>();
+  for (const line of output.split('\n')) {
+    const at = line.indexOf(' ');
+    if (at <= 0) continue;
+    const key = line.slice(0, at).toLowerCase();
+    const value = line.slice(at + 1).trim();
+    const list = key === 'userknownhostsfile' || key === 'globalknownhostsfile';
+    values.set(key, [...(values.get(key) ?? []), ...(list ? splitPaths(value) : [value])]);
+  }
+  return values;
+}
+
+/** ssh prints paths without quotes, made absolute: what does not begin like one goes on with the one before. */
+function splitPaths(value: string): string[] {
+  const paths: string[] = [];
+  for (const part of value.split(' ')) {
+    const last = paths.pop();
+    if (last === undefined) paths.push(part);
+    else if (/^(\/|~|[A-Za-z]:|none$)/.test(part)) paths.push(last, part);
+    else paths.push(`${last} ${part}`);
+  }
+  return paths;
+}
+
+/** What somebody set: everything that is not as in the untouched answer. */
+function changed(said: SshValues, defaults: SshValues, query: SshQuery, account: Account): SshValues {
+  const left = new Map<string, readonly string[]>();
+  for (const [key, values] of said) {
+    const usual = key === 'hostname' || key === 'host' ? [query.alias.toLowerCase()] : defaults.get(key);
+    const same = usual?.length === values.length && usual.every((each, index) => each === values[index]);
+    const asked = (key === 'user' && query.user !== null) || (key === 'port' && query.port !== null);
+    if (!same && !asked && key !== 'host')
+      left.set(
+        key,
+        values.map((value) => inHome(key, value, account)),
+      );
+  }
+  return left;
+}
+
+/** ssh made ~ the passwd home here; it is $HOME everywhere (SPEC 2). */
+function inHome(key: string, value: string, { home, passwdHome }: Account): string {
+  const prefix = `${passwdHome}/.ssh/`;
+  if (key !== 'userknownhostsfile' || passwdHome === home || !value.startsWith(prefix)) return value;
+  return join(home, '.ssh', value.slice(prefix.length));
+}
+
+function runSsh(program: string, args: readonly string[], account: Account): Promise<string | SshFailure> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: account.env, cwd: '/' });
+    let output = '';
+    let complaint = '';
+    let failure: string | null = null;
+    const give = (reason: string): void => {
+      failure ??= reason;
+      child.kill('SIGKILL');
+    };
+    const timer = setTimeout(() => give(`ssh -G gave no answer in ${answerLimitMs / 1000} s`), answerLimitMs);
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+      if (output.length > outputLimitBytes) give('ssh -G said more than it should');
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      if (complaint.length < 4096) complaint += chunk;
+    });
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      resolve({ failure: `ssh did not start: ${error.message}` });
+    });
+    child.once('close', (code) => {
+      clearTimeout(timer);
+      if (failure === null && code === 0) resolve(output);
+      else resolve({ failure: failure ?? (firstLine(complaint) || `ssh -G ended with ${code}`) });
+    });
+  });
+}
+
+const firstLine = (text: string): string =>
+  text
+    .split('\n')
+    .find((line) => line.trim() !== '' && !line.startsWith('Pseudo-terminal'))
+    ?.trim() ?? '';
+
+/** An executable file of that name on PATH, or null. */
+function findProgram(name: string, { env, platform }: Account): string | null {
+  const names = platform === 'win32' ? [`${name}.exe`] : [name];
+  for (const folder of (env['PATH'] ?? env['Path'] ?? '').split(delimiter)) {
+    if (!isAbsolute(folder)) continue;
+    for (const each of names) if (isProgram(join(folder, each))) return join(folder, each);
+  }
+  return null;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false; // not there, or not ours to run
+  }
+}
+
+/** Lets so many tasks run at a time. */
+function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running >= limit) await new Promise<void>((go) => waiting.push(go));
+    running++;
+    try {
+      return await task();
+    } finally {
+      running--;
+      waiting.shift()?.();
+    }
+  };
+}
