@@ -60,7 +60,7 @@ interface AuthProtocol extends PrivateProtocol {
 
 const require = createRequire(import.meta.url);
 const { sendPacket } = require('ssh2/lib/protocol/utils.js') as {
-  sendPacket(protocol: AuthProtocol, packet: Buffer): boolean;
+  sendPacket: (protocol: AuthProtocol, packet: Buffer) => boolean;
 };
 
 const messageRequest = 50;

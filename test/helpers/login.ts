@@ -126,7 +126,9 @@ export async function logIn(
     client.on('error', () => undefined);
     client.once('close', () => resolve(false));
   });
-  const closed = new Promise((resolve) => client.once('close', resolve));
+  const closed = new Promise<void>((resolve) => {
+    client.once('close', () => resolve());
+  });
   client.connect({
     sock: socket,
     username: host.user,

@@ -24,6 +24,8 @@ export interface SshdOptions {
   /** Host key types to make and offer. Default: ed25519. */
   readonly hostKeyTypes?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
   readonly port?: number;
+  /** A command in front of sshd's own, that ends by executing it: for a mount namespace. */
+  readonly launcher?: readonly string[];
 }
 
 export interface Sshd {
@@ -108,7 +110,16 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
 
   let child: ChildProcess | null = null;
   const start = async (): Promise<void> => {
-    child = spawn(sshdPath ?? 'sshd', ['-f', configFile, '-D', '-E', logFile], { stdio: 'ignore' });
+    const [program, ...args] = [
+      ...(options.launcher ?? []),
+      sshdPath ?? 'sshd',
+      '-f',
+      configFile,
+      '-D',
+      '-E',
+      logFile,
+    ];
+    child = spawn(program ?? 'sshd', args, { stdio: 'ignore' });
     const ended = new Promise<never>((_, reject) => {
       child?.once('exit', (code) =>
         reject(new Error(`sshd ended with ${code}:\n${readFileSync(logFile, 'utf8').slice(-2000)}`)),
