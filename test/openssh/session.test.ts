@@ -1,14 +1,23 @@
-// A session against a real sshd: login, channels both ways, ends of every kind.
+// A session against a real sshd: login, channels both ways, and ends of every kind.
+import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TunnelError } from '../../src/errors.ts';
 import { tcp } from '../../src/model/endpoint.ts';
+import type { Session } from '../../src/model/session.ts';
 import { readChannel, writeAll } from '../helpers/channel-reader.ts';
+import { failureOf } from '../helpers/failure.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
-import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
 const origin = { host: '127.0.0.1', port: 1 };
 const anew = { via: null, transport: null };
 const limits = { timeoutMs: 10_000 };
+
+/** Why a session ended. */
+const endOf = (session: Session): Promise<TunnelError | null> =>
+  new Promise((resolve) => session.onEnd(resolve));
 
 describe.skipIf(sshdMissing() !== null)('a session', () => {
   let sshd: Sshd;
@@ -17,7 +26,10 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
 
   beforeAll(async () => {
     sshd = await startSshd();
-    echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    echo = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => undefined);
+      socket.pipe(socket);
+    });
     await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
     target = tcp('127.0.0.1', (echo.address() as AddressInfo).port);
   });
@@ -47,8 +59,201 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     expect(read.bytes().toString()).toBe('this is a test');
     expect(await read.closed).toBe(true);
 
-    const ended = new Promise((resolve) => session.onEnd(resolve));
+    const ended = endOf(session);
     await session.close();
     expect(await ended).toBeNull();
+    expect(await endOf(session)).toBeNull();
+    expect(await failureOf(session.openChannel(target, origin, limits))).toMatchObject({ code: 'LINK_LOST' });
+  });
+
+  test('delivers what came before a reader was there', async () => {
+    const greeter = createServer((socket) => socket.end('220 ready\r\n'));
+    await new Promise<void>((resolve) => greeter.listen(0, '127.0.0.1', resolve));
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(sshd), anew, testContext());
+    const channel = await session.openChannel(
+      tcp('127.0.0.1', (greeter.address() as AddressInfo).port),
+      origin,
+      limits,
+    );
+    await session.ping(5000); // by now the greeting and its end have arrived
+    const read = readChannel(channel);
+    await read.ended;
+    expect(read.bytes().toString()).toBe('220 ready\r\n');
+    channel.close();
+    expect(await read.closed).toBe(true);
+    await session.close();
+    greeter.close();
+  });
+
+  test('measures its round trip', async () => {
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(sshd), anew, testContext());
+    const ms = await session.ping(5000);
+    expect(ms).toBeGreaterThan(0);
+    expect(session.latencyMs).toBeCloseTo(ms, 1);
+    await session.close();
+  });
+
+  test.each([
+    ['aes128-gcm@openssh.com', null],
+    ['chacha20-poly1305@openssh.com', null],
+    ['aes256-ctr', 'hmac-sha2-256-etm@openssh.com'],
+  ])('carries 30 MB both ways through rekeys every 2 MB with %s', async (cipher, mac) => {
+    await using rekeying = await startSshd({ config: ['RekeyLimit 2M'] });
+    const { dialer } = testDialer();
+    const session = await dialer.dial(
+      hostOf(rekeying, {
+        algorithms: {
+          kex: null,
+          cipher: [cipher],
+          mac: mac === null ? null : [mac],
+          hostKey: null,
+          pubkey: null,
+        },
+      }),
+      anew,
+      testContext(),
+    );
+    const channel = await session.openChannel(target, origin, limits);
+    const read = readChannel(channel, false);
+    const sent = createHash('sha256');
+    const chunks = Array.from({ length: 30 * 16 }, () => randomBytes(64 * 1024));
+    for (const chunk of chunks) sent.update(chunk);
+    await writeAll(channel, read, chunks);
+    channel.end();
+    await read.ended;
+    expect(read.sha256()).toBe(sent.digest('hex'));
+    expect(rekeying.log().split('SSH2_MSG_KEXINIT sent').length).toBeGreaterThan(10);
+    await session.close();
+  });
+
+  test('ends every channel uncleanly when the session process is killed', async () => {
+    await using own = await startSshd();
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(own), anew, testContext());
+    const ended = endOf(session);
+    const channel = await session.openChannel(target, origin, limits);
+    const read = readChannel(channel);
+    for (const pid of own.sessionPids()) process.kill(pid, 'SIGKILL');
+    expect(await read.closed).toBe(false);
+    expect(await ended).toMatchObject({ code: 'LINK_LOST' });
+    await session.close();
+  });
+
+  test('notices a frozen server by its silence and says for how long', async () => {
+    await using own = await startSshd();
+    const { dialer } = testDialer();
+    const session = await dialer.dial(
+      hostOf(own, { keepalive: { intervalMs: 100, count: 2 } }),
+      anew,
+      testContext(),
+    );
+    const ended = endOf(session);
+    const pids = own.sessionPids();
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const reason = await ended;
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    expect(reason).toMatchObject({ code: 'LINK_LOST' });
+    expect(reason?.message).toContain(`no byte from 127.0.0.1:${own.port} for 0.3s`);
+  });
+
+  test('closes within a second even when the server is frozen', async () => {
+    await using own = await startSshd();
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(own), anew, testContext());
+    const pids = own.sessionPids();
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const started = performance.now();
+    await session.close();
+    expect(performance.now() - started).toBeLessThan(1000);
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  });
+
+  test('names the target that refuses, and stays', async () => {
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(sshd), anew, testContext());
+    const port = await freePort();
+    const refused = await failureOf(session.openChannel(tcp('127.0.0.1', port), origin, limits));
+    expect(refused).toMatchObject({ code: 'FORWARD_REFUSED', facts: { reason: 'connect-failed' } });
+    expect(refused.message).toContain(`127.0.0.1:${port}`);
+    expect(refused.message).toContain('Connection refused');
+    const channel = await session.openChannel(target, origin, limits);
+    channel.close();
+    await session.close();
+  });
+
+  test.each([
+    ['PermitOpen 127.0.0.1:1', /PermitOpen/],
+    ['AllowTcpForwarding no', /AllowTcpForwarding/],
+    ['DisableForwarding yes', /DisableForwarding/],
+  ])('says which settings can forbid a target: %s', async (line, hint) => {
+    await using own = await startSshd({ config: [line] });
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(own), anew, testContext());
+    const refused = await failureOf(session.openChannel(target, origin, limits));
+    expect(refused).toMatchObject({ code: 'FORWARD_REFUSED', facts: { reason: 'prohibited' } });
+    expect(refused.hint).toMatch(hint);
+    await session.close();
+  });
+
+  test('gives up an opening in time, and closes it when it is answered after all', async () => {
+    await using own = await startSshd();
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(own), anew, testContext());
+    const pids = own.sessionPids();
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    expect(await failureOf(session.openChannel(target, origin, { timeoutMs: 50 }))).toMatchObject({
+      code: 'TIMED_OUT',
+    });
+    const stopped = new AbortController();
+    const opening = session.openChannel(target, origin, { timeoutMs: 10_000, signal: stopped.signal });
+    stopped.abort();
+    expect(await failureOf(opening)).toMatchObject({ code: 'LINK_LOST' });
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    const channel = await session.openChannel(target, origin, limits);
+    const read = readChannel(channel);
+    channel.end();
+    await read.ended;
+    await session.ping(5000);
+    expect(await new Promise((resolve) => echo.getConnections((_, count) => resolve(count)))).toBe(0);
+    await session.close();
+  });
+
+  test('opens two hundred channels at once and mixes none of them up', async () => {
+    const { dialer } = testDialer();
+    const session = await dialer.dial(hostOf(sshd), anew, testContext());
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, index) => {
+        const channel = await session.openChannel(target, origin, limits);
+        const read = readChannel(channel);
+        const message = Buffer.alloc(5000, `${index};`);
+        await writeAll(channel, read, [message]);
+        channel.end();
+        await read.ended;
+        expect(read.bytes().equals(message)).toBe(true);
+        expect(await read.closed).toBe(true);
+      }),
+    );
+    await session.close();
+  });
+
+  test('shows the server banner clean', async () => {
+    const file = `${sshd.folder}/banner`;
+    writeFileSync(file, 'Authorized \u001b[31muse\u001b[0m only.\n');
+    await using own = await startSshd({ config: [`Banner ${file}`] });
+    const context = testContext();
+    const session = await testDialer().dialer.dial(hostOf(own), anew, context);
+    expect(context.banners).toEqual(['Authorized use only.']);
+    await session.close();
+  });
+
+  test('a refused key is AUTH_REFUSED', async () => {
+    const identity = makeKey(`${sshd.folder}/stranger-${process.pid}`);
+    const refused = await failureOf(
+      testDialer().dialer.dial(hostOf(sshd, { identities: [identity] }), anew, testContext()),
+    );
+    expect(refused).toBeInstanceOf(TunnelError);
+    expect(refused.code).toBe('AUTH_REFUSED');
   });
 });
