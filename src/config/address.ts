@@ -115,6 +115,17 @@ export function login(value: unknown): Parsed<Login> {
   return 'problem' in number ? number : ok({ user, host: match[1] ?? '', port: number.value });
 }
 
+/** A name or an address and nothing else; brackets around IPv6 are taken off. */
+export function hostAddress(value: unknown): Parsed<string> {
+  const read = word(value);
+  if ('problem' in read) return read;
+  const bare = read.value.replace(/^\[([0-9A-Fa-f:.%\w]+)\]$/, '$1');
+  if (bare.includes('@')) return wrong('must be a host name alone: the user has a key of its own, user');
+  if (/^[^:]*:\d+$/.test(bare) || bare.includes(']'))
+    return wrong('must be a host name alone: the port has a key of its own, port');
+  return /^[^\s/,[\]]+$/.test(bare) ? ok(bare) : wrong('must be a host name or an address');
+}
+
 /** Hops, nearest first: a list, or one text with commas as ssh's ProxyJump writes it. `none` clears what was inherited. */
 export function hops(value: unknown): Parsed<readonly string[]> {
   if (value === 'none') return ok([]);

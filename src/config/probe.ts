@@ -11,7 +11,7 @@ export function probe(value: unknown): Parsed<Probe> {
     return kind === 'greeting' && more === undefined ? greeting(pattern) : wrong(forms);
   }
   if (typeof value !== 'string') return wrong(forms);
-  if (/^greeting:/.test(value)) return greeting(value.slice('greeting:'.length).trim());
+  if (value.startsWith('greeting:')) return greeting(value.slice('greeting:'.length).trim());
   return /^https?:/i.test(value) ? web(value) : wrong(forms);
 }
 

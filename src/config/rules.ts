@@ -112,7 +112,8 @@ export function orderRules(entries: ReadonlyMap<string, Entry>): void {
 
 /** Two forwards on one address, unless at most one of their tunnels starts by itself. */
 export function addressRules(entries: readonly Entry[]): void {
-  const all = entries.flatMap((entry) =>
+  const judged = entries.filter(({ from, name }) => !from.faulty(['tunnels', name, 'autostart']));
+  const all = judged.flatMap((entry) =>
     entry.forwards.map((forward, index) => ({
       entry,
       forward,

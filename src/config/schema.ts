@@ -1,6 +1,6 @@
 // The shape of the config file: which keys there are, where, and how each value reads. The one definition behind parsing and `tunnel schema`.
 import { z } from 'zod';
-import { hops, targetGlob, tcpListen } from './address.ts';
+import { hostAddress, hops, targetGlob, tcpListen } from './address.ts';
 import { algorithmList } from './algorithms.ts';
 import * as choice from './choices.ts';
 import { probe } from './probe.ts';
@@ -72,7 +72,7 @@ const methods = ['agent', 'publickey', 'keyboard-interactive', 'password', 'host
 
 const hostKeys = {
   hostname: leaf(
-    value.word,
+    hostAddress,
     string,
     'Name or address to connect to. Without it, the entry is the ssh_config alias of its name.',
   ),

@@ -166,25 +166,18 @@ function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, 
     return sayOf(
       'YAML needs quotes here: "command:[program, argument]", or a map { command: [program, argument] }',
     );
-  switch (error.code) {
-    case 'DUPLICATE_KEY':
-      return sayOf('stands here twice');
-    case 'TAB_AS_INDENT':
-      return say('YAML indents with spaces, not with tabs');
-    case 'MULTIPLE_DOCS':
-      return say('one file holds one document: take the "---" out');
-    case 'BAD_SCALAR_START':
-      return say('a value that begins with this character needs quotes');
-    case 'BLOCK_AS_IMPLICIT_KEY':
-      return say('two keys on one line: a value with ": " in it needs quotes');
-    case 'BAD_ALIAS':
-      return say('a value that begins with * needs quotes');
-    case 'TAG_RESOLVE_FAILED':
-      return say('this YAML tag is not known here');
-    default:
-      return say(`YAML: ${error.message}`);
-  }
+  if (error.code === 'DUPLICATE_KEY') return sayOf('stands here twice');
+  return say(plainWords[error.code] ?? `YAML: ${error.message}`);
 }
+
+const plainWords: { readonly [code in YAMLError['code']]?: string } = {
+  TAB_AS_INDENT: 'YAML indents with spaces, not with tabs',
+  MULTIPLE_DOCS: 'one file holds one document: take the "---" out',
+  BAD_SCALAR_START: 'a value that begins with this character needs quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'two keys on one line: a value with ": " in it needs quotes',
+  BAD_ALIAS: 'a value that begins with * needs quotes',
+  TAG_RESOLVE_FAILED: 'this YAML tag is not known here',
+};
 
 /** Keys down to the pair that an offset is in. */
 function pathAt(node: unknown, offset: number): Path {

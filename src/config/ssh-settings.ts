@@ -143,6 +143,7 @@ function policy(value: string | undefined): HostKeyPolicy | undefined {
     case 'off':
     case 'false':
       return 'accept-new';
+    case undefined:
     default:
       return undefined;
   }

@@ -10,7 +10,7 @@ export const wrong = <T>(problem: string, hint?: string): Parsed<T> =>
   hint === undefined ? { problem } : { problem, hint };
 
 /** Control characters, line ends and the marks that turn text around have no place in a name, a path or an address. */
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
 /** Names of hosts, tunnels, forwards and tags (SPEC 2). */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;

@@ -1,0 +1,128 @@
+// What a project file would do, in words, before any of it is done (SPEC 1). Nothing is run to find out. Pure.
+import { cleanText } from '../model/clean.ts';
+import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
+import { formatSecretRef, type SecretRef } from '../model/secret.ts';
+import { login } from './address.ts';
+import type { Declared, DeclaredTunnel } from './declared.ts';
+import type { HostSettings } from './schema.ts';
+
+/** Lines for a person: servers, commands, secrets, files, remote forwards, listeners beyond loopback. */
+export function summarizeProject(declared: Declared): readonly string[] {
+  const tunnels = [...declared.tunnels.values()];
+  const places: readonly (readonly [string, HostSettings])[] = [
+    ...[...declared.hosts.values()].map(({ name, settings }) => [name, settings] as const),
+    ...tunnels.map(({ name, own }) => [name, own] as const),
+    ['defaults', declared.defaults],
+  ];
+  const sections: readonly (readonly [string, readonly string[]])[] = [
+    ['connects to', servers(declared, tunnels)],
+    ['runs', [...places.flatMap(commandsOf), ...hooksOf(declared)]],
+    ['reads secrets', [...places.flatMap(secretsOf), ...tunnels.flatMap(socksSecrets)]],
+    ['uses', places.flatMap(filesOf)],
+    ['trusts', places.flatMap(trustOf)],
+    ['opens on the server', tunnels.flatMap(remoteForwards)],
+    ['listens beyond this machine', [...tunnels.flatMap(exposed), ...exposedMetrics(declared)]],
+  ];
+  return sections.flatMap(([title, found]) =>
+    [...new Set(found)].map((each) => cleanText(`${title}: ${each}`)),
+  );
+}
+
+function servers(declared: Declared, tunnels: readonly DeclaredTunnel[]): string[] {
+  const words = new Set<string>();
+  const see = (word: string): void => {
+    if (words.has(word)) return;
+    words.add(word);
+    const read = login(word);
+    const entry = 'value' in read ? declared.hosts.get(read.value.host) : undefined;
+    for (const hop of entry?.settings.jump ?? []) see(hop);
+  };
+  for (const hop of declared.defaults.jump ?? []) see(hop);
+  for (const { settings, name } of tunnels) {
+    see(settings.host ?? settings.hostname ?? name);
+    for (const hop of [...(settings.jump ?? []), ...(settings.ways ?? []).flat()]) see(hop);
+  }
+  return [...words].map((word) => serverText(word, declared));
+}
+
+/** A name with where it leads; what ssh_config makes of an alias is not asked before consent. */
+function serverText(word: string, declared: Declared): string {
+  const read = login(word);
+  if ('problem' in read) return word;
+  const settings = declared.hosts.get(read.value.host)?.settings;
+  if (settings?.hostname === undefined) return `${word} (as in your ssh_config, if it is there)`;
+  const user = read.value.user ?? settings.user ?? declared.defaults.user;
+  const port = read.value.port ?? settings.port ?? declared.defaults.port ?? 22;
+  const login_ = user === undefined ? '' : `${user}@`;
+  return `${word} (${login_}${settings.hostname}:${port})`;
+}
+
+type Place = readonly [name: string, settings: HostSettings];
+
+function commandsOf([name, settings]: Place): string[] {
+  const command = settings.proxy_command;
+  const sources = secretSources(settings).flatMap(({ ref }) =>
+    ref.from === 'command' ? [`${ref.argv.join(' ')} (for ${name})`] : [],
+  );
+  return [
+    ...(command === undefined || command === 'none' ? [] : [`${command} (to reach ${name})`]),
+    ...sources,
+  ];
+}
+
+function hooksOf({ hooks }: Declared): string[] {
+  return Object.entries(hooks).map(([event, argv]) => `${argv.join(' ')} (on ${event})`);
+}
+
+function secretSources(settings: HostSettings): { kind: string; ref: SecretRef }[] {
+  const found = (['password', 'passphrase', 'totp'] as const).map((kind) => ({ kind, ref: settings[kind] }));
+  const proxy = settings.proxy?.password ?? undefined;
+  return [...found, { kind: 'proxy password', ref: proxy }].flatMap(({ kind, ref }) =>
+    ref === undefined ? [] : [{ kind, ref }],
+  );
+}
+
+function secretsOf([name, settings]: Place): string[] {
+  return secretSources(settings).map(({ kind, ref }) => `${formatSecretRef(ref)} (${kind} of ${name})`);
+}
+
+function socksSecrets({ name, own }: DeclaredTunnel): string[] {
+  const ref = own.socks_auth?.password;
+  return ref === undefined ? [] : [`${formatSecretRef(ref)} (SOCKS password of ${name})`];
+}
+
+function filesOf([name, settings]: Place): string[] {
+  const keys = (settings.identity ?? []).map((path) => `key ${path} (for ${name})`);
+  return typeof settings.agent === 'string' ? [...keys, `agent ${settings.agent} (for ${name})`] : keys;
+}
+
+function trustOf([name, settings]: Place): string[] {
+  return [
+    ...(settings.host_keys === 'accept-new' ? [`new host keys without asking (${name})`] : []),
+    ...(settings.known_hosts ?? []).map((path) => `host keys in ${path} (${name})`),
+  ];
+}
+
+function remoteForwards({ name, forwards }: DeclaredTunnel): string[] {
+  return forwards.flatMap((forward) => {
+    if (forward.type !== 'remote') return [];
+    const to =
+      forward.target === null
+        ? `anything from here that matches ${forward.allow.join(', ')}`
+        : `${formatEndpoint(forward.target)} here`;
+    return [`${formatEndpoint(forward.listen)}, which reaches ${to} (${name})`];
+  });
+}
+
+function exposed({ name, forwards }: DeclaredTunnel): string[] {
+  return forwards.flatMap((forward) =>
+    forward.type === 'remote' || isLoopback(forward.listen)
+      ? []
+      : [`${formatEndpoint(forward.listen)} (${name})`],
+  );
+}
+
+function exposedMetrics({ metrics }: Declared): string[] {
+  if (metrics === null || isLoopback({ kind: 'tcp', ...metrics })) return [];
+  return [`${formatEndpoint({ kind: 'tcp', ...metrics })} (metrics)`];
+}
