@@ -28,8 +28,9 @@ export async function readSecretCommand(argv: readonly string[], options: Comman
       detached: process.platform !== 'win32', // a group of its own, to be killed as a whole
       windowsHide: true,
     });
-  } catch (thrown) {
-    throw failure(program, thrown instanceof Error ? thrown.message : String(thrown)); // e.g. a NUL in an argument
+  } catch {
+    // A NUL in an argument, too many files open …; Node's words would quote the argument.
+    throw failure(program, 'it cannot be started');
   }
   const { output, said, ending } = await finished(child, options);
   if (ending !== null) throw failure(program, said === '' ? ending : `${ending}: ${said}`);
