@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Origin } from '../model/session.ts';
+import type { Preface } from './handshake.ts';
 import { localConnectionState } from './proc-net.ts';
 import { resetSocket } from './reset.ts';
 
@@ -10,127 +11,137 @@ const keepBytes = 64 * 1024;
 /** How often a connection that is full, and so no longer read, is looked at. */
 const lookEveryMs = 1000;
 
-/** Who waits for this connection, and wants to know what it does. Replaced by each `watch`. */
+/** Who waits for this connection, and wants to know when it leaves. Replaced by each `watch`. */
 export interface ArrivalWatcher {
   /** It was reset or closed; the socket is gone, or will be at once. Called at most once. */
-  left(reason: string): void;
+  left(): void;
   /** It half-closed: nothing more will come, it can still be answered. */
   ended?(): void;
-  /** It has sent something: `take` has it. */
-  arrived?(): void;
 }
 
-export interface Arrival {
+export class Arrival implements Preface {
   readonly socket: Socket;
   readonly acceptedMs: number;
+  /** The client as the server's log will name it. A unix client has no address: loopback, port 0. */
   readonly origin: Origin;
-  /** True once the client has half-closed. */
-  ended(): boolean;
-  /** True once the client has reset or closed, or `reset` was called. */
-  gone(): boolean;
-  watch(watcher: ArrivalWatcher): void;
-  /** Hands over what has come so far, and reads on. */
-  take(): Buffer[];
-  /** Puts bytes back in front that `take` gave. */
-  putBack(bytes: Buffer): void;
-  /** Hands the socket over for good, without listeners of ours: listen to it in the same tick. */
-  release(): { readonly early: readonly Buffer[]; readonly ended: boolean };
-  reset(): void;
-}
+  readonly #clock: Clock;
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  #ended = false;
+  #gone = false;
+  #watcher: ArrivalWatcher | null = null;
+  #notify: (() => void) | null = null;
+  #stopLooking: Cancel | null = null;
 
-/** Starts to read an accepted connection. */
-export function receive(socket: Socket, clock: Clock): Arrival {
-  let kept: Buffer[] = [];
-  let keptBytes = 0;
-  let ended = false;
-  let gone = false;
-  let watcher: ArrivalWatcher | null = null;
-  let stopLooking: Cancel | null = null;
+  /** Starts to read. */
+  constructor(socket: Socket, clock: Clock) {
+    this.socket = socket;
+    this.#clock = clock;
+    this.acceptedMs = clock.now();
+    this.origin = { host: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('error', this.#onGone);
+    socket.on('close', this.#onGone);
+  }
 
-  const leave = (reason: string): void => {
-    if (gone) return;
-    gone = true;
-    stopLooking?.();
-    kept = [];
-    watcher?.left(reason);
+  readonly #onData = (chunk: Buffer): void => {
+    this.#kept.push(chunk);
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes >= keepBytes) {
+      this.socket.pause();
+      this.#look(); // a paused socket sees neither the end nor the reset of its client (SSH2.md 2.6)
+    }
+    this.#notify?.();
   };
-  const end = (): void => {
-    if (ended || gone) return;
-    ended = true;
-    watcher?.ended?.();
+
+  readonly #onEnd = (): void => {
+    if (this.#ended || this.#gone) return;
+    this.#ended = true;
+    this.#stopLook();
+    this.#notify?.();
+    this.#watcher?.ended?.();
   };
-  const look = (): void => {
-    stopLooking = clock.schedule(lookEveryMs, () => {
-      void localConnectionState(socket).then((state) => {
-        if (stopLooking === null || gone) return;
+
+  readonly #onGone = (): void => {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#stopLook();
+    this.#kept = [];
+    this.#watcher?.left();
+  };
+
+  #look(): void {
+    this.#stopLook();
+    this.#stopLooking = this.#clock.schedule(lookEveryMs, () => {
+      void localConnectionState(this.socket).then((state) => {
+        if (this.#stopLooking === null) return;
         if (state === 'gone') {
-          leave('reset by the client');
-          resetSocket(socket);
-        }
-        if (state === 'half-closed') end();
-        if (!gone && !ended) look();
+          this.#onGone();
+          resetSocket(this.socket);
+        } else if (state === 'half-closed') this.#onEnd();
+        else this.#look();
       });
     });
-  };
-  const stopLook = (): void => {
-    stopLooking?.();
-    stopLooking = null;
-  };
-  const onData = (chunk: Buffer): void => {
-    kept.push(chunk);
-    keptBytes += chunk.length;
-    if (keptBytes >= keepBytes) {
-      socket.pause();
-      stopLook();
-      look(); // a paused socket sees neither the end nor the reset of its client (SSH2.md 2.6)
-    }
-    watcher?.arrived?.();
-  };
-  const onError = (error: Error): void => leave(error.message);
-  const onClose = (): void => leave('closed by the client');
-  socket.on('data', onData);
-  socket.on('end', end);
-  socket.on('error', onError);
-  socket.on('close', onClose);
+  }
 
-  return {
-    socket,
-    acceptedMs: clock.now(),
-    origin: originOf(socket),
-    ended: () => ended,
-    gone: () => gone,
-    watch: (given) => (watcher = given),
-    take() {
-      const taken = kept;
-      kept = [];
-      keptBytes = 0;
-      stopLook();
-      if (!ended && !gone) socket.resume();
-      return taken;
-    },
-    putBack(bytes) {
-      if (bytes.length === 0) return;
-      kept.unshift(bytes);
-      keptBytes += bytes.length;
-    },
-    release() {
-      stopLook();
-      socket.off('data', onData);
-      socket.off('end', end);
-      socket.off('error', onError);
-      socket.off('close', onClose);
-      return { early: kept, ended: ended && socket.readableEnded };
-    },
-    reset() {
-      gone = true;
-      stopLook();
-      kept = [];
-      resetSocket(socket);
-    },
-  };
-}
+  #stopLook(): void {
+    this.#stopLooking?.();
+    this.#stopLooking = null;
+  }
 
-/** The client as the server's log will name it. A unix client has no address: loopback, port 0. */
-export function originOf(socket: Socket): Origin {
-  return { host: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
+  /** True once the client has half-closed. */
+  ended(): boolean {
+    return this.#ended;
+  }
+
+  /** True once the client has reset or closed, or `reset` was called. */
+  gone(): boolean {
+    return this.#gone;
+  }
+
+  watch(watcher: ArrivalWatcher): void {
+    this.#watcher = watcher;
+  }
+
+  notify(listener: (() => void) | null): void {
+    this.#notify = listener;
+  }
+
+  take(): Buffer[] {
+    const taken = this.#kept;
+    this.#kept = [];
+    this.#keptBytes = 0;
+    this.#stopLook();
+    if (!this.#ended && !this.#gone) this.socket.resume();
+    return taken;
+  }
+
+  putBack(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#kept.unshift(bytes);
+    this.#keptBytes += bytes.length;
+  }
+
+  send(bytes: Buffer): void {
+    if (!this.#gone) this.socket.write(bytes);
+  }
+
+  /** Hands the socket over for good, without listeners of ours: listen to it in the same tick. */
+  release(): { readonly early: readonly Buffer[]; readonly ended: boolean } {
+    this.#stopLook();
+    this.socket.off('data', this.#onData);
+    this.socket.off('end', this.#onEnd);
+    this.socket.off('error', this.#onGone);
+    this.socket.off('close', this.#onGone);
+    // An end that only the kernel told of is still to come, behind what was not read.
+    return { early: this.#kept, ended: this.#ended && this.socket.readableEnded };
+  }
+
+  reset(): void {
+    this.#gone = true;
+    this.#stopLook();
+    this.#kept = [];
+    resetSocket(this.socket);
+  }
 }

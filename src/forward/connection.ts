@@ -1,9 +1,10 @@
 // A connection accepted here, on its way to a channel and to its end: held, opening, running, over.
+import type { Socket } from 'node:net';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Channel, Session } from '../model/session.ts';
 import type { Arrival } from './arrival.ts';
-import { splice, type Traffic } from './splice.ts';
+import { splice, type Splice, type Traffic } from './splice.ts';
 
 /** How a kind of forward gets from an accepted connection to a channel. */
 export type OpenWay = (request: OpenRequest) => Promise<Opened>;
@@ -16,6 +17,9 @@ export interface OpenRequest {
   readonly clock: Clock;
   /** Until then (wall clock) a client may wait for a server of which nobody knows yet whether it lives. */
   readonly patientUntilMs: number;
+  /** A further connection that belongs to the forward (FTP's data): counted, drained and reset like any other. */
+  adopt(socket: Socket, open: OpenWay): void;
+  log(level: 'debug' | 'info' | 'warn', event: string, message: string): void;
 }
 
 export type Opened =
@@ -28,101 +32,98 @@ export interface ConnectionParts {
   readonly arrival: Arrival;
   readonly clock: Clock;
   readonly traffic: Traffic;
-  /** See OpenRequest. */
-  patientUntilMs(): number;
+  /** Makes the request for an OpenWay. */
+  request(session: Session, signal: AbortSignal): OpenRequest;
   /** The link was lost before anything of the client reached the target: hold it again. */
-  again(session: Session): void;
+  again(session: Session, error: TunnelError): void;
   /** Called exactly once: its end, with the fault if it was one. */
   over(error: TunnelError | null): void;
-}
-
-export interface Connection {
-  /** The link is there. */
-  serve(session: Session, open: OpenWay): void;
-  /** Ends it now, as a fault. */
-  reset(error: TunnelError): void;
 }
 
 /** How long a client may take to read its last bytes. */
 const farewellMs = 5000;
 
-export function createConnection(parts: ConnectionParts): Connection {
-  const { arrival } = parts;
-  let over = false;
-  let abort: AbortController | null = null;
-  let running: { reset(reason: string): void } | null = null;
-  let resetBy: TunnelError | null = null;
+export class Connection {
+  readonly #parts: ConnectionParts;
+  readonly #abort = new AbortController();
+  #over = false;
+  #running: Splice | null = null;
+  #resetBy: TunnelError | null = null;
 
-  const finish = (error: TunnelError | null): void => {
-    if (over) return;
-    over = true;
-    abort?.abort();
-    parts.over(error);
-  };
-  const fail = (error: TunnelError): void => {
-    arrival.reset();
-    finish(error);
-  };
-  const run = (channel: Channel, first: Buffer | undefined): void => {
-    const { socket } = arrival;
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+  }
+
+  /** The link is there. */
+  serve(session: Session, open: OpenWay): void {
+    const { arrival } = this.#parts;
+    if (this.#over) return;
+    arrival.watch({ left: () => this.#finish(null) });
+    if (arrival.gone()) return this.#finish(null);
+    open(this.#parts.request(session, this.#abort.signal)).then(
+      (opened) => this.#settle(opened),
+      (thrown: unknown) => this.#failed(asTunnelError(thrown), session),
+    );
+  }
+
+  /** Ends it now, as a fault. */
+  reset(error: TunnelError): void {
+    this.#resetBy = error;
+    if (this.#running !== null) return this.#running.reset(error.message);
+    this.#parts.arrival.reset();
+    this.#finish(error);
+  }
+
+  #failed(error: TunnelError, session: Session): void {
+    if (this.#over) return;
+    if (error.code === 'LINK_LOST') this.#parts.again(session, error);
+    else this.reset(error);
+  }
+
+  #settle(opened: Opened): void {
+    const late = this.#over || this.#parts.arrival.gone();
+    if (opened.kind === 'channel') {
+      if (late) discard(opened.channel);
+      else this.#run(opened.channel, opened.first);
+    } else if (!late) this.#sayFarewell(opened.bytes, opened.error);
+  }
+
+  #run(channel: Channel, first: Buffer | undefined): void {
+    const { arrival, traffic } = this.#parts;
     const { early, ended } = arrival.release();
-    if (first !== undefined) socket.write(first);
-    running = splice({
-      socket,
+    if (first !== undefined) arrival.socket.write(first);
+    this.#running = splice({
+      socket: arrival.socket,
       channel,
       early,
       ended,
-      traffic: parts.traffic,
-      finished: (fate) => finish(fate.failed ? (resetBy ?? flowError(fate.reason)) : null),
+      traffic,
+      finished: ({ failed, reason }) =>
+        this.#finish(failed ? (this.#resetBy ?? flowError(reason ?? 'link lost')) : null),
     });
-  };
-  const sayFarewell = (bytes: Buffer, error: TunnelError): void => {
+  }
+
+  #sayFarewell(bytes: Buffer, error: TunnelError): void {
+    const { arrival, clock } = this.#parts;
     const { socket } = arrival;
     arrival.release();
     socket.on('error', () => undefined); // it is over either way
-    const cancel = parts.clock.schedule(farewellMs, () => socket.destroy());
+    const cancel = clock.schedule(farewellMs, () => socket.destroy());
     socket.once('close', cancel);
-    socket.resume();
+    socket.on('data', () => undefined); // what it still says is read, or the close would be a reset to it
     socket.end(bytes, () => socket.destroy());
-    finish(error);
-  };
-  const settle = (opened: Opened): void => {
-    if (over || arrival.gone()) {
-      if (opened.kind === 'channel') discard(opened.channel);
-      return;
-    }
-    if (opened.kind === 'channel') run(opened.channel, opened.first);
-    else sayFarewell(opened.bytes, opened.error);
-  };
+    this.#finish(error);
+  }
 
-  return {
-    serve(session, open) {
-      if (over) return;
-      const controller = new AbortController();
-      abort = controller;
-      arrival.watch({ left: () => finish(null) });
-      if (arrival.gone()) return finish(null);
-      const { signal } = controller;
-      const patientUntilMs = parts.patientUntilMs();
-      open({ arrival, session, signal, clock: parts.clock, patientUntilMs }).then(
-        settle,
-        (thrown: unknown) => {
-          if (over) return;
-          const error = asTunnelError(thrown);
-          if (error.code === 'LINK_LOST') parts.again(session);
-          else fail(error);
-        },
-      );
-    },
-    reset(error) {
-      resetBy = error;
-      if (running === null) fail(error);
-      else running.reset(error.message);
-    },
-  };
+  #finish(error: TunnelError | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#abort.abort();
+    this.#parts.over(error);
+  }
 }
 
-/** Closes a channel that nobody wants any more. It must be attached, or its close would never be read. */
+/** Closes a channel that nobody wants any more. */
 function discard(channel: Channel): void {
   channel.attach({
     data: () => undefined,
@@ -133,6 +134,6 @@ function discard(channel: Channel): void {
   channel.close();
 }
 
-function flowError(reason: string | null): TunnelError {
-  return new TunnelError('LINK_LOST', `connection failed, on the tunnel: ${reason ?? 'link lost'}`);
+export function flowError(why: string): TunnelError {
+  return new TunnelError('LINK_LOST', `connection failed, on the way: ${why}`);
 }

@@ -5,24 +5,23 @@ import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, type Endpoint } from '../model/endpoint.ts';
-import type { DynamicForward, LocalForward } from '../model/forward.ts';
+import type { DynamicForward, Forward, LocalForward } from '../model/forward.ts';
 import type { Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { receive, type Arrival } from './arrival.ts';
-import { createConnection, type Connection, type OpenWay } from './connection.ts';
-import { createWaitingRoom } from './hold.ts';
+import { Arrival } from './arrival.ts';
+import { Connection, type OpenWay } from './connection.ts';
+import { Crowd } from './crowd.ts';
+import { createWaitingRoom, type WaitingRoom } from './hold.ts';
 import { listen, type Listener } from './sockets.ts';
 import { createTally } from './tally.ts';
 
 export type ListeningForward = LocalForward | DynamicForward;
 
-export interface ListeningParts<F extends ListeningForward> {
-  readonly forward: F;
-  readonly hold: Hold;
-  readonly parts: CarrierParts;
+/** What one kind of forward adds. */
+export interface ListeningKind<F extends ListeningForward> {
   /** As status shows the target. */
   target(forward: F): string;
-  /** Reads the forward at each connection: it may have been replaced. */
+  /** Called for each connection: the forward may have been replaced. */
   open(forward: F): OpenWay;
   /** True when a running carrier may go on with the changed forward. */
   takesOver(before: F, after: F): boolean;
@@ -31,153 +30,207 @@ export interface ListeningParts<F extends ListeningForward> {
 /** A listener that could not be bound again (hold: refuse) is tried this often (SPEC 3). */
 const rebindMs = 5000;
 
-export function createListeningCarrier<F extends ListeningForward>(kind: ListeningParts<F>): Carrier {
-  const { parts } = kind;
-  const { clock, events } = parts;
-  let forward = kind.forward;
-  let hold = kind.hold;
-  let view: LinkView = { state: 'away', sinceMs: clock.now(), failures: 0, reached: false };
-  let listener: Listener | null = null;
-  let binding: Promise<void> | null = null;
-  let wanted = false;
-  let lastPort = parts.preferredPort;
-  let cancelRebind: Cancel = () => undefined;
-  const tally = createTally(parts);
-  const connections = new Map<Arrival, Connection>();
-  const emptied: (() => void)[] = [];
+export class ListeningCarrier<F extends ListeningForward> implements Carrier {
+  readonly #kind: ListeningKind<F>;
+  readonly #parts: CarrierParts;
+  readonly #tally;
+  readonly #room: WaitingRoom;
+  readonly #connections = new Map<Arrival, Connection>();
+  readonly #crowd: Crowd;
+  #forward: F;
+  #hold: Hold;
+  #view: LinkView;
+  #listener: Listener | null = null;
+  #binding: Promise<void> | null = null;
+  #wanted = false;
+  #lastPort: number | null;
+  #cancelRebind: Cancel = () => undefined;
 
-  const room = createWaitingRoom({
-    clock,
-    hold: () => hold,
-    knock: () => events.knock(),
-    serve: (arrival, session) => connections.get(arrival)?.serve(session, kind.open(forward)),
-    refuse: (arrival, error) => connections.get(arrival)?.reset(error),
-    changed: () => events.changed(),
-  });
+  constructor(forward: F, hold: Hold, parts: CarrierParts, kind: ListeningKind<F>) {
+    this.#forward = forward;
+    this.#hold = hold;
+    this.#parts = parts;
+    this.#kind = kind;
+    this.#lastPort = parts.preferredPort;
+    this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
+    this.#tally = createTally(parts);
+    this.#crowd = new Crowd(parts.clock);
+    this.#room = createWaitingRoom({
+      clock: parts.clock,
+      hold: () => this.#hold,
+      knock: () => parts.events.knock(),
+      serve: (arrival, session) =>
+        this.#connections.get(arrival)?.serve(session, this.#kind.open(this.#forward)),
+      refuse: (arrival, error) => this.#connections.get(arrival)?.reset(error),
+      changed: () => parts.events.changed(),
+    });
+  }
 
-  const accept = (socket: Socket): void => {
-    const arrival = receive(socket, clock);
-    tally.accepted();
-    const connection = createConnection({
+  get forward(): Forward {
+    return this.#forward;
+  }
+
+  async open(): Promise<void> {
+    this.#wanted = true;
+    if (this.#mayListen()) await this.#bindOnce();
+  }
+
+  link(view: LinkView): void {
+    this.#view = view;
+    this.#room.link(view);
+    if (this.#hold.kind === 'refuse') this.#follow();
+  }
+
+  accepts(forward: Forward, _hold: Hold): boolean {
+    return (
+      forward.type === this.#forward.type &&
+      sameEndpoint(forward.listen, this.#forward.listen) &&
+      this.#kind.takesOver(this.#forward, forward as F)
+    );
+  }
+
+  replace(forward: Forward, hold: Hold): void {
+    const refused = this.#hold.kind === 'refuse';
+    this.#forward = forward as F;
+    this.#hold = hold;
+    if (refused || hold.kind === 'refuse') this.#follow();
+    this.#parts.events.changed();
+  }
+
+  resetConnections(): void {
+    this.#resetAll(ended('the tunnel is restarted'));
+  }
+
+  status(): CarrierStatus {
+    const held = this.#room.held();
+    return {
+      ...this.#tally.status(held),
+      held,
+      listen: this.#address(),
+      target: this.#kind.target(this.#forward),
+      bound: this.#listener !== null,
+      exposed: !isLoopback(this.#forward.listen),
+      probe: null,
+    };
+  }
+
+  resetCounts(): void {
+    this.#tally.reset();
+    this.#parts.events.changed();
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.#wanted = false;
+    await this.#binding?.catch(() => undefined); // its owner hears of it
+    await this.#unbind();
+    this.#room.empty(ended('the tunnel is down'));
+    await this.#crowd.drained(drainMs);
+    this.#resetAll(ended('the tunnel is down'));
+  }
+
+  #accept(socket: Socket): void {
+    const arrival = new Arrival(socket, this.#parts.clock);
+    this.#add(arrival, (session) => this.#room.admit(arrival, session));
+    this.#room.admit(arrival);
+  }
+
+  /** `again`: what to do when the link was lost before anything reached the target. */
+  #add(arrival: Arrival, again: (session: Session, error: TunnelError) => void): Connection {
+    const { clock, events } = this.#parts;
+    this.#tally.accepted();
+    this.#crowd.enter();
+    const connection = new Connection({
       arrival,
       clock,
-      traffic: tally.traffic,
-      patientUntilMs: () => arrival.acceptedMs + (hold.kind === 'wait' ? hold.ms : 0),
-      again: (session: Session) => room.admit(arrival, session),
-      over(error) {
-        connections.delete(arrival);
-        tally.ended(error);
-        if (connections.size === 0) for (const resolve of emptied.splice(0)) resolve();
+      traffic: this.#tally.traffic,
+      request: (session, signal) => ({
+        arrival,
+        session,
+        signal,
+        clock,
+        patientUntilMs: arrival.acceptedMs + (this.#hold.kind === 'wait' ? this.#hold.ms : 0),
+        adopt: (socket, open) => this.#adopt(socket, session, open),
+        log: (level, event, message) => events.log(level, event, message),
+      }),
+      again: (session, error) => (this.#wanted ? again(session, error) : connection.reset(error)),
+      over: (error) => {
+        this.#connections.delete(arrival);
+        this.#tally.ended(error);
+        this.#crowd.leave();
       },
     });
-    connections.set(arrival, connection);
-    room.admit(arrival);
-  };
+    this.#connections.set(arrival, connection);
+    return connection;
+  }
+
+  /** A further connection, for this session only: it cannot wait for another. */
+  #adopt(socket: Socket, session: Session, open: OpenWay): void {
+    const connection = this.#add(new Arrival(socket, this.#parts.clock), (_session, error) =>
+      connection.reset(error),
+    );
+    connection.serve(session, open);
+  }
+
+  #resetAll(error: TunnelError): void {
+    this.#room.empty(error);
+    for (const connection of this.#connections.values()) connection.reset(error);
+  }
 
   /** With `hold: refuse` there is a listener only while the link is up, or could be woken. */
-  const mayListen = (): boolean => hold.kind === 'wait' || view.state === 'up' || view.state === 'asleep';
+  #mayListen(): boolean {
+    return this.#hold.kind === 'wait' || this.#view.state === 'up' || this.#view.state === 'asleep';
+  }
 
-  const bind = async (): Promise<void> => {
-    const made = await listen(forward.listen, {
-      accept,
-      preferredPort: lastPort,
+  #bindOnce(): Promise<void> {
+    if (this.#listener !== null) return Promise.resolve();
+    this.#binding ??= this.#bind().finally(() => (this.#binding = null));
+    return this.#binding;
+  }
+
+  async #bind(): Promise<void> {
+    const { events } = this.#parts;
+    const listener = await listen(this.#forward.listen, {
+      accept: (socket) => this.#accept(socket),
+      preferredPort: this.#lastPort,
       trouble: (error) =>
-        events.log('warn', 'accept-failed', `accept failed, on ${listening()}: ${error.message}`),
+        events.log('warn', 'accept-failed', `accept failed, on ${this.#address()}: ${error.message}`),
     });
-    if (!wanted || !mayListen()) return made.close();
-    listener = made;
-    if (made.at.kind === 'tcp') lastPort = made.at.port;
-    tally.broken(null);
+    if (!this.#wanted || !this.#mayListen()) return listener.close();
+    this.#listener = listener;
+    if (listener.at.kind === 'tcp') this.#lastPort = listener.at.port;
+    this.#tally.broken(null);
     events.changed();
-  };
-  const bindOnce = (): Promise<void> => {
-    if (listener !== null) return Promise.resolve();
-    binding ??= bind().finally(() => (binding = null));
-    return binding;
-  };
-  const unbind = (): Promise<void> => {
-    cancelRebind();
-    const closing = listener;
-    listener = null;
-    return closing === null ? Promise.resolve() : closing.close();
-  };
-  /** hold: refuse opens and closes the listener with the link. */
-  const follow = (): void => {
-    if (!wanted || hold.kind !== 'refuse') return;
-    if (!mayListen()) {
-      void unbind().then(() => events.changed());
+  }
+
+  #unbind(): Promise<void> {
+    this.#cancelRebind();
+    const listener = this.#listener;
+    this.#listener = null;
+    return listener === null ? Promise.resolve() : listener.close();
+  }
+
+  /** hold: refuse opens and closes the listener with the link; a changed hold may want it back. */
+  #follow(): void {
+    if (!this.#wanted) return;
+    this.#cancelRebind();
+    if (!this.#mayListen()) {
+      void this.#unbind().then(() => this.#parts.events.changed());
       return;
     }
-    bindOnce().catch((error: unknown) => {
-      tally.broken(asTunnelError(error));
-      cancelRebind = clock.schedule(rebindMs, follow);
+    if (this.#listener !== null || this.#binding !== null) return;
+    this.#bindOnce().catch((error: unknown) => {
+      this.#tally.broken(asTunnelError(error));
+      this.#cancelRebind = this.#parts.clock.schedule(rebindMs, () => this.#follow());
     });
-  };
-  const listening = (): string => {
-    if (listener !== null) return formatEndpoint(listener.at);
-    const at = forward.listen;
-    return formatEndpoint(
-      at.kind === 'tcp' && at.port === 0 && lastPort !== null ? { ...at, port: lastPort } : at,
-    );
-  };
-  const resetAll = (error: TunnelError): void => {
-    room.empty(error);
-    for (const connection of connections.values()) connection.reset(error);
-  };
-  const status = (): CarrierStatus => ({
-    ...tally.status(room.held()),
-    held: room.held(),
-    listen: listening(),
-    target: kind.target(forward),
-    bound: listener !== null,
-    exposed: !isLoopback(forward.listen),
-    probe: null,
-  });
+  }
 
-  return {
-    get forward() {
-      return forward;
-    },
-    async open() {
-      wanted = true;
-      if (mayListen()) await bindOnce();
-    },
-    link(next) {
-      view = next;
-      room.link(next);
-      follow();
-    },
-    accepts: (next, _hold) =>
-      next.type === forward.type &&
-      sameEndpoint(next.listen, forward.listen) &&
-      kind.takesOver(forward, next as F),
-    replace(next, nextHold) {
-      forward = next as F;
-      hold = nextHold;
-      if (hold.kind === 'wait' && wanted && listener === null) void bindOnce().catch(() => undefined);
-      follow();
-      events.changed();
-    },
-    resetConnections: () => resetAll(ended('the tunnel is restarted')),
-    status,
-    resetCounts() {
-      tally.reset();
-      events.changed();
-    },
-    async close(drainMs) {
-      wanted = false;
-      await binding?.catch(() => undefined); // its owner hears of it
-      await unbind();
-      room.empty(ended('the tunnel is down'));
-      if (drainMs > 0 && connections.size > 0) {
-        await new Promise<void>((resolve) => {
-          const cancel = clock.schedule(drainMs, resolve);
-          emptied.push(() => (cancel(), resolve()));
-        });
-      }
-      resetAll(ended('the tunnel is down'));
-    },
-  };
+  #address(): string {
+    if (this.#listener !== null) return formatEndpoint(this.#listener.at);
+    const at = this.#forward.listen;
+    return formatEndpoint(
+      at.kind === 'tcp' && at.port === 0 && this.#lastPort !== null ? { ...at, port: this.#lastPort } : at,
+    );
+  }
 }
 
 function ended(why: string): TunnelError {

@@ -3,14 +3,11 @@ import type { Carrier, CarrierParts } from '../model/carrier.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { LocalForward } from '../model/forward.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { createListeningCarrier } from './listening.ts';
+import { ListeningCarrier } from './listening.ts';
 import { reach } from './reach.ts';
 
 export function createLocalCarrier(forward: LocalForward, hold: Hold, parts: CarrierParts): Carrier {
-  return createListeningCarrier({
-    forward,
-    hold,
-    parts,
+  return new ListeningCarrier(forward, hold, parts, {
     target: ({ target }) => formatEndpoint(target),
     open:
       ({ target }) =>

@@ -1,7 +1,7 @@
 // The tally: what a carrier counts, and the last thing that went wrong (SPEC 4).
 import type { TunnelError } from '../errors.ts';
 import type { CarrierParts, CarrierStatus } from '../model/carrier.ts';
-import type { Fate, Traffic } from './splice.ts';
+import type { Traffic } from './splice.ts';
 
 /** The part of a carrier's status that is about its connections. */
 export type TallyStatus = Pick<
@@ -65,9 +65,4 @@ export function createTally(parts: CarrierParts): Tally {
       if (trouble?.broken === false) trouble = null;
     },
   };
-}
-
-/** The error that a flow's fate means for the counts; null when it did not fail. */
-export function fateError(fate: Fate, make: (why: string) => TunnelError): TunnelError | null {
-  return fate.failed ? make(fate.reason ?? 'unknown') : null;
 }

@@ -2,6 +2,7 @@
 import type { TunnelError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Forward } from './forward.ts';
+import type { Secret, SecretRef } from './secret.ts';
 import type { Session } from './session.ts';
 import type { ProbeStatus } from './status.ts';
 import type { Hold } from './tunnel.ts';
@@ -62,6 +63,8 @@ export interface CarrierParts {
   readonly events: CarrierEvents;
   /** Last real port of an `auto` listener, to ask for again; null for none. */
   readonly preferredPort: number | null;
+  /** Reads the secret of `socks_auth`. Throws SECRET_MISSING. Without it such a forward refuses every client. */
+  readonly readSecret?: (ref: SecretRef) => Promise<Secret>;
 }
 
 export interface Carrier {

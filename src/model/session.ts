@@ -70,6 +70,11 @@ export interface Session {
     accept: (channel: Channel, origin: Origin) => void,
     limits: { timeoutMs: number },
   ): Promise<RemoteListener>;
+  /**
+   * Removes a unix socket on the server (nothing but a socket), over SFTP. False where the server does not allow it
+   * or there is none. Absent where a session cannot.
+   */
+  removeSocket?(path: string, timeoutMs: number): Promise<boolean>;
   /** Round trip in milliseconds. Throws LINK_LOST when nothing answers within the limit (and ends the session). */
   ping(timeoutMs: number): Promise<number>;
   /** Called once when the session ends: with the reason, or null after `close`. Called at once if it has ended. */

@@ -1,0 +1,86 @@
+// Dynamic forwards (-D): SOCKS5, SOCKS4, 4a and HTTP CONNECT on one port; names are resolved at the far end.
+import { asTunnelError, TunnelError } from '../errors.ts';
+import type { Carrier, CarrierParts } from '../model/carrier.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import type { DynamicForward } from '../model/forward.ts';
+import type { Hold } from '../model/tunnel.ts';
+import { allows } from './allow.ts';
+import type { Arrival } from './arrival.ts';
+import type { OpenRequest, Opened } from './connection.ts';
+import { loginCheck, replyFor, shakeHands, type Asked } from './handshake.ts';
+import { ListeningCarrier } from './listening.ts';
+import { reach } from './reach.ts';
+import type { CheckLogin, Outcome } from './socks.ts';
+
+export function createDynamicCarrier(forward: DynamicForward, hold: Hold, parts: CarrierParts): Carrier {
+  /** What clients asked for whose link was lost before it was done: they are not asked again. */
+  const asked = new WeakMap<Arrival, Asked>();
+  return new ListeningCarrier(forward, hold, parts, {
+    target: () => '*',
+    open: (current) => async (request) => {
+      const { arrival, clock, signal } = request;
+      const login = await loginOf(current, parts);
+      const wish = asked.get(arrival) ?? (await shakeHands(arrival, { clock, signal, login }));
+      asked.set(arrival, wish);
+      return answer(wish, current.allow, request);
+    },
+    takesOver: () => true,
+  });
+}
+
+/** Throws SECRET_MISSING. */
+async function loginOf({ socksAuth }: DynamicForward, parts: CarrierParts): Promise<CheckLogin> {
+  if (socksAuth === null) return null;
+  if (parts.readSecret === undefined)
+    throw new TunnelError(
+      'SECRET_MISSING',
+      'proxy login failed, on the local port: no secret can be read here',
+    );
+  const password = await parts.readSecret(socksAuth.password);
+  return loginCheck(socksAuth.user, password.reveal());
+}
+
+/** Opens what was asked for; whatever goes wrong is told in the client's protocol. Throws LINK_LOST. */
+async function answer(wish: Asked, allow: readonly string[], request: OpenRequest): Promise<Opened> {
+  if (wish.kind === 'refused') return { kind: 'farewell', bytes: wish.reply, error: refused(wish.why) };
+  const { protocol, target } = wish;
+  const farewell = (outcome: Outcome, error: TunnelError): Opened => ({
+    kind: 'farewell',
+    bytes: replyFor(protocol, outcome),
+    error,
+  });
+  if (allow.length > 0 && !allows(allow, target))
+    return farewell('prohibited', notAllowed(formatEndpoint(target)));
+  try {
+    const channel = await reach(request, target);
+    return { kind: 'channel', channel, first: replyFor(protocol, 'ok') };
+  } catch (thrown) {
+    const error = asTunnelError(thrown);
+    if (error.code === 'LINK_LOST') throw error;
+    return farewell(outcomeOf(error), error);
+  }
+}
+
+export function refused(why: string): TunnelError {
+  return new TunnelError('FORWARD_REFUSED', `proxy handshake failed, on the client: ${why}`);
+}
+
+export function notAllowed(target: string): TunnelError {
+  return new TunnelError('FORWARD_REFUSED', `connection refused, on ${target}: not in the allow list`, {
+    hint: 'add it to `allow:` of the tunnel',
+  });
+}
+
+/**
+ * What a SOCKS client is told of a failed open. RFC 4254 5.1 has one reason for all that the server could not
+ * connect to; its words, which OpenSSH takes from the system, are all there is to tell the rest apart.
+ */
+export function outcomeOf(error: TunnelError): Outcome {
+  if (error.code === 'TIMED_OUT') return 'timeout';
+  const { reason, words } = error.facts;
+  if (reason === 'prohibited') return 'prohibited';
+  if (reason !== 'connect-failed') return 'failed';
+  if (typeof words === 'string' && /unreachable|no route|not known|resolve/i.test(words))
+    return 'unreachable';
+  return typeof words === 'string' && /timed out/i.test(words) ? 'timeout' : 'refused';
+}

@@ -1,0 +1,67 @@
+// A connection that came from the server: dialled here, then joined. The mirror of connection.ts.
+import { asTunnelError, TunnelError } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
+import type { Channel } from '../model/session.ts';
+import { flowError } from './connection.ts';
+import type { ConnectHere, Connected } from './remote-target.ts';
+import { splice, type Splice, type Traffic } from './splice.ts';
+
+export interface RemoteFlowParts {
+  readonly channel: Channel;
+  readonly clock: Clock;
+  readonly traffic: Traffic;
+  /** Called exactly once: its end, with the fault if it was one. */
+  over(error: TunnelError | null): void;
+}
+
+export class RemoteFlow {
+  readonly #parts: RemoteFlowParts;
+  readonly #abort = new AbortController();
+  #over = false;
+  #running: Splice | null = null;
+  #resetBy: TunnelError | null = null;
+
+  constructor(parts: RemoteFlowParts) {
+    this.#parts = parts;
+  }
+
+  start(connect: ConnectHere): void {
+    const { channel, clock } = this.#parts;
+    const left = (clean: boolean): void => this.#stop(clean ? null : flowError('link lost'));
+    connect({ channel, clock, signal: this.#abort.signal, left }).then(
+      (connected) => this.#run(connected),
+      (thrown: unknown) => this.#stop(asTunnelError(thrown)),
+    );
+  }
+
+  /** Ends it now, as a fault. */
+  reset(error: TunnelError): void {
+    this.#resetBy = error;
+    if (this.#running === null) this.#stop(error);
+    else this.#running.reset(error.message);
+  }
+
+  #run(connected: Connected): void {
+    if (this.#over) return void connected.socket.destroy();
+    this.#running = splice({
+      ...connected,
+      traffic: this.#parts.traffic,
+      early: [],
+      ended: false,
+      finished: ({ failed, reason }) =>
+        this.#finish(failed ? (this.#resetBy ?? flowError(reason ?? 'link lost')) : null),
+    });
+  }
+
+  #stop(error: TunnelError | null): void {
+    this.#finish(error);
+    this.#abort.abort();
+    this.#parts.channel.close();
+  }
+
+  #finish(error: TunnelError | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#parts.over(error);
+  }
+}
