@@ -5,26 +5,30 @@ import type { Clock } from '../model/clock.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import { formatSecretRef, type SecretRef } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
+import type { SecretReader } from '../secrets/read.ts';
 import { openAgent } from './agent.ts';
 import { fingerprintOf } from './key-public.ts';
 import { agentPaths } from './key-ring.ts';
 
-/** SHA-256 in hex. Values of the environment go in as hashes of hashes, files as size, time and inode. */
+/** SHA-256 in hex. Secret sources tell of themselves; files go in as size, time and inode. */
 export async function describeCircumstances(
   host: Host,
   environment: CallerEnvironment,
-  parts: { readonly clock: Clock; readonly uid: number | null },
+  parts: {
+    readonly clock: Clock;
+    readonly uid: number | null;
+    readonly secrets: Pick<SecretReader, 'circumstances'>;
+  },
 ): Promise<string> {
   const refs = [host.password, host.passphrase, host.totp].filter((ref) => ref !== null);
   const files = [
     ...host.identities.flatMap((path) => [path, `${path}.pub`, `${path}-cert.pub`]),
     ...host.certificates,
-    ...refs.flatMap((ref) => (ref.from === 'file' ? [ref.path] : [])),
   ];
   const lines = [
     formatLogin(host),
     ...(await Promise.all(files.map(describeFile))),
-    ...refs.map((ref) => describeRef(ref, environment)),
+    ...(await Promise.all(refs.map((ref) => describeRef(ref, environment, parts.secrets)))),
     ...(await Promise.all(
       agentPaths(host, environment, parts.uid === null).map((path) => describeAgent(path, parts.clock)),
     )),
@@ -41,11 +45,12 @@ async function describeFile(path: string): Promise<string> {
   }
 }
 
-function describeRef(ref: SecretRef, environment: CallerEnvironment): string {
-  if (ref.from !== 'env') return formatSecretRef(ref);
-  const value = environment.variables[ref.name];
-  const mark = value === undefined ? 'unset' : createHash('sha256').update(value).digest('hex');
-  return `${formatSecretRef(ref)} ${mark}`;
+async function describeRef(
+  ref: SecretRef,
+  environment: CallerEnvironment,
+  secrets: Pick<SecretReader, 'circumstances'>,
+): Promise<string> {
+  return `${formatSecretRef(ref)} ${await secrets.circumstances(ref, environment)}`;
 }
 
 async function describeAgent(path: string, clock: Clock): Promise<string> {

@@ -1,11 +1,12 @@
 // The scene of one login: what every step of it works with, how it asks a person and tells what became of a credential.
-import type { Secret, SecretKind, SecretRef } from '../model/secret.ts';
-import { TunnelError } from '../errors.ts';
+import { asTunnelError, TunnelError } from '../errors.ts';
+import type { Secret, SecretKind } from '../model/secret.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import type { Clock } from '../model/clock.ts';
 import type { QuestionKind } from '../model/question.ts';
 import type { CallerEnvironment, DialContext } from '../model/session.ts';
 import type { AuthReply, AuthWire } from './internals-auth.ts';
+import type { SecretReader, StoredRef } from '../secrets/read.ts';
 import type { Unlock } from './key-thread.ts';
 import type { Notes } from './login-notes.ts';
 import type { Proven } from './proven.ts';
@@ -13,19 +14,7 @@ import type { Remembered } from './remembered.ts';
 
 /** What the daemon hands in, once. */
 export interface CredentialParts {
-  /**
-   * The secret a source holds now; `file` is the key file of a passphrase. Never called with `prompt`.
-   * Throws TunnelError SECRET_MISSING.
-   */
-  readonly readSecret: (
-    ref: SecretRef,
-    host: Host,
-    kind: SecretKind,
-    environment: CallerEnvironment,
-    file?: string,
-  ) => Promise<Secret>;
-  /** RFC 6238: the code of a time for a base32 secret or otpauth:// address. Throws TunnelError for a bad one. */
-  readonly totp: (secret: Secret, nowMs: number) => { readonly code: Secret; readonly endsMs: number };
+  readonly secrets: Pick<SecretReader, 'read' | 'circumstances'>;
   readonly proven: Proven;
   readonly clock: Clock;
   readonly log: (
@@ -138,27 +127,62 @@ export function shownPath(path: string, environment: CallerEnvironment): string 
 /** Reads a source; what stands in the way is written down, and null is the answer. */
 export async function readSource(
   scene: Scene,
-  ref: SecretRef,
+  ref: StoredRef,
   kind: SecretKind,
   file?: string,
 ): Promise<Secret | null> {
-  const { host, context, parts, notes } = scene;
   try {
-    return await parts.readSecret(ref, host, kind, context.environment, file);
+    return file === undefined
+      ? await readFor(scene, ref, kind, null)
+      : await readPassphrase(scene, ref, file);
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error;
-    const text = kind === 'passphrase' ? `Passphrase for ${file ?? ''}` : `${kind} for ${formatLogin(host)}`;
-    const question = {
-      kind: kind === 'passphrase' ? 'passphrase' : kind === 'totp' ? 'prompt' : 'password',
-      text,
-    } as const;
-    notes.obstacles.push({
+    scene.notes.obstacles.push({
       code: 'SECRET_MISSING',
       why: error.message,
       hint: error.hint,
-      question,
+      question: questionFor(scene, kind, file),
       decisive: true,
     });
     return null;
+  }
+}
+
+function readFor(scene: Scene, ref: StoredRef, kind: SecretKind, file: string | null): Promise<Secret> {
+  const { host, context, parts } = scene;
+  const owner =
+    file === null ? { name: host.name, endpoint: formatLogin(host) } : { name: file, endpoint: null };
+  return parts.secrets.read({
+    ref,
+    kind,
+    ...owner,
+    environment: context.environment,
+    signal: context.signal,
+  });
+}
+
+/** In a keychain a passphrase stands under its key file's path, or under the host's name (SPEC 4, `secret set`). */
+async function readPassphrase(scene: Scene, ref: StoredRef, file: string): Promise<Secret> {
+  if (ref.from !== 'keychain') return readFor(scene, ref, 'passphrase', file);
+  try {
+    return await readFor(scene, ref, 'passphrase', file);
+  } catch (error) {
+    return readFor(scene, ref, 'passphrase', null).catch(() => Promise.reject(asTunnelError(error)));
+  }
+}
+
+function questionFor(
+  scene: Scene,
+  kind: SecretKind,
+  file: string | undefined,
+): { kind: QuestionKind; text: string } {
+  const login = formatLogin(scene.host);
+  switch (kind) {
+    case 'passphrase':
+      return { kind, text: `Passphrase for ${shownPath(file ?? 'the key', scene.context.environment)}` };
+    case 'password':
+      return { kind, text: `Password for ${login}` };
+    case 'totp':
+      return { kind: 'prompt', text: `One-time code for ${login}` };
   }
 }

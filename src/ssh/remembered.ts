@@ -13,9 +13,9 @@ export interface Remembered {
   /** A key that was opened before, as long as its file (`stamp`) is the same. */
   opened(path: string, stamp: string): KeyObject | null;
   keepOpened(host: Host, path: string, stamp: string, key: KeyObject): void;
-  /** The time step of the last one-time code: a server takes each only once (RFC 6238 5.2). */
-  codeStep(host: Host): number;
-  keepCodeStep(host: Host, step: number): void;
+  /** When the last one-time code that was used ends, in ms since 1970: a server takes each only once (RFC 6238 5.2). */
+  codeEnd(host: Host): number;
+  keepCodeEnd(host: Host, endMs: number): void;
   /** One at a time for each `name`: two links that need one answer ask for it once. */
   inTurn<T>(name: string, task: () => Promise<T>): Promise<T>;
   forget(host: Host): void;
@@ -34,7 +34,7 @@ const passwordName = (host: Host): string =>
 export function createRemembered(): Remembered {
   const passwords = new Map<string, Secret>();
   const files = new Map<string, FileSecrets>();
-  const steps = new Map<string, number>();
+  const codeEnds = new Map<string, number>();
   const turns = new Map<string, Promise<unknown>>();
   const fileOf = (host: Host, path: string): FileSecrets => {
     const found = files.get(path) ?? { passphrase: null, opened: null, logins: new Set<string>() };
@@ -61,8 +61,8 @@ export function createRemembered(): Remembered {
     keepOpened(host, path, stamp, key) {
       fileOf(host, path).opened = { stamp, key };
     },
-    codeStep: (host) => steps.get(formatLogin(host)) ?? 0,
-    keepCodeStep: (host, step) => void steps.set(formatLogin(host), step),
+    codeEnd: (host) => codeEnds.get(formatLogin(host)) ?? 0,
+    keepCodeEnd: (host, endMs) => void codeEnds.set(formatLogin(host), endMs),
     async inTurn(name, task) {
       const before = turns.get(name) ?? Promise.resolve();
       const mine = before.then(task, task);

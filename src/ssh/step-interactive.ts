@@ -1,7 +1,9 @@
 // The keyboard-interactive step (RFC 4256): rounds of the server's questions, answered from sources where they fit, else asked.
+import { asTunnelError } from '../errors.ts';
 import { cleanBanner, cleanText } from '../model/clean.ts';
 import { formatLogin } from '../model/host.ts';
 import { Secret } from '../model/secret.ts';
+import { parseTotp, totpCode } from '../secrets/totp.ts';
 import { interactiveRequest } from './auth-requests.ts';
 import type { Prompt } from './internals-auth.ts';
 import { ask, begin, readSource, settle, type Scene, type StepEnd } from './login-scene.ts';
@@ -109,20 +111,32 @@ export function noteMissingAnswer(scene: Scene, text: string): void {
 
 /** A code of this moment. One that was used already is not sent again: the next one is waited for. */
 async function totpAnswer(scene: Scene, memory: InteractiveMemory): Promise<Secret | null> {
-  const { host, parts, remembered } = scene;
+  const { host, remembered } = scene;
   if (host.totp === null) return null;
   memory.totpSpent = true;
   const source = host.totp.from === 'prompt' ? null : await readSource(scene, host.totp, 'totp');
   if (source === null) return null;
-  return remembered.inTurn(`code ${formatLogin(host)}`, async () => {
-    let now = parts.totp(source, parts.clock.now());
-    if (now.endsMs <= remembered.codeStep(host)) {
-      await wait(scene, now.endsMs - parts.clock.now());
-      now = parts.totp(source, Math.max(parts.clock.now(), now.endsMs));
+  return remembered.inTurn(`code ${formatLogin(host)}`, () => freshCode(scene, source));
+}
+
+async function freshCode(scene: Scene, source: Secret): Promise<Secret | null> {
+  const { host, notes, parts, remembered } = scene;
+  try {
+    const parameters = parseTotp(source);
+    let now = parts.clock.now();
+    let current = totpCode(parameters, now);
+    if (now + current.expiresInMs <= remembered.codeEnd(host)) {
+      await wait(scene, current.expiresInMs);
+      now = Math.max(parts.clock.now(), now + current.expiresInMs);
+      current = totpCode(parameters, now);
     }
-    remembered.keepCodeStep(host, now.endsMs);
-    return now.code;
-  });
+    remembered.keepCodeEnd(host, now + current.expiresInMs);
+    return new Secret(current.code);
+  } catch (error) {
+    const { message, hint } = asTunnelError(error);
+    notes.obstacles.push({ code: 'SECRET_MISSING', why: message, hint, question: null, decisive: true });
+    return null;
+  }
 }
 
 function wait(scene: Scene, delayMs: number): Promise<void> {

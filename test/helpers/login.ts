@@ -6,8 +6,9 @@ import type { Clock } from '../../src/model/clock.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import type { Host } from '../../src/model/host.ts';
 import type { PendingQuestion } from '../../src/model/question.ts';
-import { Secret, type SecretRef } from '../../src/model/secret.ts';
+import { Secret } from '../../src/model/secret.ts';
 import type { DialContext, DialStep, LoginRecord } from '../../src/model/session.ts';
+import { createSecretReader } from '../../src/secrets/read.ts';
 import { createCredentials, type Credentials } from '../../src/ssh/credentials.ts';
 import type { CredentialParts } from '../../src/ssh/login-scene.ts';
 import { provenInMemory } from '../../src/ssh/proven.ts';
@@ -67,8 +68,12 @@ export interface LoginOptions {
 
 export function testParts(over: Partial<CredentialParts> = {}): CredentialParts {
   return {
-    readSecret: (ref: SecretRef) => Promise.reject(new Error(`no source in this test: ${ref.from}`)),
-    totp: () => ({ code: new Secret('000000'), endsMs: 0 }),
+    secrets: createSecretReader({
+      entries: { read: () => Promise.reject(new Error('no keychain in this test')) } as never,
+      isProject: () => false,
+      withheld: () => new Set(),
+      credentialsDirectory: null,
+    }),
     proven: provenInMemory(),
     clock: systemClock satisfies Clock,
     log: () => undefined,
