@@ -46,13 +46,16 @@ function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): 
       `the server ended it: ${disconnect.words || `reason ${disconnect.reason}`}`,
     );
   const level = thrown?.level;
+  const line = hello.ident === null && hello.line !== null ? cleanText(hello.line).slice(0, 200) : '';
+  if (line !== '')
+    return dialFailed(host, 'kex', 'KEX_FAILED', `what answers there does not speak SSH, it says: ${line}`);
   if (received === 0 && (level === undefined || level === 'client-socket' || level === 'protocol'))
     return dialFailed(host, 'kex', 'LINK_LOST', `the server closed the connection at once; ${penaltyWords}`);
   if (thrown === null) return dialFailed(host, 'kex', 'LINK_LOST', 'the server closed the connection');
   if (level === 'client-socket' || (level === undefined && codeOf(thrown) !== ''))
     return dialFailed(host, 'kex', 'LINK_LOST', wordsOf(thrown));
   if (hello.ident === null)
-    return dialFailed(host, 'kex', 'KEX_FAILED', `what answers there does not speak SSH; ${penaltyWords}`);
+    return dialFailed(host, 'kex', 'KEX_FAILED', 'what answers there does not speak SSH');
   return dialFailed(host, 'kex', 'KEX_FAILED', cleanText(thrown.message));
 }
 

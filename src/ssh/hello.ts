@@ -5,6 +5,8 @@ import type { AlgorithmNames } from './internals.ts';
 export interface ServerHello {
   /** "SSH-2.0-OpenSSH_9.2p1 Debian-2", null before its line was complete. */
   readonly ident: string | null;
+  /** The first line, when it is not an identification: what a full or another server says. Not clean. */
+  readonly line: string | null;
   /** Null before its KEXINIT was complete. */
   readonly offers: AlgorithmNames | null;
 }
@@ -12,6 +14,8 @@ export interface ServerHello {
 const kexinit = 20;
 /** RFC 4253 6.1: longer packets need not be read, and a first one that long is none of SSH. */
 const largest = 64 * 1024;
+/** RFC 4253 4.2 allows an identification 255 bytes. */
+const longestLine = 255;
 
 export interface HelloReader {
   /** Takes what arrives, until the hello is complete. */
@@ -23,7 +27,7 @@ export interface HelloReader {
 export function createHelloReader(): HelloReader {
   let bytes: Buffer | null = Buffer.alloc(0);
   let received = 0;
-  let hello: ServerHello = { ident: null, offers: null };
+  let hello: ServerHello = { ident: null, line: null, offers: null };
   return {
     feed(chunk) {
       received += chunk.length;
@@ -44,12 +48,15 @@ export function createHelloReader(): HelloReader {
 /** Lines before the identification are allowed (RFC 4253 4.2); a packet that is no KEXINIT offers nothing. */
 export function parseHello(bytes: Buffer): ServerHello {
   let from = 0;
+  let first: string | null = null;
   for (;;) {
     const end = bytes.indexOf('\n', from);
-    if (end === -1) return { ident: null, offers: null };
-    const line = bytes.toString('latin1', from, end).replace(/\r$/, '');
+    const line = bytes.toString('utf8', from, end === -1 ? from + longestLine : end).replace(/\r$/, '');
+    if (end === -1) return { ident: null, line: first ?? (line === '' ? null : line), offers: null };
     from = end + 1;
-    if (line.startsWith('SSH-')) return { ident: line, offers: parseOffers(bytes.subarray(from)) };
+    if (line.startsWith('SSH-'))
+      return { ident: line, line: first, offers: parseOffers(bytes.subarray(from)) };
+    first ??= line;
   }
 }
 

@@ -61,7 +61,10 @@ export class Listeners {
   async #listen(at: Endpoint, accept: Accept, timeoutMs: number): Promise<RemoteListener> {
     if (this.#lost !== null) throw this.#lost;
     const { wire } = this.#parts;
-    this.#words = [];
+    // a reply just before ours: what the server said about the login until then is not about this
+    wire.ping(() => {
+      this.#words = [];
+    });
     const reply = await this.#ask(
       (done) => (at.kind === 'tcp' ? wire.listenTcp(at.host, at.port, done) : wire.listenUnix(at.path, done)),
       timeoutMs,

@@ -25,17 +25,20 @@ export interface TcpConnection {
 export class TcpFailure extends Error {
   readonly layer: 'dns' | 'tcp';
   readonly timedOut: boolean;
+  /** Something took the connection and reset it at once: the host is there. */
+  readonly reset: boolean;
   readonly addresses: readonly string[];
   readonly ms: number;
 
   constructor(
     layer: 'dns' | 'tcp',
     why: string,
-    more: { timedOut: boolean; addresses: readonly string[]; ms: number },
+    more: { timedOut: boolean; reset?: boolean; addresses: readonly string[]; ms: number },
   ) {
     super(why);
     this.layer = layer;
     this.timedOut = more.timedOut;
+    this.reset = more.reset === true;
     this.addresses = more.addresses;
     this.ms = more.ms;
   }
@@ -162,6 +165,7 @@ function raceAddresses(
   const waiting = [...found];
   const trying = new Set<Socket>();
   const failures: string[] = [];
+  let reset = false;
   const started = performance.now();
   let cancel = (): void => undefined;
   let over = false;
@@ -187,10 +191,12 @@ function raceAddresses(
       });
       socket.on('error', (error) => {
         trying.delete(socket);
+        // a refusal is ECONNREFUSED: a reset comes only after the connection was made
+        reset ||= codeOf(error) === 'ECONNRESET';
         failures.push(`${formatHostPort(entry.address, to.port)} ${failureWords(error)}`);
         if (over) return;
         if (waiting.length > 0) next();
-        else if (trying.size === 0) reject(allFailed(failures, found, performance.now() - started));
+        else if (trying.size === 0) reject(allFailed(failures, found, reset, performance.now() - started));
       });
     };
     next();
@@ -222,7 +228,12 @@ function failureWords(error: Error): string {
   return codeOf(error) === 'ECONNREFUSED' ? 'refused the connection' : `failed: ${words}`;
 }
 
-function allFailed(failures: readonly string[], found: readonly LookupAddress[], ms: number): TcpFailure {
+function allFailed(
+  failures: readonly string[],
+  found: readonly LookupAddress[],
+  reset: boolean,
+  ms: number,
+): TcpFailure {
   const addresses = found.map(({ address }) => address);
-  return new TcpFailure('tcp', failures.slice(0, 4).join('; '), { timedOut: false, addresses, ms });
+  return new TcpFailure('tcp', failures.slice(0, 4).join('; '), { timedOut: false, reset, addresses, ms });
 }

@@ -6,7 +6,7 @@ import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import type { DialContext, DialStep, OpenTransport, Session } from '../model/session.ts';
-import { connectFailed } from './failure.ts';
+import { connectFailed, dialFailed, penaltyWords } from './failure.ts';
 import { channelStream } from './transport-channel.ts';
 import { commandStream } from './transport-command.ts';
 import { passProxy } from './transport-proxy.ts';
@@ -82,6 +82,8 @@ function connectFirst(host: Host, clock: Clock, signal: AbortSignal): Promise<Tc
 
 function asConnectError(host: Host, thrown: unknown): unknown {
   if (!(thrown instanceof TcpFailure)) return thrown;
+  if (thrown.reset && host.proxy === null)
+    return dialFailed(host, 'kex', 'LINK_LOST', `the server reset the connection at once; ${penaltyWords}`);
   const through = host.proxy === null ? '' : `proxy ${formatHostPort(host.proxy.host, host.proxy.port)}: `;
   return connectFailed(host, thrown.layer, `${through}${thrown.message}`, thrown.timedOut);
 }

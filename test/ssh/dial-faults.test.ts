@@ -1,0 +1,130 @@
+// Dials that meet something other than a good SSH server: each has its own code, words and layer, in time.
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Host } from '../../src/model/host.ts';
+import { failureOf } from '../helpers/failure.ts';
+import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
+import { freePort } from '../helpers/sshd.ts';
+
+const anew = { via: null, transport: null };
+let running: { server: Server; sockets: Set<Socket> }[] = [];
+
+/** A server that does with each connection what it is told. */
+async function serverThat(does: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    does(socket);
+  });
+  running.push({ server, sockets });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+afterEach(() => {
+  for (const { server, sockets } of running) {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+  running = [];
+});
+
+const host = (port: number, more: Partial<Host> = {}): Host =>
+  hostOf({ port, user: 'me', identity: '/dev/null' }, { connectTimeoutMs: 200, ...more });
+
+describe('a dial', () => {
+  test('to a port nobody listens on is UNREACHABLE at TCP level and names the address', async () => {
+    const port = await freePort();
+    const context = testContext();
+    const { dialer } = testDialer();
+    const failed = await failureOf(dialer.dial(host(port), anew, context));
+    expect(failed).toMatchObject({ code: 'UNREACHABLE', facts: { layer: 'tcp', tcpLevel: true } });
+    expect(failed.message).toBe(
+      `connect failed, on 127.0.0.1:${port}: 127.0.0.1:${port} refused the connection`,
+    );
+    expect(failed.hint).toBe('tunnel why test');
+    expect(context.steps).toMatchObject([{ layer: 'tcp', status: 'failed' }]);
+    expect((await failureOf(dialer.reach(host(port), new AbortController().signal))).code).toBe(
+      'UNREACHABLE',
+    );
+  });
+
+  test('to a name that does not exist is UNREACHABLE in its DNS step', async () => {
+    const context = testContext();
+    const nowhere = host(22, { hostname: 'no-such-host.invalid', connectTimeoutMs: 10_000 });
+    const failed = await failureOf(testDialer().dialer.dial(nowhere, anew, context));
+    expect(failed).toMatchObject({ code: 'UNREACHABLE', facts: { layer: 'dns', tcpLevel: true } });
+    expect(context.steps).toMatchObject([{ layer: 'dns', status: 'failed' }]);
+  });
+
+  test('to a black hole is TIMED_OUT and says that not even a banner came', async () => {
+    const port = await serverThat(() => undefined);
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+    expect(failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'kex', tcpLevel: false } });
+    expect(failed.message).toContain('no SSH banner in 0.2s');
+  });
+
+  test('to a server that stops after its banner is TIMED_OUT', async () => {
+    const port = await serverThat((socket) => socket.write('SSH-2.0-Test\r\n'));
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+    expect(failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'kex' } });
+  });
+
+  test('to a server that closes at once says that it may be a penalty', async () => {
+    for (const close of [(socket: Socket) => socket.end(), (socket: Socket) => socket.resetAndDestroy()]) {
+      const port = await serverThat(close);
+      const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+      expect(failed).toMatchObject({ code: 'LINK_LOST', facts: { layer: 'kex', tcpLevel: false } });
+      expect(failed.message).toContain('PerSourcePenalties');
+    }
+  });
+
+  test('to a web server says that it does not speak SSH', async () => {
+    const port = await serverThat((socket) => {
+      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'));
+    });
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+    expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex', tcpLevel: false } });
+    expect(failed.message).toContain('does not speak SSH, it says: HTTP/1.1 400 Bad Request');
+  });
+
+  test('to a server that says it is full in a line of its own passes that on', async () => {
+    const port = await serverThat((socket) => socket.end('Exceeded MaxStartups\r\n'));
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+    expect(failed.message).toContain('Exceeded MaxStartups');
+  });
+
+  test('that is aborted ends at once, wherever it is', async () => {
+    const port = await serverThat(() => undefined);
+    const stop = new AbortController();
+    const reason = new Error('not wanted any more');
+    const dialing = testDialer().dialer.dial(
+      host(port, { connectTimeoutMs: 60_000 }),
+      anew,
+      testContext(null, { signal: stop.signal }),
+    );
+    stop.abort(reason);
+    await expect(dialing).rejects.toBe(reason);
+  });
+
+  test('with algorithms that nothing here has is refused before the wire', async () => {
+    let connections = 0;
+    const port = await serverThat(() => (connections += 1));
+    const algorithms = { kex: null, cipher: ['rot13'], mac: null, hostKey: null, pubkey: null };
+    const failed = await failureOf(testDialer().dialer.dial(host(port, { algorithms }), anew, testContext()));
+    expect(failed.code).toBe('CONFIG_INVALID');
+    expect(failed.message).toContain('rot13');
+    expect(connections).toBe(0);
+  });
+
+  test('over a known_hosts file that cannot be read is refused, closed, before the wire', async () => {
+    let connections = 0;
+    const port = await serverThat(() => (connections += 1));
+    const failed = await failureOf(
+      testDialer().dialer.dial(host(port, { knownHosts: [import.meta.dirname] }), anew, testContext()),
+    );
+    expect(failed.code).toBe('HOST_KEY_UNKNOWN');
+    expect(connections).toBe(0);
+  });
+});
