@@ -72,7 +72,8 @@ export interface Engine {
   /** Steps that the live link's login recorded; null without a live link. */
   loginSteps(name: string): readonly DialStep[] | null;
   attend(names: readonly string[], person: Person): Cancel;
-  answer(questionId: string, answer: Answer): boolean;
+  /** False: answered or withdrawn before. Everybody who saw the question but `from` is told that it is withdrawn. */
+  answer(questionId: string, answer: Answer, from?: Person): boolean;
   onChange(listener: () => void): Cancel;
   /** Called with the wanted names whenever they change. */
   onWanted(listener: (names: readonly string[]) => void): Cancel;

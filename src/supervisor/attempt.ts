@@ -1,0 +1,133 @@
+// One attempt of a link: its ways in order, the jump host first, until one of them logs in.
+import type { TunnelError } from '../errors.ts';
+import { asTunnelError, needsPerson } from '../errors.ts';
+import { tcp } from '../model/endpoint.ts';
+import type { Host, Way } from '../model/host.ts';
+import type { DialContext, Dialer, OpenTransport, Session } from '../model/session.ts';
+import { abortable } from './abortable.ts';
+
+export interface AttemptParts {
+  readonly dialer: Dialer;
+  readonly ways: readonly Way[];
+  /** The way to try first: the one that worked last. */
+  readonly first: number;
+  /** The session of the jump host of a way, as soon as it is up. Rejects with the jump host's failure. */
+  readonly jump: (index: number, signal: AbortSignal) => Promise<Session>;
+  /** A transport that a knock left, taken; null for none. */
+  readonly takeTransport: () => OpenTransport | null;
+  /** Where a knock that succeeds during the attempt leaves its transport; null: too late. */
+  readonly awaitKnock: (take: ((transport: OpenTransport) => void) | null) => void;
+  /** False: a login would need a person and nobody is there. Only TCP is tried. */
+  readonly mayLogIn: () => boolean;
+  /** What to say when the server answers and no login may begin. */
+  readonly wantsPerson: () => TunnelError;
+  readonly context: (host: Host, signal: AbortSignal) => DialContext;
+}
+
+export type AttemptResult =
+  | { readonly kind: 'opened'; readonly session: Session; readonly index: number }
+  /** `inherited`: it is the failure of a jump host. */
+  | { readonly kind: 'failed'; readonly cause: TunnelError; readonly inherited: boolean };
+
+type Failed = AttemptResult & { kind: 'failed' };
+
+/** Rejects only when the signal is aborted. A session that arrives after that is closed. */
+export async function attempt(parts: AttemptParts, signal: AbortSignal): Promise<AttemptResult> {
+  const failures: Failed[] = [];
+  const order = [parts.first, ...parts.ways.keys()].filter((way, place, all) => all.indexOf(way) === place);
+  for (const index of order) {
+    const result = await openWay(parts, index, signal);
+    if (result.kind === 'opened') return result;
+    failures.push(result);
+    // The server itself refused us: another way leads to the same refusal, and counts as one more attempt there.
+    if (!result.inherited && needsPerson(result.cause.code)) return result;
+  }
+  return failures.find(({ cause }) => !needsPerson(cause.code)) ?? (failures[0] as Failed);
+}
+
+async function openWay(parts: AttemptParts, index: number, signal: AbortSignal): Promise<AttemptResult> {
+  const way = parts.ways[index] as Way;
+  const host = way.at(-1) as Host;
+  let via: Session | null = null;
+  if (way.length > 1) {
+    try {
+      via = await parts.jump(index, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      return { kind: 'failed', cause: asTunnelError(thrown), inherited: true };
+    }
+  }
+  try {
+    if (!parts.mayLogIn()) {
+      await answers(parts, host, via, signal);
+      throw parts.wantsPerson();
+    }
+    const session = await (via === null ? dialFirst(parts, host, signal) : dialVia(parts, host, via, signal));
+    return { kind: 'opened', session, index };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return { kind: 'failed', cause: asTunnelError(thrown), inherited: false };
+  }
+}
+
+function closeLate(session: Session): void {
+  void session.close();
+}
+
+function dialVia(parts: AttemptParts, host: Host, via: Session, signal: AbortSignal): Promise<Session> {
+  const dialled = parts.dialer.dial(host, { via, transport: null }, parts.context(host, signal));
+  return abortable(dialled, signal, closeLate);
+}
+
+/** A dial whose TCP connect hangs gives way to a knock that got through. */
+async function dialFirst(parts: AttemptParts, host: Host, signal: AbortSignal): Promise<Session> {
+  const { dialer, context } = parts;
+  const over = (transport: OpenTransport): Promise<Session> =>
+    abortable(dialer.dial(host, { via: null, transport }, context(host, signal)), signal, closeLate);
+  const left = parts.takeTransport();
+  if (left !== null) return over(left);
+  const hanging = new AbortController();
+  const both = AbortSignal.any([signal, hanging.signal]);
+  let knocked: OpenTransport | null = null;
+  parts.awaitKnock((transport) => {
+    knocked = transport;
+    hanging.abort(new Error('a later connect got through first'));
+  });
+  try {
+    return await abortable(
+      dialer.dial(host, { via: null, transport: null }, context(host, both)),
+      both,
+      closeLate,
+    );
+  } catch (thrown) {
+    if (knocked === null) throw thrown;
+    if (signal.aborted) (knocked as OpenTransport).destroy();
+    signal.throwIfAborted();
+    return await over(knocked);
+  } finally {
+    parts.awaitKnock(null);
+  }
+}
+
+/** Resolves when the server takes a TCP connection; nothing is sent. */
+async function answers(
+  parts: AttemptParts,
+  host: Host,
+  via: Session | null,
+  signal: AbortSignal,
+): Promise<void> {
+  if (via !== null) {
+    const limits = { timeoutMs: host.connectTimeoutMs, signal };
+    const channel = await via.openChannel(
+      tcp(host.hostname, host.port),
+      { host: '127.0.0.1', port: 0 },
+      limits,
+    );
+    channel.close();
+    return;
+  }
+  const destroy = (transport: OpenTransport | null): void => transport?.destroy();
+  const left = parts.takeTransport();
+  if (left !== null) destroy(left);
+  else destroy(await abortable(parts.dialer.reach(host, signal), signal, destroy));
+}

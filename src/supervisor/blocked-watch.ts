@@ -1,0 +1,98 @@
+// Watches what could end a block: a link that needs a person looks again only when its cause may be gone (SPEC 3).
+import type { ErrorCode } from '../errors.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
+import type { CallerEnvironment, Dialer } from '../model/session.ts';
+import { environmentDigest } from './environment.ts';
+
+export interface BlockedWatchParts {
+  readonly clock: Clock;
+  readonly dialer: Dialer;
+  readonly host: Host;
+  readonly code: ErrorCode;
+  readonly environment: () => CallerEnvironment;
+  /** Look again after this long whatever has changed; null: never. */
+  readonly lookAfterMs: number | null;
+  /** A credential, key list, secret file or key store changed. */
+  readonly circumstancesChanged: () => void;
+  /** The time to look again has come. */
+  readonly look: () => void;
+  /** `examining` changed. */
+  readonly changed: () => void;
+}
+
+const pollMs = 2_000;
+/** A key agent that does not answer must not hold up whoever waits for the verdict. */
+const examineLimitMs = 2_000;
+
+/** From the moment a link is blocked until it is not. */
+export class BlockedWatch {
+  /** When it looks again on its own, wall clock; null: only when something changed. */
+  readonly lookAtMs: number | null;
+  readonly #parts: BlockedWatchParts;
+  #digest: string | null = null;
+  #busy = false;
+  #examining = false;
+  #over = false;
+  #cancels: Cancel[] = [];
+
+  constructor(parts: BlockedWatchParts) {
+    this.#parts = parts;
+    const { clock, lookAfterMs } = parts;
+    this.lookAtMs = lookAfterMs === null ? null : clock.now() + lookAfterMs;
+    if (lookAfterMs !== null) this.#cancels.push(clock.schedule(lookAfterMs, () => parts.look()));
+    void this.#compare();
+    this.#poll();
+  }
+
+  /** True while it is being found out whether a command brought something new. */
+  get examining(): boolean {
+    return this.#examining;
+  }
+
+  /** Compares now: a command came, perhaps with another agent or variable. */
+  examine(): void {
+    if (this.#examining || this.#over) return;
+    this.#examining = true;
+    const done = (): void => {
+      if (!this.#examining) return;
+      this.#examining = false;
+      cancel();
+      if (!this.#over) this.#parts.changed();
+    };
+    const cancel = this.#parts.clock.schedule(examineLimitMs, done);
+    this.#cancels.push(cancel);
+    void this.#compare().then(done);
+  }
+
+  cancel(): void {
+    this.#over = true;
+    for (const cancel of this.#cancels.splice(0)) cancel();
+  }
+
+  #poll(): void {
+    const cancel = this.#parts.clock.schedule(pollMs, () => {
+      this.#cancels = this.#cancels.filter((other) => other !== cancel);
+      if (!this.#busy) void this.#compare();
+      this.#poll();
+    });
+    this.#cancels.push(cancel);
+  }
+
+  async #compare(): Promise<void> {
+    const { dialer, host, code, environment } = this.#parts;
+    const now = environment();
+    this.#busy = true;
+    try {
+      const digest = `${environmentDigest(host, now)} ${await dialer.circumstances(host, code, now)}`;
+      if (this.#over) return;
+      const before = this.#digest;
+      this.#digest = digest;
+      if (before !== null && before !== digest) this.#parts.circumstancesChanged();
+    } catch {
+      // What cannot be read has not changed; the next poll looks again.
+    } finally {
+      this.#busy = false;
+    }
+  }
+}

@@ -1,0 +1,13 @@
+// Canonical JSON: two values are the same thing exactly when their texts are equal. Keys of links, and of changes.
+
+/** JSON with sorted keys. Only for plain values: the model holds no others. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) => {
+    if (inner === null || typeof inner !== 'object' || Array.isArray(inner)) return inner;
+    return Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+export function same(a: unknown, b: unknown): boolean {
+  return canonicalJson(a) === canonicalJson(b);
+}

@@ -1,0 +1,120 @@
+// A session that counts its open channels, so that a link which is no longer wanted can end after its last flow.
+import type { TunnelError } from '../errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { Host } from '../model/host.ts';
+import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../model/session.ts';
+import type { NegotiatedAlgorithms } from '../model/status.ts';
+
+export class CountedSession implements Session {
+  /** What the dialer made: what a session behind this one rides on. */
+  readonly raw: Session;
+  #open = 0;
+  #idleListeners: (() => void)[] = [];
+
+  constructor(raw: Session) {
+    this.raw = raw;
+  }
+
+  get host(): Host {
+    return this.raw.host;
+  }
+
+  get algorithms(): NegotiatedAlgorithms {
+    return this.raw.algorithms;
+  }
+
+  get login(): LoginRecord {
+    return this.raw.login;
+  }
+
+  get latencyMs(): number | null {
+    return this.raw.latencyMs;
+  }
+
+  /** Channels open or being opened, in both directions. */
+  get openChannels(): number {
+    return this.#open;
+  }
+
+  async openChannel(
+    target: Endpoint,
+    origin: Origin,
+    limits: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<Channel> {
+    const ended = this.#begin();
+    try {
+      return countChannel(await this.raw.openChannel(target, origin, limits), ended);
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }
+
+  listenRemote(
+    at: Endpoint,
+    accept: (channel: Channel, origin: Origin) => void,
+    limits: { timeoutMs: number },
+  ): Promise<RemoteListener> {
+    return this.raw.listenRemote(
+      at,
+      (channel, origin) => accept(countChannel(channel, this.#begin()), origin),
+      limits,
+    );
+  }
+
+  ping(timeoutMs: number): Promise<number> {
+    return this.raw.ping(timeoutMs);
+  }
+
+  onEnd(listener: (reason: TunnelError | null) => void): void {
+    this.raw.onEnd(listener);
+  }
+
+  /** Calls once, when no channel is open: at once if there is none. */
+  onIdle(listener: () => void): void {
+    if (this.#open === 0) listener();
+    else this.#idleListeners.push(listener);
+  }
+
+  close(): Promise<void> {
+    return this.raw.close();
+  }
+
+  #begin(): () => void {
+    this.#open += 1;
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      this.#open -= 1;
+      if (this.#open > 0) return;
+      for (const listener of this.#idleListeners.splice(0)) listener();
+    };
+  }
+}
+
+/** A channel that is closed before it is attached never reports its end: its own close counts then. */
+function countChannel(channel: Channel, ended: () => void): Channel {
+  let attached = false;
+  return {
+    attach(reader) {
+      attached = true;
+      channel.attach({
+        data: (chunk) => reader.data(chunk),
+        end: () => reader.end(),
+        drain: () => reader.drain(),
+        closed(clean) {
+          ended();
+          reader.closed(clean);
+        },
+      });
+    },
+    consumed: (bytes) => channel.consumed(bytes),
+    write: (chunk) => channel.write(chunk),
+    end: () => channel.end(),
+    close() {
+      channel.close();
+      if (!attached) ended();
+    },
+  };
+}

@@ -1,0 +1,72 @@
+// Jumps: the links of the jump hosts that a link rides on, one for each of its ways that has one.
+import type { TunnelError } from '../errors.ts';
+import type { Way } from '../model/host.ts';
+import type { Session } from '../model/session.ts';
+import type { LinkUser } from './link-users.ts';
+import type { Link } from './link.ts';
+
+/** Finds or makes the link to the last hop of a way, and uses it. */
+export type AcquireJump = (way: Way, user: LinkUser) => Link;
+
+export class Jumps {
+  readonly #ways: readonly Way[];
+  readonly #user: LinkUser;
+  readonly #acquire: AcquireJump;
+  readonly #links = new Map<number, Link>();
+
+  constructor(ways: readonly Way[], user: LinkUser, acquire: AcquireJump) {
+    this.#ways = ways;
+    this.#user = user;
+    this.#acquire = acquire;
+  }
+
+  /** Of the ways in use or being tried. */
+  get links(): readonly Link[] {
+    return [...this.#links.values()];
+  }
+
+  at(index: number): Link | null {
+    return this.#links.get(index) ?? null;
+  }
+
+  /**
+   * Resolves with the jump host's session once it is up; rejects with its failure, at once if it waits or is blocked:
+   * its own backoff decides when it is tried again, whoever rides on it.
+   */
+  whenUp(index: number, signal: AbortSignal): Promise<Session> {
+    const way = this.#ways[index] as Way;
+    const link = this.#links.get(index) ?? this.#acquire(way.slice(0, -1) as unknown as Way, this.#user);
+    this.#links.set(index, link);
+    return whenUp(link, signal);
+  }
+
+  /** Leaves every jump host but the one of the way in use. */
+  keepOnly(index: number | null): void {
+    for (const [other, link] of this.#links) {
+      if (other === index) continue;
+      this.#links.delete(other);
+      link.release(this.#user, false);
+    }
+  }
+}
+
+function whenUp(link: Link, signal: AbortSignal): Promise<Session> {
+  return new Promise<Session>((resolve, reject) => {
+    const end = (): void => {
+      signal.removeEventListener('abort', abort);
+      stopWatching();
+    };
+    const abort = (): void => (end(), reject(signal.reason as TunnelError));
+    const look = (): void => {
+      const { state, session } = link;
+      if (session !== null) (end(), resolve(session.raw));
+      else if (state.kind === 'waiting' || state.kind === 'blocked') (end(), reject(state.cause));
+    };
+    const stopWatching = link.watch(look);
+    if (signal.aborted) abort();
+    else {
+      signal.addEventListener('abort', abort, { once: true });
+      look();
+    }
+  });
+}

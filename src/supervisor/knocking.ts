@@ -1,0 +1,125 @@
+// Knocking: while somebody waits and a server does not answer, a TCP connect every so often, one for all links to an
+// address, so that a server that comes back is noticed within a moment (SPEC 3).
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
+import type { Dialer, OpenTransport } from '../model/session.ts';
+import { canonicalJson } from './canonical.ts';
+
+/** A link that wants to be told when its first hop answers. */
+export interface Listener {
+  /** When its outage began, wall clock. */
+  readonly awaySinceMs: () => number;
+  /** When it last tried by itself, wall clock. */
+  readonly triedAtMs: () => number;
+  /** The server answers. One of the links gets the open transport, the others null. */
+  readonly answered: (transport: OpenTransport | null) => void;
+}
+
+interface Group {
+  readonly host: Host;
+  readonly listeners: Set<Listener>;
+  readonly underWay: Set<AbortController>;
+  startedAtMs: number;
+  cancel: Cancel | null;
+}
+
+const eagerMs = 400;
+const eagerForMs = 10_000;
+const patientMs = 5_000;
+
+export class Knocking {
+  readonly #dialer: Dialer;
+  readonly #clock: Clock;
+  readonly #groups = new Map<string, Group>();
+
+  constructor(dialer: Dialer, clock: Clock) {
+    this.#dialer = dialer;
+    this.#clock = clock;
+  }
+
+  /** Idempotent. A ProxyCommand has no TCP of ours to knock with. */
+  join(host: Host, listener: Listener): void {
+    if (host.proxyCommand !== null) return;
+    const key = addressKey(host);
+    const group = this.#groups.get(key) ?? newGroup(host);
+    this.#groups.set(key, group);
+    if (group.listeners.has(listener)) return;
+    group.listeners.add(listener);
+    this.#plan(group);
+  }
+
+  leave(host: Host, listener: Listener): void {
+    const group = this.#groups.get(addressKey(host));
+    if (group === undefined || !group.listeners.delete(listener) || group.listeners.size > 0) return;
+    this.#rest(group);
+  }
+
+  /** The next knock at a host's address, wall clock; null while nobody listens. */
+  nextAtMs(host: Host): number | null {
+    const group = this.#groups.get(addressKey(host));
+    return group === undefined || group.cancel === null ? null : this.#nextAtMs(group);
+  }
+
+  #nextAtMs(group: Group): number {
+    const triedAtMs = [...group.listeners].map((listener) => listener.triedAtMs());
+    const fresh = [...group.listeners].some(
+      (listener) => this.#clock.now() - listener.awaySinceMs() < eagerForMs,
+    );
+    return Math.max(group.startedAtMs, ...triedAtMs) + (fresh ? eagerMs : patientMs);
+  }
+
+  #plan(group: Group): void {
+    group.cancel?.();
+    const delayMs = Math.max(0, this.#nextAtMs(group) - this.#clock.now());
+    group.cancel = this.#clock.schedule(delayMs, () => this.#knock(group));
+  }
+
+  #rest(group: Group): void {
+    group.cancel?.();
+    group.cancel = null;
+    for (const controller of group.underWay) controller.abort(new Error('nobody waits for this knock'));
+    group.underWay.clear();
+  }
+
+  /** Started whether or not the last one has ended: a packet lost in a dead network is sent again only after seconds. */
+  #knock(group: Group): void {
+    group.startedAtMs = this.#clock.now();
+    const controller = new AbortController();
+    group.underWay.add(controller);
+    this.#plan(group);
+    this.#dialer.reach(group.host, controller.signal).then(
+      (transport) => {
+        if (!group.underWay.delete(controller)) transport?.destroy();
+        else if (transport !== null) this.#answered(group, transport);
+        else this.#rest(group);
+      },
+      // A knock that fails says nothing new: the link keeps the failure of its own attempt.
+      () => group.underWay.delete(controller),
+    );
+  }
+
+  #answered(group: Group, transport: OpenTransport): void {
+    const listeners = [...group.listeners];
+    group.listeners.clear();
+    this.#rest(group);
+    const [first, ...others] = listeners;
+    if (first === undefined) transport.destroy();
+    else first.answered(transport);
+    for (const other of others) other.answered(null);
+  }
+}
+
+function newGroup(host: Host): Group {
+  return {
+    host,
+    listeners: new Set(),
+    underWay: new Set(),
+    startedAtMs: Number.NEGATIVE_INFINITY,
+    cancel: null,
+  };
+}
+
+function addressKey({ hostname, port, proxy, bindAddress, addressFamily }: Host): string {
+  const address = proxy === null ? { hostname, port } : { hostname: proxy.host, port: proxy.port };
+  return canonicalJson({ address, proxy: proxy?.scheme ?? null, bindAddress, addressFamily });
+}

@@ -1,0 +1,315 @@
+// A link: keeps one session alive for everybody who uses it. Its machine decides; this file gives it a world to act in.
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Host, Way } from '../model/host.ts';
+import { formatLogin } from '../model/host.ts';
+import type { Dialer, DialStep } from '../model/session.ts';
+import { BlockedWatch } from './blocked-watch.ts';
+import type { CountedSession } from './counted-session.ts';
+import type { EngineLog, Person } from './engine.ts';
+import { Jumps } from './jumps.ts';
+import type { AcquireJump } from './jumps.ts';
+import type { Knocking } from './knocking.ts';
+import { LinkKnocks } from './link-knocks.ts';
+import type { LinkEvent, LinkState } from './link-machine.ts';
+import { LinkRunner } from './link-runner.ts';
+import type { LinkSnapshot } from './link-snapshot.ts';
+import { LinkUsers } from './link-users.ts';
+import type { LinkUser } from './link-users.ts';
+import { Login } from './login.ts';
+import { isAttended, lookAfterMs, questionOf } from './needs-you.ts';
+import { nextOutage, noOutage } from './outage.ts';
+import type { Outage } from './outage.ts';
+import type { Asker, Questions } from './questions.ts';
+
+export interface LinkParts {
+  readonly id: string;
+  readonly ways: readonly [Way, ...Way[]];
+  readonly dialer: Dialer;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: EngineLog;
+  readonly questions: Questions;
+  readonly knocking: Knocking;
+  readonly acquireJump: AcquireJump;
+  /** Whether logins here were found to need a person: outlives the link. */
+  readonly attended: { readonly get: () => boolean; readonly set: (attended: boolean) => void };
+  /** Came to rest with nobody using it. */
+  readonly resting: (link: Link) => void;
+}
+
+const triedGapMs = { tcp: 400, answered: 5_000 } as const;
+
+export class Link implements Asker {
+  readonly id: string;
+  readonly host: Host;
+  readonly users = new LinkUsers();
+  readonly #parts: LinkParts;
+  readonly #runner: LinkRunner;
+  readonly #jumps: Jumps;
+  readonly #login: Login;
+  readonly #knocks: LinkKnocks;
+  readonly #watchers = new Set<() => void>();
+  #draining = false;
+  #outage: Outage = noOutage;
+  #blocked: BlockedWatch | null = null;
+  #provenTries = 0;
+
+  constructor(parts: LinkParts) {
+    const { users } = this;
+    this.#parts = parts;
+    this.id = parts.id;
+    this.host = parts.ways[0].at(-1) as Host;
+    this.#jumps = new Jumps(parts.ways, this.#rider(), parts.acquireJump);
+    this.#runner = new LinkRunner({
+      ...parts,
+      policy: () => users.policy(),
+      attempt: (signal) => this.#login.attempt(signal),
+      wanted: () => users.size > 0,
+      entered: (before, after, event) => this.#entered(before, after, event),
+      changed: () => this.#announce(),
+    });
+    this.#login = new Login({
+      ...parts,
+      users,
+      jumps: this.#jumps,
+      asker: this,
+      first: () => this.#runner.index,
+      foundAttended: parts.attended.get,
+      wasUp: () => this.#outage.lost,
+      changed: () => this.#announce(),
+    });
+    this.#knocks = new LinkKnocks({
+      knocking: parts.knocking,
+      ways: parts.ways,
+      login: this.#login,
+      outage: () => this.#outage,
+      wanted: () => users.eager() && this.#failedAtTcp(),
+      runner: this.#runner,
+    });
+  }
+
+  get state(): LinkState {
+    return this.#runner.state;
+  }
+
+  /** The live session; null unless up. */
+  get session(): CountedSession | null {
+    return this.state.kind === 'up' ? this.#runner.session : null;
+  }
+
+  /** How often it came up again after a loss. */
+  get comebacks(): number {
+    return this.#outage.comebacks;
+  }
+
+  acquire(user: LinkUser): void {
+    this.users.add(user);
+    this.#draining = false;
+    if (this.state.kind === 'idle' || this.state.kind === 'stopping') this.#runner.send({ kind: 'start' });
+    else this.reconsider();
+  }
+
+  /** `drain`: connections that run over the link may end by themselves first. */
+  release(user: LinkUser, drain: boolean): void {
+    if (!this.users.delete(user)) return;
+    const { session } = this;
+    if (drain && session !== null && session.openChannels > 0) {
+      this.#draining = true;
+      session.onIdle(() => {
+        this.#draining = false;
+        this.#stopIfUnused();
+      });
+    }
+    this.#stopIfUnused();
+    this.reconsider();
+  }
+
+  /** Ends a wait, or asks a live session for a sign of life. */
+  kick(): void {
+    for (const jump of this.#jumps.links) jump.kick();
+    this.#runner.send({ kind: 'kick' });
+  }
+
+  /** A client is there: try now, unless that was just done. */
+  tryNow(): void {
+    for (const jump of this.#jumps.links) jump.tryNow();
+    if (this.state.kind !== 'waiting') return this.reconsider();
+    const gapMs = triedGapMs[this.#failedAtTcp() ? 'tcp' : 'answered'];
+    if (this.#parts.clock.now() - this.#runner.openedAtMs >= gapMs) this.#runner.send({ kind: 'kick' });
+  }
+
+  /** What blocked may be gone: a person came, or something they changed. */
+  answered(): void {
+    this.#login.onlyProven = false;
+    this.#provenTries = 0;
+    for (const jump of this.#jumps.links) jump.answered();
+    this.#runner.send({ kind: this.state.kind === 'blocked' ? 'answered' : 'kick' });
+  }
+
+  /** A command came that may have brought another agent or variable: compare. */
+  examine(): void {
+    for (const jump of this.#jumps.links) jump.examine();
+    this.#blocked?.examine();
+  }
+
+  /** Ends a wait, probes, and looks again at a host key, which begins no login. */
+  weather(): void {
+    const { state } = this;
+    const hostKey = state.kind === 'blocked' && state.cause.code.startsWith('HOST_KEY');
+    this.#runner.send({ kind: hostKey && !this.#runner.inherited ? 'answered' : 'kick' });
+  }
+
+  /** Knocks begin or end as people and clients come and go. */
+  reconsider(): void {
+    this.#knocks.reconsider();
+    for (const jump of this.#jumps.links) jump.reconsider();
+  }
+
+  watch(watcher: () => void): Cancel {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  persons(): readonly Person[] {
+    return this.users.persons();
+  }
+
+  questionChanged(): void {
+    this.#announce();
+  }
+
+  /** What the login of the live session recorded, jump hosts first. */
+  loginSteps(): readonly DialStep[] {
+    return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#login.steps];
+  }
+
+  snapshot(): LinkSnapshot {
+    const way = this.#parts.ways[this.#runner.index] as Way;
+    const jump = this.#jumpInTheWay()?.snapshot() ?? null;
+    const asked = this.session === null ? this.#jumps.links.map((link) => link.snapshot().question) : [];
+    return {
+      id: this.id,
+      state: jump?.state ?? this.state,
+      session: this.session,
+      awaySinceMs: this.#outage.sinceMs,
+      failures: this.#outage.failures,
+      reached: this.#login.reached || (jump?.reached ?? false),
+      failure: jump?.failure ?? this.#outage.failure,
+      retryAtMs: jump === null ? this.#retryAtMs() : jump.retryAtMs,
+      question: this.#parts.questions.of(this) ?? asked.find((found) => found !== null) ?? null,
+      unanswered: jump === null ? this.#unanswered() : jump.unanswered,
+      examining: jump === null ? (this.#blocked?.examining ?? false) : jump.examining,
+      endpoint: formatLogin(way.at(-1) as Host),
+      via: way.slice(0, -1).map(({ name }) => name),
+    };
+  }
+
+  /** Where there is one way, its jump host's trouble is the trouble: it has its own backoff and its own questions. */
+  #jumpInTheWay(): Link | null {
+    const jump = this.#parts.ways.length === 1 ? this.#jumps.at(0) : null;
+    if (jump === null || jump.state.kind === 'up') return null;
+    const waits = this.state.kind === 'connecting' || this.state.kind === 'waiting';
+    return waits || (this.state.kind === 'blocked' && this.#runner.inherited) ? jump : null;
+  }
+
+  #retryAtMs(): number | null {
+    if (this.state.kind === 'blocked') return this.#blocked?.lookAtMs ?? null;
+    if (this.state.kind !== 'waiting') return null;
+    return Math.min(this.state.untilMs, this.#knocks.nextAtMs() ?? Number.POSITIVE_INFINITY);
+  }
+
+  #unanswered(): LinkSnapshot['unanswered'] {
+    if (this.state.kind !== 'blocked' || this.#runner.inherited) return null;
+    return this.#login.unanswered ?? questionOf(this.state.cause, this.host);
+  }
+
+  /** As a user of its jump hosts, a link stands for everybody who uses it. */
+  #rider(): LinkUser {
+    const { users } = this;
+    return {
+      tunnels: () => users.tunnels(),
+      policy: () => users.policy(),
+      persons: () => users.persons(),
+      eager: () => users.eager(),
+      terms: () => users.terms(),
+      environments: () => users.environments(),
+      changed: () => this.#jumpChanged(),
+      // A live session cannot change what it rides on: a fresh jump host is used from the next attempt on.
+      moved: () => {},
+    };
+  }
+
+  #jumpChanged(): void {
+    const { state } = this;
+    const used = this.#jumps.at(this.#runner.index);
+    if (state.kind === 'up' && used !== null && used.session === null) {
+      const { failure } = used.snapshot();
+      if (failure !== null) this.#runner.lose(failure.error, true);
+    } else if (this.#jumps.links.some((jump) => jump.session !== null)) {
+      if (state.kind === 'waiting' && this.#runner.inherited) this.#runner.send({ kind: 'kick' });
+      if (state.kind === 'blocked' && this.#runner.inherited) this.#runner.send({ kind: 'answered' });
+    }
+    this.#announce();
+  }
+
+  #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
+    const { clock, log, attended } = this.#parts;
+    this.#outage = nextOutage(this.#outage, before, after, event, clock.now());
+    const cause = event.kind === 'failed' || event.kind === 'lost' ? event.cause : null;
+    log(
+      cause === null ? 'debug' : 'info',
+      `link.${after.kind}`,
+      cause?.message ?? `${this.host.name} is ${after.kind}`,
+      {
+        link: this.id,
+        ...(cause === null ? {} : { code: cause.code }),
+      },
+    );
+    if (after.kind !== 'connecting') this.#login.rest();
+    this.#blocked?.cancel();
+    this.#blocked = after.kind === 'blocked' && !this.#runner.inherited ? this.#watchBlock(after) : null;
+    if (after.kind === 'up') {
+      this.#login.onlyProven = false;
+      this.#provenTries = 0;
+      this.#jumps.keepOnly(this.#runner.index);
+      attended.set(this.#runner.session?.login.attended ?? false);
+    }
+    if (after.kind === 'idle') {
+      this.#login.onlyProven = false;
+      this.#jumps.keepOnly(null);
+      if (this.users.size === 0) this.#parts.resting(this);
+    }
+  }
+
+  #watchBlock(state: LinkState & { kind: 'blocked' }): BlockedWatch | null {
+    if (isAttended(state.cause)) return null;
+    return new BlockedWatch({
+      ...this.#parts,
+      host: this.host,
+      code: state.cause.code,
+      environment: () => this.users.environment(),
+      lookAfterMs: lookAfterMs(state.cause, this.host, this.#provenTries),
+      circumstancesChanged: () => this.answered(),
+      look: () => {
+        this.#login.onlyProven = state.cause.code === 'AUTH_REFUSED';
+        this.#provenTries += 1;
+        this.#runner.send({ kind: 'answered' });
+      },
+      changed: () => this.#announce(),
+    });
+  }
+
+  #announce(): void {
+    this.reconsider();
+    for (const watcher of [...this.#watchers]) watcher();
+    for (const user of this.users.all()) user.changed();
+  }
+
+  #stopIfUnused(): void {
+    if (this.users.size === 0 && !this.#draining) this.#runner.send({ kind: 'stop' });
+  }
+
+  #failedAtTcp(): boolean {
+    return this.#outage.failure?.error.facts['tcpLevel'] === true && !this.#runner.inherited;
+  }
+}

@@ -1,0 +1,262 @@
+// The listeners of one tunnel: its carriers, bound from `up` to `down`; a port in use is tried again every 5 s (SPEC 3).
+import { asTunnelError, TunnelError } from '../errors.ts';
+import type { Carrier, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import type { Forward } from '../model/forward.ts';
+import type { ForwardStatus } from '../model/status.ts';
+import type { Hold } from '../model/tunnel.ts';
+import { same } from './canonical.ts';
+import type { EngineLog } from './engine.ts';
+import { remapCandidates } from './listen-address.ts';
+import type { TimedError } from './outage.ts';
+import { forwardStatus } from './status.ts';
+
+export interface ListenersParts {
+  readonly clock: Clock;
+  readonly createCarrier: CreateCarrier;
+  readonly log: EngineLog;
+  readonly tunnel: () => string;
+  /** The tunnel that holds an address here, null for none of ours. */
+  readonly holderOf: (listen: Endpoint) => string | null;
+  readonly preferredPort: (forward: string) => number | null;
+  readonly portChosen: (forward: string, port: number) => void;
+  readonly changed: () => void;
+  readonly knock: () => void;
+}
+
+interface Slot {
+  forward: Forward;
+  hold: Hold;
+  carrier: Carrier;
+  phase: 'new' | 'binding' | 'bound' | 'failed';
+  failure: TimedError | null;
+}
+
+const retryMs = 5_000;
+/** A forward that left the config lets its connections end, however long they take; the longest timer Node has. */
+const noHurryMs = 2 ** 31 - 1;
+
+export class Listeners {
+  readonly #parts: ListenersParts;
+  readonly #draining = new Set<Carrier>();
+  #slots: Slot[];
+  #view: LinkView;
+  #retry: { readonly atMs: number; readonly cancel: Cancel } | null = null;
+  #closed = false;
+
+  constructor(parts: ListenersParts, forwards: readonly Forward[], hold: Hold, view: LinkView) {
+    this.#parts = parts;
+    this.#view = view;
+    this.#slots = forwards.map((forward, index) => this.#make(forward, hold, index));
+  }
+
+  get binding(): boolean {
+    return this.#slots.some(({ phase }) => phase === 'binding' || phase === 'new');
+  }
+
+  /** Something can serve: a link is worth dialling. */
+  get serviceable(): boolean {
+    return this.#slots.some(({ forward, phase }) => forward.type === 'remote' || phase === 'bound');
+  }
+
+  get listenFailure(): (TimedError & { readonly retryAtMs: number | null }) | null {
+    const failed = this.#slots.find(({ phase }) => phase === 'failed');
+    if (failed?.failure === null || failed === undefined) return null;
+    return { ...failed.failure, retryAtMs: this.#retry?.atMs ?? null };
+  }
+
+  statuses(): readonly CarrierStatus[] {
+    return this.#slots.map(({ carrier }) => carrier.status());
+  }
+
+  forwardStatuses(): readonly ForwardStatus[] {
+    const now = this.#parts.clock.now();
+    return this.#slots.map(({ forward, carrier, failure }) =>
+      forwardStatus(forward, carrier.status(), failure, now),
+    );
+  }
+
+  /** Addresses that are bound here, or are about to be. */
+  held(): readonly Endpoint[] {
+    return this.#slots
+      .filter(({ forward, phase }) => forward.type !== 'remote' && (phase === 'bound' || phase === 'binding'))
+      .map(({ carrier }) => carrier.forward.listen);
+  }
+
+  /** Binds what is not bound. Never throws: what fails is in `listenFailure`. `remap`: a free port will do. */
+  async open(remap: boolean): Promise<void> {
+    this.#disarm();
+    const idle = this.#slots.filter(({ phase }) => phase === 'new' || phase === 'failed');
+    for (const slot of idle) slot.phase = 'binding';
+    await Promise.all(idle.map((slot) => this.#bind(slot, remap)));
+  }
+
+  link(view: LinkView): void {
+    this.#view = view;
+    for (const { carrier } of this.#slots) carrier.link(view);
+  }
+
+  /** Running flows go on: kept where the carrier takes the change, else a new carrier opens before the old one drains. */
+  async reshape(forwards: readonly Forward[], hold: Hold): Promise<void> {
+    const left = new Set(this.#slots);
+    const take = (match: (slot: Slot) => boolean): Slot | undefined => {
+      const found = [...left].find(match);
+      if (found !== undefined) left.delete(found);
+      return found;
+    };
+    const kept = forwards.map((forward) => take((slot) => same([slot.forward, slot.hold], [forward, hold])));
+    this.#slots = forwards.map((forward, index) => {
+      const slot = kept[index] ?? take(({ carrier }) => carrier.accepts(forward, hold));
+      if (slot === undefined) return this.#make(forward, hold, index);
+      if (kept[index] === undefined) slot.carrier.replace(forward, hold);
+      return Object.assign(slot, { forward, hold });
+    });
+    const inTheWay = [...left].filter(({ forward }) =>
+      this.#slots.some((slot) => slot.phase === 'new' && same(slot.forward.listen, forward.listen)),
+    );
+    for (const slot of inTheWay) this.#drain(slot);
+    await this.open(false);
+    for (const slot of left) if (!inTheWay.includes(slot)) this.#drain(slot);
+    if (left.size > 0 && this.listenFailure !== null) await this.open(false);
+  }
+
+  resetConnections(): void {
+    for (const { carrier } of this.#slots) carrier.resetConnections();
+    for (const carrier of this.#draining) carrier.resetConnections();
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.#closed = true;
+    this.#disarm();
+    if (drainMs === 0) for (const carrier of this.#draining) carrier.resetConnections();
+    await Promise.all(
+      [...this.#slots.map(({ carrier }) => carrier), ...this.#draining].map((c) => c.close(drainMs)),
+    );
+  }
+
+  #make(forward: Forward, hold: Hold, index: number): Slot {
+    const slot: Slot = {
+      forward,
+      hold,
+      carrier: this.#create(forward, hold, this.#parts.preferredPort(forward.name ?? String(index))),
+      phase: forward.type === 'remote' ? 'bound' : 'new',
+      failure: null,
+    };
+    slot.carrier.link(this.#view);
+    return slot;
+  }
+
+  #create(forward: Forward, hold: Hold, preferredPort: number | null): Carrier {
+    const { clock, createCarrier, log, tunnel, changed, knock } = this.#parts;
+    return createCarrier(forward, hold, {
+      clock,
+      preferredPort,
+      events: {
+        changed: () => {
+          this.#noticeBroken();
+          changed();
+        },
+        knock,
+        log: (level, event, message, facts) => log(level, event, message, { ...facts, tunnel: tunnel() }),
+      },
+    });
+  }
+
+  async #bind(slot: Slot, remap: boolean): Promise<void> {
+    try {
+      await this.#openCarrier(slot.carrier);
+      this.#bound(slot);
+    } catch (thrown) {
+      if (this.#closed) return;
+      if (remap && (await this.#bindElsewhere(slot))) return;
+      slot.phase = 'failed';
+      slot.failure = { error: asTunnelError(thrown), atMs: this.#parts.clock.now() };
+      this.#parts.log('warn', 'listen.failed', slot.failure.error.message, { tunnel: this.#parts.tunnel() });
+      this.#arm();
+    }
+    this.#parts.changed();
+  }
+
+  /** `up --remap`: the nearest free port, for as long as the tunnel is wanted. */
+  async #bindElsewhere(slot: Slot): Promise<boolean> {
+    for (const listen of remapCandidates(slot.forward.listen)) {
+      const carrier = this.#create({ ...slot.forward, listen } as Forward, slot.hold, null);
+      try {
+        await this.#openCarrier(carrier);
+        void slot.carrier.close(0);
+        slot.carrier = carrier;
+        carrier.link(this.#view);
+        this.#bound(slot);
+        this.#parts.changed();
+        return true;
+      } catch {
+        // Taken as well: the next candidate.
+        await carrier.close(0);
+      }
+    }
+    return false;
+  }
+
+  async #openCarrier(carrier: Carrier): Promise<void> {
+    const { listen } = carrier.forward;
+    const holder = this.#parts.holderOf(listen);
+    if (holder !== null)
+      throw new TunnelError(
+        'LISTEN_FAILED',
+        `listen failed, on ${formatEndpoint(listen)}: held by tunnel ${holder}`,
+        {
+          hint: `tunnel down ${holder}`,
+          facts: { holder },
+        },
+      );
+    await carrier.open();
+    if (!this.#closed) return;
+    await carrier.close(0);
+    throw new TunnelError('NOT_UP', `listen stopped, on ${formatEndpoint(listen)}: it is no longer wanted`);
+  }
+
+  #bound(slot: Slot): void {
+    slot.phase = 'bound';
+    slot.failure = null;
+    const { listen } = slot.forward;
+    const port = /:(\d+)$/.exec(slot.carrier.status().listen)?.[1];
+    if (listen.kind !== 'tcp' || listen.port !== 0 || port === undefined) return;
+    this.#parts.portChosen(slot.forward.name ?? String(this.#slots.indexOf(slot)), Number(port));
+  }
+
+  /** A listener that broke while it served is bound anew like one that never was. */
+  #noticeBroken(): void {
+    for (const slot of this.#slots) {
+      if (slot.phase !== 'bound' || slot.forward.type === 'remote') continue;
+      const { broken, error, errorAtMs } = slot.carrier.status();
+      if (!broken || error?.code !== 'LISTEN_FAILED') continue;
+      slot.phase = 'failed';
+      slot.failure = { error, atMs: errorAtMs ?? this.#parts.clock.now() };
+      this.#arm();
+    }
+  }
+
+  #drain(slot: Slot): void {
+    const { carrier } = slot;
+    this.#draining.add(carrier);
+    const done = (): boolean => this.#draining.delete(carrier);
+    carrier.close(noHurryMs).then(done, done);
+  }
+
+  #arm(): void {
+    if (this.#retry !== null || this.#closed) return;
+    const { clock } = this.#parts;
+    const cancel = clock.schedule(retryMs, () => {
+      this.#retry = null;
+      void this.open(false);
+    });
+    this.#retry = { atMs: clock.now() + retryMs, cancel };
+  }
+
+  #disarm(): void {
+    this.#retry?.cancel();
+    this.#retry = null;
+  }
+}

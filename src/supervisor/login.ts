@@ -1,0 +1,158 @@
+// The logins of one link: what each attempt is told of the world, and what it leaves behind.
+import type { Host, Way } from '../model/host.ts';
+import type { Answer, PendingQuestion, Question } from '../model/question.ts';
+import type { DialContext, Dialer, DialStep, OpenTransport } from '../model/session.ts';
+import { attempt } from './attempt.ts';
+import type { AttemptResult } from './attempt.ts';
+import type { EngineLog } from './engine.ts';
+import type { Jumps } from './jumps.ts';
+import type { LinkUsers } from './link-users.ts';
+import { attendedError } from './needs-you.ts';
+import type { Asker, Questions } from './questions.ts';
+
+export interface LoginParts {
+  readonly ways: readonly [Way, ...Way[]];
+  readonly dialer: Dialer;
+  readonly questions: Questions;
+  readonly log: EngineLog;
+  readonly jumps: Jumps;
+  readonly asker: Asker;
+  readonly users: LinkUsers;
+  /** The way that worked last. */
+  readonly first: () => number;
+  /** Logins here were found to need a person. */
+  readonly foundAttended: () => boolean;
+  readonly wasUp: () => boolean;
+  /** `reached` changed. */
+  readonly changed: () => void;
+}
+
+export class Login {
+  /** Offer only credentials that worked here before: a refusal is not to be repeated by guessing. */
+  onlyProven = false;
+  /** The question that nobody was there to answer, of the last attempt. */
+  unanswered: Question | null = null;
+  readonly #parts: LoginParts;
+  #reached = false;
+  #steps: DialStep[] = [];
+  #transport: OpenTransport | null = null;
+  #takeKnock: ((transport: OpenTransport) => void) | null = null;
+
+  constructor(parts: LoginParts) {
+    this.#parts = parts;
+  }
+
+  /** The attempt under way is past its TCP connect. */
+  get reached(): boolean {
+    return this.#reached;
+  }
+
+  /** What the last attempt recorded. */
+  get steps(): readonly DialStep[] {
+    return this.#steps;
+  }
+
+  /** Leaves a transport for the next attempt. */
+  leave(transport: OpenTransport): void {
+    this.#transport?.destroy();
+    this.#transport = transport;
+  }
+
+  /** Gives a knock's transport to the attempt under way, if that has not got through itself. */
+  offer(transport: OpenTransport): void {
+    const take = this.#takeKnock;
+    this.#takeKnock = null;
+    if (take === null || this.#reached) return transport.destroy();
+    take(transport);
+    this.#markReached();
+  }
+
+  /** The attempt is over. */
+  rest(): void {
+    this.#reached = false;
+    this.#transport?.destroy();
+    this.#transport = null;
+  }
+
+  attempt(signal: AbortSignal): Promise<AttemptResult> {
+    const { dialer, ways, jumps, first } = this.#parts;
+    this.#reached = false;
+    this.#steps = [];
+    this.unanswered = null;
+    const direct = ways.findIndex((way) => way.length === 1);
+    return attempt(
+      {
+        dialer,
+        ways,
+        first: this.#transport === null || direct < 0 ? first() : direct,
+        jump: (index, until) => jumps.whenUp(index, until),
+        takeTransport: () => {
+          const transport = this.#transport;
+          this.#transport = null;
+          if (transport !== null) this.#markReached();
+          return transport;
+        },
+        awaitKnock: (take) => {
+          this.#takeKnock = take;
+        },
+        mayLogIn: () => this.#mayLogIn(),
+        wantsPerson: () => this.#wantsPerson(),
+        context: (host, until) => this.#context(host, until),
+      },
+      signal,
+    );
+  }
+
+  #mayLogIn(): boolean {
+    const { ways, users, foundAttended } = this.#parts;
+    const attended = (ways[0].at(-1) as Host).attended ?? foundAttended();
+    return !attended || users.terms().personPresent || users.persons().length > 0;
+  }
+
+  #wantsPerson(): ReturnType<typeof attendedError> {
+    const { ways, users, wasUp } = this.#parts;
+    const host = ways[0].at(-1) as Host;
+    return attendedError(host, users.tunnels()[0] ?? host.name, wasUp());
+  }
+
+  #context(host: Host, signal: AbortSignal): DialContext {
+    const { users, log, asker } = this.#parts;
+    return {
+      signal,
+      ask: (question) => this.#ask(question, signal),
+      personPresent: () => users.persons().length > 0,
+      get acceptNew() {
+        return users.terms().acceptNew;
+      },
+      onlyProven: this.onlyProven,
+      environment: users.environment(),
+      step: (step) => {
+        this.#steps.push(step);
+        const facts = { link: asker.id, ms: step.ms };
+        log('debug', `dial.${step.layer}`, `${step.hop} ${step.status}: ${step.detail}`, facts);
+        if (step.layer === 'tcp' && step.status === 'ok') this.#markReached();
+      },
+      banner: (text) => {
+        log('info', 'link.banner', text, { link: asker.id });
+        for (const person of users.persons()) person.banner(host.name, text);
+      },
+    };
+  }
+
+  async #ask(question: Omit<PendingQuestion, 'id' | 'link'>, signal: AbortSignal): Promise<Answer> {
+    const { questions, asker } = this.#parts;
+    try {
+      return await questions.ask(asker, question, signal);
+    } catch (error) {
+      const { kind, host, text, echo, fingerprint } = question;
+      this.unanswered = { kind, host, text, echo, fingerprint };
+      throw error;
+    }
+  }
+
+  #markReached(): void {
+    if (this.#reached) return;
+    this.#reached = true;
+    this.#parts.changed();
+  }
+}

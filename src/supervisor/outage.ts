@@ -1,0 +1,44 @@
+// An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
+import type { TunnelError } from '../errors.ts';
+import type { LinkEvent, LinkState } from './link-machine.ts';
+
+export interface TimedError {
+  readonly error: TunnelError;
+  /** Wall clock, milliseconds. */
+  readonly atMs: number;
+}
+
+export interface Outage {
+  readonly sinceMs: number;
+  /** Failed attempts of this outage. */
+  readonly failures: number;
+  /** The last failure; null while up, and before the first. */
+  readonly failure: TimedError | null;
+  /** The link was up and was lost. */
+  readonly lost: boolean;
+  /** Links that were up, were lost and came up again. */
+  readonly comebacks: number;
+}
+
+export const noOutage: Outage = { sinceMs: 0, failures: 0, failure: null, lost: false, comebacks: 0 };
+
+export function nextOutage(
+  outage: Outage,
+  before: LinkState,
+  after: LinkState,
+  event: LinkEvent,
+  now: number,
+): Outage {
+  if (after.kind === 'up') {
+    if (before.kind === 'up') return outage;
+    return { ...noOutage, comebacks: outage.comebacks + (outage.lost ? 1 : 0) };
+  }
+  if (after.kind === 'idle' || after.kind === 'stopping') return { ...noOutage, comebacks: outage.comebacks };
+  const began = before.kind === 'idle' || before.kind === 'stopping' || before.kind === 'up';
+  const base: Outage = began
+    ? { ...noOutage, sinceMs: now, lost: before.kind === 'up', comebacks: outage.comebacks }
+    : outage;
+  if (event.kind !== 'failed' && event.kind !== 'lost') return base;
+  const failures = base.failures + (event.kind === 'failed' ? 1 : 0);
+  return { ...base, failures, failure: { error: event.cause, atMs: now } };
+}

@@ -1,0 +1,270 @@
+// The engine: tunnels by name, the links under them, the people at them. Wanted state and actual state meet here.
+import { TunnelError } from '../errors.ts';
+import type { Cancel } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
+import { formatAddress, formatLogin } from '../model/host.ts';
+import type { Answer } from '../model/question.ts';
+import type { DialStep } from '../model/session.ts';
+import type { TunnelState, TunnelStatus } from '../model/status.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
+import { canonicalJson } from './canonical.ts';
+import { describeChange, diffTunnels } from './diff.ts';
+import type { Change } from './diff.ts';
+import type { Engine, EngineParts, KnownTunnel, Person, UpRequest } from './engine.ts';
+import { Links } from './links.ts';
+import { overlaps } from './listen-address.ts';
+import { Questions } from './questions.ts';
+import type { Surroundings } from './surroundings.ts';
+import { TunnelRun } from './tunnel.ts';
+
+/** An engine without tunnels: `apply` gives it a config, `close` ends it. */
+export function createEngine(parts: EngineParts): Engine {
+  return new Supervisor(parts);
+}
+
+const restLimitMs = 2_000;
+
+interface Attendance {
+  readonly names: ReadonlySet<string>;
+  readonly person: Person;
+}
+
+class Supervisor implements Engine {
+  readonly #parts: EngineParts;
+  readonly #questions = new Questions();
+  readonly #links: Links;
+  readonly #around: Surroundings;
+  readonly #attendances = new Set<Attendance>();
+  readonly #changeListeners = new Set<() => void>();
+  readonly #wantedListeners = new Set<(names: readonly string[]) => void>();
+  readonly #portListeners = new Set<(ports: Readonly<Record<string, number>>) => void>();
+  readonly #lastStates = new Map<string, TunnelState>();
+  #runs = new Map<string, TunnelRun>();
+  #ports: Readonly<Record<string, number>>;
+  #lastWanted = '';
+  #stamp = 0;
+  #applying: Promise<unknown> = Promise.resolve();
+  #fresh = true;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#ports = parts.ports;
+    this.#links = new Links({ ...parts, questions: this.#questions });
+    this.#around = {
+      ...parts,
+      links: this.#links,
+      persons: (name) => this.#personsAt(name),
+      holderOf: (listen, asker) => {
+        const holds = (run: TunnelRun): boolean => run.held().some((held) => overlaps(held, listen));
+        const holder = [...this.#runs.values()].find((run) => run.tunnel.name !== asker && holds(run));
+        return holder?.tunnel.name ?? null;
+      },
+      preferredPort: (tunnel, forward) => this.#ports[`${tunnel}/${forward}`] ?? null,
+      portChosen: (tunnel, forward, port) => this.#portChosen(`${tunnel}/${forward}`, port),
+      stateOf: (name) => this.#runs.get(name)?.state ?? null,
+      changed: (name) => this.#changed(name),
+    };
+  }
+
+  apply(config: ResolvedConfig, options: { readonly prune: boolean }): Promise<readonly string[]> {
+    const applied = this.#applying.then(() => this.#apply(config, options.prune));
+    this.#applying = applied.catch(() => null);
+    return applied;
+  }
+
+  known(): readonly KnownTunnel[] {
+    return [...this.#runs.values()].map(({ tunnel, wanted, orphan }) => {
+      const { name, tags, autostart } = tunnel;
+      return { name, tags, autostart, wanted, orphan };
+    });
+  }
+
+  up(names: readonly string[], request: UpRequest): void {
+    this.#stamp += 1;
+    for (const run of this.#select(names)) run.up(request, this.#stamp);
+    this.#questions.offer();
+    this.#tellWanted();
+  }
+
+  restart(names: readonly string[], request: UpRequest): Promise<void> {
+    this.#stamp += 1;
+    const runs = this.#select(names);
+    const renewed = new Set<string>();
+    for (const run of runs) {
+      if (run.link === null || renewed.has(run.linkKey)) continue;
+      renewed.add(run.linkKey);
+      run.renewLink();
+    }
+    for (const run of runs) run.restart(request, this.#stamp);
+    this.#questions.offer();
+    this.#tellWanted();
+    return Promise.resolve();
+  }
+
+  async down(names: readonly string[], drainMs: number): Promise<void> {
+    const runs = this.#select(names);
+    const closing = runs.map((run) => run.down(drainMs));
+    this.#tellWanted();
+    await Promise.all(closing);
+    for (const run of runs) {
+      if (run.wanted) continue;
+      this.#forgetHosts(run);
+      if (run.orphan && this.#runs.get(run.tunnel.name) === run) this.#runs.delete(run.tunnel.name);
+    }
+    this.#tellChange();
+  }
+
+  settled(name: string, signal: AbortSignal): Promise<TunnelError | null> {
+    const run = this.#runs.get(name);
+    if (run !== undefined) return run.settled(signal);
+    const hint = 'tunnel status';
+    return Promise.resolve(
+      new TunnelError('NO_SUCH_TUNNEL', `wait failed, on ${name}: no such tunnel`, { hint }),
+    );
+  }
+
+  status(names: readonly string[]): readonly TunnelStatus[] {
+    return this.#select(names).map((run) => run.status());
+  }
+
+  loginSteps(name: string): readonly DialStep[] | null {
+    return this.#runs.get(name)?.loginSteps() ?? null;
+  }
+
+  attend(names: readonly string[], person: Person): Cancel {
+    const attendance: Attendance = { names: new Set(names), person };
+    this.#attendances.add(attendance);
+    this.#questions.offer();
+    return () => {
+      if (this.#attendances.delete(attendance)) this.#questions.abandon();
+    };
+  }
+
+  answer(questionId: string, answer: Answer, from?: Person): boolean {
+    return this.#questions.answer(questionId, answer, from ?? null);
+  }
+
+  onChange(listener: () => void): Cancel {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  onWanted(listener: (names: readonly string[]) => void): Cancel {
+    this.#wantedListeners.add(listener);
+    return () => this.#wantedListeners.delete(listener);
+  }
+
+  onPorts(listener: (ports: Readonly<Record<string, number>>) => void): Cancel {
+    this.#portListeners.add(listener);
+    return () => this.#portListeners.delete(listener);
+  }
+
+  weather(reason: string): void {
+    this.#parts.log('info', 'weather', `${reason}: links are looked at`);
+    for (const link of this.#links.all()) link.weather();
+  }
+
+  recheck(hosts: readonly string[]): void {
+    for (const link of this.#links.all()) {
+      const { state, host } = link;
+      if (state.kind !== 'blocked') continue;
+      const names = [host.name, host.hostname, formatAddress(host), formatLogin(host)];
+      if (hosts.some((name) => names.includes(name))) link.answered();
+      // A refused credential is not offered again because something, somewhere, changed.
+      else if (hosts.length === 0 && state.cause.code === 'AUTH_REFUSED') link.examine();
+      else if (hosts.length === 0) link.answered();
+    }
+  }
+
+  async close(drainMs: number): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => run.halt(drainMs)));
+    await this.#links.atRest(restLimitMs);
+  }
+
+  async #apply(config: ResolvedConfig, prune: boolean): Promise<readonly string[]> {
+    const before = [...this.#runs.values()];
+    const changes = diffTunnels(
+      before.map(({ tunnel }) => tunnel),
+      config.tunnels,
+    );
+    const sentences = this.#fresh ? [] : changes.map((change) => this.#sentence(change, prune));
+    this.#fresh = false;
+    const next = new Map<string, TunnelRun>();
+    const work: Promise<void>[] = [];
+    for (const change of changes) {
+      const run = this.#runOf(change);
+      if (change.kind !== 'removed') {
+        next.set(change.tunnel.name, run);
+        run.orphan = false;
+        if (change.kind === 'changed' || change.kind === 'renamed') work.push(run.reshape(change.tunnel));
+      } else if (run.wanted && !prune) {
+        next.set(change.name, run);
+        run.orphan = true;
+      } else work.push(run.down(0));
+    }
+    this.#runs = next;
+    this.#tellWanted();
+    await Promise.all(work);
+    this.#tellChange();
+    return sentences.filter((sentence) => sentence !== null);
+  }
+
+  #runOf(change: Change): TunnelRun {
+    const old =
+      change.kind === 'removed' ? change.name : change.kind === 'renamed' ? change.from : change.tunnel.name;
+    const run = this.#runs.get(old);
+    if (run !== undefined) return run;
+    if (change.kind !== 'added') throw new Error(`no tunnel ${old} to change`);
+    return new TunnelRun(change.tunnel, this.#around);
+  }
+
+  #sentence(change: Change, prune: boolean): string | null {
+    if (change.kind === 'added') return describeChange(change, false, prune);
+    const run = this.#runOf(change);
+    if (change.kind === 'removed' && run.orphan && !prune) return null;
+    if (change.kind === 'unchanged' && run.orphan) return `${change.tunnel.name}: is in the file again`;
+    return describeChange(change, run.wanted, prune);
+  }
+
+  #select(names: readonly string[]): readonly TunnelRun[] {
+    return names.map((name) => this.#runs.get(name)).filter((run) => run !== undefined);
+  }
+
+  #personsAt(name: string): readonly Person[] {
+    return [...this.#attendances].filter(({ names }) => names.has(name)).map(({ person }) => person);
+  }
+
+  /** Typed secrets live until `down`: no longer than somebody wants the host. */
+  #forgetHosts(run: TunnelRun): void {
+    const hostsOf = ({ tunnel }: TunnelRun): readonly Host[] => tunnel.ways.flat();
+    const wanted = [...this.#runs.values()].filter((other) => other.wanted).flatMap(hostsOf);
+    const inUse = new Set(wanted.map(canonicalJson));
+    for (const host of hostsOf(run)) if (!inUse.has(canonicalJson(host))) this.#parts.dialer.forget(host);
+  }
+
+  #portChosen(key: string, port: number): void {
+    if (this.#ports[key] === port) return;
+    this.#ports = { ...this.#ports, [key]: port };
+    for (const listener of this.#portListeners) listener(this.#ports);
+  }
+
+  #changed(name: string): void {
+    const state = this.#runs.get(name)?.state;
+    if (state !== undefined && state !== this.#lastStates.get(name)) {
+      this.#lastStates.set(name, state);
+      for (const run of this.#runs.values()) if (run.tunnel.after.includes(name)) run.refresh();
+    }
+    this.#tellChange();
+  }
+
+  #tellChange(): void {
+    for (const listener of this.#changeListeners) listener();
+  }
+
+  #tellWanted(): void {
+    const names = [...this.#runs.values()].filter(({ wanted }) => wanted).map(({ tunnel }) => tunnel.name);
+    if (names.join() === this.#lastWanted) return;
+    this.#lastWanted = names.join();
+    for (const listener of this.#wantedListeners) listener(names);
+  }
+}
