@@ -19,8 +19,12 @@ export type ReadyMessage =
   | { readonly kind: 'held'; readonly pid: number }
   | { readonly kind: 'failed'; readonly error: ErrorReport };
 
-/** The file descriptor of that pipe in the supervisor. */
-export const readyDescriptor = 3;
+/** The file descriptor of that pipe in the supervisor, see ready.ts. */
+const readyDescriptor = 3;
+/** Tells the supervisor that it has the pipe: see ready.ts, which is not imported here. */
+const readyArgument = '--ready-on-3';
+/** Tells the supervisor that its config is a project file. */
+export const projectArgument = '--project';
 
 /** How long a supervisor may take until it listens. It reads the config first, and `ssh -G` may be slow. */
 const startLimitMs = 30_000;
@@ -28,6 +32,8 @@ const startLimitMs = 30_000;
 export interface StartOptions {
   /** Absolute path of the config. */
   readonly config: string;
+  /** Found in the current folder: the supervisor too uses only what was allowed. Default false. */
+  readonly project?: boolean;
   readonly facts: PlaceFacts;
   /** Program and arguments that run this same program: [node, bin/tunnel.js]. */
   readonly program: readonly [string, ...string[]];
@@ -97,7 +103,8 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
   const [command, ...fixed] = program;
   let child: ChildProcess;
   try {
-    child = spawn(command, [...fixed, '__supervise', config], {
+    const project = options.project === true ? [projectArgument] : [];
+    child = spawn(command, [...fixed, '__supervise', config, readyArgument, ...project], {
       cwd: facts.platform === 'win32' ? undefined : '/',
       env: supervisorEnvironment(facts),
       detached: true,

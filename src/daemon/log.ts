@@ -64,6 +64,19 @@ export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel):
   return { write, last: write, close: () => Promise.resolve() };
 }
 
+/** Several logs as one. */
+export function teeLog(logs: readonly Log[]): Log {
+  return {
+    write(...line) {
+      for (const log of logs) log.write(...line);
+    },
+    last(...line) {
+      for (const log of logs) log.last(...line);
+    },
+    close: async () => void (await Promise.all(logs.map((log) => log.close()))),
+  };
+}
+
 const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 function localTime(date: Date): string {

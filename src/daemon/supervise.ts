@@ -63,7 +63,7 @@ const restoreMs = 1000;
  * `ready` is called once commands are answered. Throws CONFIG_…, NO_SUCH_TUNNEL or DAEMON_DOWN before that; everything
  * is then closed.
  */
-export async function supervise(parts: LifeParts, ready: () => void): Promise<number> {
+export async function live(parts: LifeParts, ready: () => void): Promise<number> {
   const life = new Life(parts);
   try {
     await life.begin();

@@ -58,12 +58,38 @@ async function settle(
   call: Call<UpProgress>,
   parts: WaitingParts,
 ): Promise<{ tunnel: string; error: ErrorReport } | null> {
-  let error = await parts.engine.settled(name, patience.signal);
+  const dropped = watchDropped(name, terms, parts.engine);
+  const signal = AbortSignal.any([patience.signal, dropped.signal]);
+  let error = await parts.engine.settled(name, signal);
+  dropped.end();
+  if (error !== null && dropped.signal.aborted) error = takenDown(name);
   if (error !== null && patience.ranOut && terms.onTimeout === 'not-up') error = notUp(name, error, terms);
   const report = error === null ? null : reportError(error);
   const tunnel = parts.document([name]).tunnels[0];
   if (tunnel !== undefined) call.progress({ kind: 'settled', tunnel, error: report });
   return report === null ? null : { tunnel: name, error: report };
+}
+
+/** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
+function watchDropped(
+  name: string,
+  terms: WaitingTerms,
+  engine: Engine,
+): { readonly signal: AbortSignal; readonly end: Cancel } {
+  const controller = new AbortController();
+  if (terms.onTimeout === 'not-up') return { signal: controller.signal, end: () => undefined };
+  const look = (): void => {
+    const tunnel = engine.known().find((known) => known.name === name);
+    if (tunnel?.wanted !== true) controller.abort();
+  };
+  const end = engine.onChange(look);
+  return { signal: controller.signal, end };
+}
+
+function takenDown(name: string): TunnelError {
+  return new TunnelError('NOT_UP', `up failed, on ${name}: it was taken down meanwhile`, {
+    hint: `tunnel up ${name}`,
+  });
 }
 
 function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelError {

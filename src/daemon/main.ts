@@ -1,0 +1,158 @@
+// The supervisor's process: the place where all parts meet. With cli/main and cli/context the only reader of `process`.
+import { homedir, hostname, tmpdir } from 'node:os';
+import { asTunnelError, reportError, TunnelError } from '../errors.ts';
+import { systemClock } from '../model/clock.ts';
+import type { CallerEnvironment } from '../model/session.ts';
+import { placesOf, type PlaceFacts } from '../paths.ts';
+import { callerEnvironment } from './environment.ts';
+import { prepareStateFolders, readOnlyState } from './folders.ts';
+import { placesOfConfig, projectArgument } from './launch.ts';
+import { openFileLog, openTerminalLog, teeLog, type Log, type LogLevel } from './log.ts';
+import { claim } from './presence.ts';
+import { openReadyPipe, type SayReady } from './ready.ts';
+import { openSurroundings } from './surroundings.ts';
+import { live, type Foreground } from './supervise.ts';
+import { readWanted } from './wanted.ts';
+import { wire } from './wiring.ts';
+
+/** `__supervise CONFIG`: the supervisor in the background, as launch.ts starts it. Answers the exit code. */
+export async function superviseCommand(argv: readonly string[]): Promise<number> {
+  const [config] = argv;
+  if (config === undefined) throw new TunnelError('USAGE', 'supervisor start failed: no config was named');
+  const sayReady = openReadyPipe(argv);
+  const project = argv.includes(projectArgument);
+  let code = 1;
+  try {
+    code = await run({ config, project, facts: factsOfProcess(), foreground: null, sayReady });
+  } catch (thrown) {
+    sayReady({ kind: 'failed', error: reportError(asTunnelError(thrown)) });
+  }
+  // Nothing that is still open may keep a supervisor that has ended.
+  process.exit(code);
+}
+
+export interface ForegroundOptions extends Foreground {
+  /** Absolute path of the config. */
+  readonly config: string;
+  /** Found in the current folder: its content must have been allowed. */
+  readonly project: boolean;
+  readonly facts: PlaceFacts;
+  /** Where the log goes, for people. */
+  readonly stderr: NodeJS.WritableStream;
+  readonly verbose: boolean;
+}
+
+/**
+ * `tunnel up --foreground`: lives in this process until SIGINT or SIGTERM. Answers the exit code.
+ * Throws CONFIG_…, NO_SUCH_TUNNEL, or DAEMON_DOWN when another supervisor serves the config.
+ */
+export async function superviseHere(options: ForegroundOptions): Promise<number> {
+  const code = await run({ ...options, foreground: options, sayReady: () => undefined });
+  setTimeout(() => process.exit(code), 500).unref(); // when something that was left open keeps the process
+  return code;
+}
+
+interface RunOptions {
+  readonly config: string;
+  readonly project: boolean;
+  readonly facts: PlaceFacts;
+  readonly foreground: ForegroundOptions | null;
+  readonly sayReady: SayReady;
+}
+
+async function run({ config, project, facts, foreground, sayReady }: RunOptions): Promise<number> {
+  process.umask(0o077);
+  const places = placesOf(facts);
+  const at = placesOfConfig(config, facts);
+  const writable = prepareStateFolders(places, at, facts);
+  if (!writable && foreground === null) throw readOnlyState(at);
+  const claimed = await claim(at, facts, { writable, wait: foreground !== null });
+  if (claimed.kind === 'held') {
+    if (foreground !== null) throw alreadyServed(config, claimed.pid);
+    sayReady(claimed);
+    return 4;
+  }
+  try {
+    const level: LogLevel =
+      foreground?.verbose === true || facts.env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
+    const log = openLog(at.log, writable, level, foreground);
+    if (!writable) {
+      log.write(
+        'warn',
+        'state',
+        `${at.folder} cannot be written: nothing is remembered, and new host keys are not kept`,
+      );
+    }
+    const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));
+    const clock = systemClock;
+    const shared = { config, clock, writable, project, facts, places };
+    const house = wire({ ...shared, program: programOfProcess(), log: log.write, ports: wanted.ports });
+    const around = openSurroundings({ ...shared, ...house, log: log.write });
+    const { onConfig, close } = around;
+    const parts = {
+      ...shared,
+      ...house,
+      at,
+      owner: facts,
+      log,
+      wanted,
+      foreground,
+      onConfig,
+      closers: [close],
+    };
+    const environment = ownEnvironment(facts, foreground !== null);
+    return await live({ ...parts, environment, release: claimed.release }, () => sayReady({ kind: 'ready' }));
+  } finally {
+    claimed.release();
+  }
+}
+
+function openLog(
+  path: string,
+  writable: boolean,
+  level: LogLevel,
+  foreground: ForegroundOptions | null,
+): Log {
+  const file = writable ? openFileLog(path, level) : null;
+  const terminal = foreground === null ? null : openTerminalLog(foreground.stderr, level);
+  return teeLog([file, terminal].filter((log) => log !== null));
+}
+
+/**
+ * In the foreground it is the environment of the command. In the background only what programs need to run: `env:`
+ * and SSH_AUTH_SOCK come from the commands (SPEC 2).
+ */
+function ownEnvironment(facts: PlaceFacts, foreground: boolean): CallerEnvironment {
+  if (foreground) return callerEnvironment(facts.env);
+  const plain = Object.entries(facts.env).filter(
+    ([name]) => !name.startsWith('TUNNEL_') && name !== 'SSH_AUTH_SOCK',
+  );
+  return callerEnvironment(Object.fromEntries(plain));
+}
+
+function alreadyServed(config: string, pid: number): TunnelError {
+  return new TunnelError(
+    'DAEMON_DOWN',
+    `start failed, on ${config}: another supervisor (pid ${pid}) serves it`,
+    {
+      hint: 'tunnel down    # ends it, when nothing else is wanted',
+    },
+  );
+}
+
+/** How this process was started, without its own arguments: its children are started the same way. */
+function programOfProcess(): [string, ...string[]] {
+  return [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
+}
+
+function factsOfProcess(): PlaceFacts {
+  return {
+    env: process.env,
+    platform: process.platform,
+    uid: process.getuid?.() ?? 0,
+    home: process.env['HOME'] ?? homedir(),
+    tmpdir: tmpdir(),
+    hostname: hostname(),
+    cwd: process.cwd(),
+  };
+}

@@ -1,0 +1,114 @@
+// The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { formatHostPort } from '../model/endpoint.ts';
+import type { TunnelStatus } from '../model/status.ts';
+import type { EngineLog } from '../supervisor/engine.ts';
+import { prometheusText } from './prometheus.ts';
+
+export interface MetricsAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface MetricsServer {
+  /** Serves there from now on; null: nowhere. What cannot be bound is logged and tried again at the next call. */
+  serve(at: MetricsAddress | null): Promise<void>;
+  /** Where it listens, with the port the system chose; null when it does not. */
+  readonly at: MetricsAddress | null;
+  close(): Promise<void>;
+}
+
+export function createMetricsServer(status: () => readonly TunnelStatus[], log: EngineLog): MetricsServer {
+  let wanted: MetricsAddress | null = null;
+  let bound: MetricsAddress | null = null;
+  let server: ReturnType<typeof createServer> | null = null;
+  let turn: Promise<void> = Promise.resolve();
+
+  const stop = async (): Promise<void> => {
+    const old = server;
+    server = null;
+    bound = null;
+    if (old === null) return;
+    await new Promise<void>((resolve) => {
+      old.close(() => resolve());
+      old.closeAllConnections();
+    });
+  };
+  const start = async (at: MetricsAddress): Promise<void> => {
+    const fresh = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) =>
+      answer(request, response, status),
+    );
+    fresh.maxConnections = 64;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        fresh.once('error', reject);
+        fresh.listen(at.port, at.host, resolve);
+      });
+    } catch (thrown) {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      return log(
+        'error',
+        'metrics',
+        `metrics cannot be served on ${formatHostPort(at.host, at.port)}: ${why}`,
+      );
+    }
+    fresh.on('error', (error) => log('warn', 'metrics', error.message));
+    const address = fresh.address();
+    server = fresh;
+    bound = { host: at.host, port: typeof address === 'object' && address !== null ? address.port : at.port };
+    log('info', 'metrics', `metrics on http://${formatHostPort(bound.host, bound.port)}/metrics`);
+  };
+  const change = async (at: MetricsAddress | null): Promise<void> => {
+    if (server !== null && at?.host === wanted?.host && at?.port === wanted?.port) return;
+    await stop();
+    wanted = at;
+    if (at !== null) await start(at);
+  };
+  return {
+    get at() {
+      return bound;
+    },
+    serve: (at) => (turn = turn.then(() => change(at))),
+    close: () => (turn = turn.then(() => change(null))),
+  };
+}
+
+function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: () => readonly TunnelStatus[],
+): void {
+  const send = (code: number, text: string, type = 'text/plain; charset=utf-8'): void => {
+    response.writeHead(code, { 'content-type': type, 'cache-control': 'no-store' });
+    response.end(request.method === 'HEAD' ? undefined : text);
+  };
+  if (request.method !== 'GET' && request.method !== 'HEAD') return send(405, 'only GET\n');
+  // A path only: anything else (a proxy's absolute form, nonsense) finds nothing.
+  const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
+  switch (path) {
+    case '/metrics':
+      return send(200, prometheusText(status()), 'text/plain; version=0.0.4; charset=utf-8');
+    case '/healthz':
+      return send(200, 'ok\n');
+    case '/readyz':
+      return ready(new URLSearchParams(query).getAll('tunnel'), status(), send);
+    default:
+      return send(404, 'there are /metrics, /healthz and /readyz\n');
+  }
+}
+
+/** 200 when each named tunnel serves or sleeps; without a name, each that is wanted. */
+function ready(
+  names: readonly string[],
+  tunnels: readonly TunnelStatus[],
+  send: (code: number, text: string) => void,
+): void {
+  const lost = names.find((name) => tunnels.every((tunnel) => tunnel.name !== name));
+  if (lost !== undefined) return send(404, `no such tunnel: ${lost.slice(0, 100)}\n`);
+  const meant = tunnels.filter(({ name, state }) =>
+    names.length === 0 ? state !== 'down' : names.includes(name),
+  );
+  const waiting = meant.filter(({ state }) => state !== 'up' && state !== 'asleep');
+  if (waiting.length === 0) return send(200, 'ok\n');
+  send(503, waiting.map(({ name, state }) => `${name} ${state}\n`).join(''));
+}

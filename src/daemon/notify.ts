@@ -1,0 +1,57 @@
+// Desktop notifications: a tunnel needs its person, who may be in another window. Where there is a desktop, and not off by config.
+import { spawn } from 'node:child_process';
+import { cleanText } from '../model/clean.ts';
+import type { TunnelStatus } from '../model/status.ts';
+
+export interface Notifier {
+  /** Looks at a snapshot: tells of each tunnel that has come to need a person. */
+  look(tunnels: readonly TunnelStatus[], enabled: boolean): void;
+}
+
+/** The program of a desktop that shows a notification, or null. `env` must be that of the desktop's session. */
+export function notifyCommand(
+  platform: NodeJS.Platform,
+  env: Readonly<Record<string, string | undefined>>,
+  title: string,
+  text: string,
+): readonly [string, ...string[]] | null {
+  if (platform === 'darwin') {
+    const quote = (words: string): string => `"${words.replace(/[\\"]/g, '\\$&')}"`;
+    return ['/usr/bin/osascript', '-e', `display notification ${quote(text)} with title ${quote(title)}`];
+  }
+  if (platform === 'win32' || env['DBUS_SESSION_BUS_ADDRESS'] === undefined) return null;
+  return ['notify-send', '--app-name=tunnel', '--', title, text];
+}
+
+export function createNotifier(show: (title: string, text: string) => void): Notifier {
+  let told = new Set<string>();
+  return {
+    look(tunnels, enabled) {
+      // One notification a cause: ten tunnels behind one locked key are one matter.
+      const waiting = tunnels.filter(({ state }) => state === 'needs-you');
+      const causes = new Map(waiting.map((tunnel) => [`${tunnel.link} ${tunnel.error?.code}`, tunnel]));
+      for (const [cause, tunnel] of causes) {
+        if (!enabled || told.has(cause)) continue;
+        const others = waiting.length > 1 ? ` (and ${waiting.length - 1} more)` : '';
+        const why = cleanText(tunnel.question?.text ?? tunnel.error?.message ?? '').slice(0, 200);
+        show(`${tunnel.name}${others} needs you`, `${why}\ntunnel up ${tunnel.name}`);
+      }
+      told = new Set(causes.keys());
+    },
+  };
+}
+
+/** Shows it by the desktop's own program; a desktop that cannot is no trouble of ours. */
+export function showOnDesktop(
+  platform: NodeJS.Platform,
+  env: Readonly<Record<string, string | undefined>>,
+): (title: string, text: string) => void {
+  return (title, text) => {
+    const argv = notifyCommand(platform, env, title, text);
+    if (argv === null) return;
+    const [program, ...rest] = argv;
+    const child = spawn(program, rest, { stdio: 'ignore', timeout: 10_000 });
+    child.on('error', () => undefined); // not installed
+    child.unref();
+  };
+}

@@ -1,0 +1,49 @@
+// What a supervisor does beside its tunnels: it watches the weather, serves metrics, and tells the desktop.
+import { networkInterfaces } from 'node:os';
+import type { Clock } from '../model/clock.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { PlaceFacts } from '../paths.ts';
+import type { Engine, EngineLog } from '../supervisor/engine.ts';
+import { watchWeather } from '../supervisor/weather.ts';
+import { createMetricsServer } from './metrics-http.ts';
+import { createNotifier, showOnDesktop } from './notify.ts';
+
+export interface Surroundings {
+  /** A config came into force. */
+  readonly onConfig: (config: ResolvedConfig) => void;
+  readonly close: () => Promise<void>;
+}
+
+export function openSurroundings(parts: {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly log: EngineLog;
+  readonly facts: PlaceFacts;
+}): Surroundings {
+  const { engine, clock, log, facts } = parts;
+  const names = (): readonly string[] => engine.known().map(({ name }) => name);
+  const metrics = createMetricsServer(() => engine.status(names()), log);
+  const notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
+  let notify = true;
+  const cancels = [
+    watchWeather({
+      clock,
+      interfaces: networkInterfaces,
+      changed(reason) {
+        log('info', 'weather', reason);
+        engine.weather(reason);
+      },
+    }),
+    engine.onChange(() => notifier.look(engine.status(names()), notify)),
+  ];
+  return {
+    onConfig(config) {
+      notify = config.notify;
+      void metrics.serve(config.metrics);
+    },
+    async close() {
+      for (const cancel of cancels) cancel();
+      await metrics.close();
+    },
+  };
+}

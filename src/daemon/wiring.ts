@@ -1,0 +1,60 @@
+// The wiring of a supervisor: config, secrets, ssh, forwards and engine, each handed what it needs of the others.
+import { loadConfig, readSources } from '../config/load.ts';
+import { createCarrier } from '../forward/create.ts';
+import type { Clock } from '../model/clock.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { PlaceFacts, Places } from '../paths.ts';
+import { nativeCrypto } from '../ssh/internals.ts';
+import type { Engine, EngineLog } from '../supervisor/engine.ts';
+import { createEngine } from '../supervisor/supervisor.ts';
+import type { LoadedConfig } from './config-source.ts';
+import { openSsh } from './ssh-parts.ts';
+
+export interface WiringOptions {
+  /** Absolute path of the config. */
+  readonly config: string;
+  /** Found in the current folder: its content must have been allowed. */
+  readonly project: boolean;
+  readonly facts: PlaceFacts;
+  readonly places: Places;
+  readonly clock: Clock;
+  readonly log: EngineLog;
+  readonly program: readonly [string, ...string[]];
+  readonly ports: Readonly<Record<string, number>>;
+  readonly writable: boolean;
+}
+
+export interface Wired {
+  readonly engine: Engine;
+  readonly load: () => Promise<LoadedConfig>;
+  readonly nativeCrypto: boolean;
+}
+
+export function wire(options: WiringOptions): Wired {
+  const { config, facts, places, clock, log, project } = options;
+  let current: ResolvedConfig | null = null;
+  const plainLog = (
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    message: string,
+    about?: Record<string, unknown>,
+  ): void => log(level, event, message, about);
+  const { dialer } = openSsh({ ...options, log: plainLog, config: () => current });
+  const engine = createEngine({
+    dialer,
+    createCarrier,
+    clock,
+    random: Math.random,
+    log,
+    ports: options.ports,
+  });
+  return {
+    engine,
+    nativeCrypto: nativeCrypto(),
+    async load() {
+      const resolved = await loadConfig(config, facts, project ? { allowedIn: places.stateDir } : {});
+      current = resolved;
+      return { config: resolved, files: [...readSources(config, facts).keys()] };
+    },
+  };
+}
