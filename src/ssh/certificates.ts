@@ -1,4 +1,5 @@
 // User certificates (PROTOCOL.certkeys of OpenSSH): what one says, and which key it belongs to. Pure.
+import { cleanText } from '../model/clean.ts';
 import { fingerprintOf, typeWord, type PublicKey } from './key-public.ts';
 import { wireReader, wireString, type WireReader } from './wire.ts';
 
@@ -74,4 +75,18 @@ export function validityAt(certificate: UserCertificate, nowMs: number): 'valid'
 /** "ED25519-CERT SHA256:…": the fingerprint is the key's, as ssh-keygen -L shows it. */
 export function certificateWords(certificate: UserCertificate): string {
   return `${typeWord(certificate.type)} ${fingerprintOf(certificate.key.blob)}`;
+}
+
+/** What may be wrong with it, for the words of a refusal; empty when nothing shows. */
+export function certificateDoubts(certificate: UserCertificate, user: string, nowMs: number): string {
+  const day = (seconds: bigint): string =>
+    new Date(Math.min(Number(seconds), 253_402_300_799) * 1000).toISOString().replace(/:\d\d\.000Z$/, 'Z');
+  const doubts: string[] = [];
+  const validity = validityAt(certificate, nowMs);
+  if (validity === 'expired') doubts.push(`expired ${day(certificate.validBefore)}`);
+  if (validity === 'not-yet') doubts.push(`valid from ${day(certificate.validAfter)}`);
+  const { principals } = certificate;
+  if (principals.length > 0 && !principals.includes(user))
+    doubts.push(`for ${principals.map(cleanText).join(', ')}`);
+  return doubts.join(', ');
 }

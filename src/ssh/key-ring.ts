@@ -59,6 +59,7 @@ export async function gatherKeys(
     agentKeys: reached?.keys ?? [],
     proven: (credential) => parts.proven.has(login, credential),
     nowMs: parts.clock.now(),
+    user: host.user,
     shown,
   });
   noteUnselected(identities, reached, obstacles, shown);

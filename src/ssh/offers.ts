@@ -1,6 +1,7 @@
 // Offers: which keys and certificates a login may present, in which order (SPEC 2). Pure.
 import type { AgentKey } from './agent.ts';
 import {
+  certificateDoubts,
   certificateWords,
   isCertificateType,
   parseUserCertificate,
@@ -31,6 +32,8 @@ export interface OfferParts {
   readonly agentKeys: readonly AgentKey[];
   readonly proven: (credential: string) => boolean;
   readonly nowMs: number;
+  /** Who logs in: a certificate for somebody else is worth a word. */
+  readonly user: string;
   /** How a path is shown: with ~ for the home. */
   readonly shown: (path: string) => string;
 }
@@ -108,45 +111,30 @@ function agentOffers(
   };
   const offers: { offer: Offer; at: number }[] = [];
   for (const { certificate, comment } of listed.certificates) {
-    const at = position(certificate.key);
-    if (certificate.forUsers)
-      offers.push({
-        offer: certificateOffer(
-          certificate,
-          { by: 'agent', blob: certificate.blob },
-          `agent certificate`,
-          comment,
-        ),
-        at,
-      });
+    if (!certificate.forUsers) continue;
+    const signer = { by: 'agent', blob: certificate.blob } as const;
+    const offer = certificateOffer(parts, certificate, signer, 'agent certificate', comment);
+    offers.push({ offer, at: position(certificate.key) });
   }
   for (const key of listed.keys) {
     const signer = { by: 'agent', blob: key.blob } as const;
     const at = position(key);
-    for (const certificate of certificatesOf(key))
-      offers.push({
-        offer: certificateOffer(certificate, signer, 'agent key with certificate', key.comment),
-        at,
-      });
+    for (const certificate of certificatesOf(key)) {
+      const kind = 'agent key with certificate';
+      offers.push({ offer: certificateOffer(parts, certificate, signer, kind, key.comment), at });
+    }
     offers.push({ offer: keyOffer(key, signer, 'agent key', key.comment), at });
   }
   const distinct = offers.filter(
-    ({ offer }, index) =>
-      offers.findIndex(
-        (other) =>
-          other.offer.wire !== null && offer.wire !== null && same(other.offer.wire.blob, offer.wire.blob),
-      ) === index,
+    ({ offer }, index) => index === offers.findIndex((other) => sameWire(other.offer, offer)),
   );
-  if (parts.identitiesOnly)
-    return distinct
-      .filter(({ at }) => at !== Infinity)
-      .toSorted((one, other) => one.at - other.at)
-      .map(({ offer }) => offer);
-  return provenFirst(
-    distinct.toSorted((one, other) => rank(one.at) - rank(other.at)).map(({ offer }) => offer),
-    parts.proven,
-  );
+  const kept = parts.identitiesOnly ? distinct.filter(({ at }) => at !== Infinity) : distinct;
+  const ordered = kept.toSorted((one, other) => rank(one.at) - rank(other.at)).map(({ offer }) => offer);
+  return parts.identitiesOnly ? ordered : provenFirst(ordered, parts.proven);
 }
+
+const sameWire = (one: Offer, other: Offer): boolean =>
+  one.wire !== null && other.wire !== null && same(one.wire.blob, other.wire.blob);
 
 const rank = (at: number): number => (at === Infinity ? Number.MAX_SAFE_INTEGER : at);
 
@@ -169,7 +157,7 @@ function fileOffers(
     if (file.publicKey === null)
       return [{ signer, wire: null, certificate: null, words: `key ${where}`, credential: null }];
     const certificates = certificatesOf(file.publicKey).map((certificate) =>
-      certificateOffer(certificate, signer, 'certificate', where),
+      certificateOffer(parts, certificate, signer, 'certificate', where),
     );
     return [...certificates, keyOffer(file.publicKey, signer, 'key', where)];
   });
@@ -177,7 +165,7 @@ function fileOffers(
 }
 
 function keyOffer(key: PublicKey, signer: Offer['signer'], kind: string, where: string): Offer {
-  const words = `${kind} ${typeWord(key.type)} ${fingerprintOf(key.blob)}${where === '' ? '' : ` (${where})`}`;
+  const words = `${kind} ${typeWord(key.type)} ${fingerprintOf(key.blob)}${bracketed([where])}`;
   return {
     signer,
     wire: { type: key.type, blob: key.blob },
@@ -188,16 +176,23 @@ function keyOffer(key: PublicKey, signer: Offer['signer'], kind: string, where: 
 }
 
 function certificateOffer(
+  parts: OfferParts,
   certificate: UserCertificate,
   signer: Offer['signer'],
   kind: string,
   where: string,
 ): Offer {
+  const doubts = certificateDoubts(certificate, parts.user, parts.nowMs);
   return {
     signer,
     wire: { type: certificate.type, blob: certificate.blob },
     certificate,
-    words: `${kind} ${certificateWords(certificate)}${where === '' ? '' : ` (${where})`}`,
+    words: `${kind} ${certificateWords(certificate)}${bracketed([where, doubts])}`,
     credential: credentialName(certificate.key, certificate),
   };
+}
+
+function bracketed(parts: readonly string[]): string {
+  const words = parts.filter((part) => part !== '').join(', ');
+  return words === '' ? '' : ` (${words})`;
 }

@@ -127,11 +127,11 @@ describe.skipIf(sshdMissing() !== null)('a login with ten keys in the agent and 
   });
 
   test('the digest of circumstances changes with the agent, the key file and the environment only', async () => {
-    const { circumstances } = createCredentials(testParts());
+    const credentials = createCredentials(testParts());
     const extra = makeKey(join(folder, 'extra'));
     const host = inAgent({ identities: [extra], password: { from: 'env', name: 'PW' } });
     const at = (variables: Record<string, string>): Promise<string> =>
-      circumstances(host, { variables, agentSockets: [] });
+      credentials.circumstances(host, { variables, agentSockets: [] });
     const first = await at({ PW: 'a', OTHER: '1' });
     expect(await at({ PW: 'a', OTHER: '2' })).toBe(first);
     expect(await at({ PW: 'b' })).not.toBe(first);
