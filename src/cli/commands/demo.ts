@@ -1,0 +1,229 @@
+// `tunnel demo`: the real program in a throwaway world, with an outage. Exit 0 only if all it shows really happened.
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { exchange, isRefused } from '../../demo/client.ts';
+import { createSandbox, type Sandbox } from '../../demo/sandbox.ts';
+import { TunnelError } from '../../errors.ts';
+import type { TunnelStatus } from '../../model/status.ts';
+import { placesOf, type PlaceFacts } from '../../paths.ts';
+import { renderStatus } from '../../render/status.ts';
+import { formatElapsed } from '../../render/units.ts';
+import type { Args, Run } from '../command.ts';
+import { Interrupted, type Context } from '../context.ts';
+import { introduceKey, trustPrompt, type Prompter } from '../prompt.ts';
+import { ask, locateTarget } from '../supervisor.ts';
+import { down } from './down.ts';
+import { up } from './up.ts';
+
+const patienceMs = 10_000;
+const noArgs: Args = {
+  words: [],
+  rest: [],
+  flag: () => false,
+  text: () => undefined,
+  durationMs: (_, otherwise) => otherwise,
+};
+
+export const demo: Run = async (context, args) => {
+  using interruption = context.interruption();
+  const began = context.now();
+  const sandbox = await createSandbox(context.facts.tmpdir, context.facts.env);
+  const inside = contextInside(context, sandbox, answerFor(context, args.flag('yes')));
+  try {
+    const code = await play(inside, sandbox, interruption.signal);
+    if (code === 0)
+      say(
+        context,
+        `\nIt all happened, in ${formatElapsed(context.now() - began)}, and nothing of it is left.`,
+      );
+    return code;
+  } catch (thrown) {
+    const reason: unknown = interruption.signal.reason;
+    if (reason instanceof Interrupted) return reason.exitCode;
+    throw thrown;
+  } finally {
+    await endSupervisor(inside);
+    await sandbox[Symbol.asyncDispose]();
+  }
+};
+
+/** The scenes. Answers the exit code of the first command that failed; throws where something did not happen. */
+async function play(context: Context, sandbox: Sandbox, signal: AbortSignal): Promise<number> {
+  setTheScene(context, sandbox);
+  command(context, 'tunnel up');
+  const code = await up(context, noArgs);
+  if (code !== 0) return code;
+  const { port } = await only(context);
+  await firstExchange(context, sandbox, port, signal);
+  await outage(context, sandbox, port, signal);
+  command(context, 'tunnel status');
+  const back = await until(context, ({ state }) => state === 'up', signal);
+  happened(back.reconnects === 1, 'one reconnect', `${back.reconnects}`);
+  await showTable(context);
+  command(context, 'tunnel down');
+  await down(context, noArgs);
+  happened(await isRefused(port), 'the port to be free again', 'something still listens');
+  return 0;
+}
+
+function setTheScene(context: Context, sandbox: Sandbox): void {
+  heading(context, 'A world of its own');
+  say(context, `Everything is in ${sandbox.folder}; no network but loopback.`);
+  say(
+    context,
+    `An SSH server listens on 127.0.0.1:${sandbox.server.port}. Behind it is ${sandbox.target}: a service that`,
+  );
+  say(context, 'gives back in capitals what it gets, and that only the SSH server can reach.');
+  say(context, '');
+  say(context, context.paint.dim('tunnels.yaml'));
+  for (const line of readFileSync(sandbox.config, 'utf8').trimEnd().split('\n'))
+    say(context, context.paint.dim(`  ${line}`));
+  heading(context, 'The tunnel comes up');
+}
+
+async function firstExchange(
+  context: Context,
+  sandbox: Sandbox,
+  port: number,
+  signal: AbortSignal,
+): Promise<void> {
+  heading(context, 'A client uses it');
+  await talkThrough(
+    context,
+    port,
+    'this is a test',
+    'THIS IS A TEST',
+    AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
+  );
+  happened(sandbox.server.logins === 1, 'one login on the server', `${sandbox.server.logins}`);
+}
+
+async function talkThrough(
+  context: Context,
+  port: number,
+  text: string,
+  expected: string,
+  signal: AbortSignal,
+): Promise<void> {
+  say(context, `to 127.0.0.1:${port}  > ${text}`);
+  const answer = await exchange(port, text, signal);
+  say(context, `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(answer)}`);
+  happened(answer === expected, expected, answer);
+}
+
+async function outage(context: Context, sandbox: Sandbox, port: number, signal: AbortSignal): Promise<void> {
+  heading(context, 'The server is killed');
+  await sandbox.server.stop();
+  await until(context, ({ state }) => state !== 'up', signal);
+  say(context, 'A client connects all the same, and is not refused: it is held.');
+  const began = context.now();
+  const text = 'is anybody there?';
+  say(context, `to 127.0.0.1:${port}  > ${text}`);
+  let served = false;
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+  const answer = exchange(port, text, limit).finally(() => (served = true));
+  answer.catch(() => undefined); // awaited below
+  await until(context, ({ forwards }) => forwards[0]?.held === 1, signal);
+  await pause(1000, undefined, { signal }); // an outage that a person can see
+  happened(!served, 'the client to be waiting', 'it was answered without a server');
+  command(context, 'tunnel status');
+  await showTable(context);
+  heading(context, 'The server is back');
+  await sandbox.server.start();
+  const got = await answer;
+  say(
+    context,
+    `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(got)}   (held, then served after ${formatElapsed(context.now() - began)})`,
+  );
+  happened(got === text.toUpperCase(), text.toUpperCase(), got);
+}
+
+async function only(context: Context): Promise<TunnelStatus & { readonly port: number }> {
+  const document = await ask(context, locateTarget(context), 'status', { selectors: [] });
+  const tunnel = document?.tunnels[0];
+  if (tunnel === undefined) throw notSo('a supervisor with one tunnel', 'there is none');
+  return { ...tunnel, port: Number(tunnel.forwards[0]?.listen.split(':').at(-1)) };
+}
+
+async function until(
+  context: Context,
+  condition: (tunnel: TunnelStatus) => boolean,
+  signal: AbortSignal,
+): Promise<TunnelStatus> {
+  const deadline = context.now() + patienceMs;
+  for (;;) {
+    const tunnel = await only(context);
+    if (condition(tunnel)) return tunnel;
+    if (context.now() > deadline) throw notSo('another state', JSON.stringify(tunnel.state));
+    await pause(30, undefined, { signal });
+  }
+}
+
+async function showTable(context: Context): Promise<void> {
+  const document = await ask(context, locateTarget(context), 'status', { selectors: [] });
+  if (document === null) throw notSo('a supervisor', 'none answers');
+  for (const line of renderStatus(document, context.now(), context.paint)) context.out(line);
+}
+
+/** Takes everything down and waits until the supervisor has gone; its folder is removed next. */
+async function endSupervisor(context: Context): Promise<void> {
+  const target = locateTarget(context);
+  const running = await ask(context, target, 'status', { selectors: [] }).catch(() => null);
+  if (running === null) return;
+  await ask(context, target, 'shutdown', {}).catch(() => undefined); // it may be on its way out already
+  for (let tries = 0; tries < 100; tries += 1) {
+    if ((await ask(context, target, 'status', { selectors: [] }).catch(() => null)) === null) return;
+    await pause(30);
+  }
+}
+
+/** A person where there is one; else yes, said aloud: the key is the demo's own. */
+function answerFor(context: Context, yes: boolean): Prompter | null {
+  if (context.interactive && !yes) return null;
+  const why = yes ? '--yes' : 'no terminal: the demo made this key and trusts it';
+  const decline = (): Promise<{ kind: 'declined' }> => Promise.resolve({ kind: 'declined' });
+  return {
+    question(question) {
+      if (question.kind !== 'host-key') return decline();
+      for (const line of introduceKey(question)) context.stderr.write(`${line}\n`);
+      context.stderr.write(`${trustPrompt}yes   (${why})\n`);
+      return Promise.resolve({ kind: 'answered', value: 'yes' });
+    },
+    line: decline,
+    confirm: decline,
+  };
+}
+
+function contextInside(context: Context, sandbox: Sandbox, prompter: Prompter | null): Context {
+  const facts: PlaceFacts = {
+    ...context.facts,
+    env: sandbox.env,
+    home: sandbox.env['HOME'] ?? sandbox.folder,
+    cwd: sandbox.folder,
+  };
+  return {
+    ...context,
+    facts,
+    places: placesOf(facts),
+    options: { ...context.options, config: undefined, json: false },
+    prompter,
+    interactive: true,
+  };
+}
+
+const say = (context: Context, line: string): void => context.out(line);
+
+function heading(context: Context, text: string): void {
+  say(context, `\n${context.paint.bold(text)}`);
+}
+
+function command(context: Context, line: string): void {
+  say(context, `${context.paint.dim('$')} ${context.paint.cyan(line)}`);
+}
+
+function happened(so: boolean, expected: string, found: string): void {
+  if (!so) throw notSo(expected, found);
+}
+
+const notSo = (expected: string, found: string): TunnelError =>
+  new TunnelError('INTERNAL', `demo failed: expected ${expected}, but ${found}`);

@@ -1,0 +1,48 @@
+// `tunnel down`: answers when the ports are closed. Without a supervisor everything is down already.
+import type { StatusDocument, TunnelStatus } from '../../model/status.ts';
+import { renderDownLine } from '../../render/line.ts';
+import type { Run } from '../command.ts';
+import type { Context } from '../context.ts';
+import { statusWithout } from '../no-supervisor.ts';
+import { TunnelError } from '../../errors.ts';
+import { ask, locateTarget, type Target } from '../supervisor.ts';
+
+export const down: Run = async (context, args) => {
+  const target = locateTarget(context);
+  const drainMs = args.durationMs('drain', 0);
+  const before = await ask(context, target, 'status', { selectors: args.words });
+  const result =
+    before === null ? null : await ask(context, target, 'down', { selectors: args.words, drainMs });
+  if (before === null || result === null) {
+    await showDown(context, target, args.words);
+    context.talk('no supervisor is running: everything is down');
+    return 0;
+  }
+  if (context.options.json) context.out(JSON.stringify(result.document, null, 2));
+  else showLines(context, before, result.document);
+  if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
+  return 0;
+};
+
+/** An orphan is forgotten once it is down: it is told by what it was before. */
+function showLines(context: Context, before: StatusDocument, after: StatusDocument): void {
+  const now = new Map(after.tunnels.map((tunnel) => [tunnel.name, tunnel]));
+  for (const was of before.tunnels) {
+    if (was.state === 'down') continue;
+    const tunnel: TunnelStatus = now.get(was.name) ?? { ...was, state: 'down' };
+    const closed = was.forwards.filter(({ bound }) => bound).map(({ listen }) => listen);
+    context.out(renderDownLine(tunnel, closed, context.paint));
+  }
+  if (before.tunnels.every(({ state }) => state === 'down')) context.talk('everything was down already');
+}
+
+/** Nothing runs: the file is only looked at for names and for a document, and its faults are no matter. */
+async function showDown(context: Context, target: Target, selectors: readonly string[]): Promise<void> {
+  if (!context.options.json && selectors.length === 0) return;
+  try {
+    const document = await statusWithout(context, target, selectors);
+    if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  } catch (thrown) {
+    if (thrown instanceof TunnelError && thrown.code === 'NO_SUCH_TUNNEL') throw thrown;
+  }
+}

@@ -1,0 +1,89 @@
+// `tunnel hosts`: the host keys that are trusted, by us and by ssh; forgetting one; and all of them as a known_hosts file.
+import { forgetHost, type Forgotten } from '../../trust/changes.ts';
+import { exportKeys, listKeys, type ListedKey } from '../../trust/list.ts';
+import { hostKeyName } from '../../trust/known-hosts.ts';
+import { createTrustStore, type TrustStore } from '../../trust/store.ts';
+import { shortPath } from '../../config/locate.ts';
+import { renderTable } from '../../render/table.ts';
+import { formatAge } from '../../render/units.ts';
+import type { Run } from '../command.ts';
+import type { Context } from '../context.ts';
+import { foreignKnownHosts } from '../known-hosts-files.ts';
+import { usage } from '../parse.ts';
+
+export const hosts: Run = async (context, args) => {
+  const [action = 'list', ...names] = args.words;
+  const store = createTrustStore({ file: context.places.knownHosts, now: context.now });
+  switch (action) {
+    case 'list':
+      return list(context, store);
+    case 'export':
+      return exportAll(context, store);
+    case 'forget':
+      if (names.length === 0) throw usage('tunnel hosts forget', 'which host?', 'tunnel hosts list');
+      return forget(context, store, names);
+    default:
+      throw usage(`tunnel hosts ${action}`, 'it is list, forget HOST or export', 'tunnel hosts --help');
+  }
+};
+
+async function list(context: Context, store: TrustStore): Promise<number> {
+  const known = await store.read(foreignKnownHosts(context.facts));
+  const keys = listKeys(known.entries, await store.seen.read());
+  if (context.options.json) {
+    context.out(JSON.stringify(keys, null, 2));
+    return 0;
+  }
+  if (keys.length === 0) context.talk('no host key is known yet');
+  const head = ['HOST', 'TYPE', 'FINGERPRINT', 'WHERE', 'FIRST SEEN', 'LAST USED'];
+  const rows = keys.map((key) => ({ cells: cellsOf(context, key) }));
+  if (rows.length > 0) for (const line of renderTable(head, rows, context.paint)) context.out(line);
+  return 0;
+}
+
+function cellsOf(context: Context, key: ListedKey): string[] {
+  const type = key.marker === null ? key.type : `${key.type} (${key.marker})`;
+  const where = `${shortPath(key.file, context.facts)}:${key.line}`;
+  return [key.host, type, key.fingerprint, where, ago(context, key.firstSeen), ago(context, key.lastUsed)];
+}
+
+function ago(context: Context, iso: string | null): string {
+  return iso === null ? '-' : `${formatAge(context.now() - Date.parse(iso))} ago`;
+}
+
+async function exportAll(context: Context, store: TrustStore): Promise<number> {
+  const known = await store.read(foreignKnownHosts(context.facts));
+  const text = exportKeys(known.entries);
+  if (text !== '') context.out(text.trimEnd());
+  return 0;
+}
+
+async function forget(context: Context, store: TrustStore, names: readonly string[]): Promise<number> {
+  let forgotten = 0;
+  for (const name of names) {
+    const result = await forgetHost(store, storedName(name), foreignKnownHosts(context.facts));
+    forgotten += result.removed.length;
+    showForgotten(context, name, result);
+  }
+  return forgotten > 0 ? 0 : 2;
+}
+
+/** HOST, HOST:PORT and [HOST]:PORT all mean the name a known_hosts line has; port 22 is not written there. */
+function storedName(name: string): string {
+  const match = /^\[(.+)\]:(\d+)$/.exec(name) ?? /^([^:|]+):(\d+)$/.exec(name);
+  return match === null ? name : hostKeyName(match[1] ?? '', Number(match[2]), null);
+}
+
+function showForgotten(context: Context, name: string, { removed, kept, foreign }: Forgotten): void {
+  for (const key of removed) context.out(`forgot ${name} ${key.type} ${key.fingerprint}`);
+  if (removed.length === 0)
+    context.talk(`${name}: our store has no key of its own for it (tunnel hosts list)`);
+  for (const entry of kept)
+    context.talk(
+      `${name}: stays at ${shortPath(entry.file, context.facts)}:${entry.line}${entry.marker === null ? '' : ` (@${entry.marker})`}`,
+    );
+  for (const line of foreign) {
+    context.talk(`${name} is still trusted by ${line.file}:${line.line} (${line.type} ${line.fingerprint})`);
+    context.talk(`hint: ${line.command ?? `edit ${line.file}, line ${line.line}`}`);
+  }
+}

@@ -1,0 +1,95 @@
+// `tunnel init`: three questions, one config. On a terminal it asks (SPEC 7); off a terminal it takes options.
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { localListen, login, target } from '../../config/address.ts';
+import { shortPath } from '../../config/locate.ts';
+import { namePattern, nameRule } from '../../config/value.ts';
+import { TunnelError } from '../../errors.ts';
+import { namedConfig } from '../../paths.ts';
+import { firstConfig, nameFor, portOf, type FirstTunnel } from '../first-config.ts';
+import type { Args, Run } from '../command.ts';
+import { Interrupted, type Context } from '../context.ts';
+import { usage } from '../parse.ts';
+import { createPrompter, type Prompter } from '../prompt.ts';
+
+export const init: Run = async (context, args) => {
+  const file = namedConfig(context.facts, context.options.config) ?? context.places.defaultConfig;
+  const shown = shortPath(file, context.facts);
+  if (existsSync(file)) {
+    throw new TunnelError('USAGE', `init failed, on ${shown}: it is there already`, {
+      hint: `tunnel check -c ${shown}    # or edit it, or remove it first`,
+    });
+  }
+  const tunnel = await collect(context, args);
+  write(file, firstConfig(tunnel));
+  context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
+  context.out(context.options.config === undefined ? 'next: tunnel up' : `next: tunnel up -c ${shown}`);
+  return 0;
+};
+
+function write(file: string, text: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, text, { mode: 0o600, flag: 'wx' });
+    chmodSync(file, 0o600);
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new TunnelError('CONFIG_MISSING', `writing the config failed, on ${file}: ${why}`, {
+      cause: thrown,
+    });
+  }
+}
+
+async function collect(context: Context, args: Args): Promise<FirstTunnel> {
+  const value = answers(context, args);
+  const host = await value(
+    'host',
+    'SSH server (user@host, or a name from ~/.ssh/config)',
+    null,
+    problemIn(login),
+  );
+  const remote = await value('remote', 'Reach what from there (host:port)', null, problemIn(target));
+  const port = portOf(remote);
+  const local = await value('local', 'Local port', port, problemIn(localListen));
+  const name = args.text('name') ?? nameFor(host);
+  if (!namePattern.test(name)) throw usage('--name', `${name} ${nameRule}`, 'tunnel init --name db');
+  return { host, remote, local, name };
+}
+
+type Check = (text: string) => string | null;
+
+const problemIn =
+  (read: (value: unknown) => { readonly value: unknown } | { readonly problem: string }): Check =>
+  (text) => {
+    const result = read(text);
+    return 'problem' in result ? result.problem : null;
+  };
+
+type Value = (option: string, question: string, otherwise: string | null, check: Check) => Promise<string>;
+
+/** From the option where it is given, else from the person, who is asked again until it makes sense. */
+function answers(context: Context, args: Args): Value {
+  let prompter: Prompter | null = context.prompter;
+  return async (option, question, otherwise, check) => {
+    const given = args.text(option) ?? (context.interactive ? undefined : (otherwise ?? undefined));
+    if (given !== undefined) {
+      const problem = check(given);
+      if (problem === null) return given;
+      throw usage(`--${option}`, `${given} ${problem}`, 'tunnel init --help');
+    }
+    if (!context.interactive) {
+      const hint = 'tunnel init --host user@host --remote host:port --local port';
+      throw usage('tunnel init', `no terminal to ask at, and no --${option}`, hint);
+    }
+    prompter ??= createPrompter(context);
+    for (;;) {
+      const outcome = await prompter.line(question, otherwise);
+      if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');
+      if (outcome.kind !== 'answered')
+        throw usage('tunnel init', `no answer to "${question}"`, 'tunnel init');
+      const problem = check(outcome.value);
+      if (problem === null) return outcome.value;
+      context.talk(`${outcome.value} ${problem}`);
+    }
+  };
+}

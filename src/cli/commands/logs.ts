@@ -1,0 +1,55 @@
+// `tunnel logs`: reads what the supervisor wrote down, whether one runs or not; -f goes on with what comes, through rotations.
+import { Interrupted, type Context } from '../context.ts';
+import type { Args, Run } from '../command.ts';
+import { createLineFilter, formatLine, parseLine, type LogLine } from '../log-lines.ts';
+import { followLog, readLog } from '../log-reader.ts';
+import { knownTunnels } from '../no-supervisor.ts';
+import { usage } from '../parse.ts';
+import { locateTarget } from '../supervisor.ts';
+
+const lastLines = 100;
+
+export const logs: Run = async (context, args) => {
+  const target = locateTarget(context);
+  const count = lineCount(args);
+  const sinceMs = args.text('since') === undefined ? null : context.now() - args.durationMs('since', 0);
+  const filter = createLineFilter(args.words, await knownTunnels(context, target, args.words));
+  const lines: LogLine[] = [];
+  const collect = (text: string): void => {
+    const line = parseLine(text);
+    if (line === null || !filter.takes(line)) return;
+    if (sinceMs !== null && line.atMs !== null && line.atMs < sinceMs) return;
+    lines.push(line);
+    if (lines.length > count) lines.shift();
+  };
+  const position = await readLog(target.supervisor.log, collect);
+  filter.check(args.words);
+  for (const line of lines) show(context, line);
+  if (!args.flag('follow')) {
+    if (lines.length === 0) context.talk('nothing is written down');
+    return 0;
+  }
+  using interruption = context.interruption();
+  try {
+    await followLog(target.supervisor.log, position, interruption.signal, (text) => {
+      const line = parseLine(text);
+      if (line !== null && filter.takes(line)) show(context, line);
+    });
+    return 0;
+  } catch (thrown) {
+    const reason: unknown = interruption.signal.reason;
+    if (reason instanceof Interrupted) return reason.exitCode;
+    throw thrown;
+  }
+};
+
+function lineCount(args: Args): number {
+  const written = args.text('lines');
+  if (written === undefined) return args.text('since') === undefined ? lastLines : Infinity;
+  if (/^\d{1,9}$/.test(written)) return Number(written);
+  throw usage('--lines', `${written} is no number`, 'tunnel logs -n 100');
+}
+
+function show(context: Context, line: LogLine): void {
+  context.out(context.options.json ? line.text : formatLine(line, context.paint));
+}

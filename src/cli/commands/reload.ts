@@ -1,0 +1,17 @@
+// `tunnel reload`: the supervisor reads its file again. Running connections stay.
+import type { Run } from '../command.ts';
+import { readyConfig } from '../ready-config.ts';
+import { ask, locateTarget, noSupervisor } from '../supervisor.ts';
+
+export const reload: Run = async (context, args) => {
+  const target = locateTarget(context);
+  if ((await ask(context, target, 'status', { selectors: [] })) === null) throw noSupervisor('reload');
+  await readyConfig(context); // every problem with its place, which the supervisor's answer has no room for
+  const result = await ask(context, target, 'reload', { prune: args.flag('prune') });
+  if (result === null) throw noSupervisor('reload');
+  if (context.options.json) context.out(JSON.stringify(result, null, 2));
+  else for (const change of result.changes) context.out(change);
+  for (const warning of result.warnings) context.talk(`warning: ${warning}`);
+  if (!result.applied) context.talk('nothing changed');
+  return 0;
+};

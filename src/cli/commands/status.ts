@@ -1,0 +1,45 @@
+// `tunnel status` in full: a table or a document, once or kept in sight, of one supervisor or of all.
+import type { StatusDocument } from '../../model/status.ts';
+import { listSupervisors } from '../../daemon/reach.ts';
+import { worstExitCode, type ErrorCode } from '../../errors.ts';
+import type { Run } from '../command.ts';
+import type { Context } from '../context.ts';
+import { statusWithout } from '../no-supervisor.ts';
+import { checkCode, showStatus } from '../show-status.ts';
+import { ask, locateTarget } from '../supervisor.ts';
+
+export const status: Run = async (context, args) => {
+  if (args.flag('all')) return statusOfAll(context, args.words, args.flag('check'));
+  if (args.flag('watch')) return (await import('../watch.ts')).watch(context, args.words);
+  const target = locateTarget(context);
+  const answered = await ask(context, target, 'status', { selectors: args.words });
+  const document = answered ?? (await statusWithout(context, target, args.words));
+  return showStatus(context, document, args.flag('check'));
+};
+
+async function statusOfAll(context: Context, selectors: readonly string[], check: boolean): Promise<number> {
+  const faults: ErrorCode[] = [];
+  const running = await listSupervisors(context.places, context.facts, (error) => {
+    faults.push(error.code);
+    context.complain(error);
+  });
+  const documents: StatusDocument[] = [];
+  for (const { client } of running) {
+    documents.push(await client.call('status', { selectors }));
+    client.close();
+  }
+  if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: documents }, null, 2));
+  else showAll(context, documents);
+  if (faults.length > 0) return worstExitCode(faults);
+  return check ? Math.max(0, ...documents.map(checkCode)) : 0;
+}
+
+function showAll(context: Context, documents: readonly StatusDocument[]): void {
+  if (documents.length === 0) context.talk('no supervisor is running');
+  documents.forEach((document, index) => {
+    if (index > 0) context.out('');
+    const { config, pid } = document.supervisor;
+    context.out(`${context.paint.bold(config ?? '')}  pid ${pid ?? '-'}`);
+    showStatus(context, document, false);
+  });
+}

@@ -1,0 +1,82 @@
+// `tunnel up` and `tunnel restart`: make it so, now, and wait until it is.
+import { TunnelError, worstExitCode } from '../../errors.ts';
+import type { UpResult } from '../../control/protocol.ts';
+import { callerEnvironment } from '../../daemon/environment.ts';
+import { withSupervisor } from '../../daemon/launch.ts';
+import type { Args, Run } from '../command.ts';
+import { Interrupted, type Context } from '../context.ts';
+import { createConversation } from '../conversation.ts';
+import { showFailures } from '../failures.ts';
+import { readyConfig } from '../ready-config.ts';
+
+const patienceMs = 30_000;
+
+export const up: Run = async (context, args) => {
+  if (args.flag('foreground')) return (await import('../foreground.ts')).foreground(context, args);
+  return bring(context, args, 'up');
+};
+
+/** Without a supervisor the same as `up` (SPEC 4). */
+export const restart: Run = (context, args) => bring(context, args, 'restart');
+
+async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
+  const timeoutMs = args.durationMs('timeout', patienceMs);
+  const config = await readyConfig(context);
+  using interruption = context.interruption();
+  const { signal } = interruption;
+  try {
+    const result = await withSupervisor(
+      { config: config.path, project: config.project, facts: context.facts, program: context.program },
+      async (client) => {
+        const conversation = createConversation({
+          context,
+          interruption,
+          answer: async (question, value) => {
+            await client.call('answer', { question, value: value?.reveal() ?? null });
+          },
+        });
+        const params = {
+          selectors: args.words,
+          timeoutMs,
+          interactive: context.interactive,
+          acceptNew: args.flag('accept-new'),
+          environment: callerEnvironment(context.facts.env),
+          remap: false,
+        };
+        const answered = await client.call(method, params, { signal, onProgress: conversation.progress });
+        await conversation.settled();
+        return answered;
+      },
+    );
+    return conclude(context, result);
+  } catch (thrown) {
+    if (signal.aborted) return ended(context, signal.reason, args.words);
+    throw thrown;
+  }
+}
+
+function conclude(context: Context, { document, failures }: UpResult): number {
+  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  else if (document.tunnels.length === 0) {
+    context.talk('nothing to bring up: no tunnel has autostart: true');
+    context.talk('hint: tunnel up NAME');
+  }
+  showFailures(context, failures, document.tunnels.length);
+  const trying = document.tunnels
+    .filter(({ state }) => state === 'retrying' || state === 'connecting')
+    .map(({ name }) => name);
+  if (trying.length > 0)
+    context.talk(`the supervisor goes on trying in the background: tunnel status ${trying.join(' ')}`);
+  return worstExitCode(failures.map(({ error }) => error.code));
+}
+
+/** Ctrl-C ends the waiting, not the tunnels, and says so (SPEC 4). */
+function ended(context: Context, reason: unknown, words: readonly string[]): number {
+  const which = words.length === 0 ? '' : ` ${words.join(' ')}`;
+  context.talk(
+    `stopped waiting; what was asked for stays wanted and the supervisor goes on: tunnel status${which}`,
+  );
+  context.talk(`hint: tunnel down${which}    # to end it`);
+  if (reason instanceof Interrupted) return reason.exitCode;
+  throw new TunnelError('INTERNAL', 'the waiting ended without a reason', { cause: reason });
+}

@@ -1,0 +1,140 @@
+// The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
+import { homedir, hostname, tmpdir } from 'node:os';
+import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
+import { placesOf, type PlaceFacts, type Places } from '../paths.ts';
+import { colorLevel, paintOf, type Paint } from '../render/color.ts';
+import { renderError } from '../render/error.ts';
+import { count } from '../render/units.ts';
+import type { Prompter } from './prompt.ts';
+
+export interface GlobalOptions {
+  readonly config: string | undefined;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean | undefined;
+}
+
+export interface Context {
+  readonly facts: PlaceFacts;
+  readonly places: Places;
+  readonly options: GlobalOptions;
+  /** Program and arguments that run this same program: [node, bin/tunnel.js]. */
+  readonly program: readonly [string, ...string[]];
+  /** True when a person can be asked: stdin and stderr are both terminals (SPEC 4). */
+  readonly interactive: boolean;
+  /** Answers questions in a person's stead (the demo); null: the person at the terminal. */
+  readonly prompter: Prompter | null;
+  /** Paints for stdout and stderr. */
+  readonly paint: Paint;
+  readonly talkPaint: Paint;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** A line of the result, on stdout. */
+  out(line: string): void;
+  /** A line of talk, on stderr; not with --quiet. */
+  talk(line: string): void;
+  /** An error and its hint, on stderr. */
+  complain(error: ErrorReport): void;
+  readonly now: () => number;
+  /** Catches Ctrl-C and SIGTERM until disposed: `signal` is aborted with an `Interrupted`. */
+  interruption(): Interruption;
+}
+
+/** The user ended the waiting. Exit code 130 for SIGINT, 143 for SIGTERM, 129 for a closed terminal. */
+export class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+    this.exitCode = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[signal as string] ?? 130;
+  }
+}
+
+export interface Interruption extends Disposable {
+  readonly signal: AbortSignal;
+  /** As if the signal had come: Ctrl-C typed at a question. */
+  interrupt(signal: NodeJS.Signals): void;
+}
+
+/** What decides where things are, from this process. */
+export function placeFacts(): PlaceFacts {
+  return {
+    env: process.env,
+    platform: process.platform,
+    uid: process.getuid?.() ?? 0,
+    home: process.env['HOME'] || homedir(),
+    tmpdir: tmpdir(),
+    hostname: hostname(),
+    cwd: currentFolder(),
+  };
+}
+
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return process.env['PWD'] || '/'; // the folder we stand in was removed
+  }
+}
+
+export async function createContext(options: GlobalOptions): Promise<Context> {
+  const facts = placeFacts();
+  const { stdin, stdout, stderr, env } = process;
+  const paint = await paintOf(colorLevel(env, stdout.isTTY, options.color));
+  const talkPaint = await paintOf(colorLevel(env, stderr.isTTY, options.color));
+  return {
+    facts,
+    places: placesOf(facts),
+    options,
+    program: [process.execPath, process.argv[1] ?? ''],
+    interactive: stdin.isTTY && stderr.isTTY,
+    prompter: null,
+    paint,
+    talkPaint,
+    stdin,
+    stdout,
+    stderr,
+    out: (line) => void stdout.write(`${line}\n`),
+    talk: (line) => {
+      if (!options.quiet) stderr.write(`${line}\n`);
+    },
+    complain: (error) => void stderr.write(`${renderError(error, talkPaint).join('\n')}\n`),
+    now: () => Date.now(),
+    interruption: catchSignals,
+  };
+}
+
+function catchSignals(): Interruption {
+  const controller = new AbortController();
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const interrupt = (name: NodeJS.Signals): void => controller.abort(new Interrupted(name));
+  for (const name of names) process.on(name, interrupt);
+  return {
+    signal: controller.signal,
+    interrupt,
+    [Symbol.dispose]() {
+      for (const name of names) process.off(name, interrupt);
+    },
+  };
+}
+
+/** Shows what was thrown; the exit code is the caller's business. The stack only for a bug of ours or with --verbose. */
+export function complainOf(context: Context, thrown: unknown): TunnelError {
+  const error = asTunnelError(thrown);
+  const issues = error.facts['issues'];
+  if (Array.isArray(issues)) for (const issue of issues) context.stderr.write(`${String(issue)}\n`);
+  context.complain(Array.isArray(issues) ? withCount(error, issues.length) : error);
+  if (error.code === 'INTERNAL' || context.options.verbose) {
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+      context.stderr.write(`${cause.stack ?? cause.message}\n`);
+  }
+  return error;
+}
+
+/** Every problem has had its line: the sentence need not repeat the first. */
+function withCount(error: TunnelError, problems: number): ErrorReport {
+  const [what = ''] = error.message.split(': ');
+  return { code: error.code, message: `${what}: ${count(problems, 'problem')}`, hint: error.hint };
+}

@@ -1,0 +1,58 @@
+// The text of a first config: one host, one tunnel, and room to go on. Pure.
+import { login } from '../config/address.ts';
+import { namePattern } from '../config/value.ts';
+
+export interface FirstTunnel {
+  /** As answered: user@host[:port], or an ssh_config alias. */
+  readonly host: string;
+  readonly remote: string;
+  readonly local: string;
+  readonly name: string;
+}
+
+/** A host that says more than its name gets an entry of its own; a bare name is left to ssh_config. */
+export function firstConfig({ host, remote, local, name }: FirstTunnel): string {
+  const read = login(host);
+  const parts = 'value' in read ? read.value : { user: null, host, port: null };
+  const own = parts.user !== null || parts.port !== null;
+  const entry = [
+    'hosts:',
+    `  ${name}:`,
+    `    hostname: ${scalar(parts.host)}`,
+    ...(parts.user === null ? [] : [`    user: ${scalar(parts.user)}`]),
+    ...(parts.port === null ? [] : [`    port: ${parts.port}`]),
+    '',
+  ];
+  return [
+    '# Tunnels of `tunnel`. Every key: tunnels.example.yaml in the package, or `tunnel schema`.',
+    ...(own ? entry : []),
+    'tunnels:',
+    `  ${name}:`,
+    `    host: ${own ? name : scalar(host)}`,
+    `    local: ${scalar(local)}`,
+    `    remote: ${scalar(remote)}`,
+    '',
+  ].join('\n');
+}
+
+/** Plain where YAML reads it back as the same text, quoted elsewhere. */
+function scalar(text: string): string {
+  if (/^[1-9]\d{0,4}$/.test(text)) return text;
+  const plain =
+    /^[A-Za-z/~][\w./~@+-]*(:\d+)?$/.test(text) && !/^(true|false|null|yes|no|on|off|~)$/i.test(text);
+  return plain ? text : JSON.stringify(text);
+}
+
+/** A tunnel's name after its server: `katie` of vertanen@katie.mtech.edu, an address as it is. */
+export function nameFor(host: string): string {
+  const read = login(host);
+  const server = 'value' in read ? read.value.host : host;
+  const isAddress = /^[\d.]+$/.test(server) || server.includes(':');
+  const name = isAddress ? server.replaceAll(/[^\w.-]/g, '-') : (server.split('.')[0] ?? server);
+  return namePattern.test(name) ? name : 'tunnel';
+}
+
+/** The port of HOST:PORT or PORT; null for a socket. */
+export function portOf(remote: string): string | null {
+  return /(?:^|:)(\d+)$/.exec(remote)?.[1] ?? null;
+}

@@ -1,0 +1,88 @@
+// Lines of the log: what they say, for whom, and how a person reads them. Pure.
+import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
+import { cleanText } from '../model/clean.ts';
+import type { Paint } from '../render/color.ts';
+
+export interface LogLine {
+  /** As written. */
+  readonly text: string;
+  readonly atMs: number | null;
+  readonly level: string;
+  readonly tunnel: string | null;
+  readonly link: string | null;
+  readonly message: string;
+}
+
+/** Null for an empty line. What is not JSON (Node's own last words) is a line of its own. */
+export function parseLine(text: string): LogLine | null {
+  if (text.trim() === '') return null;
+  try {
+    const value = JSON.parse(text) as Record<string, unknown>;
+    const at = typeof value['time'] === 'string' ? Date.parse(value['time']) : Number.NaN;
+    return {
+      text,
+      atMs: Number.isNaN(at) ? null : at,
+      level: word(value['level']) ?? 'info',
+      tunnel: word(value['tunnel']),
+      link: word(value['link']),
+      message: word(value['message']) ?? '',
+    };
+  } catch {
+    const message = cleanText(text);
+    const line = JSON.stringify({ level: 'error', event: 'output', message });
+    return { text: line, atMs: null, level: 'error', tunnel: null, link: null, message };
+  }
+}
+
+const word = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+export interface LineFilter {
+  takes(line: LogLine): boolean;
+  /** Throws NO_SUCH_TUNNEL for a selector that matches neither a known tunnel nor one in the log. */
+  check(selectors: readonly string[]): void;
+}
+
+/** Lines of the selected tunnels and of the links they were seen on; all without selectors. */
+export function createLineFilter(selectors: readonly string[], known: readonly Selectable[]): LineFilter {
+  const seen = new Map<string, Selectable>(known.map((tunnel) => [tunnel.name, tunnel]));
+  const links = new Set<string>();
+  const selected = (name: string): boolean => {
+    const tunnel = seen.get(name) ?? { name, tags: [] };
+    seen.set(name, tunnel);
+    return selectors.some((selector) => selects(selector, tunnel));
+  };
+  return {
+    takes(line) {
+      if (selectors.length === 0) return true;
+      if (line.tunnel !== null) {
+        const mine = selected(line.tunnel);
+        if (mine && line.link !== null) links.add(line.link);
+        return mine;
+      }
+      return line.link !== null && links.has(line.link);
+    },
+    check(words) {
+      if (words.length > 0) matchSelectors(words, [...seen.values()]);
+    },
+  };
+}
+
+/** `2026-11-22 09:14:07 info  katie: link lost …` in local time. */
+export function formatLine(line: LogLine, paint: Paint): string {
+  const at = line.atMs === null ? '-'.padEnd(19) : localTime(new Date(line.atMs));
+  const level = levelPaint(line.level, paint)(line.level.padEnd(5));
+  const who = line.tunnel ?? line.link;
+  return `${paint.dim(at)} ${level} ${who === null ? '' : `${paint.bold(cleanText(who))}: `}${cleanText(line.message)}`;
+}
+
+function levelPaint(level: string, paint: Paint): (text: string) => string {
+  if (level === 'error' || level === 'fatal') return paint.red;
+  if (level === 'warn') return paint.yellow;
+  return paint.dim;
+}
+
+function localTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}

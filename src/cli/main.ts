@@ -1,0 +1,42 @@
+// From the command line to an exit code: parses, makes the context, runs the command.
+import { exitCodeOf } from '../errors.ts';
+import { version } from '../model/version.ts';
+import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
+import { parseCommandLine, type Parsed } from './parse.ts';
+
+const noOptions: GlobalOptions = {
+  config: undefined,
+  json: false,
+  quiet: false,
+  verbose: false,
+  color: undefined,
+};
+
+/** Answers the exit code; never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let parsed: Parsed;
+  try {
+    parsed = parseCommandLine(argv);
+  } catch (thrown) {
+    const context = await createContext(noOptions);
+    return exitCodeOf(complainOf(context, thrown).code);
+  }
+  const context = await createContext(parsed.globals);
+  const { command, wants, args } = parsed;
+  if (wants === 'version') {
+    context.out(version);
+    return 0;
+  }
+  if (wants === 'help' || command === null) {
+    const help = await import('./help.ts');
+    context.out(command === null ? help.mainHelp(context.paint) : help.commandHelp(command, context.paint));
+    return 0;
+  }
+  try {
+    const run = await command.load();
+    return await run(context, args);
+  } catch (thrown) {
+    if (thrown instanceof Interrupted) return thrown.exitCode;
+    return exitCodeOf(complainOf(context, thrown).code);
+  }
+}

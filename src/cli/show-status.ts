@@ -1,0 +1,19 @@
+// Prints one status document, and what its states mean for the exit code.
+import type { StatusDocument } from '../model/status.ts';
+import { renderStatus, supervisorNotes } from '../render/status.ts';
+import type { Context } from './context.ts';
+
+/** 0, or with `check` 9 unless every tunnel is up or asleep (SPEC 4). */
+export function showStatus(context: Context, document: StatusDocument, check: boolean): number {
+  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  else {
+    for (const line of renderStatus(document, context.now(), context.paint)) context.out(line);
+    for (const note of supervisorNotes(document)) context.talk(note);
+  }
+  return check ? checkCode(document) : 0;
+}
+
+export function checkCode(document: StatusDocument): number {
+  const serves = document.tunnels.every(({ state }) => state === 'up' || state === 'asleep');
+  return serves ? 0 : 9;
+}

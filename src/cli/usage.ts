@@ -1,0 +1,227 @@
+// The table of commands: names, options, examples. --help is printed from it, the parser is fed from it.
+import type { CommandSpec, OptionSpec } from './command.ts';
+
+export const globalOptions: readonly OptionSpec[] = [
+  { name: 'config', alias: 'c', value: 'FILE', about: 'use this config file' },
+  { name: 'json', about: 'print data as JSON' },
+  { name: 'quiet', alias: 'q', about: 'no talk on stderr, errors only' },
+  { name: 'verbose', alias: 'v', about: 'more talk, and stack traces of errors' },
+  { name: 'color', about: 'color, or --no-color for none' },
+  { name: 'version', alias: 'V', about: 'print the version' },
+  { name: 'help', alias: 'h', about: 'print this help' },
+];
+
+const selectors = '[SEL…]';
+const any = { least: 0, most: Infinity };
+const none = { least: 0, most: 0 };
+const timeout: OptionSpec = { name: 'timeout', value: 'DURATION', about: 'how long to wait (default 30s)' };
+const drain: OptionSpec = {
+  name: 'drain',
+  value: 'DURATION',
+  about: 'let running connections end for that long first (default 0s)',
+};
+
+export const selectorHelp =
+  'SEL is a tunnel name, a glob (db-*) or tag:NAME; several are allowed, none means all.';
+
+export const commands: readonly CommandSpec[] = [
+  {
+    name: 'up',
+    words: selectors,
+    takes: any,
+    about: 'bring tunnels up and wait until they serve',
+    more: [
+      'Starts the supervisor when there is none. Without SEL: every tunnel with autostart: true.',
+      'On a terminal it asks what must be asked; off a terminal it fails with the code of the cause.',
+      'Ctrl-C ends the waiting, not the tunnels.',
+    ],
+    options: [
+      timeout,
+      { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
+      { name: 'foreground', about: 'be the supervisor, in this process (containers, systemd)' },
+      { ...drain, about: 'with --foreground: let connections end for that long at SIGTERM (default 0s)' },
+    ],
+    examples: [
+      ['tunnel up', 'everything with autostart'],
+      ['tunnel up db tag:demo', 'one tunnel and all with a tag'],
+      ['tunnel up --timeout 5s db || tunnel status db', 'give up waiting soon; it goes on trying'],
+      ['tunnel up --foreground', 'in a container or a unit'],
+    ],
+    load: async () => (await import('./commands/up.ts')).up,
+  },
+  {
+    name: 'down',
+    words: selectors,
+    takes: any,
+    about: 'take tunnels down and free their ports',
+    more: ['Answers when the ports are closed. When nothing is wanted any more the supervisor ends.'],
+    options: [drain],
+    examples: [
+      ['tunnel down', 'everything'],
+      ['tunnel down --drain 10s db', 'let running connections end first'],
+    ],
+    load: async () => (await import('./commands/down.ts')).down,
+  },
+  {
+    name: 'restart',
+    words: selectors,
+    takes: any,
+    about: 'dial afresh over a new connection; the ports stay bound',
+    options: [timeout, { name: 'accept-new', about: 'this once, trust host keys that are not known yet' }],
+    examples: [['tunnel restart db', 'after a password or a key changed']],
+    load: async () => (await import('./commands/up.ts')).restart,
+  },
+  {
+    name: 'status',
+    words: selectors,
+    takes: any,
+    about: 'what is up, what is not, and why',
+    more: ['Exit 0 whatever the states are; with --check 0 only if all are up or asleep, else 9.'],
+    options: [
+      { name: 'watch', alias: 'w', about: 'keep showing it; with --json one document a line' },
+      { name: 'check', about: 'exit 9 unless every selected tunnel is up or asleep' },
+      { name: 'all', alias: 'a', about: 'every supervisor of this user' },
+    ],
+    examples: [
+      ['tunnel status', ''],
+      ['tunnel status --check db && psql -h 127.0.0.1', 'only when it serves'],
+      ["tunnel status --json | jq -r '.tunnels[].state'", 'for scripts'],
+    ],
+    load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'wait',
+    words: selectors,
+    takes: any,
+    about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
+    options: [timeout],
+    examples: [['tunnel wait db --timeout 1m', 'before a migration']],
+    load: async () => (await import('./commands/wait.ts')).wait,
+  },
+  {
+    name: 'logs',
+    words: selectors,
+    takes: any,
+    about: 'what the supervisor wrote down, also when none runs',
+    options: [
+      { name: 'follow', alias: 'f', about: 'go on with what is written from now on' },
+      { name: 'lines', alias: 'n', value: 'N', about: 'the last N lines (default 100, all with --since)' },
+      { name: 'since', value: 'DURATION', about: 'what is not older than that: 10m' },
+    ],
+    examples: [
+      ['tunnel logs -f db', 'follow one tunnel'],
+      ['tunnel logs --since 10m --json', 'for scripts'],
+    ],
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  {
+    name: 'check',
+    words: '',
+    takes: none,
+    about: 'find every fault of the config; exit 3 when there is one',
+    options: [],
+    examples: [
+      ['tunnel check', ''],
+      ['tunnel -c draft.yaml check --json', 'for editors and CI'],
+    ],
+    load: async () => (await import('./commands/check.ts')).check,
+  },
+  {
+    name: 'show',
+    words: selectors,
+    takes: any,
+    about: 'what each tunnel comes to, after defaults and ssh_config',
+    options: [],
+    examples: [['tunnel show db', 'hops, keys and files that will be used']],
+    load: async () => (await import('./commands/show.ts')).show,
+  },
+  {
+    name: 'trust',
+    words: '[SEL…|HOST…]',
+    takes: any,
+    about: "look at servers' host keys and trust them",
+    more: ['Fetches the key over the way the tunnel would go, shows it, asks, stores it.'],
+    options: [
+      { name: 'yes', alias: 'y', about: 'trust the keys that are offered, of every hop, without asking' },
+      {
+        name: 'fingerprint',
+        value: 'SHA256:…',
+        about: 'trust without asking if the server has a key with this fingerprint, else exit 7',
+      },
+      { name: 'replace', about: 'a changed key: trust the new one, revoke the old one' },
+      { name: 'also', about: 'a further key beside the known one (a balanced bastion)' },
+    ],
+    examples: [
+      ['tunnel trust db', 'look, compare, say yes'],
+      ['tunnel trust --fingerprint SHA256:q3Vx1b0g… db', 'off a terminal'],
+      ['tunnel trust --replace db', 'after the server was set up anew'],
+    ],
+    load: async () => (await import('./commands/trust.ts')).trust,
+  },
+  {
+    name: 'hosts',
+    words: '[list|forget HOST…|export]',
+    takes: any,
+    about: 'the host keys that are trusted',
+    options: [],
+    examples: [
+      ['tunnel hosts', 'each with its fingerprint and the line it stands on'],
+      ['tunnel hosts forget katie.mtech.edu', ''],
+      ['tunnel hosts export > known_hosts', 'for ssh -o UserKnownHostsFile='],
+    ],
+    load: async () => (await import('./commands/hosts.ts')).hosts,
+  },
+  {
+    name: 'allow',
+    words: '',
+    takes: none,
+    about: 'allow the ./tunnels.yaml of this folder to be used',
+    options: [],
+    examples: [['tunnel allow', 'after reading what it does']],
+    load: async () => (await import('./commands/allow.ts')).allow,
+  },
+  {
+    name: 'reload',
+    words: '',
+    takes: none,
+    about: 'read the config again; running connections stay',
+    options: [{ name: 'prune', about: 'take down tunnels that are gone from the file' }],
+    examples: [['tunnel reload --prune', '']],
+    load: async () => (await import('./commands/reload.ts')).reload,
+  },
+  {
+    name: 'init',
+    words: '',
+    takes: none,
+    about: 'write a first config',
+    options: [
+      { name: 'host', value: 'HOST', about: 'SSH server: user@host[:port], or a name from ~/.ssh/config' },
+      { name: 'remote', value: 'HOST:PORT', about: 'what to reach from there' },
+      { name: 'local', value: 'PORT', about: 'port here (default: the same)' },
+      { name: 'name', value: 'NAME', about: "the tunnel's name (default: after the host)" },
+    ],
+    examples: [
+      ['tunnel init', 'asks three questions'],
+      ['tunnel init --host me@bastion --remote db:5432', 'asks none'],
+    ],
+    load: async () => (await import('./commands/init.ts')).init,
+  },
+  {
+    name: 'schema',
+    words: '',
+    takes: none,
+    about: 'print the JSON Schema of the config',
+    options: [],
+    examples: [['tunnel schema > tunnels.schema.json', 'for editors']],
+    load: async () => (await import('./commands/schema.ts')).schema,
+  },
+  {
+    name: 'demo',
+    words: '',
+    takes: none,
+    about: 'see it work: an own SSH server, an outage, a held connection',
+    options: [{ name: 'yes', alias: 'y', about: 'answer the host key question with yes' }],
+    examples: [['tunnel demo --yes', 'no network, no root, under 15 s']],
+    load: async () => (await import('./commands/demo.ts')).demo,
+  },
+];

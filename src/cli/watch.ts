@@ -1,0 +1,111 @@
+// `status --watch`: the status kept in sight, redrawn when it changes; with --json one document a line.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { StatusDocument } from '../model/status.ts';
+import { enterScreen, leaveScreen, redraw } from '../render/screen.ts';
+import { renderStatus, supervisorNotes } from '../render/status.ts';
+import { Interrupted, type Context } from './context.ts';
+import { statusWithout } from './no-supervisor.ts';
+import { ask, locateTarget, type Target } from './supervisor.ts';
+
+/** How soon a supervisor that is not there is looked for again. */
+const lookAgainMs = 500;
+
+export async function watch(context: Context, selectors: readonly string[]): Promise<number> {
+  const target = locateTarget(context);
+  using interruption = context.interruption();
+  using view = openView(context);
+  try {
+    for (;;) {
+      await follow(context, target, selectors, interruption.signal, view.show);
+      await pause(lookAgainMs, undefined, { signal: interruption.signal });
+    }
+  } catch (thrown) {
+    if (interruption.signal.aborted && interruption.signal.reason instanceof Interrupted)
+      return interruption.signal.reason.exitCode;
+    throw thrown;
+  }
+}
+
+/** Shows snapshots until the supervisor ends; without one the config's tunnels, which are down. */
+async function follow(
+  context: Context,
+  target: Target,
+  selectors: readonly string[],
+  signal: AbortSignal,
+  show: (document: StatusDocument) => void,
+): Promise<void> {
+  await ask(context, target, 'watch', { selectors }, { signal, onProgress: show });
+  signal.throwIfAborted();
+  show(await statusWithout(context, target, selectors));
+}
+
+interface View extends Disposable {
+  readonly show: (document: StatusDocument) => void;
+}
+
+function openView(context: Context): View {
+  if (context.options.json) {
+    let last = '';
+    return {
+      show(document) {
+        const line = JSON.stringify(document);
+        if (line !== last) context.out(line);
+        last = line;
+      },
+      [Symbol.dispose]: () => undefined,
+    };
+  }
+  return context.stdout.isTTY ? openScreen(context) : openLog(context);
+}
+
+/** Off a terminal: the whole table anew, each time something but an age changed. */
+function openLog(context: Context): View {
+  let last = '';
+  return {
+    show(document) {
+      const lines = renderStatus(document, context.now(), context.paint);
+      const text = JSON.stringify(
+        document.tunnels.map(({ state, error, forwards }) => [state, error, forwards]),
+      );
+      if (text !== last) for (const line of ['', ...lines].slice(last === '' ? 1 : 0)) context.out(line);
+      last = text;
+    },
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+function openScreen(context: Context): View {
+  const { stdout } = context;
+  let document: StatusDocument | null = null;
+  let shown: readonly string[] = [];
+  const draw = (): void => {
+    if (document === null) return;
+    const lines = [
+      ...renderStatus(document, context.now(), context.paint),
+      '',
+      ...supervisorNotes(document),
+      context.paint.dim('Ctrl-C ends the view'),
+    ];
+    stdout.write(redraw(shown, lines, { rows: stdout.rows, columns: stdout.columns }));
+    shown = lines;
+  };
+  const resized = (): void => {
+    shown = [];
+    stdout.write('\u001b[2J');
+    draw();
+  };
+  stdout.write(enterScreen);
+  stdout.on('resize', resized);
+  const ticking = setInterval(draw, 1000); // ages and next tries go on without a change
+  return {
+    show(next) {
+      document = next;
+      draw();
+    },
+    [Symbol.dispose]() {
+      clearInterval(ticking);
+      stdout.off('resize', resized);
+      stdout.write(leaveScreen);
+    },
+  };
+}

@@ -1,0 +1,58 @@
+// The words of the questions (SPEC 7) and what counts as a yes.
+import { describe, expect, test } from 'vitest';
+import { addressOf, introduceKey, readTrust, secretPrompt } from '../../src/cli/prompt.ts';
+import type { PendingQuestion } from '../../src/model/question.ts';
+
+const fingerprint = 'SHA256:q3Vx1b0gkZ8Lr5mT2cYwE7uNf4hJp9sDaK6oQiXzRtM';
+const question = (over: Partial<PendingQuestion>): PendingQuestion => ({
+  id: 'q1',
+  link: 'l1',
+  kind: 'passphrase',
+  host: 'katie',
+  endpoint: 'vertanen@katie.mtech.edu:22',
+  text: 'Passphrase for ~/.ssh/id_ed25519',
+  echo: false,
+  fingerprint: null,
+  keyType: null,
+  randomart: [],
+  fromServer: false,
+  tries: 0,
+  ...over,
+});
+
+describe('questions', () => {
+  test('a new host key is introduced as in SPEC 7', () => {
+    const lines = introduceKey(
+      question({ keyType: 'ssh-ed25519', fingerprint, randomart: ['+---+', '|  .|'] }),
+    );
+    expect(lines).toEqual([
+      'katie.mtech.edu:22 is new here. Its ed25519 key:',
+      `  ${fingerprint}`,
+      '  +---+',
+      '  |  .|',
+    ]);
+  });
+
+  test('only yes or the very fingerprint is a yes', () => {
+    expect(readTrust('yes', fingerprint)).toEqual({ kind: 'yes', value: 'yes' });
+    expect(readTrust(` ${fingerprint.slice(7)}= `, fingerprint)).toEqual({ kind: 'yes', value: fingerprint });
+    expect(readTrust('', fingerprint)).toEqual({ kind: 'no' });
+    expect(readTrust('No', fingerprint)).toEqual({ kind: 'no' });
+    expect(readTrust('y', fingerprint).kind).toBe('again');
+    expect(readTrust(`SHA256:${'A'.repeat(43)}`, fingerprint).kind).toBe('again');
+  });
+
+  test('our own questions say that the answer is kept, a repeated one that it was wrong', () => {
+    expect(secretPrompt(question({}))).toBe('Passphrase for ~/.ssh/id_ed25519 (kept in memory until down): ');
+    expect(secretPrompt(question({ tries: 1 }))).toMatch(/^Wrong\. Passphrase/);
+  });
+
+  test("a server's question is marked as the server's", () => {
+    const asked = question({ kind: 'prompt', fromServer: true, text: 'Verification code: ' });
+    expect(secretPrompt(asked)).toBe('(vertanen@katie.mtech.edu asks) Verification code: ');
+  });
+
+  test('an address is the endpoint without its user', () => {
+    expect(addressOf('a@b@[::1]:22')).toBe('[::1]:22');
+  });
+});
