@@ -104,9 +104,10 @@ export interface Forgotten {
  */
 export async function forgetHost(
   store: TrustStore,
-  name: string,
+  written: string,
   foreignFiles: readonly string[],
 ): Promise<Forgotten> {
+  const name = written.startsWith('|') ? written : written.toLowerCase();
   const forgotten = await store.edit(foreignFiles, (before, foreign) => {
     const { text, removed } = withoutName(before, name, (entry) => entry.marker === null);
     const result = {

@@ -1,5 +1,5 @@
 // The known_hosts grammar of OpenSSH (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): text to entries and back, and which lines are about a name. Pure.
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
 
 export type Marker = 'revoked' | 'cert-authority';
@@ -28,22 +28,36 @@ export interface SkippedLine extends Place {
 }
 
 export interface ParsedKnownHosts {
+  readonly file: string;
   readonly entries: readonly KnownHostEntry[];
   readonly skipped: readonly SkippedLine[];
 }
 
 /** Reads a whole file. A bad line never hides the others. */
 export function parseKnownHosts(text: string, file: string): ParsedKnownHosts {
+  const slices = parseInSlices(text, file, Number.POSITIVE_INFINITY);
+  for (;;) {
+    const { done, value } = slices.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, stopping after every `linesAtOnce` lines, for files so long that the connections next door would wait. */
+export function* parseInSlices(
+  text: string,
+  file: string,
+  linesAtOnce: number,
+): Generator<void, ParsedKnownHosts, void> {
   const entries: KnownHostEntry[] = [];
   const skipped: SkippedLine[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
-    const at = { file, line: index + 1 };
-    const parsed = parseLine(raw, at);
+    if (index % linesAtOnce === linesAtOnce - 1) yield;
+    const parsed = parseLine(raw, { file, line: index + 1 });
     if (parsed === null) continue;
     if ('reason' in parsed) skipped.push(parsed);
     else entries.push(parsed);
   }
-  return { entries, skipped };
+  return { file, entries, skipped };
 }
 
 function parseLine(raw: string, at: Place): KnownHostEntry | SkippedLine | null {
@@ -59,14 +73,25 @@ function parseLine(raw: string, at: Place): KnownHostEntry | SkippedLine | null 
   }
   const [hosts, type, base64, ...comment] = fields;
   if (hosts === undefined || type === undefined || base64 === undefined) return skip('no key on the line');
-  if (hosts.startsWith('|') && parseHash(hosts) === null) return skip('the host name hash is malformed');
+  if (hosts.startsWith('|') && !hashForm.test(hosts)) return skip('the host name hash is malformed');
   if (/^\d+$/.test(type)) return skip('a key of SSH protocol 1');
   const key = decodeBase64(base64);
   if (key === null) return skip('the key is not base64');
   if (keyType(key) !== type) return skip(`the key is not of type ${type}`);
   const weakness = keyWeakness(key);
   if (weakness !== null) return skip(weakness);
-  return { ...at, marker, hosts, type, key, fingerprint: fingerprint(key), comment: comment.join(' ') };
+  return entryOf({ ...at, marker, hosts, type, key, comment: comment.join(' ') });
+}
+
+/** With its fingerprint, made when somebody wants it: of ten thousand lines a login looks at two. */
+function entryOf(line: Omit<KnownHostEntry, 'fingerprint'>): KnownHostEntry {
+  let print: string | null = null;
+  return {
+    ...line,
+    get fingerprint() {
+      return (print ??= fingerprint(line.key));
+    },
+  };
 }
 
 /** Strict, unlike Buffer.from, which drops what it does not know. */
@@ -75,19 +100,8 @@ export function decodeBase64(text: string): Buffer | null {
   return Buffer.from(text, 'base64');
 }
 
-interface HostHash {
-  readonly salt: Buffer;
-  readonly digest: Buffer;
-}
-
-/** |1|salt|hash: HMAC-SHA1 of the name under the salt (HashKnownHosts in ssh_config(5)). */
-function parseHash(hosts: string): HostHash | null {
-  const match = /^\|1\|([^|]+)\|([^|]+)$/.exec(hosts);
-  const salt = decodeBase64(match?.[1] ?? '');
-  const digest = decodeBase64(match?.[2] ?? '');
-  if (salt === null || digest === null || salt.length !== 20 || digest.length !== 20) return null;
-  return { salt, digest };
-}
+/** |1|salt|hash: HMAC-SHA1 of the name under the salt, both base64 of 20 bytes (HashKnownHosts in ssh_config(5)). */
+const hashForm = /^\|1\|[A-Za-z0-9+/]{27}=\|[A-Za-z0-9+/]{27}=$/;
 
 /** True when the first field of a line is about the name: by itself, by pattern, or by hash; a negated match wins. */
 export function matchesHosts(hosts: string, name: string): boolean {
@@ -110,9 +124,11 @@ export function namesExactly(hosts: string, name: string): boolean {
 }
 
 function matchesHash(hosts: string, name: string): boolean {
-  const hash = parseHash(hosts);
-  if (hash === null) return false;
-  return timingSafeEqual(createHmac('sha1', hash.salt).update(name).digest(), hash.digest);
+  const [, version, salt = '', digest] = hosts.split('|');
+  return (
+    version === '1' &&
+    createHmac('sha1', Buffer.from(salt, 'base64')).update(name).digest('base64') === digest
+  );
 }
 
 /** `*` any run of characters, `?` one (ssh_config(5), PATTERNS). Linear: a star never goes back further than the last. */

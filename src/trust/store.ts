@@ -1,12 +1,19 @@
 // The trust store: reads every known_hosts file that counts, writes only our own (SPEC 5). Changes are atomic and under a lock.
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
 import { unwritableName, withKey } from './edit.ts';
 import { fingerprint } from './fingerprint.ts';
-import { parseKnownHosts, type KnownHostEntry, type Place, type SkippedLine } from './known-hosts.ts';
+import {
+  parseInSlices,
+  parseKnownHosts,
+  type KnownHostEntry,
+  type Place,
+  type SkippedLine,
+} from './known-hosts.ts';
 import { underLock } from './lock.ts';
 import { readKnownHostsFile, reasonOf } from './read-file.ts';
 import { openSeenFile, type SeenFile } from './seen.ts';
@@ -68,6 +75,7 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
   const { file, now, uid = process.geteuid?.() ?? null } = options;
   const seen = openSeenFile(`${file}.seen.json`);
   const parse = rememberingParser();
+  const join = rememberingJoin();
 
   const readOwn = async (): Promise<string> => {
     await checkFolder(dirname(file), uid);
@@ -75,7 +83,7 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
   };
   const readForeign = async (files: readonly string[]): Promise<ParsedFile[]> =>
     Promise.all(
-      files
+      [...new Set(files)]
         .filter((path) => path !== file)
         .map(async (path) => parse(await readKnownHostsFile(path, 'any', uid), path)),
     );
@@ -98,7 +106,7 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
   const add = async (name: string, key: Buffer, allowFurther: boolean): Promise<StoredKey> => {
     checkName(name);
     const stored = await edit([], (before) => {
-      const verdict = judge(parse(before, file).entries, name, key);
+      const verdict = judge(parseKnownHosts(before, file).entries, name, key);
       refuseUnless(verdict, name, key, allowFurther);
       const { text, line, added } = withKey(before, name, key);
       return { text, result: { at: { file, line }, added } };
@@ -117,9 +125,9 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
     seen,
     edit,
     async read(foreignFiles) {
-      const own = parse(await readOwn(), file);
+      const own = await parse(await readOwn(), file);
       const files = [own, ...(await readForeign(foreignFiles))];
-      const entries = files.flatMap((parsed) => parsed.entries);
+      const entries = join(files);
       return {
         entries,
         skipped: files.flatMap((parsed) => parsed.skipped),
@@ -138,15 +146,41 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
 
 type ParsedFile = ReturnType<typeof parseKnownHosts>;
 
+/** Lines parsed between two looks at the other connections: about 5 ms. */
+const linesAtOnce = 200;
+
 /** Parses a file again only when its text has changed: a hundred links share one long known_hosts. */
-function rememberingParser(): (text: string, file: string) => ParsedFile {
-  const known = new Map<string, { text: string; parsed: ParsedFile }>();
+function rememberingParser(): (text: string, file: string) => Promise<ParsedFile> {
+  const known = new Map<string, { text: string; parsed: Promise<ParsedFile> }>();
   return (text, file) => {
     const last = known.get(file);
     if (last?.text === text) return last.parsed;
-    const parsed = parseKnownHosts(text, file);
+    const parsed = parseSlowly(text, file);
     known.set(file, { text, parsed });
     return parsed;
+  };
+}
+
+async function parseSlowly(text: string, file: string): Promise<ParsedFile> {
+  const slices = parseInSlices(text, file, linesAtOnce);
+  for (;;) {
+    const { done, value } = slices.next();
+    if (done === true) return value;
+    await setImmediate();
+  }
+}
+
+/** The entries of several files as one list, the same one while the files stay the same. */
+function rememberingJoin(): (files: readonly ParsedFile[]) => readonly KnownHostEntry[] {
+  const known = new Map<string, { files: readonly ParsedFile[]; entries: readonly KnownHostEntry[] }>();
+  return (files) => {
+    const key = files.map((parsed) => parsed.file).join('\n');
+    const last = known.get(key);
+    if (last !== undefined && last.files.every((parsed, index) => parsed === files[index]))
+      return last.entries;
+    const entries = files.flatMap((parsed) => parsed.entries);
+    known.set(key, { files, entries });
+    return entries;
   };
 }
 
@@ -174,13 +208,15 @@ async function write(file: string, text: string): Promise<void> {
   await chmod(file, 0o600); // a file that was there before keeps its mode otherwise
 }
 
+/** `cause` is the system's own error where there is one, so that a read-only folder can be told from a damaged one. */
 function unwritable(file: string, thrown: unknown): TunnelError {
   if (thrown instanceof TunnelError && thrown.code !== 'INTERNAL') return thrown;
-  const locked = thrown instanceof TunnelError;
-  const why = locked ? thrown.message : reasonOf(thrown);
+  const locked = thrown instanceof TunnelError ? thrown : null;
+  const cause = locked?.cause ?? thrown;
+  const why = locked === null || locked.cause !== undefined ? reasonOf(cause) : locked.message;
   return new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${file}: ${why}`, {
-    hint: locked && thrown.hint !== null ? thrown.hint : `ls -ld ${dirname(file)}`,
-    cause: thrown,
+    hint: locked?.hint ?? `ls -ld ${dirname(file)}`,
+    cause,
   });
 }
 

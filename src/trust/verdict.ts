@@ -35,9 +35,16 @@ export interface Judgement {
   readonly certificateProblem: string | null;
 }
 
+/** Matching a hashed name costs an HMAC a line, and a dial asks several times: the answers of a list live as long as it. */
+const matched = new WeakMap<readonly KnownHostEntry[], Map<string, readonly KnownHostEntry[]>>();
+
 /** Entries that are about a name; the input keeps its order: our own store first. */
 export function entriesFor(entries: readonly KnownHostEntry[], name: string): readonly KnownHostEntry[] {
-  return entries.filter((entry) => matchesHosts(entry.hosts, name));
+  const known = matched.get(entries) ?? new Map<string, readonly KnownHostEntry[]>();
+  matched.set(entries, known);
+  const found = known.get(name) ?? entries.filter((entry) => matchesHosts(entry.hosts, name));
+  known.set(name, found);
+  return found;
 }
 
 /** Judges a plain key. `name` as `hostKeyName` makes it. */
@@ -96,9 +103,7 @@ export function judgeCertificate(
     certificateProblem: problem,
   });
   const bare = nameWithoutPort(name);
-  const matching = entries.filter(
-    (entry) => matchesHosts(entry.hosts, name) || (bare !== null && matchesHosts(entry.hosts, bare)),
-  );
+  const matching = [...entriesFor(entries, name), ...(bare === null ? [] : entriesFor(entries, bare))];
   for (const entry of matching) {
     if (entry.marker !== 'revoked') continue;
     if (entry.key.equals(certificate.key))

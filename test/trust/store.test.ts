@@ -152,6 +152,18 @@ describe('a known_hosts file that cannot be read means no', () => {
   });
 });
 
+describe('a folder that cannot be written', () => {
+  test("is an error with the system's own as its cause", async () => {
+    const store = createTrustStore({ file: '/proc/1/known_hosts', now: () => start, uid: 0 });
+    const error = await refusal(store.trust('katie', key.blob));
+    expect(error).toMatchObject({
+      code: 'HOST_KEY_UNKNOWN',
+      message: expect.stringContaining('/proc/1/known_hosts') as string,
+      cause: { code: expect.stringMatching(/^E(ACCES|PERM|ROFS|NOENT)$/) as string },
+    });
+  });
+});
+
 describe('several at once', () => {
   test('in one process lose nothing', async () => {
     const store = newStore();
