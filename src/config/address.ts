@@ -112,7 +112,8 @@ export function login(value: unknown): Parsed<Login> {
     return wrong(forms);
   if (match[2] === undefined) return ok({ user, host: match[1] ?? '', port: null });
   const number = port(match[2]);
-  return 'problem' in number ? number : ok({ user, host: match[1] ?? '', port: number.value });
+  if ('problem' in number) return wrong(`has a port that ${number.problem}`);
+  return ok({ user, host: match[1] ?? '', port: number.value });
 }
 
 /** A name or an address and nothing else; brackets around IPv6 are taken off. */

@@ -6,8 +6,14 @@ import { login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
 import type { HostSettings } from './schema.ts';
 
-/** Lines for a person: servers, commands, secrets, files, remote forwards, listeners beyond loopback. */
-export function summarizeProject(declared: Declared): readonly string[] {
+/** One kind of thing that the file does, with what it does it to. */
+export interface SummaryLine {
+  readonly what: string;
+  readonly items: readonly string[];
+}
+
+/** Servers, commands, secrets, files, remote forwards, listeners beyond loopback: only what there is, fit to print. */
+export function summarizeProject(declared: Declared): readonly SummaryLine[] {
   const tunnels = [...declared.tunnels.values()];
   const places: readonly (readonly [string, HostSettings])[] = [
     ...[...declared.hosts.values()].map(({ name, settings }) => [name, settings] as const),
@@ -23,9 +29,9 @@ export function summarizeProject(declared: Declared): readonly string[] {
     ['opens on the server', tunnels.flatMap(remoteForwards)],
     ['listens beyond this machine', [...tunnels.flatMap(exposed), ...exposedMetrics(declared)]],
   ];
-  return sections.flatMap(([title, found]) =>
-    [...new Set(found)].map((each) => cleanText(`${title}: ${each}`)),
-  );
+  return sections
+    .map(([what, found]) => ({ what, items: [...new Set(found.map(cleanText))] }))
+    .filter(({ items }) => items.length > 0);
 }
 
 function servers(declared: Declared, tunnels: readonly DeclaredTunnel[]): string[] {

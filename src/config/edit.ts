@@ -1,4 +1,4 @@
-// Changes to the config's text: a first file, a tunnel more, a tunnel less. Only the lines concerned change, so comments stay. Pure.
+// Changes to the config's text: a tunnel more, a tunnel less. Only the lines concerned change, so comments stay. Pure.
 import { isDeepStrictEqual } from 'node:util';
 import {
   isMap,
@@ -14,12 +14,6 @@ import { TunnelError } from '../errors.ts';
 
 /** Keys of a tunnel as they are to be written, in that order. */
 export type NewTunnel = Readonly<Record<string, string | number | boolean | readonly string[]>>;
-
-/** The text of a first config with one tunnel. `schema`: path or URL of the JSON Schema for editors, null for none. */
-export function newConfigText(name: string, tunnel: NewTunnel, schema: string | null): string {
-  const first = schema === null ? '' : `# yaml-language-server: $schema=${schema}\n`;
-  return `${first}tunnels:\n${tunnelText(name, tunnel, '  ')}`;
-}
 
 /** The text with one tunnel more, behind the others. Throws USAGE when the name is taken, CONFIG_INVALID for broken YAML. */
 export function addTunnel(text: string, name: string, tunnel: NewTunnel): string {

@@ -1,5 +1,4 @@
 // One config file: text -> settings, and every problem of shape with its place. What is faulty is left out, so that the rest can be judged too. Pure.
-import { cleanText } from '../model/clean.ts';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './nearest.ts';
 import { fileSchema, knownKeys, type FileSettings } from './schema.ts';
@@ -42,7 +41,7 @@ export function parseFile(file: string, text: string, included = false): ParsedF
     if (read.success) return parsed(checkIncluded(read.data, included, source, issues), issues);
     for (const issue of read.error.issues) {
       for (const problem of problemsOf(issue as SchemaIssue, value)) {
-        issues.push(source.issue(problem.path.map(shown), problem.side, problem.message, problem.hint));
+        issues.push(source.issue(problem.path, problem.side, problem.message, problem.hint));
         fault(problem.path);
         if (problem.meant !== null) fault([...problem.path.slice(0, -1), problem.meant]);
         remove(value, problem.path);
@@ -53,9 +52,6 @@ export function parseFile(file: string, text: string, included = false): ParsedF
   fault([]);
   return parsed({}, issues);
 }
-
-/** Keys as they may be shown: they come from a file that somebody else may have written. */
-const shown = (key: string | number): string | number => (typeof key === 'string' ? cleanText(key) : key);
 
 /** `hosts:` with nothing but comments below it is as good as absent. */
 function dropEmpty(value: unknown): void {
@@ -122,7 +118,7 @@ function unknownKey(path: Path, key: string, value: unknown): Problem {
   return {
     path: [...path, key],
     side: 'key',
-    message: `unknown key "${cleanText(key)}"${elsewhere}${meant}`,
+    message: `unknown key "${key}"${elsewhere}${meant}`,
     hint: null,
     meant: taken || elsewhere !== '' ? null : near,
   };
@@ -144,7 +140,8 @@ function hintOf(issue: SchemaIssue, value: unknown): string | null {
   const hint = issue.params?.hint ?? null;
   if (hint !== 'tunnel secret set') return hint;
   const [section, entry] = issue.path;
-  const host = section === 'tunnels' ? valueAt(value, ['tunnels', entry ?? '', 'host']) : entry;
+  const ofHost = section === 'tunnels' && !issue.path.includes('socks_auth');
+  const host = ofHost ? valueAt(value, ['tunnels', entry ?? '', 'host']) : entry;
   const name = typeof host === 'string' && /^[\w.@:-]+$/.test(host) ? host : 'NAME';
   const kind = ['passphrase', 'totp'].find((each) => issue.path.at(-1) === each) ?? 'password';
   return `${hint} ${name} ${kind}`;

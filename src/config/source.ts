@@ -12,12 +12,15 @@ import {
   type Pair,
   type YAMLError,
 } from 'yaml';
+import { cleanText } from '../model/clean.ts';
 import type { ConfigIssue } from './issue.ts';
 
 /** More text than any config needs; YAML readers take time and memory by the byte. */
 export const textLimitBytes = 4 * 1024 * 1024;
 /** Nodes after aliases are followed: a few anchors can stand for billions ("billion laughs"). */
 const nodeLimit = 200_000;
+
+const tooDeep = 'is nested too deeply';
 
 export type Path = readonly (string | number)[];
 
@@ -36,7 +39,14 @@ export function readSource(file: string, text: string): Source {
   const lines = new LineCounter();
   const at = (offset: number, path: Path, message: string, hint: string | null = null): ConfigIssue => {
     const { line, col } = offset < 0 ? { line: 1, col: 1 } : lines.linePos(offset);
-    return { file, line: Math.max(1, line), column: Math.max(1, col), path: path.join('.'), message, hint };
+    return {
+      file,
+      line: Math.max(1, line),
+      column: Math.max(1, col),
+      path: cleanText(path.join('.')),
+      message: cleanText(message),
+      hint,
+    };
   };
   const broken = (issues: readonly ConfigIssue[]): Source => ({
     file,
@@ -54,6 +64,7 @@ export function readSource(file: string, text: string): Source {
       stringKeys: true,
     });
     const syntax = [...document.errors, ...document.warnings];
+    if (syntax.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return broken([at(0, [], tooDeep)]);
     const issues = syntax.map((error) => syntaxIssue(error, text, document, at));
     if (syntax.every(isRepeat)) issues.push(...aliasIssues(document, at));
     const readable =
@@ -61,7 +72,7 @@ export function readSource(file: string, text: string): Source {
     const value: unknown = readable ? document.toJS({ maxAliasCount: -1 }) : null;
     return { file, value, issues, issue: placer(document, at) };
   } catch {
-    return broken([at(0, [], 'is nested too deeply')]);
+    return broken([at(0, [], tooDeep)]);
   }
 }
 
@@ -157,16 +168,18 @@ function aliasIssues(document: Document.Parsed, at: At): ConfigIssue[] {
 /** What people really meet, in words that say what to do. */
 function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, at: At): ConfigIssue {
   const [offset] = error.pos;
-  const near = lineAround(text, offset).trim();
+  const line = lineAround(text, offset);
   const say = (message: string): ConfigIssue => at(offset, [], message);
-  const sayOf = (message: string): ConfigIssue => at(offset, pathAt(document.contents, offset), message);
-  if (/(^|[\s{,])[\w-]+:\s*\[[0-9A-Fa-f:.]+\]:\d/.test(near))
-    return sayOf('YAML needs quotes around an IPv6 address: "[::1]:5432"');
-  if (/command:\s*\[/.test(near) && /[{,]/.test(near.split('command:')[0] ?? ''))
+  const sayOf = (place: number, message: string): ConfigIssue =>
+    at(place, pathAt(document.contents, place), message);
+  if (/(^|[\s{,])[\w-]+:\s*\[[0-9A-Fa-f:.]+\]:\d/.test(line))
+    return sayOf(text.lastIndexOf('[', offset), 'YAML needs quotes around an IPv6 address: "[::1]:5432"');
+  if (/[{,].*command:\s*\[/.test(line))
     return sayOf(
+      offset,
       'YAML needs quotes here: "command:[program, argument]", or a map { command: [program, argument] }',
     );
-  if (error.code === 'DUPLICATE_KEY') return sayOf('stands here twice');
+  if (error.code === 'DUPLICATE_KEY') return sayOf(offset, 'stands here twice');
   return say(plainWords[error.code] ?? `YAML: ${error.message}`);
 }
 
@@ -185,7 +198,7 @@ function pathAt(node: unknown, offset: number): Path {
   for (const [index, item] of [...node.items.entries()].reverse()) {
     const start = startOf(isPair(item) ? item.key : item);
     if (start < 0 || start > offset) continue;
-    if (!isPair(item)) return [index, ...pathAt(item, offset)];
+    if (!isPair(item)) return start === offset ? [] : [index, ...pathAt(item, offset)];
     const key = String(isScalar(item.key) ? item.key.value : item.key);
     return start === offset ? [key] : [key, ...pathAt(item.value, offset)];
   }

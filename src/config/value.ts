@@ -85,7 +85,7 @@ export function oneOf<const T extends string>(words: readonly T[]): (value: unkn
   return (value) => {
     const found = words.find((each) => each === value);
     if (found !== undefined) return ok(found);
-    const near = typeof value === 'string' ? nearest(value, words) : null;
+    const near = typeof value === 'string' && words.length > 1 ? nearest(value, words) : null;
     return wrong(`must be ${orList(words)}${near === null ? '' : `, did you mean "${near}"?`}`);
   };
 }
