@@ -163,7 +163,10 @@ export function hostKeyName(hostname: string, port: number, alias: string | null
   return port === 22 ? host : `[${host}]:${port}`;
 }
 
-/** "host" of "[host]:port"; null for a name without a port. */
+/**
+ * "host" of "[host]:port"; null for a name without a port. An alias written like that counts as the host it speaks of,
+ * where OpenSSH would look no further.
+ */
 export function nameWithoutPort(name: string): string | null {
   return /^\[(.+)\]:\d+$/.exec(name)?.[1] ?? null;
 }
