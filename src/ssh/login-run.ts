@@ -192,9 +192,12 @@ function interactiveStep(scene: Scene, progress: Progress): Step | null {
   return {
     method: 'keyboard-interactive',
     costly: true,
-    run() {
+    async run() {
       progress.interactiveRuns += 1;
-      return answerQuestions(scene, passwords, interactive);
+      const end = await answerQuestions(scene, passwords, interactive);
+      // it asks what nobody here can answer: asking again would change nothing
+      if (end.kind === 'skipped') progress.interactiveRuns = mostInteractiveRuns;
+      return end;
     },
   };
 }

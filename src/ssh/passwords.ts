@@ -15,6 +15,8 @@ export interface Passwords {
   take(prompt: string | null): Promise<Secret | null>;
   /** What the server said of those taken since the last call. */
   judge(accepted: boolean): void;
+  /** What was taken was not sent after all. */
+  putBack(): void;
   /** Replaces what was taken last: the server had it changed. */
   changed(password: Secret): void;
   /** A person said no: nothing more is asked. */
@@ -105,6 +107,10 @@ export function createPasswords(scene: Scene): Passwords {
       if (last.from === 'memory') remembered.dropPassword(host);
       if (last.from === 'source') remark(scene, 'the stored password was refused');
     },
+    putBack() {
+      good = taken?.secret ?? good;
+      taken = null;
+    },
     changed(password) {
       taken = { secret: password, typed: true, from: 'person' };
     },
@@ -112,12 +118,12 @@ export function createPasswords(scene: Scene): Passwords {
 }
 
 /** Nobody is there to type it: what status then shows. */
-export function noteMissingPassword(scene: Scene, text: string): void {
+export function noteMissingPassword(scene: Scene, text: string, what = 'it takes a password'): void {
   const { host, notes } = scene;
   if (notes.obstacles.some(({ question }) => question?.kind === 'password')) return;
   notes.obstacles.push({
     code: 'SECRET_MISSING',
-    why: 'it takes a password, and nobody is here to type it',
+    why: `${what}, and nobody is here to type it`,
     hint: `tunnel up ${host.name} on a terminal; or tunnel secret set ${host.name} password, and password: keychain under the host`,
     question: { kind: 'password', text },
     decisive: true,

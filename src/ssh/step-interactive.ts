@@ -46,6 +46,7 @@ export async function answerQuestions(
       const answer = await answerOne(scene, prompt, passwords, memory);
       if (answer === null) {
         scene.current = null;
+        passwords.putBack();
         return { kind: memory.declined || passwords.declined ? 'stop' : 'skipped' };
       }
       answers.push(answer.reveal());

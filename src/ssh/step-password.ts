@@ -32,6 +32,7 @@ const mostRounds = 3;
 /** The password is right but must be renewed now. The server says why, again when the new one does not please it. */
 async function change(scene: Scene, passwords: Passwords, old: Secret, first: string): Promise<StepEnd> {
   let words = first;
+  scene.current = null; // the old one was right, and is neither accepted nor refused
   for (let round = 0; round < mostRounds; round += 1) {
     if (words !== '') scene.context.banner(cleanBanner(words));
     const fresh = await askNew(scene, round);
@@ -63,8 +64,7 @@ async function askNew(scene: Scene, round: number): Promise<Secret | 'stop' | nu
     for (const text of [`New password for ${login}`, `New password for ${login}, once more`]) {
       const asked = await ask(scene, { kind: 'password', text, echo: false, fromServer: false, tries });
       if (asked.kind === 'nobody') {
-        noteMissingPassword(scene, text);
-        remark(scene, 'the server wants the password changed');
+        noteMissingPassword(scene, text, 'the server wants the password changed');
         return null;
       }
       if (asked.kind === 'declined') return 'stop';
