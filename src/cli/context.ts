@@ -82,14 +82,14 @@ function currentFolder(): string {
 export async function createContext(options: GlobalOptions): Promise<Context> {
   const facts = placeFacts();
   const { stdin, stdout, stderr, env } = process;
-  const paint = await paintOf(colorLevel(env, stdout.isTTY, options.color));
-  const talkPaint = await paintOf(colorLevel(env, stderr.isTTY, options.color));
+  const paint = await paintOf(colorLevel(env, Boolean(stdout.isTTY), options.color));
+  const talkPaint = await paintOf(colorLevel(env, Boolean(stderr.isTTY), options.color));
   return {
     facts,
     places: placesOf(facts),
     options,
     program: [process.execPath, process.argv[1] ?? ''],
-    interactive: stdin.isTTY && stderr.isTTY,
+    interactive: Boolean(stdin.isTTY && stderr.isTTY), // undefined where it is no terminal, whatever the types say
     prompter: null,
     paint,
     talkPaint,

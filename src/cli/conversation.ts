@@ -2,6 +2,7 @@
 import { Secret } from '../model/secret.ts';
 import type { UpProgress } from '../control/protocol.ts';
 import type { PendingQuestion } from '../model/question.ts';
+import { shortPath } from '../config/locate.ts';
 import { exposureNotes, renderTunnelLine } from '../render/line.ts';
 import type { Context, Interruption } from './context.ts';
 import { addressOf, createPrompter, type Outcome, type Prompter } from './prompt.ts';
@@ -22,12 +23,17 @@ export interface ConversationParts {
 
 export function createConversation(parts: ConversationParts): Conversation {
   const { context } = parts;
-  const asking = createAsking(parts);
+  const stored = createStoredNotices(context);
+  const asking = createAsking(parts, stored.expect);
   /** Said at once, or after the question that is on the screen. */
   const say = (show: () => void): void => asking.after(show);
   return {
-    settled: asking.idle,
+    async settled() {
+      await asking.idle();
+      await stored.tell();
+    },
     progress: (progress) => {
+      if (stored.expects()) asking.after(stored.tell);
       switch (progress.kind) {
         case 'question':
           return asking.ask(progress.question);
@@ -57,12 +63,12 @@ function showTunnel(context: Context, { tunnel }: Extract<UpProgress, { kind: 's
 interface Asking {
   ask(question: PendingQuestion): void;
   withdraw(questionId: string): void;
-  after(show: () => void): void;
+  after(show: () => Promise<void> | void): void;
   readonly idle: () => Promise<void>;
 }
 
 /** One question at a time, in the order they came; what was withdrawn before its turn is never shown. */
-function createAsking(parts: ConversationParts): Asking {
+function createAsking(parts: ConversationParts, trusted: (fingerprint: string) => void): Asking {
   const withdrawals = new Map<string, AbortController>();
   let prompter: Prompter | null = parts.context.prompter;
   let busy = 0;
@@ -80,7 +86,9 @@ function createAsking(parts: ConversationParts): Asking {
         if (controller.signal.aborted || parts.interruption.signal.aborted) return;
         prompter ??= createPrompter(parts.context);
         const gone = AbortSignal.any([controller.signal, parts.interruption.signal]);
-        await answerWith(parts, question, await prompter.question(question, gone));
+        const outcome = await prompter.question(question, gone);
+        if (outcome.kind === 'answered' && question.fingerprint !== null) trusted(question.fingerprint);
+        await answerWith(parts, question, outcome);
       });
     },
     withdraw(questionId) {
@@ -88,11 +96,39 @@ function createAsking(parts: ConversationParts): Asking {
       withdrawals.delete(questionId);
     },
     after(show) {
-      if (busy === 0) show();
-      else enqueue(show);
+      if (busy > 0) return enqueue(show);
+      const shown = show();
+      if (shown !== undefined) enqueue(() => shown);
     },
     idle: async () => {
       while (busy > 0) await last;
+    },
+  };
+}
+
+interface StoredNotices {
+  readonly expects: () => boolean;
+  readonly expect: (fingerprint: string) => void;
+  /** Says where keys that were said yes to now stand; a key is stored once the server has proved it. */
+  readonly tell: () => Promise<void>;
+}
+
+function createStoredNotices(context: Context): StoredNotices {
+  const expected = new Set<string>();
+  const { knownHosts } = context.places;
+  return {
+    expects: () => expected.size > 0,
+    expect: (fingerprint) => void expected.add(fingerprint),
+    async tell() {
+      if (expected.size === 0) return;
+      const { createTrustStore } = await import('../trust/store.ts');
+      const known = await createTrustStore({ file: knownHosts, now: context.now })
+        .read([])
+        .catch(() => null); // a store that cannot be read has been complained about by the login
+      for (const { fingerprint, line } of known?.entries.toReversed() ?? []) {
+        if (expected.delete(fingerprint))
+          context.talk(`stored in ${shortPath(knownHosts, context.facts)}:${line}`);
+      }
     },
   };
 }

@@ -5,7 +5,7 @@ import { loadConfig, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
 import { TunnelError } from '../errors.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
-import { summarize } from './consent-summary.ts';
+import { summarizeProject } from '../config/consent-summary.ts';
 import { Interrupted, type Context } from './context.ts';
 import { createPrompter } from './prompt.ts';
 
@@ -56,7 +56,7 @@ async function agreed(context: Context, path: string, declared: Declared): Promi
 }
 
 export function summaryLines(declared: Declared): string[] {
-  return summarize(declared).map(({ what, items }) => `  ${what} ${items.join(', ')}`);
+  return summarizeProject(declared).map(({ what, items }) => `  ${what} ${items.join(', ')}`);
 }
 
 function notAllowed(context: Context, path: string): TunnelError {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { configIdentity, findConfig, type FoundConfig } from '../config/locate.ts';
 import type { CallOptions } from '../control/client.ts';
 import type { Method, Methods } from '../control/protocol.ts';
-import { askSupervisor } from '../daemon/reach.ts';
+import { askSupervisor, connectSupervisor } from '../daemon/reach.ts';
 import { TunnelError } from '../errors.ts';
 import { namedConfig, supervisorPlaces, type SupervisorPlaces } from '../paths.ts';
 import type { Context } from './context.ts';
@@ -50,6 +50,12 @@ export async function ask<M extends Exclude<Method, 'hello'>>(
 ): Promise<Methods[M]['result'] | null> {
   const answer = await askSupervisor(target.supervisor, where.facts, method, params, options);
   return answer === null ? null : answer.result;
+}
+
+export async function isRunning({ facts }: Where, { supervisor }: Target): Promise<boolean> {
+  const client = await connectSupervisor(supervisor, facts);
+  client?.close();
+  return client !== null;
 }
 
 /** What a command says that needs a supervisor where none runs. */

@@ -1,5 +1,6 @@
 // `tunnel down`: answers when the ports are closed. Without a supervisor everything is down already.
 import type { StatusDocument, TunnelStatus } from '../../model/status.ts';
+import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/line.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -8,8 +9,9 @@ import { TunnelError } from '../../errors.ts';
 import { ask, locateTarget, type Target } from '../supervisor.ts';
 
 export const down: Run = async (context, args) => {
-  const target = locateTarget(context);
   const drainMs = args.durationMs('drain', 0);
+  const target = targetOrNothing(context);
+  if (target === null) return 0;
   const before = await ask(context, target, 'status', { selectors: args.words });
   const result =
     before === null ? null : await ask(context, target, 'down', { selectors: args.words, drainMs });
@@ -23,6 +25,17 @@ export const down: Run = async (context, args) => {
   if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
   return 0;
 };
+
+/** Without a config and a supervisor there is nothing to take down; a file that was named must be there, though. */
+function targetOrNothing(context: Context): Target | null {
+  try {
+    return locateTarget(context);
+  } catch (thrown) {
+    if (namedConfig(context.facts, context.options.config) !== null) throw thrown;
+    context.talk('no config and no supervisor: nothing is up');
+    return null;
+  }
+}
 
 /** An orphan is forgotten once it is down: it is told by what it was before. */
 function showLines(context: Context, before: StatusDocument, after: StatusDocument): void {

@@ -1,6 +1,7 @@
 // `tunnel up` and `tunnel restart`: make it so, now, and wait until it is.
 import { TunnelError, worstExitCode } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
+import { matchSelectors } from '../../config/selectors.ts';
 import { callerEnvironment } from '../../daemon/environment.ts';
 import { withSupervisor } from '../../daemon/launch.ts';
 import type { Args, Run } from '../command.ts';
@@ -8,6 +9,7 @@ import { Interrupted, type Context } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { readyConfig } from '../ready-config.ts';
+import { isRunning, locateTarget } from '../supervisor.ts';
 
 const patienceMs = 30_000;
 
@@ -22,6 +24,10 @@ export const restart: Run = (context, args) => bring(context, args, 'restart');
 async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
+  const running = await isRunning(context, locateTarget(context));
+  // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
+  if (!running) matchSelectors(args.words, config.resolved.tunnels);
+  const call = running ? method : 'up';
   using interruption = context.interruption();
   const { signal } = interruption;
   try {
@@ -43,7 +49,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
           environment: callerEnvironment(context.facts.env),
           remap: false,
         };
-        const answered = await client.call(method, params, { signal, onProgress: conversation.progress });
+        const answered = await client.call(call, params, { signal, onProgress: conversation.progress });
         await conversation.settled();
         return answered;
       },

@@ -1,0 +1,202 @@
+// The questions as a person sees them, in a real terminal, against a real sshd (SPEC 7).
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { request, startTarget, uppercase } from '../helpers/targets.ts';
+import { openTerminal, tmuxMissing, type Terminal } from '../helpers/tmux.ts';
+import { createWorld, type World } from '../helpers/world.ts';
+
+const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
+const missing = sshdMissing() ?? tmuxMissing();
+const question = /Trust it\? yes, no, or paste the fingerprint you were given \[no\]:/;
+
+function configure(world: World, sshd: Sshd, local: number, target: number, identity = sshd.identity): void {
+  world.config(`
+hosts:
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${identity}], agent: false }
+tunnels:
+  db: { host: box, local: ${local}, remote: "127.0.0.1:${target}" }
+`);
+}
+
+/** Types a command line and, after it, what it exited with. */
+function run(terminal: Terminal, line: string): void {
+  terminal.type(`${process.execPath} ${bin} ${line}; echo "exit=$?"`);
+  terminal.key('Enter');
+}
+
+const storeOf = (world: World): string => join(world.folder, 'known_hosts');
+const stored = (world: World): string =>
+  existsSync(storeOf(world)) ? readFileSync(storeOf(world), 'utf8') : '';
+
+describe.skipIf(missing !== null)('on a terminal', () => {
+  test('a new host is introduced with its key and picture; yes goes on, and says where the key is kept', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    const local = await freePort();
+    configure(world, sshd, local, target.port);
+    run(terminal, 'up');
+    const asked = (await terminal.until(question)).split('\n');
+    const at = asked.findIndex((line) => line.includes('is new here'));
+    expect(asked[at]).toBe(`127.0.0.1:${sshd.port} is new here. Its ed25519 key:`);
+    expect(asked[at + 1]).toBe(`  ${sshd.fingerprint()}`);
+    expect(asked[at + 2]).toMatch(/^ {2}\+--\[ED25519 256\]--\+$/);
+    expect(asked[at + 12]).toMatch(/^ {2}\+----\[SHA256\]-----\+$/);
+    expect(asked[at + 13]).toMatch(question);
+    expect(stored(world)).toBe('');
+    terminal.type('yes');
+    terminal.key('Enter');
+    const done = await terminal.until(/exit=0/);
+    expect(done).toContain('known_hosts:1');
+    expect(done).toContain(`db  up  127.0.0.1:${local} → 127.0.0.1:${target.port} via box`);
+    expect(stored(world)).toBe(`${sshd.knownHostsLine()}\n`);
+    expect(await request(local, 'x')).toEqual({ text: 'X', error: null });
+  });
+
+  test('no is exit 7 and nothing is stored', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    run(terminal, 'up');
+    await terminal.until(question);
+    terminal.key('Enter');
+    const done = await terminal.until(/exit=7/);
+    expect(done).toMatch(/hint: tunnel (trust|up)/);
+    expect(stored(world)).toBe('');
+    expect(sshd.log()).not.toContain('userauth-request');
+  });
+
+  test('a pasted fingerprint goes on, another one does not', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    run(terminal, 'up');
+    await terminal.until(question);
+    terminal.type(`SHA256:${'A'.repeat(43)}`);
+    terminal.key('Enter');
+    await terminal.until(
+      /another key's fingerprint[^]*Trust it\?[^]*Trust it\?|Trust it\?[^]*another[^]*Trust it\?/,
+    );
+    expect(stored(world)).toBe('');
+    terminal.type(sshd.fingerprint());
+    terminal.key('Enter');
+    await terminal.until(/exit=0/);
+    expect(stored(world)).toBe(`${sshd.knownHostsLine()}\n`);
+  });
+
+  test('a passphrase is asked without echo, a wrong one again', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    const locked = makeKey(join(world.folder, 'locked'), ['-t', 'ed25519'], 'correct horse');
+    writeFileSync(sshd.authorizedKeys, readFileSync(`${locked}.pub`));
+    configure(world, sshd, await freePort(), 9, locked);
+    run(terminal, 'up --accept-new');
+    await terminal.until(/Passphrase for .*locked \(kept in memory until down\):/);
+    terminal.type('wrong');
+    terminal.key('Enter');
+    await terminal.until(/Passphrase[^]*Passphrase/);
+    terminal.type('correct horse');
+    terminal.key('Enter');
+    const done = await terminal.until(/exit=0/);
+    expect(done).not.toContain('correct horse');
+    expect(done).not.toContain('wrong\n');
+    expect(done).toContain('*****');
+  });
+
+  test('Ctrl-C at a question ends the waiting, not the tunnel, and says so', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    run(terminal, 'up');
+    await terminal.until(question);
+    terminal.key('C-c');
+    const done = await terminal.until(/exit=130/);
+    expect(done).toContain('stays wanted');
+    expect((await world.tunnel('db')).state).not.toBe('down');
+    expect(stored(world)).toBe('');
+  });
+
+  test('Ctrl-C while it waits for a server does the same', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    await sshd.stop();
+    run(terminal, 'up');
+    await world.until('db', ({ state }) => state === 'retrying');
+    terminal.key('C-c');
+    const done = await terminal.until(/exit=130/);
+    expect(done).toContain('stays wanted');
+    expect((await world.tunnel('db')).state).not.toBe('down');
+  });
+
+  test('of two terminals at one question the first answer wins and the other question disappears', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using one = openTerminal(world.env);
+    using two = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    run(one, 'up');
+    await one.until(question);
+    run(two, 'up');
+    await two.until(question);
+    two.type('yes');
+    two.key('Enter');
+    await two.until(/exit=0/);
+    const other = await one.until(/exit=0/);
+    expect(other).toContain('answered elsewhere');
+    expect(other).not.toMatch(question);
+  });
+
+  test('status --watch draws on a screen of its own and gives the old one back', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    expect((await world.run(['up', '--accept-new'])).code).toBe(0);
+    run(terminal, 'status --watch');
+    await terminal.until(/db\s+up/);
+    await sshd.stop();
+    await terminal.until(/db\s+retrying[^]*Ctrl-C ends the view/);
+    await sshd.start();
+    await terminal.until(/db\s+up/);
+    terminal.key('C-c');
+    const after = await terminal.until(/exit=130/);
+    expect(after).not.toContain('NAME');
+  });
+
+  test('init asks three questions and the demo ends well', async () => {
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    run(terminal, 'init');
+    await terminal.until(/SSH server \(user@host, or a name from ~\/\.ssh\/config\):/);
+    terminal.type('vertanen@katie.mtech.edu');
+    terminal.key('Enter');
+    await terminal.until(/Reach what from there \(host:port\):/);
+    terminal.type('katie.mtech.edu:99999');
+    terminal.key('Enter');
+    await terminal.until(/must be/);
+    terminal.type('katie.mtech.edu:12000');
+    terminal.key('Enter');
+    await terminal.until(/Local port \[12000\]:/);
+    terminal.type('2345');
+    terminal.key('Enter');
+    const done = await terminal.until(/exit=0/);
+    expect(done).toMatch(/wrote .*tunnels\.yaml with one tunnel, katie\nnext: tunnel up/);
+    run(terminal, 'status; clear');
+    await terminal.until(/katie {2}down/);
+    run(terminal, 'demo');
+    await terminal.until(question);
+    terminal.type('yes');
+    terminal.key('Enter');
+    const shown = await terminal.until(/nothing of it is left/);
+    expect(shown).toContain('THIS IS A TEST');
+  });
+});
