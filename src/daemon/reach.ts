@@ -59,7 +59,7 @@ async function reach<T>(
         return await use(client);
       } catch (thrown) {
         client.close();
-        if (!client.ending && !client.lost) throw thrown;
+        if (!client.ending && !client.lost) throw withWayOut(thrown, at, owner);
       }
     }
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
@@ -68,6 +68,12 @@ async function reach<T>(
     if (Date.now() > deadline) throw unanswered(at, holder);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** A supervisor that lives and says nothing can only be ended from outside. */
+function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): unknown {
+  const silent = thrown instanceof TunnelError && thrown.code === 'DAEMON_DOWN' && thrown.hint === null;
+  return silent ? unanswered(at, lockHolder(at.lock, owner.platform)) : thrown;
 }
 
 function unanswered(at: SupervisorPlaces, pid: number | null): TunnelError {
