@@ -56,11 +56,17 @@ function whenUp(link: Link, signal: AbortSignal): Promise<Session> {
       signal.removeEventListener('abort', abort);
       stopWatching();
     };
-    const abort = (): void => (end(), reject(signal.reason as TunnelError));
+    const fail = (cause: unknown): void => {
+      end();
+      reject(cause as TunnelError);
+    };
+    const abort = (): void => fail(signal.reason);
     const look = (): void => {
       const { state, session } = link;
-      if (session !== null) (end(), resolve(session.raw));
-      else if (state.kind === 'waiting' || state.kind === 'blocked') (end(), reject(state.cause));
+      if (session !== null) {
+        end();
+        resolve(session.raw);
+      } else if (state.kind === 'waiting' || state.kind === 'blocked') fail(state.cause);
     };
     const stopWatching = link.watch(look);
     if (signal.aborted) abort();

@@ -84,3 +84,18 @@ export class LinkUsers implements Wants {
     return mergeEnvironments(this.environments());
   }
 }
+
+/** As a user of its jump hosts, a link stands for everybody who uses it. */
+export function riderOf(users: LinkUsers, changed: () => void): LinkUser {
+  return {
+    tunnels: () => users.tunnels(),
+    policy: () => users.policy(),
+    persons: () => users.persons(),
+    eager: () => users.eager(),
+    terms: () => users.terms(),
+    environments: () => users.environments(),
+    changed,
+    // A live session cannot change what it rides on: a fresh jump host is used from the next attempt on.
+    moved: () => {},
+  };
+}

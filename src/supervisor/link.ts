@@ -13,7 +13,7 @@ import { LinkKnocks } from './link-knocks.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkRunner } from './link-runner.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
-import { LinkUsers } from './link-users.ts';
+import { LinkUsers, riderOf } from './link-users.ts';
 import type { LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
 import { isAttended, lookAfterMs, questionOf } from './needs-you.ts';
@@ -59,7 +59,11 @@ export class Link implements Asker {
     this.#parts = parts;
     this.id = parts.id;
     this.host = parts.ways[0].at(-1) as Host;
-    this.#jumps = new Jumps(parts.ways, this.#rider(), parts.acquireJump);
+    this.#jumps = new Jumps(
+      parts.ways,
+      riderOf(users, () => this.#jumpChanged()),
+      parts.acquireJump,
+    );
     this.#runner = new LinkRunner({
       ...parts,
       policy: () => users.policy(),
@@ -223,22 +227,6 @@ export class Link implements Asker {
     return this.#login.unanswered ?? questionOf(this.state.cause, this.host);
   }
 
-  /** As a user of its jump hosts, a link stands for everybody who uses it. */
-  #rider(): LinkUser {
-    const { users } = this;
-    return {
-      tunnels: () => users.tunnels(),
-      policy: () => users.policy(),
-      persons: () => users.persons(),
-      eager: () => users.eager(),
-      terms: () => users.terms(),
-      environments: () => users.environments(),
-      changed: () => this.#jumpChanged(),
-      // A live session cannot change what it rides on: a fresh jump host is used from the next attempt on.
-      moved: () => {},
-    };
-  }
-
   #jumpChanged(): void {
     const { state } = this;
     const used = this.#jumps.at(this.#runner.index);
@@ -301,7 +289,7 @@ export class Link implements Asker {
 
   #announce(): void {
     this.reconsider();
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of Array.from(this.#watchers)) watcher();
     for (const user of this.users.all()) user.changed();
   }
 

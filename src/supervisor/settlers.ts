@@ -1,5 +1,5 @@
 // Who waits for a tunnel to be decided (`up`, `wait`, `exec`), and when it is.
-import type { TunnelError } from '../errors.ts';
+import { TunnelError } from '../errors.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
 import type { Verdict } from './status.ts';
 
@@ -15,6 +15,15 @@ export function decisionOf(verdict: Verdict, link: LinkSnapshot | null): TunnelE
   return code === 'LISTEN_FAILED' || (code === 'FORWARD_REFUSED' && facts['forbidden'] === true)
     ? error.error
     : undefined;
+}
+
+/** What to say when the time is over and nothing is decided. */
+export function lateError(name: string, wanted: boolean, verdict: Verdict): TunnelError {
+  if (verdict.error !== null) return verdict.error.error;
+  if (!wanted)
+    return new TunnelError('NOT_UP', `wait failed, on ${name}: it is down`, { hint: `tunnel up ${name}` });
+  const hint = `tunnel why ${name}`;
+  return new TunnelError('TIMED_OUT', `up failed, on ${name}: it is still connecting`, { hint });
 }
 
 export class Settlers {
@@ -53,6 +62,6 @@ export class Settlers {
 
   /** The tunnel changed. */
   look(): void {
-    for (const look of [...this.#looks]) look();
+    for (const look of Array.from(this.#looks)) look();
   }
 }

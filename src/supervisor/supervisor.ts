@@ -91,9 +91,10 @@ class Supervisor implements Engine {
     const runs = this.#select(names);
     const renewed = new Set<string>();
     for (const run of runs) {
-      if (run.link === null || renewed.has(run.linkKey)) continue;
-      renewed.add(run.linkKey);
-      run.renewLink();
+      const { lease } = run;
+      if (lease.link === null || renewed.has(lease.key)) continue;
+      renewed.add(lease.key);
+      lease.renew();
     }
     for (const run of runs) run.restart(request, this.#stamp);
     this.#questions.offer();

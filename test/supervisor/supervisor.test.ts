@@ -183,7 +183,7 @@ describe('loss and retry', () => {
     const names = tunnels.map(({ name }) => name);
     world.engine.up(names, offTerminal);
     await settle();
-    for (const dial of [...world.dialer.dials]) void dial.fail(unreachable());
+    for (const dial of Array.from(world.dialer.dials)) void dial.fail(unreachable());
     for (let look = 0; look < 200; look += 1) expect(world.engine.status(names)).toHaveLength(50);
   });
 });

@@ -1,0 +1,141 @@
+// A lease: what one tunnel has of a link, and what it brings to it: people, environments, haste.
+import type { Clock } from '../model/clock.ts';
+import type { Tunnel } from '../model/tunnel.ts';
+import type { Person, UpRequest } from './engine.ts';
+import { mergeEnvironments } from './environment.ts';
+import type { StampedEnvironment } from './environment.ts';
+import type { LinkSnapshot } from './link-snapshot.ts';
+import { noTerms } from './link-users.ts';
+import type { LinkUser, Terms } from './link-users.ts';
+import type { Link } from './link.ts';
+import { linkKey } from './links.ts';
+import type { Links } from './links.ts';
+
+export interface LeaseParts {
+  readonly clock: Clock;
+  readonly links: Links;
+  /** As the config says it now. */
+  readonly tunnel: () => Tunnel;
+  readonly persons: (tunnel: string) => readonly Person[];
+  readonly changed: () => void;
+}
+
+export class Lease {
+  readonly #parts: LeaseParts;
+  readonly #user: LinkUser;
+  #link: Link | null = null;
+  #terms: Terms = noTerms;
+  #environment: StampedEnvironment | null = null;
+  #eager = false;
+  #comebacksSeen = 0;
+
+  constructor(parts: LeaseParts) {
+    const { tunnel, persons, changed } = parts;
+    this.#parts = parts;
+    this.#user = {
+      tunnels: () => [tunnel().name],
+      policy: () => tunnel().reconnect,
+      persons: () => persons(tunnel().name),
+      eager: () => this.#eager,
+      terms: () => this.#terms,
+      environments: () => (this.#environment === null ? [] : [this.#environment]),
+      changed,
+      moved: () => this.move(true),
+    };
+  }
+
+  get link(): Link | null {
+    return this.#link;
+  }
+
+  /** Names the link the tunnel wants: equal keys share. */
+  get key(): string {
+    return linkKey(this.#parts.tunnel().ways, this.#alone());
+  }
+
+  snapshot(): LinkSnapshot | null {
+    return this.#link?.snapshot() ?? null;
+  }
+
+  /** What a command brought. Older variables stay where the new one has none; newer agent sockets come first. */
+  take(request: UpRequest, stamp: number): void {
+    const { acceptNew, personPresent, environment } = request;
+    this.#terms = { acceptNew, personPresent };
+    const known = this.#environment === null ? [] : [this.#environment];
+    this.#environment = { stamp, environment: mergeEnvironments([...known, { stamp, environment }]) };
+  }
+
+  /** The command is over, or served: what it granted ends. */
+  endTerms(): void {
+    this.#terms = noTerms;
+  }
+
+  forgetEnvironment(): void {
+    this.#environment = null;
+  }
+
+  acquire(): void {
+    this.move(false);
+  }
+
+  /** To the current link of its kind. `drain`: connections that run over the old one go on. */
+  move(drain: boolean): void {
+    const { links, tunnel, changed } = this.#parts;
+    const old = this.#link;
+    const link = links.acquire(tunnel().ways, this.#alone(), this.#user);
+    if (link === old) return;
+    this.#link = link;
+    this.#comebacksSeen = link.comebacks;
+    old?.release(this.#user, drain);
+    changed();
+  }
+
+  leave(drain: boolean): void {
+    const link = this.#link;
+    this.#link = null;
+    link?.release(this.#user, drain);
+  }
+
+  /** Prepares a fresh link for those who `restart`; everybody else follows when it is up. */
+  renew(): void {
+    this.#parts.links.renew(this.#parts.tunnel().ways, this.#alone());
+  }
+
+  /** A command said `up`: ends a wait; a block only where the command may have ended its cause. */
+  nudge({ personPresent, acceptNew }: UpRequest): void {
+    const state = this.snapshot()?.state;
+    const unknownKey = state?.kind === 'blocked' && state.cause.code === 'HOST_KEY_UNKNOWN';
+    if (personPresent || (acceptNew && unknownKey)) this.#link?.answered();
+    else if (state?.kind === 'blocked') this.#link?.examine();
+    else this.#link?.kick();
+  }
+
+  /** A client waits: a late one, or one that found nothing answering at TCP level, has us try now. */
+  knock(): void {
+    const snapshot = this.snapshot();
+    if (snapshot === null) return;
+    const { hold } = this.#parts.tunnel();
+    const awayMs = this.#parts.clock.now() - snapshot.awaySinceMs;
+    const late = awayMs > (hold.kind === 'wait' ? hold.ms : 0);
+    if (late || snapshot.failure?.error.facts['tcpLevel'] === true) this.#link?.tryNow();
+  }
+
+  hurry(eager: boolean): void {
+    if (eager === this.#eager) return;
+    this.#eager = eager;
+    this.#link?.reconsider();
+  }
+
+  /** How often the link came back from a loss since this was last asked. */
+  takeComebacks(): number {
+    const now = this.#link?.comebacks ?? 0;
+    const came = this.#link === null ? 0 : now - this.#comebacksSeen;
+    this.#comebacksSeen = now;
+    return came;
+  }
+
+  #alone(): string | null {
+    const { share, name } = this.#parts.tunnel();
+    return share ? null : name;
+  }
+}

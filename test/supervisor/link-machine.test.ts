@@ -1,0 +1,207 @@
+// The whole table of the link machine, and walks through it with a small model of session and timer.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { TunnelError } from '../../src/errors.ts';
+import { step } from '../../src/supervisor/link-machine.ts';
+import type { LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts';
+
+const tcpDown = new TunnelError('UNREACHABLE', 'refused', { facts: { tcpLevel: true } });
+const silent = new TunnelError('LINK_LOST', 'silence');
+const person = new TunnelError('AUTH_REFUSED', 'no');
+const now = 1_000_000;
+const env = { policy: { initialMs: 500, maxMs: 30_000 }, now, random: () => 0.5 };
+
+const states = {
+  idle: { kind: 'idle' },
+  connecting: { kind: 'connecting', attempt: 3 },
+  first: { kind: 'connecting', attempt: 0 },
+  up: { kind: 'up', sinceMs: now - 30_000, attempt: 3 },
+  fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0 },
+  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 3 },
+  waiting: { kind: 'waiting', attempt: 3, untilMs: now + 9, cause: silent },
+  blocked: { kind: 'blocked', cause: person },
+  stopping: { kind: 'stopping', again: false },
+  again: { kind: 'stopping', again: true },
+} satisfies Record<string, LinkState>;
+
+const events = {
+  start: { kind: 'start' },
+  stop: { kind: 'stop' },
+  kick: { kind: 'kick' },
+  answered: { kind: 'answered' },
+  opened: { kind: 'opened' },
+  failed: { kind: 'failed', cause: silent },
+  unreachable: { kind: 'failed', cause: tcpDown },
+  lost: { kind: 'lost', cause: silent },
+  refused: { kind: 'failed', cause: person },
+  timer: { kind: 'timer' },
+  closed: { kind: 'closed' },
+} satisfies Record<string, LinkEvent>;
+
+type Row = readonly [keyof typeof states, keyof typeof events, LinkState, string];
+const connecting = (attempt: number): LinkState => ({ kind: 'connecting', attempt });
+const waiting = (attempt: number, ms: number, cause = silent): LinkState => ({
+  kind: 'waiting',
+  attempt,
+  untilMs: now + ms,
+  cause,
+});
+const stopping: LinkState = { kind: 'stopping', again: false };
+const blocked: LinkState = { kind: 'blocked', cause: person };
+
+const table: readonly Row[] = [
+  ['idle', 'start', connecting(0), 'open'],
+  ['connecting', 'stop', stopping, 'close'],
+  ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3 }, ''],
+  ['connecting', 'failed', waiting(4, 1000), 'close arm 1000'],
+  ['connecting', 'lost', waiting(4, 1000), 'close arm 1000'],
+  ['connecting', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
+  ['connecting', 'refused', blocked, 'close'],
+  ['first', 'stop', stopping, 'close'],
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0 }, ''],
+  ['first', 'failed', waiting(1, 250), 'close arm 250'],
+  ['first', 'lost', waiting(1, 250), 'close arm 250'],
+  ['first', 'unreachable', waiting(1, 0, tcpDown), 'close arm 0'],
+  ['first', 'refused', blocked, 'close'],
+  ['up', 'stop', stopping, 'close'],
+  ['up', 'kick', states.up, 'probe'],
+  ['up', 'lost', connecting(1), 'close open'],
+  ['up', 'failed', connecting(1), 'close open'],
+  ['up', 'unreachable', connecting(1), 'close open'],
+  ['up', 'refused', blocked, 'close'],
+  ['fresh', 'stop', stopping, 'close'],
+  ['fresh', 'kick', states.fresh, 'probe'],
+  ['fresh', 'lost', connecting(1), 'close open'],
+  ['fresh', 'failed', connecting(1), 'close open'],
+  ['fresh', 'unreachable', connecting(1), 'close open'],
+  ['fresh', 'refused', blocked, 'close'],
+  ['flapping', 'stop', stopping, 'close'],
+  ['flapping', 'kick', states.flapping, 'probe'],
+  ['flapping', 'lost', waiting(4, 1000), 'close arm 1000'],
+  ['flapping', 'failed', waiting(4, 1000), 'close arm 1000'],
+  ['flapping', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
+  ['flapping', 'refused', blocked, 'close'],
+  ['waiting', 'stop', stopping, 'disarm close'],
+  ['waiting', 'kick', connecting(3), 'disarm open'],
+  ['waiting', 'timer', connecting(3), 'open'],
+  ['blocked', 'stop', stopping, 'close'],
+  ['blocked', 'answered', connecting(0), 'open'],
+  ['stopping', 'start', states.again, ''],
+  ['stopping', 'stop', stopping, ''],
+  ['stopping', 'closed', states.idle, ''],
+  ['again', 'start', states.again, ''],
+  ['again', 'stop', stopping, ''],
+  ['again', 'closed', connecting(0), 'open'],
+];
+
+const effectText = (effect: ReturnType<typeof step>['effects'][number]): string =>
+  effect.kind === 'arm' ? `arm ${effect.delayMs}` : effect.kind;
+
+describe('the table', () => {
+  const pairs = Object.keys(states).flatMap((state) => Object.keys(events).map((event) => [state, event]));
+  test.each(pairs as [keyof typeof states, keyof typeof events][])('%s on %s', (from, on) => {
+    const row = table.find(([state, event]) => state === from && event === on);
+    const { state, effects } = step(states[from], events[on], env);
+    expect(state).toEqual(row?.[2] ?? states[from]);
+    expect(effects.map(effectText).join(' ')).toBe(row?.[3] ?? '');
+  });
+
+  test('what is not in it gives back the very same state', () => {
+    expect(step(states.idle, events.kick, env).state).toBe(states.idle);
+    expect(step(states.blocked, events.kick, env).state).toBe(states.blocked);
+  });
+});
+
+/** What the effects do to a session and a timer; throws when they contradict what is there. */
+class Model {
+  state: LinkState = { kind: 'idle' };
+  session: 'none' | 'opening' | 'open' = 'none';
+  timer = false;
+  closing = 0;
+  now = 0;
+
+  send(event: LinkEvent): void {
+    const { state, effects } = step(this.state, event, { ...env, now: this.now });
+    this.state = state;
+    for (const effect of effects) this.perform(effect);
+    this.check();
+  }
+
+  /** An event from the world, if it can happen; late ones are dropped by their number, as the runner does. */
+  world(name: keyof typeof events, afterMs: number): void {
+    this.now += afterMs;
+    const event = events[name];
+    if (name === 'timer' && !this.timer) return;
+    if (name === 'timer') this.timer = false;
+    if (name === 'opened' && this.session !== 'opening') return;
+    if (name === 'opened') this.session = 'open';
+    if (event.kind === 'failed' && this.session !== 'opening') return;
+    if (event.kind === 'lost' && this.session !== 'open') return;
+    if (name === 'closed' && this.closing === 0) return;
+    if (name === 'closed') this.closing -= 1;
+    this.send(event);
+  }
+
+  private perform({ kind }: { kind: string }): void {
+    if (kind === 'open') {
+      expect(this.session, 'no open while open').toBe('none');
+      this.session = 'opening';
+    } else if (kind === 'close') {
+      this.session = 'none';
+      if (this.state.kind === 'stopping') this.closing = 1;
+    } else if (kind === 'arm') {
+      expect(this.timer, 'no second timer').toBe(false);
+      this.timer = true;
+    } else if (kind === 'disarm') this.timer = false;
+    else expect(this.session, 'probes what lives').toBe('open');
+  }
+
+  private check(): void {
+    const wanted = { connecting: 'opening', up: 'open' }[this.state.kind as string] ?? 'none';
+    expect(this.session, `in ${this.state.kind}`).toBe(wanted);
+    expect(this.timer, `timer in ${this.state.kind}`).toBe(this.state.kind === 'waiting');
+    if (this.state.kind === 'stopping') expect(this.closing, 'stopping ends').toBe(1);
+  }
+}
+
+describe('walks', () => {
+  const names = Object.keys(events) as (keyof typeof events)[];
+  const walk = fc.array(fc.tuple(fc.constantFrom(...names), fc.nat(60_000)), { maxLength: 60 });
+
+  test('keep one session and one timer, and from everywhere lead to idle and to up', () => {
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(walk, fc.boolean(), (steps, towardsUp) => {
+        const model = new Model();
+        for (const [name, ms] of steps) {
+          model.world(name, ms);
+          seen.add(model.state.kind);
+        }
+        const way: (keyof typeof events)[] = towardsUp
+          ? ['start', 'closed', 'timer', 'answered', 'opened']
+          : ['stop', 'closed'];
+        for (const name of way) model.world(name, 0);
+        expect(model.state.kind).toBe(towardsUp ? 'up' : 'idle');
+      }),
+      { numRuns: 2000, seed: 7 },
+    );
+    expect([...seen].sort()).toEqual(['blocked', 'connecting', 'idle', 'stopping', 'up', 'waiting']);
+  });
+});
+
+describe('backoff', () => {
+  test('grows to the ceiling, never beyond, and starts over after 30 s up', () => {
+    let state: LinkState = { kind: 'connecting', attempt: 0 };
+    const ceilings: number[] = [];
+    for (let i = 0; i < 1200; i += 1) {
+      const failed = step(state, events.unreachable, { ...env, random: () => 0.999_999 });
+      const arm = failed.effects.find((effect) => effect.kind === 'arm');
+      ceilings.push(arm?.delayMs ?? -1);
+      state = step(failed.state, events.timer, env).state;
+    }
+    expect(ceilings.slice(0, 9)).toEqual([0, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    expect(Math.max(...ceilings)).toBe(30_000);
+    const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200 };
+    expect(step(up, events.lost, env).state).toEqual(connecting(1));
+  });
+});
