@@ -129,5 +129,26 @@ function localUser(env: PlaceFacts['env']): string {
   }
 }
 
-/** The environment of a dial that no command asked for. */
-export const noEnvironment: CallerEnvironment = { variables: {}, agentSockets: [] };
+/**
+ * What a dial in a command's own process needs. `ask` null: nobody is there, and what needs a person fails with the
+ * code of its cause.
+ */
+export function commandContext(options: {
+  readonly signal: AbortSignal;
+  readonly environment: CallerEnvironment;
+  readonly ask: DialContext['ask'] | null;
+  readonly step?: DialContext['step'];
+  readonly banner?: DialContext['banner'];
+}): DialContext {
+  const { signal, environment, ask } = options;
+  return {
+    signal,
+    environment,
+    ask: ask ?? (() => Promise.reject(new TunnelError('SECRET_MISSING', 'nobody is there to be asked'))),
+    personPresent: () => ask !== null,
+    acceptNew: false,
+    onlyProven: false,
+    step: options.step ?? (() => undefined),
+    banner: options.banner ?? (() => undefined),
+  };
+}
