@@ -1,14 +1,16 @@
 // Algorithms: what we offer a server, in order. Pure but for what this build of ssh2 supports.
 import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
+import { hybridKex } from './hybrid-secret.ts';
 import { supportedAlgorithms, type AlgorithmNames } from './internals.ts';
 
 /**
- * Our defaults: AES-GCM first (the fastest with AES instructions, SSH2.md 1.3), no SHA-1 key exchange or CBC, and
- * SHA-1 only where a server of the last ten years may have nothing else (hmac-sha1).
+ * Our defaults: the post-quantum key exchange first; AES-GCM first (the fastest with AES instructions, SSH2.md 1.3); no
+ * SHA-1 key exchange or CBC, and SHA-1 only where a server of the last ten years may have nothing else (hmac-sha1).
  */
 export const defaultAlgorithms: AlgorithmNames = {
   kex: [
+    hybridKex,
     'curve25519-sha256',
     'curve25519-sha256@libssh.org',
     'ecdh-sha2-nistp256',

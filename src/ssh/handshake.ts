@@ -12,6 +12,7 @@ import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { dialFailed, wordsOf, type Layer } from './failure.ts';
 import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
+import { installHybridKex } from './internals-kex.ts';
 import type { AlgorithmNames } from './internals.ts';
 import type { Login } from './login.ts';
 import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
@@ -145,6 +146,7 @@ export class Handshake {
       },
       ...({ strictVendor: false } as object),
     });
+    installHybridKex(this.#client);
     this.#parts.connected(this.#client);
     login.install(this.#client);
     stream.on('data', (chunk: Buffer) => {
