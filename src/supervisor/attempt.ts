@@ -15,8 +15,8 @@ export interface AttemptParts {
   readonly jump: (index: number, signal: AbortSignal) => Promise<Session>;
   /** A transport that a knock left, taken; null for none. */
   readonly takeTransport: () => OpenTransport | null;
-  /** Where a knock that succeeds during the attempt leaves its transport; null: too late. */
-  readonly awaitKnock: (take: ((transport: OpenTransport) => void) | null) => void;
+  /** Where a knock that succeeds during the attempt leaves its transport, null to connect anew; null: too late. */
+  readonly awaitKnock: (take: ((transport: OpenTransport | null) => void) | null) => void;
   /** False: a login would need a person and nobody is there. Only TCP is tried. */
   readonly mayLogIn: () => boolean;
   /** What to say when the server answers and no login may begin. */
@@ -79,33 +79,32 @@ function dialVia(parts: AttemptParts, host: Host, via: Session, signal: AbortSig
   return abortable(dialled, signal, closeLate);
 }
 
-/** A dial whose TCP connect hangs gives way to a knock that got through. */
+/** A dial whose TCP connect hangs gives way to a knock that got through, or to a new network. */
 async function dialFirst(parts: AttemptParts, host: Host, signal: AbortSignal): Promise<Session> {
-  const { dialer, context } = parts;
-  const over = (transport: OpenTransport): Promise<Session> =>
-    abortable(dialer.dial(host, { via: null, transport }, context(host, signal)), signal, closeLate);
-  const left = parts.takeTransport();
-  if (left !== null) return over(left);
-  const hanging = new AbortController();
-  const both = AbortSignal.any([signal, hanging.signal]);
-  let knocked: OpenTransport | null = null;
-  parts.awaitKnock((transport) => {
-    knocked = transport;
-    hanging.abort(new Error('a later connect got through first'));
-  });
+  const { dialer, context, awaitKnock } = parts;
+  let transport = parts.takeTransport();
   try {
-    return await abortable(
-      dialer.dial(host, { via: null, transport: null }, context(host, both)),
-      both,
-      closeLate,
-    );
-  } catch (thrown) {
-    if (knocked === null) throw thrown;
-    if (signal.aborted) (knocked as OpenTransport).destroy();
-    signal.throwIfAborted();
-    return await over(knocked);
+    for (;;) {
+      const hanging = new AbortController();
+      const until = AbortSignal.any([signal, hanging.signal]);
+      const better: { transport: OpenTransport | null }[] = [];
+      awaitKnock((knocked) => {
+        better.push({ transport: knocked });
+        hanging.abort(new Error('a later connect is better'));
+      });
+      try {
+        const dialled = dialer.dial(host, { via: null, transport }, context(host, until));
+        return await abortable(dialled, until, closeLate);
+      } catch (thrown) {
+        const next = better[0];
+        if (next === undefined) throw thrown;
+        if (signal.aborted) next.transport?.destroy();
+        signal.throwIfAborted();
+        transport = next.transport;
+      }
+    }
   } finally {
-    parts.awaitKnock(null);
+    awaitKnock(null);
   }
 }
 

@@ -13,6 +13,8 @@ export interface BlockedWatchParts {
   readonly environment: () => CallerEnvironment;
   /** Look again after this long whatever has changed; null: never. */
   readonly lookAfterMs: number | null;
+  /** How many changes were followed in vain already: the more, the rarer it polls. */
+  readonly changesSeen: number;
   /** A credential, key list, secret file or key store changed. */
   readonly circumstancesChanged: () => void;
   /** The time to look again has come. */
@@ -22,6 +24,9 @@ export interface BlockedWatchParts {
 }
 
 const pollMs = 2_000;
+/** Circumstances that never stand still must not make us offer refused credentials all day long. */
+const patientPollMs = 300_000;
+const changesTaken = 4;
 /** A key agent that does not answer must not hold up whoever waits for the verdict. */
 const examineLimitMs = 2_000;
 
@@ -71,7 +76,9 @@ export class BlockedWatch {
   }
 
   #poll(): void {
-    const cancel = this.#parts.clock.schedule(pollMs, () => {
+    const { clock, changesSeen } = this.#parts;
+    const delayMs = Math.min(patientPollMs, pollMs * 2 ** Math.max(0, changesSeen - changesTaken));
+    const cancel = clock.schedule(delayMs, () => {
       this.#cancels = this.#cancels.filter((other) => other !== cancel);
       if (!this.#busy) void this.#compare();
       this.#poll();

@@ -34,10 +34,12 @@ export class Jumps {
    * its own backoff decides when it is tried again, whoever rides on it.
    */
   whenUp(index: number, signal: AbortSignal): Promise<Session> {
-    const way = this.#ways[index] as Way;
-    const link = this.#links.get(index) ?? this.#acquire(way.slice(0, -1) as unknown as Way, this.#user);
-    this.#links.set(index, link);
-    return whenUp(link, signal);
+    return whenUp(this.#current(index), signal);
+  }
+
+  /** Fresh links took the place of some (`restart`). A live session cannot change what it rides on: it follows later. */
+  follow(): void {
+    for (const index of Array.from(this.#links.keys())) this.#current(index);
   }
 
   /** Leaves every jump host but the one of the way in use. */
@@ -47,6 +49,16 @@ export class Jumps {
       this.#links.delete(other);
       link.release(this.#user, false);
     }
+  }
+
+  #current(index: number): Link {
+    const held = this.#links.get(index);
+    if (held !== undefined && held.session !== null) return held;
+    const way = this.#ways[index] as Way;
+    const link = this.#acquire(way.slice(0, -1) as unknown as Way, this.#user);
+    this.#links.set(index, link);
+    if (held !== link) held?.release(this.#user, false);
+    return link;
   }
 }
 

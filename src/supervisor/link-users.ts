@@ -86,7 +86,7 @@ export class LinkUsers implements Wants {
 }
 
 /** As a user of its jump hosts, a link stands for everybody who uses it. */
-export function riderOf(users: LinkUsers, changed: () => void): LinkUser {
+export function riderOf(users: LinkUsers, changed: () => void, moved: () => void): LinkUser {
   return {
     tunnels: () => users.tunnels(),
     policy: () => users.policy(),
@@ -95,7 +95,6 @@ export function riderOf(users: LinkUsers, changed: () => void): LinkUser {
     terms: () => users.terms(),
     environments: () => users.environments(),
     changed,
-    // A live session cannot change what it rides on: a fresh jump host is used from the next attempt on.
-    moved: () => {},
+    moved,
   };
 }

@@ -3,12 +3,12 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
 import type { Dialer, DialStep } from '../model/session.ts';
-import { BlockedWatch } from './blocked-watch.ts';
 import type { CountedSession } from './counted-session.ts';
 import type { EngineLog, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
 import type { AcquireJump } from './jumps.ts';
 import type { Knocking } from './knocking.ts';
+import { LinkBlock } from './link-block.ts';
 import { LinkKnocks } from './link-knocks.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkRunner } from './link-runner.ts';
@@ -16,8 +16,8 @@ import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
-import { isAttended, lookAfterMs, questionOf } from './needs-you.ts';
-import { nextOutage, noOutage } from './outage.ts';
+import { questionOf } from './needs-you.ts';
+import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
 import type { Asker, Questions } from './questions.ts';
 
@@ -48,11 +48,10 @@ export class Link implements Asker {
   readonly #jumps: Jumps;
   readonly #login: Login;
   readonly #knocks: LinkKnocks;
+  readonly #block: LinkBlock;
   readonly #watchers = new Set<() => void>();
   #draining = false;
   #outage: Outage = noOutage;
-  #blocked: BlockedWatch | null = null;
-  #provenTries = 0;
 
   constructor(parts: LinkParts) {
     const { users } = this;
@@ -61,7 +60,7 @@ export class Link implements Asker {
     this.host = parts.ways[0].at(-1) as Host;
     this.#jumps = new Jumps(
       parts.ways,
-      riderOf(users, () => this.#jumpChanged()),
+      riderOf(users, this.#jumpChanged.bind(this), () => this.#jumps.follow()),
       parts.acquireJump,
     );
     this.#runner = new LinkRunner({
@@ -80,6 +79,14 @@ export class Link implements Asker {
       first: () => this.#runner.index,
       foundAttended: parts.attended.get,
       wasUp: () => this.#outage.lost,
+      changed: () => this.#announce(),
+    });
+    this.#block = new LinkBlock({
+      ...parts,
+      host: this.host,
+      runner: this.#runner,
+      login: this.#login,
+      environment: () => users.environment(),
       changed: () => this.#announce(),
     });
     this.#knocks = new LinkKnocks({
@@ -144,8 +151,7 @@ export class Link implements Asker {
 
   /** What blocked may be gone: a person came, or something they changed. */
   answered(): void {
-    this.#login.onlyProven = false;
-    this.#provenTries = 0;
+    this.#block.forget();
     for (const jump of this.#jumps.links) jump.answered();
     this.#runner.send({ kind: this.state.kind === 'blocked' ? 'answered' : 'kick' });
   }
@@ -153,13 +159,15 @@ export class Link implements Asker {
   /** A command came that may have brought another agent or variable: compare. */
   examine(): void {
     for (const jump of this.#jumps.links) jump.examine();
-    this.#blocked?.examine();
+    this.#block.examine();
   }
 
   /** Ends a wait, probes, and looks again at a host key, which begins no login. */
   weather(): void {
     const { state } = this;
     const hostKey = state.kind === 'blocked' && state.cause.code.startsWith('HOST_KEY');
+    // A connect that was begun over the old network may hang long after the new one is there.
+    if (state.kind === 'connecting') this.#login.redial();
     this.#runner.send({ kind: hostKey && !this.#runner.inherited ? 'answered' : 'kick' });
   }
 
@@ -202,7 +210,7 @@ export class Link implements Asker {
       retryAtMs: jump === null ? this.#retryAtMs() : jump.retryAtMs,
       question: this.#parts.questions.of(this) ?? asked.find((found) => found !== null) ?? null,
       unanswered: jump === null ? this.#unanswered() : jump.unanswered,
-      examining: jump === null ? (this.#blocked?.examining ?? false) : jump.examining,
+      examining: jump === null ? this.#block.examining : jump.examining,
       endpoint: formatLogin(way.at(-1) as Host),
       via: way.slice(0, -1).map(({ name }) => name),
     };
@@ -217,7 +225,7 @@ export class Link implements Asker {
   }
 
   #retryAtMs(): number | null {
-    if (this.state.kind === 'blocked') return this.#blocked?.lookAtMs ?? null;
+    if (this.state.kind === 'blocked') return this.#block.lookAtMs;
     if (this.state.kind !== 'waiting') return null;
     return Math.min(this.state.untilMs, this.#knocks.nextAtMs() ?? Number.POSITIVE_INFINITY);
   }
@@ -243,48 +251,19 @@ export class Link implements Asker {
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, log, attended } = this.#parts;
     this.#outage = nextOutage(this.#outage, before, after, event, clock.now());
-    const cause = event.kind === 'failed' || event.kind === 'lost' ? event.cause : null;
-    log(
-      cause === null ? 'debug' : 'info',
-      `link.${after.kind}`,
-      cause?.message ?? `${this.host.name} is ${after.kind}`,
-      {
-        link: this.id,
-        ...(cause === null ? {} : { code: cause.code }),
-      },
-    );
+    logStep(log, this.id, after, event);
     if (after.kind !== 'connecting') this.#login.rest();
-    this.#blocked?.cancel();
-    this.#blocked = after.kind === 'blocked' && !this.#runner.inherited ? this.#watchBlock(after) : null;
+    this.#block.follow();
     if (after.kind === 'up') {
-      this.#login.onlyProven = false;
-      this.#provenTries = 0;
+      this.#block.forget();
       this.#jumps.keepOnly(this.#runner.index);
       attended.set(this.#runner.session?.login.attended ?? false);
     }
     if (after.kind === 'idle') {
-      this.#login.onlyProven = false;
+      this.#block.forget();
       this.#jumps.keepOnly(null);
       if (this.users.size === 0) this.#parts.resting(this);
     }
-  }
-
-  #watchBlock(state: LinkState & { kind: 'blocked' }): BlockedWatch | null {
-    if (isAttended(state.cause)) return null;
-    return new BlockedWatch({
-      ...this.#parts,
-      host: this.host,
-      code: state.cause.code,
-      environment: () => this.users.environment(),
-      lookAfterMs: lookAfterMs(state.cause, this.host, this.#provenTries),
-      circumstancesChanged: () => this.answered(),
-      look: () => {
-        this.#login.onlyProven = state.cause.code === 'AUTH_REFUSED';
-        this.#provenTries += 1;
-        this.#runner.send({ kind: 'answered' });
-      },
-      changed: () => this.#announce(),
-    });
   }
 
   #announce(): void {

@@ -36,7 +36,7 @@ export class Login {
   #reached = false;
   #steps: DialStep[] = [];
   #transport: OpenTransport | null = null;
-  #takeKnock: ((transport: OpenTransport) => void) | null = null;
+  #takeKnock: ((transport: OpenTransport | null) => void) | null = null;
 
   constructor(parts: LoginParts) {
     this.#parts = parts;
@@ -65,6 +65,14 @@ export class Login {
     if (take === null || this.#reached) return transport.destroy();
     take(transport);
     this.#markReached();
+  }
+
+  /** Has a connect that is under way begun anew. */
+  redial(): void {
+    const take = this.#takeKnock;
+    if (this.#reached || take === null) return;
+    this.#takeKnock = null;
+    take(null);
   }
 
   /** The attempt is over. */

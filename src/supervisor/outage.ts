@@ -1,5 +1,6 @@
 // An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
 import type { TunnelError } from '../errors.ts';
+import type { EngineLog } from './engine.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 
 export interface TimedError {
@@ -41,4 +42,12 @@ export function nextOutage(
   if (event.kind !== 'failed' && event.kind !== 'lost') return base;
   const failures = base.failures + (event.kind === 'failed' ? 1 : 0);
   return { ...base, failures, failure: { error: event.cause, atMs: now } };
+}
+
+/** A step of a link as the log tells it. */
+export function logStep(log: EngineLog, link: string, after: LinkState, event: LinkEvent): void {
+  const cause = event.kind === 'failed' || event.kind === 'lost' ? event.cause : null;
+  const message = cause?.message ?? `link ${link} is ${after.kind}`;
+  const code = cause === null ? {} : { code: cause.code };
+  log(cause === null ? 'debug' : 'info', `link.${after.kind}`, message, { link, ...code });
 }

@@ -134,19 +134,22 @@ export function plainQuestion(link: LinkSnapshot | null): Question | null {
 export interface StatusFacts {
   readonly tunnel: Tunnel;
   readonly orphan: boolean;
-  readonly verdict: Verdict;
-  /** When it came into its state, wall clock; null when it was never up. */
-  readonly sinceMs: number | null;
+  readonly chronicle: {
+    readonly verdict: Verdict;
+    /** When it came into its state, wall clock; null when it was never up. */
+    readonly sinceMs: number | null;
+    readonly reconnects: number;
+    readonly lastError: TimedError | null;
+  };
   readonly link: LinkSnapshot | null;
-  readonly reconnects: number;
-  readonly lastError: TimedError | null;
   /** Null while nothing listens. */
   readonly forwards: readonly ForwardStatus[] | null;
 }
 
 /** A tunnel as `status --json` prints it (SPEC 4). */
 export function tunnelStatus(facts: StatusFacts): TunnelStatus {
-  const { tunnel, verdict, sinceMs, link } = facts;
+  const { tunnel, link, chronicle } = facts;
+  const { verdict, sinceMs } = chronicle;
   const way = tunnel.ways[0];
   const session = link?.session ?? null;
   return {
@@ -159,12 +162,12 @@ export function tunnelStatus(facts: StatusFacts): TunnelStatus {
     via: link?.via ?? way.slice(0, -1).map(({ name }) => name),
     link: link?.id ?? null,
     orphan: facts.orphan,
-    reconnects: facts.reconnects,
+    reconnects: chronicle.reconnects,
     attempt: verdict.attempt,
     retryAt: verdict.retryAtMs === null ? null : isoTime(verdict.retryAtMs),
     latencyMs: session?.latencyMs ?? null,
     error: statusError(verdict.error),
-    lastError: statusError(facts.lastError),
+    lastError: statusError(chronicle.lastError),
     question: plainQuestion(link),
     forwards: facts.forwards ?? tunnel.forwards.map(closedForwardStatus),
     algorithms: session?.algorithms ?? null,

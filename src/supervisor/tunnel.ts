@@ -6,6 +6,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { DialStep } from '../model/session.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
+import { Chronicle } from './chronicle.ts';
 import type { UpRequest } from './engine.ts';
 import { Lease } from './lease.ts';
 import { carrierView, sameView } from './link-snapshot.ts';
@@ -14,8 +15,7 @@ import { Listeners } from './listeners.ts';
 import { waitsFor } from './order.ts';
 import type { TimedError } from './outage.ts';
 import { decisionOf, lateError, Settlers } from './settlers.ts';
-import { sameStretch, tunnelStatus, verdictOf } from './status.ts';
-import type { Verdict } from './status.ts';
+import { tunnelStatus } from './status.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** A remote port that the server does not give back is not waited for longer (SPEC 4, `down`). */
@@ -31,6 +31,7 @@ export class TunnelRun {
   readonly lease: Lease;
   readonly #around: Surroundings;
   readonly #settlers = new Settlers();
+  readonly #chronicle: Chronicle;
   #listeners: Listeners | null = null;
   #closing: Promise<void> | null = null;
   #halted = false;
@@ -38,12 +39,8 @@ export class TunnelRun {
   #woken = false;
   #remap = false;
   #view: LinkView = { state: 'asleep' };
-  #verdict: Verdict = { state: 'down', error: null, retryAtMs: null, attempt: 0 };
-  #sinceMs: number | null = null;
   #wantedSinceMs = 0;
   #waitsFor: TimedError | null = null;
-  #lastError: TimedError | null = null;
-  #reconnects = 0;
   #idle: Cancel | null = null;
   #refreshing = false;
   #stale = false;
@@ -51,11 +48,12 @@ export class TunnelRun {
   constructor(tunnel: Tunnel, around: Surroundings) {
     this.tunnel = tunnel;
     this.#around = around;
+    this.#chronicle = new Chronicle(() => this.tunnel.name, around.log);
     this.lease = new Lease({ ...around, tunnel: () => this.tunnel, changed: () => this.refresh() });
   }
 
   get state(): TunnelState {
-    return this.#verdict.state;
+    return this.#chronicle.verdict.state;
   }
 
   /** Addresses that are bound here, or are about to be. */
@@ -82,6 +80,7 @@ export class TunnelRun {
     this.#listeners?.resetConnections();
     void this.#listeners?.open(request.remap);
     if (this.lease.link !== null) this.lease.move(false);
+    this.lease.link?.answered();
     this.refresh();
   }
 
@@ -110,10 +109,11 @@ export class TunnelRun {
   }
 
   settled(signal: AbortSignal): Promise<TunnelError | null> {
-    const decide = (): TunnelError | null | undefined => decisionOf(this.#verdict, this.lease.snapshot());
+    const decide = (): TunnelError | null | undefined =>
+      decisionOf(this.#chronicle.verdict, this.lease.snapshot());
     const settled = this.#settlers.wait(
       decide,
-      () => lateError(this.tunnel.name, this.wanted, this.#verdict),
+      () => lateError(this.tunnel.name, this.wanted, this.#chronicle.verdict),
       signal,
     );
     this.refresh();
@@ -128,11 +128,8 @@ export class TunnelRun {
     return tunnelStatus({
       tunnel: this.tunnel,
       orphan: this.orphan,
-      verdict: this.#verdict,
-      sinceMs: this.#sinceMs,
+      chronicle: this.#chronicle,
       link: this.lease.snapshot(),
-      reconnects: this.#reconnects,
-      lastError: this.#lastError,
       forwards: this.#listeners?.forwardStatuses() ?? null,
     });
   }
@@ -182,8 +179,7 @@ export class TunnelRun {
     const { clock, holderOf, preferredPort, portChosen } = this.#around;
     const name = (): string => this.tunnel.name;
     this.#wantedSinceMs = clock.now();
-    this.#reconnects = 0;
-    this.#lastError = null;
+    this.#chronicle.begin();
     this.#view = carrierView(null, this.#lazy, this.#wantedSinceMs);
     const parts = {
       ...this.#around,
@@ -200,6 +196,7 @@ export class TunnelRun {
 
   #shut(drainMs: number): Promise<void> {
     if (this.#listeners === null) return Promise.resolve();
+    if (this.#closing !== null && drainMs === 0) this.#listeners.resetConnections();
     this.#closing ??= this.#close(this.#listeners, drainMs).then(() => {
       this.#closing = null;
       this.#listeners = null;
@@ -238,7 +235,7 @@ export class TunnelRun {
   /** Carriers see what is new of the link, and the link what is new of the clients. */
   #follow(): void {
     const link = this.lease.snapshot();
-    this.#reconnects += this.lease.takeComebacks();
+    this.#chronicle.cameBack(this.lease.takeComebacks());
     if (link !== null && link.session !== null) this.lease.endTerms();
     const view = carrierView(link, this.#lazy, this.#wantedSinceMs);
     if (this.#active && !sameView(view, this.#view)) {
@@ -274,27 +271,18 @@ export class TunnelRun {
   }
 
   #judge(): void {
-    const { clock, log } = this.#around;
-    const before = this.#verdict.state;
-    this.#verdict = verdictOf({
-      wanted: this.#listeners !== null,
+    const listeners = this.#listeners;
+    this.#chronicle.judge({
+      wanted: listeners !== null,
       closing: this.#closing !== null,
       asleep: this.#lazy,
-      binding: this.#listeners?.binding ?? false,
-      listenFailure: this.#listeners?.listenFailure ?? null,
+      binding: listeners?.binding ?? false,
+      listenFailure: listeners?.listenFailure ?? null,
       waitsFor: this.#waitsFor,
       link: this.lease.snapshot(),
-      carriers: this.#listeners?.statuses() ?? [],
-      now: clock.now(),
+      carriers: listeners?.statuses() ?? [],
+      now: this.#around.clock.now(),
     });
-    const { state, error } = this.#verdict;
-    if (error !== null) this.#lastError = error;
-    if (state === before) return;
-    if (!sameStretch(state, before)) this.#sinceMs = clock.now();
-    const { name } = this.tunnel;
-    const why = error === null ? '' : `: ${error.error.message}`;
-    const facts = { tunnel: name, from: before, ...(error === null ? {} : { code: error.error.code }) };
-    log('info', 'tunnel.state', `${name} is ${state}${why}`, facts);
   }
 
   #knock(): void {

@@ -167,3 +167,24 @@ describe('a late client', () => {
     expect(world.ports.at('127.0.0.1:1').view).toMatchObject({ state: 'away', failures: 2 });
   });
 });
+
+describe('a new network', () => {
+  test('has a connect that hangs begun anew, and leaves one alone that got through', async () => {
+    const world = await worldOf(db);
+    await world.up('db');
+    const hanging = world.dialer.dialTo();
+    world.engine.weather('tun0 came up');
+    await settle();
+    expect(hanging.context.signal.aborted).toBe(true);
+    world.engine.weather('tun0 went away');
+    await settle();
+    const dial = world.dialer.dialTo();
+    expect(world.dialer.dialCount).toBe(3);
+    dial.context.step({ hop: 'katie', layer: 'tcp', status: 'ok', ms: 1, detail: '' });
+    world.engine.weather('tun0 came up');
+    await settle();
+    expect(dial.context.signal.aborted).toBe(false);
+    await dial.open();
+    expect(world.one('db').state).toBe('up');
+  });
+});

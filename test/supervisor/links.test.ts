@@ -236,6 +236,60 @@ describe('restart', () => {
     expect(world.dialer.dialCount).toBe(2);
   });
 
+  test('of a tunnel whose jump host is blocked tries the jump host again, for all behind it', async () => {
+    const world = await worldOf(
+      tunnelOf('a', [bastion, katie], local(1)),
+      tunnelOf('b', [bastion, second], local(2)),
+    );
+    world.engine.up(['a', 'b'], offTerminal);
+    await settle();
+    await world.dialer.dialTo('bastion').fail(refused());
+    await world.engine.restart(['a'], offTerminal);
+    await settle();
+    await world.dialer.dialTo('bastion').open();
+    await world.dialer.dialTo('katie').open();
+    await world.dialer.dialTo('second').open();
+    expect(world.engine.status(['a', 'b']).map(({ state }) => state)).toEqual(['up', 'up']);
+  });
+
+  test('of a jump host itself leaves what rides on it, which comes along when the old one is lost', async () => {
+    const world = await worldOf(
+      tunnelOf('a', [bastion], local(1)),
+      tunnelOf('b', [bastion, katie], local(2)),
+    );
+    world.engine.up(['a', 'b'], offTerminal);
+    await settle();
+    const old = await world.dialer.dialTo('bastion').open();
+    await world.dialer.dialTo('katie').open();
+    await world.engine.restart(['a'], offTerminal);
+    await settle();
+    const fresh = await world.dialer.dialTo('bastion').open();
+    expect(world.engine.status(['a', 'b']).map(({ state }) => state)).toEqual(['up', 'up']);
+    await world.clock.advance(60_000);
+    old.end(lost());
+    await settle();
+    expect(world.dialer.dialTo('katie').via).toBe(fresh);
+    await world.dialer.dialTo('katie').open();
+    expect(world.dialer.dials).toHaveLength(0);
+    expect(world.dialer.liveSessions).toBe(2);
+  });
+
+  test('of a blocked jump host that fails again and then comes takes what rides on it along', async () => {
+    const world = await worldOf(
+      tunnelOf('a', [bastion], local(1)),
+      tunnelOf('b', [bastion, katie], local(2)),
+    );
+    world.engine.up(['a', 'b'], offTerminal);
+    await settle();
+    await world.dialer.dialTo('bastion').fail(refused());
+    await world.engine.restart(['a'], offTerminal);
+    await settle();
+    await world.dialer.dialTo('bastion').open();
+    await world.dialer.dialTo('katie').open();
+    expect(world.engine.status(['a', 'b']).map(({ state }) => state)).toEqual(['up', 'up']);
+    expect(world.dialer.liveSessions).toBe(2);
+  });
+
   test('of what is down is up', async () => {
     const world = await worldOf(tunnelOf('a', [katie], local(1)));
     await world.engine.restart(['a'], offTerminal);

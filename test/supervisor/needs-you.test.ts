@@ -109,6 +109,16 @@ describe('a kept error', () => {
     expect(world.dialer.dialTo().context.onlyProven).toBe(false);
   });
 
+  test('is not retried all day long by circumstances that never stand still', async () => {
+    const world = await blockedWorld(refused());
+    for (let second = 0; second < 600; second += 1) {
+      world.dialer.digest = `another ${second}`;
+      await world.clock.advance(1_000);
+      for (const dial of Array.from(world.dialer.dials)) await dial.fail(refused());
+    }
+    expect(world.dialer.dialCount).toBeLessThan(20);
+  });
+
   test('of a missing variable ends with the up that brings it, which waits for the verdict', async () => {
     const host = hostOf('katie', { password: { from: 'env', name: 'DB_PASS' } });
     const world = await blockedWorld(new TunnelError('SECRET_MISSING', 'DB_PASS is not set'), host);

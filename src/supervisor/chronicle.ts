@@ -1,0 +1,64 @@
+// The chronicle of one tunnel: its state since when, its last error, how often it came back. Written only by `judge`.
+import type { EngineLog } from './engine.ts';
+import type { TimedError } from './outage.ts';
+import { sameStretch, verdictOf } from './status.ts';
+import type { TunnelFacts, Verdict } from './status.ts';
+
+export class Chronicle {
+  readonly #log: EngineLog;
+  readonly #name: () => string;
+  #verdict: Verdict = { state: 'down', error: null, retryAtMs: null, attempt: 0 };
+  #sinceMs: number | null = null;
+  #lastError: TimedError | null = null;
+  #reconnects = 0;
+
+  constructor(name: () => string, log: EngineLog) {
+    this.#name = name;
+    this.#log = log;
+  }
+
+  get verdict(): Verdict {
+    return this.#verdict;
+  }
+
+  /** When it came into its state, wall clock; null before the first `up`. */
+  get sinceMs(): number | null {
+    return this.#sinceMs;
+  }
+
+  /** Since it was last brought up. */
+  get lastError(): TimedError | null {
+    return this.#lastError;
+  }
+
+  /** Since it was last brought up. */
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  /** The tunnel is brought up anew. */
+  begin(): void {
+    this.#lastError = null;
+    this.#reconnects = 0;
+  }
+
+  cameBack(times: number): void {
+    this.#reconnects += times;
+  }
+
+  judge(facts: TunnelFacts): void {
+    const before = this.#verdict;
+    const now = verdictOf(facts);
+    // A question is one trouble from when it is asked until it is answered.
+    const asked = facts.link?.question != null && before.error?.error.message === now.error?.error.message;
+    this.#verdict = asked ? { ...now, error: before.error } : now;
+    const { state, error } = this.#verdict;
+    if (error !== null) this.#lastError = error;
+    if (state === before.state) return;
+    if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
+    const why = error === null ? '' : `: ${error.error.message}`;
+    const code = error === null ? {} : { code: error.error.code };
+    const tunnel = this.#name();
+    this.#log('info', 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from: before.state, ...code });
+  }
+}
