@@ -38,6 +38,7 @@ export interface Watched {
 export function watchSocket(socket: Socket): Watched {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.resume();
   return {
     received: () => Buffer.concat(chunks),
     ending: new Promise((resolve) => {
