@@ -70,7 +70,8 @@ export async function allow(stateDir: string, file: string, digest: string, now:
 function readAllowed(stateDir: string): Allowed {
   try {
     const read = JSON.parse(readFileSync(allowedFile(stateDir), 'utf8')) as Partial<Allowed> | null;
-    if (read?.version === 1 && typeof read.files === 'object') return { version: 1, files: read.files };
+    if (read?.version === 1 && typeof read.files === 'object' && read.files !== null)
+      return { version: 1, files: read.files };
   } catch {
     // not there yet, or broken: then nothing is allowed
   }

@@ -124,10 +124,11 @@ function readAll(file: string, account: Account): readonly ParsedFile[] {
     const issues: ConfigIssue[] = [];
     files.push({ ...parsed, issues: parsed.issues });
     const place = files.length - 1;
+    const isList = Array.isArray((parsed.source.value as { include?: unknown } | null)?.include);
     for (const [index, each] of (parsed.settings.include ?? []).entries()) {
       const next = ownPath(each, dirname(path), account);
       const tell = (message: string, hint: string | null = null): unknown =>
-        issues.push(parsed.source.issue(['include', index], 'value', message, hint));
+        issues.push(parsed.source.issue(isList ? ['include', index] : ['include'], 'value', message, hint));
       if (next === path || behind.includes(next))
         tell(`goes in a circle: ${[...behind, path, next].map((one) => basename(one)).join(' → ')}`);
       else if (files.some((one) => one.file === next)) tell('is included already');

@@ -57,7 +57,7 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
 async function resolveTunnel(tunnel: DeclaredTunnel, work: Work): Promise<Tunnel | null> {
   const { settings, name } = tunnel;
   const before = work.problems.length;
-  const at: Path = ['tunnels', name];
+  const at: Path = ['tunnels', name, 'host'];
   const ways: Way[] = [];
   for (const jump of settings.ways ?? [null]) {
     const way = await wayTo(tunnel, jump, at, work);
@@ -93,7 +93,7 @@ async function wayTo(
 ): Promise<Way | null> {
   const word = tunnel.settings.host ?? tunnel.settings.hostname ?? tunnel.name;
   const own: Layer = { settings: tunnel.own, folder: tunnel.folder };
-  const target = await gather(word, [own], work, [...at, 'host']);
+  const target = await gather(word, [own], work, at);
   if (target === null) return null;
   const direct = jump !== null ? { settings: { jump }, folder: tunnel.folder } : null;
   const layers = direct === null ? target.layers : [direct, ...target.layers];

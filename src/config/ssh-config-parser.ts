@@ -56,6 +56,8 @@ const systemFolder = '/etc/ssh';
 function readFiles(reading: Reading): void {
   const { account } = reading;
   readOne(reading, userFile(account), userFolder(account), true, 0);
+  // As with `ssh -F`, which is what is run where $HOME is not the passwd home: then the system's file does not count.
+  if (account.home !== account.passwdHome) return;
   readOne(reading, join(systemFolder, 'ssh_config'), systemFolder, true, 0);
 }
 

@@ -136,11 +136,11 @@ function changed(said: SshValues, defaults: SshValues, query: SshQuery, account:
   return left;
 }
 
-/** ssh made ~ the passwd home here; it is $HOME everywhere (SPEC 2). */
+/** ssh made ~ the passwd home in these; it is $HOME everywhere (SPEC 2). */
 function inHome(key: string, value: string, { home, passwdHome }: Account): string {
-  const prefix = `${passwdHome}/.ssh/`;
-  if (key !== 'userknownhostsfile' || passwdHome === home || !value.startsWith(prefix)) return value;
-  return join(home, '.ssh', value.slice(prefix.length));
+  if (key !== 'userknownhostsfile' && key !== 'identityagent') return value;
+  if (passwdHome === null || passwdHome === '/' || passwdHome === home) return value;
+  return value.startsWith(`${passwdHome}/`) ? join(home, value.slice(passwdHome.length)) : value;
 }
 
 function runSsh(program: string, args: readonly string[], account: Account): Promise<string | SshFailure> {

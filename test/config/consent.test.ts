@@ -1,0 +1,118 @@
+// Consent: what a change of a project file needs to be asked again, what is remembered, and what it says it would do.
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/combine.ts';
+import { summarizeProject } from '../../src/config/consent-summary.ts';
+import { allow, consentDigest, isAllowed } from '../../src/config/consent.ts';
+import type { Declared } from '../../src/config/declared.ts';
+import { createHome } from './home.ts';
+
+const text = `
+defaults: { keepalive: { interval: 5s } }
+hosts:
+  katie: { hostname: k.x, user: u, jump: b }
+  b: { hostname: b.x }
+tunnels:
+  a: { host: katie, local: 5432, remote: "db:5432", tags: [x], env: { A: "1" } }
+  c: { host: katie, type: remote, remote: 8080, local: 3000 }
+  d: { host: katie, forwards: [{ name: n, local: 127.0.0.1:1, remote: 2 }, "D 1080"] }
+`;
+
+function declared(written: string): Declared {
+  const read = parseConfig('/x/tunnels.yaml', written);
+  if ('issues' in read) throw new Error(JSON.stringify(read.issues));
+  return read.config;
+}
+
+describe('the digest of consent', () => {
+  const changed = (from: string, to: string): boolean => {
+    expect(text).toContain(from);
+    return consentDigest(declared(text)) !== consentDigest(declared(text.replace(from, to)));
+  };
+
+  test.each([
+    ['local: 5432', 'local: 6543'],
+    ['"db:5432"', '"other:1"'],
+    ['tags: [x]', 'tags: [y, z]'],
+    ['127.0.0.1:1', '127.0.0.1:2'],
+    ['"D 1080"', '"D 1081"'],
+    ['{ hostname: k.x, user: u, jump: b }', '{ user: u, jump: b, hostname: k.x }'],
+    ['tunnels:', '# a comment\ntunnels:'],
+  ])('stays when %s becomes %s', (from, to) => {
+    expect(changed(from, to)).toBe(false);
+  });
+
+  test.each([
+    ['hostname: k.x', 'hostname: evil.x'],
+    ['user: u', 'user: v'],
+    ['jump: b', 'proxy_command: touch x'],
+    ['interval: 5s', 'interval: 6s'],
+    ['remote: 8080', 'remote: 8081'],
+    ['local: 3000', 'local: 22'],
+    ['local: 5432', 'local: 0.0.0.0:5432'],
+    ['"D 1080"', '"L 1080:h:1"'],
+    ['env: { A: "1" }', 'password: "command:[touch, x]"'],
+    ['  a: {', '  z: { host: katie, local: 9, remote: 9 }\n  a: {'],
+  ])('changes when %s becomes %s', (from, to) => {
+    expect(changed(from, to)).toBe(true);
+  });
+});
+
+describe('what was allowed', () => {
+  test('is kept by real path in a file of our own', async () => {
+    const home = createHome();
+    const state = join(home.folder, 'state');
+    const [one, two] = [home.write('1.yaml', ''), home.write('2.yaml', '')];
+    expect(isAllowed(state, one, 'd')).toBe(false);
+    await allow(state, one, 'd', 0);
+    await allow(state, two, 'e', 0);
+    expect([isAllowed(state, one, 'd'), isAllowed(state, one, 'e'), isAllowed(state, two, 'e')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    expect(statSync(join(state, 'allowed.json')).mode & 0o777).toBe(0o600);
+    expect(readFileSync(join(state, 'allowed.json'), 'utf8')).toContain('1970-01-01T00:00:00.000Z');
+  });
+
+  test.each(['', 'null', '[]', '{"version":1}', '{"version":1,"files":null}', '{"version":2,"files":{}}'])(
+    'counts as nothing where the file holds %j',
+    async (content) => {
+      const home = createHome();
+      const file = home.write('t.yaml', '');
+      writeFileSync(join(home.folder, 'allowed.json'), content);
+      expect(isAllowed(home.folder, file, 'd')).toBe(false);
+      await allow(home.folder, file, 'd', 0);
+      expect(isAllowed(home.folder, file, 'd')).toBe(true);
+    },
+  );
+});
+
+test('the summary of a project file names everything it would do', () => {
+  const bold = `
+defaults: { host_keys: accept-new }
+hooks: { up: [touch, /tmp/x] }
+metrics: 0.0.0.0:9464
+hosts:
+  katie: { hostname: k.x, user: u, port: 2222, jump: b, identity: ~/.ssh/id, password: "command:[cat, pw]" }
+  b: { hostname: b.x, proxy_command: "nc %h %p", passphrase: "env:P", known_hosts: ./kh, agent: ./a.sock }
+  p: { hostname: p.x, proxy: { url: "socks5://u@proxy:1", password: keychain } }
+tunnels:
+  a: { host: katie, local: 5432, remote: 1 }
+  w: { host: p, local: 0.0.0.0:80, remote: 1, ways: [alias, direct] }
+  r: { host: katie, type: remote, remote: 8080, local: 3000 }
+  s: { host: katie, type: remote, remote: 8081, allow: ["*:22"] }
+  d: { host: me@10.0.0.1, type: dynamic, local: "[::]:1080", socks_auth: { user: u, password: "file:pw" } }
+`;
+  const lines = summarizeProject(declared(bold)).map(({ what, items }) => `${what}: ${items.join(' | ')}`);
+  expect(lines).toEqual([
+    'connects to: katie (u@k.x:2222) | b (b.x:22) | p (p.x:22) | alias (as in your ssh_config, if it is there) | me@10.0.0.1 (as in your ssh_config, if it is there)',
+    'runs: cat pw (for katie) | nc %h %p (to reach b) | touch /tmp/x (on up)',
+    'reads secrets: command:[cat, pw] (password of katie) | env:P (passphrase of b) | keychain (proxy password of p) | file:pw (SOCKS password of d)',
+    'uses: key ~/.ssh/id (for katie) | agent ./a.sock (for b)',
+    'trusts: host keys in ./kh (b) | new host keys without asking (defaults)',
+    'opens on the server: localhost:8080, which reaches 127.0.0.1:3000 here (r) | localhost:8081, which reaches anything from here that matches *:22 (s)',
+    'listens beyond this machine: 0.0.0.0:80 (w) | [::]:1080 (d) | 0.0.0.0:9464 (metrics)',
+  ]);
+});

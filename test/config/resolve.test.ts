@@ -1,0 +1,422 @@
+// What a config means: layers, ways, paths, defaults. ssh_config is a table handed in.
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/combine.ts';
+import { resolveConfig, type Resolved } from '../../src/config/resolve.ts';
+import type { AskSsh, SshQuery } from '../../src/config/ssh-config.ts';
+import { formatLogin } from '../../src/model/host.ts';
+import { createHome } from './home.ts';
+
+const home = createHome({ CREDENTIALS_DIRECTORY: '/run/credentials/x' });
+const file = `${home.folder}/tunnels.yaml`;
+
+interface Options {
+  /** ssh_config by alias. */
+  readonly ssh?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+  readonly existing?: readonly string[];
+  readonly asked?: SshQuery[];
+}
+
+async function resolve(text: string, options: Options = {}): Promise<Resolved> {
+  const read = parseConfig(file, text);
+  if ('issues' in read)
+    throw new Error(read.issues.map(({ path, message }) => `${path} ${message}`).join('\n'));
+  const askSsh: AskSsh = (query) => {
+    options.asked?.push(query);
+    const values = new Map(Object.entries(options.ssh?.[query.alias] ?? {}));
+    return Promise.resolve({ values, unsupported: { user: [], system: [] }, warnings: [] });
+  };
+  const exists = (path: string): boolean => options.existing?.includes(path) === true;
+  return resolveConfig(read.config, { account: home.account, askSsh, exists });
+}
+
+async function only(text: string, options: Options = {}) {
+  const { config, problems } = await resolve(text, options);
+  expect(problems).toEqual([]);
+  const [tunnel] = config.tunnels;
+  if (tunnel === undefined) throw new Error('no tunnel');
+  const hops = tunnel.ways[0];
+  const server = hops.at(-1);
+  if (server === undefined) throw new Error('no server');
+  return { tunnel, hops, server };
+}
+
+const one = (keys: string): string => `tunnels:\n  t: { local: 1, remote: 2, ${keys} }\n`;
+
+describe('a host', () => {
+  test('has the built-in values where nobody says anything', async () => {
+    const { server, tunnel } = await only(one('host: box'));
+    expect(server).toEqual({
+      name: 'box',
+      hostname: 'box',
+      port: 22,
+      user: home.account.user,
+      identities: [],
+      identitiesOnly: false,
+      certificates: [],
+      agent: { from: 'environment' },
+      auth: ['agent', 'publickey', 'keyboard-interactive', 'password'],
+      password: null,
+      passphrase: null,
+      totp: null,
+      proxyCommand: null,
+      proxy: null,
+      hostKeys: 'ask',
+      hostKeyAlias: null,
+      knownHosts: [
+        `${home.folder}/.ssh/known_hosts`,
+        `${home.folder}/.ssh/known_hosts2`,
+        '/etc/ssh/ssh_known_hosts',
+        '/etc/ssh/ssh_known_hosts2',
+      ],
+      keepalive: { intervalMs: 15_000, count: 3 },
+      connectTimeoutMs: 10_000,
+      algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
+      compression: false,
+      bindAddress: null,
+      addressFamily: 'any',
+      attended: null,
+      authRetry: true,
+    });
+    expect(tunnel).toMatchObject({
+      autostart: true,
+      lazy: false,
+      idleTimeoutMs: null,
+      hold: { kind: 'wait', ms: 30_000 },
+      reconnect: { initialMs: 500, maxMs: 30_000 },
+      share: true,
+      after: [],
+    });
+  });
+
+  test('takes each value from the highest that sets it: tunnel, hosts, defaults, ssh_config', async () => {
+    const text = `
+defaults: { user: of-defaults, port: 3, compression: true }
+hosts:
+  a: { user: of-hosts, port: 2 }
+tunnels:
+  t: { host: a, local: 1, remote: 2, user: of-tunnel }
+`;
+    const ssh = {
+      a: {
+        user: ['of-ssh'],
+        port: ['4'],
+        compression: ['no'],
+        hostname: ['real'],
+        bindaddress: ['10.0.0.1'],
+      },
+    };
+    expect((await only(text, { ssh })).server).toMatchObject({
+      user: 'of-tunnel',
+      port: 2,
+      compression: true,
+      hostname: 'real',
+      bindAddress: '10.0.0.1',
+    });
+  });
+
+  test.each([
+    ['host: me@box:2222', 'me@box:2222'],
+    ['host: "me@[2001:db8::1]:2222"', 'me@[2001:db8::1]:2222'],
+    ['host: ssh://me@box:2222', 'me@box:2222'],
+    ['host: me@corp@box', 'me@corp@box:22'],
+    ['host: me@box:2222, user: you', 'you@box:2222'],
+    ['host: box, hostname: 10.0.0.1', `${home.account.user}@10.0.0.1:22`],
+  ])('written as { %s } is %s', async (keys, login) => {
+    expect(formatLogin((await only(one(keys))).server)).toBe(login);
+  });
+
+  test('with hostname stands alone, with ssh_config it does not', async () => {
+    const asked: SshQuery[] = [];
+    const ssh = { other: { port: ['77'] } };
+    const text = `
+hosts:
+  alone: { hostname: a.x }
+  aliased: { hostname: b.x, ssh_config: other, user: u }
+  named: { user: v }
+tunnels:
+  a: { host: alone, local: 1, remote: 2 }
+  b: { host: aliased, local: 2, remote: 2 }
+  c: { host: named, local: 3, remote: 2 }
+  d: { host: me@plain:5, local: 4, remote: 2 }
+  e: { host: plain, ssh_config: false, local: 5, remote: 2 }
+`;
+    const { config } = await resolve(text, { asked, ssh });
+    expect(asked).toEqual([
+      { alias: 'other', user: 'u', port: null },
+      { alias: 'named', user: 'v', port: null },
+      { alias: 'plain', user: 'me', port: 5 },
+    ]);
+    expect(config.tunnels.map(({ ways }) => formatLogin(ways[0][0]))).toEqual([
+      `${home.account.user}@a.x:22`,
+      'u@b.x:77',
+      'v@named:22',
+      'me@plain:5',
+      `${home.account.user}@plain:22`,
+    ]);
+  });
+
+  test('has its own keys alone where it names any, else the default ones that exist', async () => {
+    const existing = ['id_ed25519', 'id_rsa'].map((name) => `${home.folder}/.ssh/${name}`);
+    const own = await only(one('host: a, identity: [~/k, rel/k.pub, /abs/k]'), { existing });
+    expect(own.server).toMatchObject({
+      identities: [`${home.folder}/k`, `${home.folder}/rel/k.pub`, '/abs/k'],
+      identitiesOnly: true,
+    });
+    const none = await only(one('host: a'), { existing });
+    expect(none.server).toMatchObject({ identities: existing.toReversed(), identitiesOnly: false });
+    const ssh = { a: { identityfile: ['~/.ssh/theirs'] } };
+    const theirs = await only(one('host: a'), { existing, ssh });
+    expect(theirs.server).toMatchObject({
+      identities: [`${home.folder}/.ssh/theirs`],
+      identitiesOnly: false,
+    });
+    const both = await only(one('host: a, identity: ~/k, identities_only: false'), { ssh });
+    expect(both.server).toMatchObject({ identities: [`${home.folder}/k`], identitiesOnly: false });
+  });
+
+  test('finds secrets, agents and stores by absolute paths', async () => {
+    const { server } = await only(
+      one(
+        'host: a, agent: ~/a.sock, known_hosts: [kh], certificate: c.pub, password: "file:~/pw", passphrase: "file:$CREDENTIALS_DIRECTORY/pp", totp: { command: [~/bin/totp, x] }',
+      ),
+    );
+    expect(server).toMatchObject({
+      agent: { from: 'socket', path: `${home.folder}/a.sock` },
+      knownHosts: [`${home.folder}/kh`, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'],
+      certificates: [`${home.folder}/c.pub`],
+      password: { from: 'file', path: `${home.folder}/pw` },
+      passphrase: { from: 'file', path: '/run/credentials/x/pp' },
+      totp: { from: 'command', argv: [`${home.folder}/bin/totp`, 'x'] },
+    });
+  });
+
+  test('applies + - ^ to the default algorithms', async () => {
+    const { server } = await only(
+      one('host: a, ciphers: "^aes256-ctr", kex: "-diffie*,sntrup*", macs: +hmac-md5'),
+    );
+    expect(server.algorithms.cipher?.slice(0, 2)).toEqual(['aes256-ctr', 'aes128-gcm@openssh.com']);
+    expect(server.algorithms.kex?.some((name) => /^(diffie|sntrup)/.test(name))).toBe(false);
+    expect(server.algorithms.mac?.at(-1)).toBe('hmac-md5');
+    expect(server.algorithms.hostKey).toBeNull();
+  });
+
+  test('merges keepalive key by key', async () => {
+    const text = 'defaults: { keepalive: { interval: 5s } }\nhosts: { a: { keepalive: { count: 9 } } }\n';
+    expect((await only(text + one('host: a'))).server.keepalive).toEqual({ intervalMs: 5000, count: 9 });
+  });
+
+  test('with StrictHostKeyChecking no is accept-new, with a warning', async () => {
+    const { config } = await resolve(one('host: a'), { ssh: { a: { stricthostkeychecking: ['false'] } } });
+    expect(config.tunnels[0]?.ways[0][0].hostKeys).toBe('accept-new');
+    expect(config.warnings).toEqual([
+      'ssh_config sets StrictHostKeyChecking no for a: taken as accept-new, a changed key is refused',
+    ]);
+  });
+
+  test('that is nearly one of hosts: is warned about', async () => {
+    const { config } = await resolve('hosts: { katie: { hostname: k.x } }\n' + one('host: kaite'));
+    expect(config.warnings).toEqual([
+      'host kaite is in neither hosts: nor ssh_config, did you mean "katie"?',
+    ]);
+  });
+});
+
+describe('a way', () => {
+  const names = async (text: string, options: Options = {}): Promise<string[]> =>
+    (await only(text, options)).hops.map(formatLogin);
+
+  test('has its hops nearest first, each a host by the same rules', async () => {
+    const text = `
+defaults: { user: d }
+hosts:
+  a: { hostname: a.x, jump: [b, "c@c.y:23"], password: keychain }
+  b: { hostname: b.x, user: bob }
+`;
+    expect(await names(text + one('host: a'))).toEqual(['bob@b.x:22', 'c@c.y:23', 'd@a.x:22']);
+  });
+
+  test('follows the jump of the first hop only', async () => {
+    const text = `
+hosts:
+  a: { hostname: a.x, jump: [b, c], user: u }
+  b: { hostname: b.x, jump: d, user: u }
+  c: { hostname: c.x, jump: e, user: u }
+  d: { hostname: d.x, user: u }
+`;
+    expect(await names(text + one('host: a'))).toEqual(['u@d.x:22', 'u@b.x:22', 'u@c.x:22', 'u@a.x:22']);
+  });
+
+  test('keeps the proxy of its first hop and no other', async () => {
+    const text = `
+hosts:
+  a: { hostname: a.x, jump: [b, c] }
+  b: { hostname: b.x, proxy_command: "nc %h %p" }
+  c: { hostname: c.x, proxy: "socks5://me@p:1080" }
+`;
+    const { hops } = await only(text + one('host: a'));
+    expect(hops.map(({ proxyCommand, proxy }) => [proxyCommand, proxy])).toEqual([
+      ['nc %h %p', null],
+      [null, null],
+      [null, null],
+    ]);
+  });
+
+  test('of a higher level replaces that of a lower one as a whole', async () => {
+    const hosts =
+      'hosts: { a: { hostname: a.x, proxy_command: x, user: u }, b: { hostname: b.x, user: u } }\n';
+    expect(await names(hosts + one('host: a, jump: b'))).toEqual(['u@b.x:22', 'u@a.x:22']);
+    const proxied = await only(hosts + one('host: a, proxy: { url: "http://me@p:3128", password: "env:P" }'));
+    expect(proxied.server).toMatchObject({
+      proxyCommand: null,
+      proxy: { scheme: 'http', host: 'p', port: 3128, user: 'me', password: { from: 'env', name: 'P' } },
+    });
+    const ssh = { s: { proxyjump: ['b'] } };
+    expect(await names(hosts + one('host: s, user: v'), { ssh })).toEqual(['u@b.x:22', 'v@s:22']);
+    expect(await names(hosts + one('host: s, user: v, jump: []'), { ssh })).toEqual(['v@s:22']);
+    expect(await names(hosts + one('host: s, user: v, proxy_command: none'), { ssh })).toEqual(['v@s:22']);
+  });
+
+  test('through a jump of defaults does not go through it to reach it', async () => {
+    const text = 'defaults: { jump: b, user: u }\nhosts: { b: { hostname: b.x } }\n';
+    expect(await names(text + one('host: a'))).toEqual(['u@b.x:22', 'u@a:22']);
+    expect(await names(text + one('host: b'))).toEqual(['u@b.x:22']);
+  });
+
+  test('can have alternatives, each in place of jump', async () => {
+    const text = `
+hosts:
+  a: { hostname: a.x, user: u, jump: z }
+  b: { hostname: b.x, user: u }
+${one('host: a, ways: [b, direct, [b, c@c.x]]')}`;
+    const { tunnel } = await only(text);
+    expect(tunnel.ways.map((way) => way.map(formatLogin))).toEqual([
+      ['u@b.x:22', 'u@a.x:22'],
+      ['u@a.x:22'],
+      ['u@b.x:22', 'c@c.x:22', 'u@a.x:22'],
+    ]);
+  });
+
+  test('in a circle through ssh_config is refused where the host is named', async () => {
+    const ssh = { a: { proxyjump: ['b'] }, b: { proxyjump: ['a'] } };
+    const { config, problems } = await resolve(one('host: a'), { ssh });
+    expect(config.tunnels).toEqual([]);
+    expect(problems).toEqual([
+      { path: ['tunnels', 't', 'host'], message: 'its jumps go in a circle: a → b → a' },
+    ]);
+  });
+});
+
+describe('forwards', () => {
+  test('come out with their defaults and absolute local paths', async () => {
+    const text = `
+tunnels:
+  t:
+    host: h
+    forwards:
+      - { name: db, local: 5432, remote: "db:5432", probe: postgres }
+      - { local: auto, remote: /var/run/x.sock }
+      - { local: ~/x.sock, remote: 80, probe: { greeting: "^220" } }
+      - { local: "[::1]:81", remote: "[2001:db8::2]:80", protocol: ftp }
+      - "L 6379:cache:6379"
+      - "L *:82:h:80"
+      - "R 8080:localhost:3000"
+      - "-D 1080"
+      - { type: remote, remote: 9000, local: ./app.sock }
+      - { type: remote, remote: "0.0.0.0:9001", allow: ["*.corp:443"] }
+      - { type: dynamic, local: localhost:1081, allow: ["*:80"] }
+`;
+    const { tunnel } = await only(text);
+    const tcp = (host: string, port: number) => ({ kind: 'tcp', host, port });
+    expect(tunnel.forwards).toEqual([
+      {
+        name: 'db',
+        type: 'local',
+        listen: tcp('127.0.0.1', 5432),
+        target: tcp('db', 5432),
+        probe: { kind: 'postgres' },
+        protocol: null,
+      },
+      {
+        name: null,
+        type: 'local',
+        listen: tcp('127.0.0.1', 0),
+        target: { kind: 'unix', path: '/var/run/x.sock' },
+        probe: null,
+        protocol: null,
+      },
+      {
+        name: null,
+        type: 'local',
+        listen: { kind: 'unix', path: `${home.folder}/x.sock` },
+        target: tcp('127.0.0.1', 80),
+        probe: { kind: 'greeting', pattern: '^220' },
+        protocol: null,
+      },
+      {
+        name: null,
+        type: 'local',
+        listen: tcp('::1', 81),
+        target: tcp('2001:db8::2', 80),
+        probe: null,
+        protocol: 'ftp',
+      },
+      {
+        name: null,
+        type: 'local',
+        listen: tcp('127.0.0.1', 6379),
+        target: tcp('cache', 6379),
+        probe: null,
+        protocol: null,
+      },
+      { name: null, type: 'local', listen: tcp('*', 82), target: tcp('h', 80), probe: null, protocol: null },
+      {
+        name: null,
+        type: 'remote',
+        listen: tcp('localhost', 8080),
+        target: tcp('localhost', 3000),
+        probe: null,
+        allow: [],
+      },
+      {
+        name: null,
+        type: 'dynamic',
+        listen: tcp('127.0.0.1', 1080),
+        probe: null,
+        allow: [],
+        socksAuth: null,
+      },
+      {
+        name: null,
+        type: 'remote',
+        listen: tcp('localhost', 9000),
+        target: { kind: 'unix', path: `${home.folder}/app.sock` },
+        probe: null,
+        allow: [],
+      },
+      {
+        name: null,
+        type: 'remote',
+        listen: tcp('0.0.0.0', 9001),
+        target: null,
+        probe: null,
+        allow: ['*.corp:443'],
+      },
+      {
+        name: null,
+        type: 'dynamic',
+        listen: tcp('localhost', 1081),
+        probe: null,
+        allow: ['*:80'],
+        socksAuth: null,
+      },
+    ]);
+  });
+
+  test('of a SOCKS server beyond loopback carry who may use it', async () => {
+    const text =
+      'tunnels:\n  t: { host: h, type: dynamic, local: 0.0.0.0:1080, socks_auth: { user: u, password: "file:pw" } }\n';
+    expect((await only(text)).tunnel.forwards[0]).toMatchObject({
+      socksAuth: { user: 'u', password: { from: 'file', path: `${home.folder}/pw` } },
+    });
+  });
+});

@@ -1,0 +1,163 @@
+// Asking ssh: when it is run and when not, and what comes of an ssh that fails, hangs or says what is not supported.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkConfig, loadConfig } from '../../src/config/load.ts';
+import { sshConfigReader } from '../../src/config/ssh-config.ts';
+import { createHome, type Home } from './home.ts';
+
+const tunnel = (host: string): string => `tunnels:\n  t: { host: ${host}, local: 1, remote: 2 }\n`;
+
+/** A program in the place of ssh: it notes each call, answers `-F none` with usual values, and else runs `script`. */
+function fakeSsh(home: Home, script: string): { calls: () => string[]; env: Record<string, string> } {
+  const log = join(home.folder, 'calls');
+  home.write(
+    'bin/ssh',
+    `#!/bin/sh
+echo "$@" >> ${log}
+case "$*" in *"-F none"*) printf 'host x\\nuser root\\nport 22\\nrequiredrsasize 1024\\n'; exit 0;; esac
+${script}
+`,
+    0o700,
+  );
+  return {
+    calls: () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []),
+    env: { PATH: `${join(home.folder, 'bin')}:/usr/bin:/bin` },
+  };
+}
+
+function homeWith(script: string, sshConfig = 'Host *\n') {
+  const home = createHome();
+  home.write('.ssh/config', sshConfig);
+  const { calls, env } = fakeSsh(home, script);
+  return { home, calls, account: { ...home.account, env: { ...home.account.env, ...env } } };
+}
+
+describe('ssh_config', () => {
+  test('is asked once a question, behind --, with the user and port that stand above it', async () => {
+    const { calls, account, home } = homeWith(`printf 'host x\\nhostname real.x\\nuser root\\nport 2200\\n'`);
+    const ask = sshConfigReader(account, true);
+    const query = { alias: 'box', user: 'me', port: 5 };
+    const [one, two] = await Promise.all([ask(query), ask(query)]);
+    expect(one).toBe(two);
+    expect('values' in one && [...one.values]).toEqual([['hostname', ['real.x']]]);
+    expect(calls()).toEqual([
+      '-T -F none -G -- tunnel',
+      `-T -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
+    ]);
+  });
+
+  test('is asked by ssh itself at load, never at check', async () => {
+    const { calls, account, home } = homeWith(
+      `printf 'host box\\nhostname by.ssh\\n'`,
+      'Host box\n  HostName by.parser\n',
+    );
+    const file = home.write('tunnels.yaml', tunnel('box'));
+    const checked = await checkConfig(file, account);
+    expect(checked.config?.tunnels[0]?.ways[0][0].hostname).toBe('by.parser');
+    expect(calls()).toEqual([]);
+    expect((await loadConfig(file, account)).tunnels[0]?.ways[0][0].hostname).toBe('by.ssh');
+    expect(calls()).toHaveLength(2);
+  });
+
+  test('is not asked about hosts that stand alone', async () => {
+    const { calls, account, home } = homeWith('exit 1');
+    const file = home.write(
+      'tunnels.yaml',
+      `hosts: { a: { hostname: a.x, jump: b }, b: { hostname: b.x } }\n${tunnel('a')}`,
+    );
+    await loadConfig(file, account);
+    expect(calls()).toEqual([]);
+  });
+
+  test('that ssh refuses is an issue with the words of ssh, at the host', async () => {
+    const { account, home } = homeWith(
+      'echo "/h/.ssh/config: line 3: Bad configuration option: foo" >&2; exit 255',
+    );
+    const file = home.write('tunnels.yaml', tunnel('box'));
+    await expect(loadConfig(file, account)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      issues: [
+        {
+          line: 2,
+          column: 14,
+          path: 'tunnels.t.host',
+          message: 'ssh_config, box: /h/.ssh/config: line 3: Bad configuration option: foo',
+        },
+      ],
+    });
+  });
+
+  test('of an ssh that talks without end is cut off', async () => {
+    const { account } = homeWith('exec yes "user x"');
+    const answer = await sshConfigReader(account, true)({ alias: 'box', user: null, port: null });
+    expect(answer).toEqual({ failure: 'ssh -G said more than it should' });
+  });
+
+  test('of an ssh that cannot say its defaults is read by our own parser', async () => {
+    const { account, home } = homeWith('exit 1', 'Host box\n  Port 99\n');
+    home.write('bin/ssh', '#!/bin/sh\necho "No user exists for uid 7" >&2\nexit 255\n', 0o700);
+    const answer = await sshConfigReader(account, true)({ alias: 'box', user: null, port: null });
+    expect('values' in answer && answer.values.get('port')).toEqual(['99']);
+  });
+
+  test('without an ssh on PATH is read by our own parser, a Match exec skipped with a warning', async () => {
+    const home = createHome({ PATH: '/nonexistent' });
+    home.write('.ssh/config', 'Match exec "touch HOME/ran"\n  Port 1\nHost box\n  Port 99\n');
+    const file = home.write('tunnels.yaml', tunnel('box'));
+    const config = await loadConfig(file, home.account);
+    expect(config.tunnels[0]?.ways[0][0].port).toBe(99);
+    expect(config.warnings).toEqual([
+      'ssh_config: a "Match exec" block was skipped for box: there is no ssh to ask',
+    ]);
+    expect(existsSync(join(home.folder, 'ran'))).toBe(false);
+  });
+
+  test('that includes by ~ or a relative name under another $HOME is read by our own parser', async () => {
+    const { calls, account, home } = homeWith('exit 1', 'Include conf.d/* ~/more\n');
+    home.write('.ssh/conf.d/a', 'Host box\n  Port 99\n');
+    home.write('more', 'Host box\n  User inc\n');
+    const answer = await sshConfigReader(account, true)({ alias: 'box', user: null, port: null });
+    expect('values' in answer && Object.fromEntries(answer.values)).toEqual({ port: ['99'], user: ['inc'] });
+    expect(calls()).toEqual([]);
+  });
+
+  test.each([
+    ['RevokedHostKeys', 'HOME/revoked'],
+    ['CASignatureAlgorithms', 'ssh-ed25519'],
+    ['RequiredRSASize', '4096'],
+    ['KnownHostsCommand', '/bin/echo %H'],
+  ])('with %s is refused, naming it, with and without ssh', async (key, value) => {
+    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+      const home = createHome({ PATH });
+      home.write('.ssh/config', `Host box\n  ${key} ${value}\nHost other\n  Port 2\n`);
+      const file = home.write('tunnels.yaml', tunnel('box'));
+      await expect(loadConfig(file, home.account)).rejects.toMatchObject({
+        code: 'CONFIG_INVALID',
+        issues: [
+          { path: 'tunnels.t.host', message: expect.stringContaining(`ssh_config sets ${key} for box`) },
+        ],
+      });
+      expect((await checkConfig(file, home.account)).ok).toBe(false);
+      await loadConfig(home.write('tunnels.yaml', tunnel('other')), home.account);
+    }
+  });
+
+  test('that others may write is refused by our own parser as by ssh', async () => {
+    const home = createHome({ PATH: '/nonexistent' });
+    home.write('.ssh/config', 'Host box\n  Port 2\n', 0o666);
+    const file = home.write('tunnels.yaml', tunnel('box'));
+    await expect(loadConfig(file, home.account)).rejects.toMatchObject({
+      issues: [{ message: expect.stringContaining('can be written by everybody') }],
+    });
+  });
+
+  test('that includes itself is refused', async () => {
+    const home = createHome({ PATH: '/nonexistent' });
+    home.write('.ssh/config', 'Include HOME/.ssh/config\n');
+    const file = home.write('tunnels.yaml', tunnel('box'));
+    await expect(loadConfig(file, home.account)).rejects.toMatchObject({
+      issues: [{ message: expect.stringContaining('include each other') }],
+    });
+  });
+});
