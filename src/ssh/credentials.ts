@@ -74,14 +74,15 @@ function createLogin(
       wire = hookAuth(client, () => {
         if (scene !== null) settle(scene, { kind: 'success' });
       });
-      scene = { host, context, wire, parts, remembered, notes, current: null };
+      scene = { host, context, wire, parts, remembered, notes, current: null, asking: 0 };
     },
     // ssh2 asks once; from then on the conversation is ours, and it hears only of its end
     handler: (_methods, _partial, next) => void run(next),
+    waiting: () => (scene?.asking ?? 0) > 0,
     record: () => recordOf(notes, host),
     failure() {
-      notes.farewell = wire?.farewell ?? null;
-      if (scene?.current !== null && scene !== null) notes.refused.push(scene.current.words);
+      notes.hungUp = wire?.farewell === true;
+      if (scene !== null) hungUpOn(scene);
       return loginFailure(notes, host);
     },
     finish(succeeded) {
@@ -99,4 +100,10 @@ function hasOther(host: Host, context: DialContext): boolean {
     if (method === 'password' || method === 'keyboard-interactive') return secret || context.personPresent();
     return method === 'none' || method === 'hostbased';
   });
+}
+
+/** The credential under way when the server hung up counts as refused: OpenSSH ends a login that way (MaxAuthTries). */
+function hungUpOn(scene: Scene): void {
+  if (scene.current !== null && scene.notes.hungUp) scene.notes.refused.push(scene.current.words);
+  scene.current = null;
 }

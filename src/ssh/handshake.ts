@@ -200,7 +200,8 @@ export class Handshake {
   }
 
   #late(): void {
-    const { host } = this.#parts;
+    const { host, login } = this.#parts;
+    if (this.#layer === 'auth' && login.waiting?.() === true) return this.#deadline.start(loginSilenceMs);
     const seconds = (this.#layer === 'kex' ? host.connectTimeoutMs : loginSilenceMs) / 1000;
     const silent =
       this.#hello.received === 0 ? 'it takes connections and says nothing, no SSH banner' : 'no answer';

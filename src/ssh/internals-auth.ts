@@ -2,7 +2,6 @@
 // ssh2 signs certificates wrongly, falls back to SHA-1, and runs through every agent key after a partial success (SSH2.md 3).
 import { createRequire } from 'node:module';
 import type { Client } from 'ssh2';
-import { cleanText } from '../model/clean.ts';
 import { privateParts, type PrivateProtocol } from './internals.ts';
 import { wireString, wireUint32 } from './wire.ts';
 
@@ -39,8 +38,8 @@ export interface AuthWire {
   /** server-sig-algs of EXT_INFO (RFC 8308); null when the server sent none. */
   readonly signatureAlgorithms: readonly string[] | null;
   readonly proof: HostKeyProof | null;
-  /** What SSH_MSG_DISCONNECT said, clean; null when none came. */
-  readonly farewell: string | null;
+  /** The server sent SSH_MSG_DISCONNECT. */
+  readonly farewell: boolean;
   readonly gone: boolean;
 }
 
@@ -94,7 +93,7 @@ interface Conversation {
   waiting: { resolve(reply: AuthReply): void; reject(error: Error): void } | null;
   algorithms: readonly string[] | null;
   proof: HostKeyProof | null;
-  farewell: string | null;
+  farewell: boolean;
   gone: boolean;
 }
 
@@ -104,7 +103,7 @@ interface Conversation {
  */
 export function hookAuth(client: Client, succeeded: () => void): AuthWire {
   const protocol = privateParts(client)._protocol as AuthProtocol;
-  const talk: Conversation = { waiting: null, algorithms: null, proof: null, farewell: null, gone: false };
+  const talk: Conversation = { waiting: null, algorithms: null, proof: null, farewell: false, gone: false };
   const settle = (reply: AuthReply): void => {
     const { waiting } = talk;
     talk.waiting = null;
@@ -209,7 +208,7 @@ function hookFacts(protocol: AuthProtocol, talk: Conversation): void {
     words: string,
   ) => void;
   handlers['DISCONNECT'] = ((_protocol: PrivateProtocol, reason: number, words: string) => {
-    talk.farewell = cleanText(words ?? '') || `reason ${reason}`;
+    talk.farewell = true;
     farewell(protocol, reason, words);
   }) as never;
   const verify = protocol._hostVerifier;

@@ -28,8 +28,8 @@ export interface Notes {
   typedCode: boolean;
   /** A password or an answer was refused: the trouble is with what was said, not with an agent. */
   secretRefused: boolean;
-  /** The server's last words when it hung up. */
-  farewell: string | null;
+  /** The server hung up while there was more to offer. */
+  hungUp: boolean;
 }
 
 export function startNotes(): Notes {
@@ -41,7 +41,7 @@ export function startNotes(): Notes {
     methods: null,
     typedCode: false,
     secretRefused: false,
-    farewell: null,
+    hungUp: false,
   };
 }
 
@@ -99,7 +99,6 @@ function refusal(notes: Notes, host: Host): { why: string; hint: string } {
   if (notes.refused.length > 0) parts.push(`offered ${notes.refused.join(', ')}`);
   else if (notes.accepted.length === 0) parts.push('there was nothing to offer');
   if (notes.remarks.length > 0) parts.push(notes.remarks.join(', '));
-  if (notes.farewell !== null) parts.push(`the server hung up: ${notes.farewell}`);
   if (notes.methods !== null) parts.push(`the server takes ${notes.methods.join(',') || 'nothing'}`);
   return { why: parts.join('; '), hint: refusalHint(notes, host) };
 }
@@ -107,7 +106,7 @@ function refusal(notes: Notes, host: Host): { why: string; hint: string } {
 function refusalHint(notes: Notes, host: Host): string {
   const keys = notes.refused.filter((words) => / (?:SHA256:|\()/.test(words));
   const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
-  if (keys.length > 2 && notes.farewell !== null)
+  if (keys.length > 2 && notes.hungUp)
     return `name the right key, so that no other is offered: identity: [~/.ssh/id_…] under host ${host.name}`;
   if (keys.length > 0 && takes('publickey'))
     return `is the key in ${host.user}'s authorized_keys there? ssh-copy-id -p ${host.port} ${host.user}@${host.hostname}`;

@@ -32,7 +32,7 @@ export function createPasswords(scene: Scene): Passwords {
   let sourceSpent = false;
   let typed = 0;
   let declined = false;
-  let taken: { secret: Secret; typed: boolean; from: 'memory' | 'source' | 'person' } | null = null;
+  let taken: { secret: Secret; from: 'memory' | 'source' | 'person' } | null = null;
   let good: Secret | null = null;
 
   const hasSource = (): boolean => host.password !== null && host.password.from !== 'prompt';
@@ -81,17 +81,20 @@ export function createPasswords(scene: Scene): Passwords {
       good = null;
       const ready = again ?? memory;
       if (ready !== null) {
-        taken = { secret: ready, typed: false, from: 'memory' };
+        taken = { secret: ready, from: 'memory' };
         return ready;
       }
       const source = await fromSource();
       if (source !== null) {
-        taken = { secret: source, typed: false, from: 'source' };
+        taken = { secret: source, from: 'source' };
         return source;
       }
       if (declined || typed >= mostTyped) return null;
       const answer = await remembered.inTurn(`password ${formatLogin(host)}`, () => fromPerson(prompt));
-      if (answer !== null) taken = { secret: answer, typed: true, from: 'person' };
+      if (answer === null) return null;
+      // kept at once: should the link end before the server's word, it was not typed in vain
+      remembered.keepPassword(host, answer);
+      taken = { secret: answer, from: 'person' };
       return answer;
     },
     judge(accepted) {
@@ -100,11 +103,10 @@ export function createPasswords(scene: Scene): Passwords {
       if (last === null) return;
       if (accepted) {
         good = last.secret; // a second method may ask for the same one
-        if (last.from === 'person') remembered.keepPassword(host, last.secret);
         return;
       }
       notes.secretRefused = true;
-      if (last.from === 'memory') remembered.dropPassword(host);
+      if (last.from !== 'source') remembered.dropPassword(host);
       if (last.from === 'source') remark(scene, 'the stored password was refused');
     },
     putBack() {
@@ -112,7 +114,8 @@ export function createPasswords(scene: Scene): Passwords {
       taken = null;
     },
     changed(password) {
-      taken = { secret: password, typed: true, from: 'person' };
+      remembered.keepPassword(host, password);
+      taken = { secret: password, from: 'person' };
     },
   };
 }

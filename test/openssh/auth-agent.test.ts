@@ -37,7 +37,6 @@ describe.skipIf(sshdMissing() !== null)('a login with ten keys in the agent and 
   test('fails without a word on which to use, and the hint says how to name it', async () => {
     const { error, steps } = await logIn(inAgent({ identitiesOnly: false }));
     expect(error).toMatchObject({ code: 'AUTH_REFUSED' });
-    expect(error?.message).toContain('the server hung up: Too many authentication failures');
     expect(error?.hint).toContain('identity:');
     expect(steps.length).toBeLessThanOrEqual(4);
   });
