@@ -38,7 +38,7 @@ describe.skipIf(sshdMissing() !== null)('an outage', () => {
     const { over } = await running(local);
     for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
     expect(await over).toEqual({ text: 'A', error: 'ECONNRESET' });
-    expect(await request(local, 'back')).toEqual({ text: 'BACK', error: null });
+    expect(await request(local, 'back', { halfClose: false })).toEqual({ text: 'BACK', error: null });
     const after = await world.until('db', (tunnel) => tunnel.state === 'up');
     expect(after).toMatchObject({ reconnects: 1, error: null, lastError: { code: 'LINK_LOST' } });
     expect(after.forwards[0]).toMatchObject({ total: 2, failed: 1 });
