@@ -1,23 +1,51 @@
-// Builds what ships: one ESM bundle with splitting, so that `tunnel status` loads a few kilobytes and never yargs, zod or ssh2.
-import { rmSync } from 'node:fs';
+// Builds what ships. Two bundles: cli.js, one small file that answers `tunnel status` by itself, and everything else,
+// split, so that no command loads what only another one needs.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { build } from 'esbuild';
 
-rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-await build({
-  entryPoints: { cli: 'src/cli/entry.ts', 'key-worker': 'src/ssh/key-worker.ts' },
+/** Entries of the second bundle, by the file they are made from. */
+const rooms = {
+  main: 'src/cli/main.ts',
+  supervise: 'src/daemon/main.ts',
+  'keychain-child': 'src/secrets/keychain-child.ts',
+  'key-worker': 'src/ssh/key-worker.ts',
+  chalk: 'chalk',
+};
+
+const common = {
   absWorkingDir: import.meta.dirname,
   outdir: 'dist',
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  external: ['ssh2', 'ssh2/*', 'keytar'],
   sourcemap: true,
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',
   logLevel: 'warning',
+  write: false,
+};
+
+/** In the small bundle `import()` of one of them leads to the other bundle; everything else becomes part of the file. */
+const leadsToRooms = {
+  name: 'leads-to-rooms',
+  setup({ onResolve }) {
+    onResolve({ filter: /^chalk$|\.ts$/ }, ({ path, kind }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const room = Object.entries(rooms).find(([, file]) => file.endsWith(path.replace(/^(\.\.?\/)+/, '/')));
+      return room === undefined ? undefined : { path: `./${room[0]}.js`, external: true };
+    });
+  },
+};
+
+const small = await build({ ...common, entryPoints: { cli: 'src/cli/entry.ts' }, plugins: [leadsToRooms] });
+const large = await build({
+  ...common,
+  entryPoints: rooms,
+  splitting: true,
+  external: ['ssh2', 'ssh2/*', 'keytar'],
   // What CommonJS packages inside the bundle expect to find (write-file-atomic names its temp files after __filename).
   banner: {
     js: [
@@ -28,3 +56,10 @@ await build({
     ].join(''),
   },
 });
+
+// Only now: a build that fails leaves the last good one where it is.
+rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
+for (const { path, contents } of [...small.outputFiles, ...large.outputFiles]) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, contents);
+}

@@ -1,4 +1,4 @@
-// What a command is to the command line: its words for --help, its options for the parser, and where its code is. Pure types.
+// What a command is to the command line: its words for --help, its options for the parser. Pure types.
 import type { Context } from './context.ts';
 
 export interface OptionSpec {
@@ -20,7 +20,6 @@ export interface CommandSpec {
   readonly more?: readonly string[];
   readonly options: readonly OptionSpec[];
   readonly examples: readonly (readonly [line: string, about: string])[];
-  readonly load: () => Promise<Run>;
 }
 
 /** Answers the exit code; throws TunnelError for what it cannot do. */

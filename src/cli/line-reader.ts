@@ -1,6 +1,6 @@
 // Reads one answer from a terminal: on stderr's side of the screen, hidden where it must be, gone when it is withdrawn.
 import { StringDecoder } from 'node:string_decoder';
-import { displayWidth } from '../render/table.ts';
+import { displayWidth } from '../render/width.ts';
 
 /** What an answer is read from; a terminal of node:tty is one. */
 export type TerminalInput = Pick<NodeJS.ReadStream, 'setRawMode' | 'on' | 'off' | 'resume' | 'pause'>;

@@ -3,6 +3,7 @@ import { exitCodeOf } from '../errors.ts';
 import { version } from '../model/version.ts';
 import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
+import { runs } from './runs.ts';
 
 const noOptions: GlobalOptions = {
   config: undefined,
@@ -33,7 +34,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   try {
-    const run = await command.load();
+    const run = await runs[command.name]?.();
+    if (run === undefined) throw new RangeError(`no code for the command ${command.name}`);
     return await run(context, args);
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;

@@ -47,7 +47,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel up --timeout 5s db || tunnel status db', 'give up waiting soon; it goes on trying'],
       ['tunnel up --foreground', 'in a container or a unit'],
     ],
-    load: async () => (await import('./commands/up.ts')).up,
   },
   {
     name: 'down',
@@ -60,7 +59,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel down', 'everything'],
       ['tunnel down --drain 10s db', 'let running connections end first'],
     ],
-    load: async () => (await import('./commands/down.ts')).down,
   },
   {
     name: 'restart',
@@ -69,7 +67,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'dial afresh over a new connection; the ports stay bound',
     options: [timeout, { name: 'accept-new', about: 'this once, trust host keys that are not known yet' }],
     examples: [['tunnel restart db', 'after a password or a key changed']],
-    load: async () => (await import('./commands/up.ts')).restart,
   },
   {
     name: 'status',
@@ -87,7 +84,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel status --check db && psql -h 127.0.0.1', 'only when it serves'],
       ["tunnel status --json | jq -r '.tunnels[].state'", 'for scripts'],
     ],
-    load: async () => (await import('./commands/status.ts')).status,
   },
   {
     name: 'wait',
@@ -96,7 +92,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
     options: [timeout],
     examples: [['tunnel wait db --timeout 1m', 'before a migration']],
-    load: async () => (await import('./commands/wait.ts')).wait,
   },
   {
     name: 'logs',
@@ -112,7 +107,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel logs -f db', 'follow one tunnel'],
       ['tunnel logs --since 10m --json', 'for scripts'],
     ],
-    load: async () => (await import('./commands/logs.ts')).logs,
   },
   {
     name: 'check',
@@ -124,7 +118,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel check', ''],
       ['tunnel -c draft.yaml check --json', 'for editors and CI'],
     ],
-    load: async () => (await import('./commands/check.ts')).check,
   },
   {
     name: 'show',
@@ -133,7 +126,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'what each tunnel comes to, after defaults and ssh_config',
     options: [],
     examples: [['tunnel show db', 'hops, keys and files that will be used']],
-    load: async () => (await import('./commands/show.ts')).show,
   },
   {
     name: 'trust',
@@ -156,7 +148,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel trust --fingerprint SHA256:q3Vx1b0g… db', 'off a terminal'],
       ['tunnel trust --replace db', 'after the server was set up anew'],
     ],
-    load: async () => (await import('./commands/trust.ts')).trust,
   },
   {
     name: 'hosts',
@@ -169,7 +160,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel hosts forget katie.mtech.edu', ''],
       ['tunnel hosts export > known_hosts', 'for ssh -o UserKnownHostsFile='],
     ],
-    load: async () => (await import('./commands/hosts.ts')).hosts,
   },
   {
     name: 'allow',
@@ -178,7 +168,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'allow the ./tunnels.yaml of this folder to be used',
     options: [],
     examples: [['tunnel allow', 'after reading what it does']],
-    load: async () => (await import('./commands/allow.ts')).allow,
   },
   {
     name: 'reload',
@@ -187,7 +176,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'read the config again; running connections stay',
     options: [{ name: 'prune', about: 'take down tunnels that are gone from the file' }],
     examples: [['tunnel reload --prune', '']],
-    load: async () => (await import('./commands/reload.ts')).reload,
   },
   {
     name: 'init',
@@ -204,7 +192,6 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel init', 'asks three questions'],
       ['tunnel init --host me@bastion --remote db:5432', 'asks none'],
     ],
-    load: async () => (await import('./commands/init.ts')).init,
   },
   {
     name: 'schema',
@@ -213,7 +200,6 @@ export const commands: readonly CommandSpec[] = [
     about: 'print the JSON Schema of the config',
     options: [],
     examples: [['tunnel schema > tunnels.schema.json', 'for editors']],
-    load: async () => (await import('./commands/schema.ts')).schema,
   },
   {
     name: 'demo',
@@ -222,6 +208,5 @@ export const commands: readonly CommandSpec[] = [
     about: 'see it work: an own SSH server, an outage, a held connection',
     options: [{ name: 'yes', alias: 'y', about: 'answer the host key question with yes' }],
     examples: [['tunnel demo --yes', 'no network, no root, under 15 s']],
-    load: async () => (await import('./commands/demo.ts')).demo,
   },
 ];

@@ -1,5 +1,5 @@
 // The screen of a live view: an alternate screen redrawn in place, only the lines that changed.
-import { displayWidth } from './table.ts';
+import { displayWidth } from './width.ts';
 
 const escape = '\u001b[';
 

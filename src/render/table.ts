@@ -1,6 +1,6 @@
 // Tables: columns two spaces apart, no borders, so that they can be read by eye, grep and awk.
-import stringWidth from 'string-width';
 import type { Paint } from './color.ts';
+import { displayWidth } from './width.ts';
 
 /** A cell that is painted after its width is known. */
 export interface Cell {
@@ -47,11 +47,6 @@ function renderRow(row: Row, widths: readonly number[]): string {
       return painted(cell) + ' '.repeat(Math.max(0, padding));
     })
     .join(gap);
-}
-
-/** Columns a text takes on a terminal. */
-export function displayWidth(text: string): number {
-  return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
 }
 
 const textOf = (cell: Cell | string): string => (typeof cell === 'string' ? cell : cell.text);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { readPlainStatus } from '../../src/cli/fast.ts';
 import { parseCommandLine } from '../../src/cli/parse.ts';
+import { runs } from '../../src/cli/runs.ts';
 import { commands } from '../../src/cli/usage.ts';
 import { commandHelp, mainHelp } from '../../src/cli/help.ts';
 import { TunnelError } from '../../src/errors.ts';
@@ -77,6 +78,10 @@ describe('the command line', () => {
 });
 
 describe('help', () => {
+  test('and code know the same commands', () => {
+    expect(Object.keys(runs).sort()).toEqual(commands.map(({ name }) => name).sort());
+  });
+
   test('names every command', () => {
     for (const { name } of commands) expect(mainHelp(plain)).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
   });

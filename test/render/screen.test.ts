@@ -5,7 +5,8 @@ import type { ErrorReport } from '../../src/errors.ts';
 import { plain } from '../../src/render/color.ts';
 import { groupFailures, listNames, renderError } from '../../src/render/error.ts';
 import { cut, redraw } from '../../src/render/screen.ts';
-import { displayWidth, renderTable } from '../../src/render/table.ts';
+import { renderTable } from '../../src/render/table.ts';
+import { displayWidth } from '../../src/render/width.ts';
 
 const size = { rows: 4, columns: 10 };
 
