@@ -7,7 +7,7 @@ import type { PlaceFacts } from '../paths.ts';
 export function ownershipProblem(file: string, facts: Pick<PlaceFacts, 'uid' | 'platform'>): string | null {
   if (facts.platform === 'win32') return null; // modes say nothing there
   const stats = statSync(file);
-  if (!stats.isFile() && !stats.isFIFO() && !stats.isCharacterDevice()) return 'is not a file';
+  if (!stats.isFile()) return 'is not a file'; // a pipe could be read once only, and the file is read again on a change
   if (stats.uid !== facts.uid && stats.uid !== 0)
     return `belongs to another user (uid ${stats.uid}): it must be yours or root's`;
   if ((stats.mode & 0o002) !== 0) return 'can be written by everybody';
