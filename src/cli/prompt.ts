@@ -12,8 +12,8 @@ export type Outcome =
   | { readonly kind: 'withdrawn' };
 
 export interface Prompter {
-  /** Puts a question of a login to the person. */
-  question(question: PendingQuestion, signal?: AbortSignal): Promise<Outcome>;
+  /** Puts a question of a login to the person. `heading` stands above a host key instead of "… is new here". */
+  question(question: PendingQuestion, signal?: AbortSignal, heading?: string): Promise<Outcome>;
   /** A question of our own with a default, shown in brackets. */
   line(text: string, otherwise: string | null): Promise<Outcome>;
   /** Yes or no, no by default. */
@@ -25,9 +25,9 @@ export function createPrompter(context: Pick<Context, 'stdin' | 'stderr'>): Prom
   const reader = createLineReader(context.stdin, context.stderr);
   const say = (line: string): void => void context.stderr.write(`${line}\n`);
   return {
-    question: (question, signal) =>
+    question: (question, signal, heading) =>
       question.kind === 'host-key'
-        ? askHostKey(reader, say, question, signal)
+        ? askHostKey(reader, say, question, signal, heading)
         : askSecret(reader, question, signal),
     async line(text, otherwise) {
       const bracket = otherwise === null ? '' : ` [${otherwise}]`;
@@ -61,10 +61,11 @@ export function addressOf(endpoint: string): string {
 /** The lines above "Trust it?". */
 export function introduceKey(
   key: Pick<PendingQuestion, 'endpoint' | 'keyType' | 'fingerprint' | 'randomart'>,
+  heading = `${addressOf(key.endpoint)} is new here.`,
 ): string[] {
   const type = (key.keyType ?? '').replace(/^ssh-/, '');
   return [
-    `${addressOf(key.endpoint)} is new here. Its ${type} key:`,
+    `${heading} Its ${type} key:`,
     `  ${key.fingerprint ?? ''}`,
     ...key.randomart.map((line) => `  ${line}`),
   ];
@@ -77,8 +78,9 @@ async function askHostKey(
   say: (line: string) => void,
   question: PendingQuestion,
   signal: AbortSignal | undefined,
+  heading: string | undefined,
 ): Promise<Outcome> {
-  for (const line of introduceKey(question)) say(line);
+  for (const line of introduceKey(question, heading)) say(line);
   for (;;) {
     const reading = await reader.read(trustPrompt, {
       echo: true,
