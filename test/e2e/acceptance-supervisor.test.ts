@@ -81,7 +81,7 @@ describe.skipIf(sshdMissing() !== null)('supervisors', () => {
       expect(document.supervisor.running).toBe(true);
       expect(document.tunnels).toHaveLength(10);
     }
-  });
+  }, 240_000);
 
   test('keep files and folders to their owner and end when nothing is wanted', async () => {
     await using sshd = await startSshd();

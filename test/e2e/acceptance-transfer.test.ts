@@ -120,6 +120,7 @@ describe.skipIf(sshdMissing() !== null)('a client that does not read', () => {
     expect(residentBytes() - before).toBeLessThan(64 * 1024 * 1024);
     const hash = createHash('sha256');
     socket.on('data', (chunk) => hash.update(chunk));
+    socket.resume();
     await new Promise((resolve) => socket.once('end', resolve));
     expect(hash.digest('hex')).toBe(expected);
   });
