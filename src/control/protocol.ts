@@ -3,6 +3,7 @@ import type { ErrorReport } from '../errors.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, DialStep } from '../model/session.ts';
 import type { StatusDocument, TunnelStatus } from '../model/status.ts';
+import type { Finding } from '../model/why.ts';
 
 /** Grows when a message changes its meaning. A supervisor answers every version from `oldest` to `current`. */
 export const protocolVersion = { current: 1, oldest: 1 } as const;
@@ -45,12 +46,23 @@ export interface Methods {
   /** Something outside changed (`trust`, `secret set`): look at what waits for a person again. */
   recheck: { params: { hosts: readonly string[] }; result: null };
   /** What the live link recorded at its login. Null steps: there is no live link. */
-  why: { params: { name: string }; result: { tunnel: TunnelStatus; steps: readonly DialStep[] | null } };
+  why: { params: { name: string }; result: WhyResult };
   /** Ends the supervisor, wanted marks kept. */
   shutdown: { params: Record<string, never>; result: null };
 }
 
 export type Method = keyof Methods;
+
+export interface WhyResult {
+  readonly tunnel: TunnelStatus;
+  readonly steps: readonly DialStep[] | null;
+  /** What the last attempt at a login recorded; null or absent without a link. */
+  readonly attempt?: readonly DialStep[] | null;
+  /** What the last login that succeeded recorded; null or absent when there was none. */
+  readonly last?: readonly DialStep[] | null;
+  /** Each target, tried anew over the live link. */
+  readonly targets?: readonly Finding[];
+}
 
 export interface UpParams {
   /** Empty: all with autostart (`up`), all that are wanted (`restart`). */

@@ -1,15 +1,16 @@
 // Handlers: what each method of the control protocol does, in one call of the engine. Nothing here waits for a dial but
 // the commands that are about waiting.
 import type { Call, Handlers } from '../control/connection.ts';
-import type { DownResult, UpParams, UpProgress, UpResult } from '../control/protocol.ts';
+import type { DownResult, UpParams, UpProgress, UpResult, WhyResult } from '../control/protocol.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { Secret } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import type { StatusDocument, SupervisorStatus } from '../model/status.ts';
+import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Engine, UpRequest } from '../supervisor/engine.ts';
 import { withKnownAgents } from './environment.ts';
 import { select } from './selection.ts';
 import { waitFor, type WaitingParts } from './waiting.ts';
+import { checkTargets } from './why-ends.ts';
 
 export interface HandlerParts {
   readonly engine: Engine;
@@ -17,8 +18,11 @@ export interface HandlerParts {
   readonly supervisor: () => SupervisorStatus;
   /** Reads the file and applies it. Throws CONFIG_…; what runs is then untouched. */
   readonly reload: (prune: boolean) => Promise<{ changes: readonly string[]; warnings: readonly string[] }>;
-  /** Brings up what was wanted before this supervisor started, once; the agents are those of the command at hand. */
-  readonly restore: (agents: readonly string[]) => void;
+  /**
+   * Brings up what was wanted before this supervisor started, once, but for what the command at hand brings up itself;
+   * the agents are those of that command.
+   */
+  readonly restore: (agents: readonly string[], except: readonly string[]) => void;
   /** Resolves when the wanted marks are on disk. */
   readonly remembered: () => Promise<void>;
   /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
@@ -65,7 +69,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
       return waitFor(names, terms, () => undefined, call, waiting);
     },
     async down({ selectors, drainMs }): Promise<DownResult> {
-      parts.restore([]);
+      parts.restore([], []);
       const names = select(selectors, engine.known(), 'all');
       await engine.down(names, drainMs);
       await parts.remembered();
@@ -85,17 +89,26 @@ export function createHandlers(parts: HandlerParts): Handlers {
       engine.recheck(hosts);
       return Promise.resolve(null);
     },
-    why({ name }) {
-      const [known] = select([name], engine.known(), 'all');
-      const tunnel = engine.status(known === undefined ? [] : [known])[0];
-      if (tunnel === undefined) throw new RangeError(`the engine knows ${name} but has no status of it`);
-      return Promise.resolve({ tunnel, steps: engine.loginSteps(tunnel.name) });
-    },
+    why: ({ name }, call) => why(name, call, parts),
     shutdown() {
       parts.end(false);
       return Promise.resolve(null);
     },
   };
+}
+
+/** A live link's targets are tried anew; everything else is told as it was recorded. */
+async function why(name: string, call: Call<never>, { engine, clock }: HandlerParts): Promise<WhyResult> {
+  const [known] = select([name], engine.known(), 'all');
+  const examined = known === undefined ? null : engine.examine(known);
+  const status = (): TunnelStatus | undefined => engine.status(known === undefined ? [] : [known])[0];
+  const before = status();
+  if (known === undefined || examined === null || before === undefined)
+    throw new RangeError(`the engine knows ${name} but has no status of it`);
+  const { tunnel, session, attempt, last } = examined;
+  const { signal } = call;
+  const targets = session === null ? [] : await checkTargets(tunnel, session, { clock, signal });
+  return { tunnel: status() ?? before, steps: engine.loginSteps(known), attempt, last, targets };
 }
 
 interface BringUpParts extends HandlerParts {
@@ -115,9 +128,14 @@ async function broughtUp(
   const { warnings } = await parts.reload(false);
   for (const text of warnings) call.progress({ kind: 'notice', text });
   const asked = parts.request(params);
-  parts.restore(parts.agents());
+  // Without selectors a restart is of what is wanted, also of what was wanted before this supervisor started.
+  const everything = fresh && params.selectors.length === 0;
+  if (everything) parts.restore(parts.agents(), []);
   const names = select(params.selectors, engine.known(), fresh ? 'wanted' : 'autostart');
-  const start = (): void | Promise<void> => (fresh ? engine.restart(names, asked) : engine.up(names, asked));
+  const start = (): void | Promise<void> => {
+    parts.restore(parts.agents(), names);
+    return fresh ? engine.restart(names, asked) : engine.up(names, asked);
+  };
   const terms = {
     timeoutMs: params.timeoutMs,
     interactive: params.interactive,

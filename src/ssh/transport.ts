@@ -69,6 +69,15 @@ export async function knock(host: Host, clock: Clock, signal: AbortSignal): Prom
   }
 }
 
+/** The DNS and TCP steps of a dial and no more, told to `context.step`. Throws UNREACHABLE, TIMED_OUT or LINK_LOST. */
+export async function testConnection(
+  host: Host,
+  clock: Clock,
+  context: Pick<DialContext, 'signal' | 'step'>,
+): Promise<void> {
+  (await firstConnection(host, null, { clock }, context)).socket.destroy();
+}
+
 function connectFirst(host: Host, clock: Clock, signal: AbortSignal): Promise<TcpConnection> {
   const { proxy } = host;
   const to = {
@@ -114,8 +123,8 @@ export async function openTransport(
 async function firstConnection(
   host: Host,
   knocked: Knocked | null,
-  parts: TransportParts,
-  context: DialContext,
+  parts: Pick<TransportParts, 'clock'>,
+  context: Pick<DialContext, 'signal' | 'step'>,
 ): Promise<TcpConnection> {
   if (knocked?.usable === true) {
     reportConnection(host, knocked.connection, context);
@@ -132,11 +141,11 @@ async function firstConnection(
   }
 }
 
-function step(host: Host, context: DialContext, report: Omit<DialStep, 'hop'>): void {
+function step(host: Host, context: Pick<DialContext, 'step'>, report: Omit<DialStep, 'hop'>): void {
   context.step({ hop: host.name, ...report });
 }
 
-function reportConnection(host: Host, connection: TcpConnection, context: DialContext): void {
+function reportConnection(host: Host, connection: TcpConnection, context: Pick<DialContext, 'step'>): void {
   const name = host.proxy?.host ?? host.hostname;
   const detail = `${name} is ${connection.addresses.join(', ')}`;
   if (!connection.addresses.includes(name))
@@ -144,7 +153,7 @@ function reportConnection(host: Host, connection: TcpConnection, context: DialCo
   step(host, context, { layer: 'tcp', status: 'ok', ms: connection.tcpMs, detail: connection.address });
 }
 
-function reportFailure(host: Host, failure: TcpFailure, context: DialContext): void {
+function reportFailure(host: Host, failure: TcpFailure, context: Pick<DialContext, 'step'>): void {
   const name = host.proxy?.host ?? host.hostname;
   if (failure.layer === 'tcp' && !failure.addresses.includes(name)) {
     const detail = `${name} is ${failure.addresses.join(', ')}`;

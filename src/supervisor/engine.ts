@@ -3,9 +3,9 @@ import type { TunnelError } from '../errors.ts';
 import type { CreateCarrier } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Answer, PendingQuestion } from '../model/question.ts';
-import type { CallerEnvironment, Dialer, DialStep } from '../model/session.ts';
+import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
 import type { TunnelStatus } from '../model/status.ts';
-import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 
 export interface EngineParts {
   readonly dialer: Dialer;
@@ -52,6 +52,17 @@ export interface KnownTunnel {
   readonly orphan: boolean;
 }
 
+/** A tunnel at this moment, with what its link has seen of logins. */
+export interface Examined {
+  readonly tunnel: Tunnel;
+  /** Null unless the link is up. */
+  readonly session: Session | null;
+  /** What the last attempt recorded, jump hosts first; null without a link. */
+  readonly attempt: readonly DialStep[] | null;
+  /** What the last login that succeeded recorded; null when there was none. */
+  readonly last: readonly DialStep[] | null;
+}
+
 export interface Engine {
   /** Makes the config true without touching what did not change. Answers one sentence a change. */
   apply(config: ResolvedConfig, options: { readonly prune: boolean }): Promise<readonly string[]>;
@@ -71,6 +82,8 @@ export interface Engine {
   status(names: readonly string[]): readonly TunnelStatus[];
   /** Steps that the live link's login recorded; null without a live link. */
   loginSteps(name: string): readonly DialStep[] | null;
+  /** What `why` looks into; null for a tunnel that does not exist. */
+  examine(name: string): Examined | null;
   attend(names: readonly string[], person: Person): Cancel;
   /** False: answered or withdrawn before. Everybody who saw the question but `from` is told that it is withdrawn. */
   answer(questionId: string, answer: Answer, from?: Person): boolean;

@@ -10,7 +10,7 @@ import type { ResolvedConfig } from '../model/tunnel.ts';
 import { canonicalJson } from './canonical.ts';
 import { describeChange, diffTunnels } from './diff.ts';
 import type { Change } from './diff.ts';
-import type { Engine, EngineParts, KnownTunnel, Person, UpRequest } from './engine.ts';
+import type { Engine, EngineParts, Examined, KnownTunnel, Person, UpRequest } from './engine.ts';
 import { Links } from './links.ts';
 import { overlaps } from './listen-address.ts';
 import { Questions } from './questions.ts';
@@ -130,6 +130,14 @@ class Supervisor implements Engine {
 
   loginSteps(name: string): readonly DialStep[] | null {
     return this.#runs.get(name)?.loginSteps() ?? null;
+  }
+
+  examine(name: string): Examined | null {
+    const run = this.#runs.get(name);
+    if (run === undefined) return null;
+    const { link } = run.lease;
+    const attempt = link?.loginSteps() ?? null;
+    return { tunnel: run.tunnel, session: link?.session ?? null, attempt, last: link?.lastLogin ?? null };
   }
 
   attend(names: readonly string[], person: Person): Cancel {
