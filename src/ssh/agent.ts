@@ -89,7 +89,7 @@ export async function openAgent(path: string, clock: Clock): Promise<Agent> {
     async sign(blob, bytes, flags) {
       const body = Buffer.concat([wireString(blob), wireString(bytes), wireUint32(flags)]);
       const answer = await ask(message.sign, body, signLimitMs);
-      if (answer[0] !== message.signature) throw new AgentError('it refused to sign');
+      if (answer[0] !== message.signature) throw new AgentError('it refused');
       return Buffer.from(wireReader(answer.subarray(1)).string());
     },
     async bind(hostKey, sessionId, signature) {

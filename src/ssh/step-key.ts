@@ -95,7 +95,7 @@ async function signByAgent(
     remark(scene, `${offer.words}: the agent signs only with ${typeWord(made)} and SHA-1`);
   } catch (error) {
     if (!(error instanceof AgentError) && !(error instanceof RangeError)) throw error;
-    remark(scene, `${offer.words}: the agent did not sign, ${error.message}`);
+    remark(scene, `${offer.words}: the agent did not sign (${error.message})`);
   }
   return null;
 }
