@@ -34,7 +34,7 @@ const atOnce = 4;
 export function sshConfigReader(account: Account, run: boolean): AskSsh {
   const program = run ? findProgram('ssh', account) : null;
   const byParser: AskSsh = (query) => Promise.resolve(parseSshConfig(query, account));
-  const ask = program === null || includesByHome(account) ? byParser : sshAsker(program, account, byParser);
+  const ask = program === null || onlyParserKnows(account) ? byParser : sshAsker(program, account, byParser);
   const answers = new Map<string, Promise<SshAnswer | SshFailure>>();
   return (query) => {
     const key = JSON.stringify([query.alias, query.user, query.port]);
@@ -46,14 +46,14 @@ export function sshConfigReader(account: Account, run: boolean): AskSsh {
 
 /**
  * ssh goes by the passwd home, also for Include: where $HOME is another and the file includes by ~ or by a
- * relative name, ssh would read somebody else's files.
+ * relative name, ssh would read somebody else's files. Where there is no file, nobody needs to be asked.
  */
-function includesByHome(account: Account): boolean {
+function onlyParserKnows(account: Account): boolean {
   if (account.home === account.passwdHome) return false;
   try {
     return /^\s*include[\s=]+(?!["']?\/)/im.test(readFileSync(userConfig(account), 'utf8'));
-  } catch {
-    return false; // no such file: nothing is included
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 
@@ -61,7 +61,7 @@ const userConfig = (account: Account): string => join(account.home, '.ssh', 'con
 
 function sshAsker(program: string, account: Account, byParser: AskSsh): AskSsh {
   const own = account.home === account.passwdHome ? null : userConfig(account);
-  const files = own === null ? [] : ['-F', existsSync(own) ? own : 'none'];
+  const files = own === null ? [] : ['-F', own];
   const turn = limiter(atOnce);
   const call = (args: readonly string[]): Promise<string | SshFailure> =>
     turn(() => runSsh(program, ['-T', ...args], account));
