@@ -51,6 +51,7 @@ export class Link implements Asker {
   readonly #block: LinkBlock;
   readonly #watchers = new Set<() => void>();
   #draining = false;
+  #lastLogin: readonly DialStep[] | null = null;
   #outage: Outage = noOutage;
 
   constructor(parts: LinkParts) {
@@ -195,6 +196,11 @@ export class Link implements Asker {
     return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#login.steps];
   }
 
+  /** What the last login that succeeded recorded; null when there was none. */
+  get lastLogin(): readonly DialStep[] | null {
+    return this.#lastLogin;
+  }
+
   snapshot(): LinkSnapshot {
     const way = this.#parts.ways[this.#runner.index] as Way;
     const jump = this.#jumpInTheWay()?.snapshot() ?? null;
@@ -257,6 +263,7 @@ export class Link implements Asker {
     if (after.kind === 'up') {
       this.#block.forget();
       this.#jumps.keepOnly(this.#runner.index);
+      this.#lastLogin = this.loginSteps();
       attended.set(this.#runner.session?.login.attended ?? false);
     }
     if (after.kind === 'idle') {

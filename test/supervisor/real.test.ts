@@ -1,0 +1,185 @@
+// The engine over the real dialer, real carriers and a real sshd: what the fakes cannot show.
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createCarrier } from '../../src/forward/create.ts';
+import { systemClock } from '../../src/model/clock.ts';
+import type { Way } from '../../src/model/host.ts';
+import type { TunnelStatus } from '../../src/model/status.ts';
+import type { Tunnel } from '../../src/model/tunnel.ts';
+import type { Engine } from '../../src/supervisor/engine.ts';
+import { createEngine } from '../../src/supervisor/supervisor.ts';
+import { configOf, local, offTerminal, remote, tunnelOf } from '../helpers/fake-world.ts';
+import { hostOf, testDialer } from '../helpers/ssh-dialer.ts';
+import type { Sshd } from '../helpers/sshd.ts';
+import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { request, startTarget, uppercase } from '../helpers/targets.ts';
+import type { Target } from '../helpers/targets.ts';
+
+const limit = (): AbortSignal => AbortSignal.timeout(20_000);
+
+async function engineOf(...tunnels: Tunnel[]): Promise<Engine> {
+  const engine = createEngine({
+    dialer: testDialer().dialer,
+    createCarrier,
+    clock: systemClock,
+    random: Math.random,
+    log: () => undefined,
+    ports: {},
+  });
+  await engine.apply(configOf(...tunnels), { prune: false });
+  return engine;
+}
+
+function until(engine: Engine, name: string, met: (status: TunnelStatus) => boolean): Promise<TunnelStatus> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const status = engine.status([name])[0];
+      if (status === undefined || !met(status)) return;
+      cancel();
+      resolve(status);
+    };
+    const cancel = engine.onChange(look);
+    limit().addEventListener('abort', () =>
+      reject(new Error(JSON.stringify(engine.status([name]), null, 1))),
+    );
+    look();
+  });
+}
+
+/** An open connection that says how it ended; rejects where nothing listens. */
+async function client(port: number): Promise<{ socket: Socket; ended: Promise<string | null> }> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  const ended = new Promise<string | null>((resolve) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+    socket.on('close', () => resolve(null));
+  });
+  await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  return { socket, ended };
+}
+
+describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
+  let sshd: Sshd & AsyncDisposable;
+  let target: Target;
+  let port: number;
+  const engines: Engine[] = [];
+  const engineFor = async (...tunnels: Tunnel[]): Promise<Engine> => {
+    const engine = await engineOf(...tunnels);
+    engines.push(engine);
+    return engine;
+  };
+
+  beforeAll(async () => {
+    sshd = await startSshd();
+    target = await startTarget(uppercase);
+  });
+  beforeEach(async () => {
+    port = await freePort();
+  });
+  afterEach(async () => {
+    for (const engine of engines.splice(0)) await engine.close(0);
+  });
+  afterAll(async () => {
+    await sshd[Symbol.asyncDispose]();
+    await target[Symbol.asyncDispose]();
+  });
+
+  const tunnel = (way?: Way): Tunnel =>
+    tunnelOf('upper', way ?? [hostOf(sshd)], local(port, `127.0.0.1:${target.port}`));
+
+  test('text goes in and TEXT comes out, and down frees the port', async () => {
+    const engine = await engineFor(tunnel());
+    engine.up(['upper'], offTerminal);
+    expect(await engine.settled('upper', limit())).toBeNull();
+    expect((await request(port, 'this is a test')).text).toBe('THIS IS A TEST');
+    const [status] = engine.status(['upper']);
+    expect(status?.forwards[0]).toMatchObject({ total: 1, failed: 0, bytesIn: 14, bytesOut: 14, open: 0 });
+    expect(engine.loginSteps('upper')?.map(({ layer }) => layer)).toEqual(
+      expect.arrayContaining(['tcp', 'kex', 'host-key', 'auth']),
+    );
+    await engine.down(['upper'], 0);
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('a killed session resets what ran, and what comes meanwhile is served', async () => {
+    const engine = await engineFor(tunnel());
+    engine.up(['upper'], offTerminal);
+    await engine.settled('upper', limit());
+    const running = await client(port);
+    running.socket.write('x');
+    await new Promise((resolve) => running.socket.once('data', resolve));
+    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    expect(await running.ended).toBe('ECONNRESET');
+    expect((await request(port, 'held', { halfClose: false })).text).toBe('HELD');
+    const status = await until(engine, 'upper', ({ state }) => state === 'up');
+    expect(status).toMatchObject({ reconnects: 1, lastError: { code: 'LINK_LOST' } });
+  });
+
+  test('a stopped sshd is noticed when it is back, within a moment of a held client', async () => {
+    const engine = await engineFor(tunnel());
+    engine.up(['upper'], offTerminal);
+    await engine.settled('upper', limit());
+    await sshd.stop();
+    const held = request(port, 'patience', { halfClose: false });
+    const status = await until(engine, 'upper', ({ state }) => state === 'retrying');
+    expect(status).toMatchObject({ error: { code: 'UNREACHABLE' } });
+    expect(status.retryAt).not.toBeNull();
+    await sshd.start();
+    expect((await held).text).toBe('PATIENCE');
+  });
+
+  test('a chain of three hops carries, and comes back as a whole', async () => {
+    const way: Way = [
+      hostOf(sshd, { name: 'one' }),
+      hostOf(sshd, { name: 'two' }),
+      hostOf(sshd, { name: 'three' }),
+    ];
+    const engine = await engineFor(tunnel(way));
+    engine.up(['upper'], offTerminal);
+    expect(await engine.settled('upper', limit())).toBeNull();
+    expect((await request(port, 'deep')).text).toBe('DEEP');
+    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    expect((await request(port, 'again', { halfClose: false })).text).toBe('AGAIN');
+    expect(await until(engine, 'upper', ({ state }) => state === 'up')).toMatchObject({
+      via: ['one', 'two'],
+    });
+  });
+
+  test('restart keeps the connections of another tunnel on the same link', async () => {
+    const other = await freePort();
+    const two = tunnelOf('two', [hostOf(sshd)], local(other, `127.0.0.1:${target.port}`));
+    const engine = await engineFor(tunnel(), two);
+    engine.up(['upper', 'two'], offTerminal);
+    await Promise.all([engine.settled('upper', limit()), engine.settled('two', limit())]);
+    const [mine, theirs] = [await client(port), await client(other)];
+    for (const { socket } of [mine, theirs]) {
+      socket.write('x');
+      await new Promise((resolve) => socket.once('data', resolve));
+    }
+    const before = engine.status(['two'])[0]?.link;
+    await engine.restart(['upper'], offTerminal);
+    expect(await mine.ended).toBe('ECONNRESET');
+    expect(await engine.settled('upper', limit())).toBeNull();
+    theirs.socket.write('still');
+    expect(String(await new Promise((resolve) => theirs.socket.once('data', resolve)))).toBe('STILL');
+    expect(engine.status(['two'])[0]?.link).not.toBe(before);
+    theirs.socket.end();
+  });
+
+  test('a remote port is back on the same number after a loss', async () => {
+    const listen = await freePort();
+    const forward = {
+      ...remote(listen),
+      target: { kind: 'tcp', host: '127.0.0.1', port: target.port },
+    } as const;
+    const engine = await engineFor(tunnelOf('hooks', [hostOf(sshd)], forward));
+    engine.up(['hooks'], offTerminal);
+    expect(await engine.settled('hooks', limit())).toBeNull();
+    expect((await request(listen, 'remote')).text).toBe('REMOTE');
+    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    await until(engine, 'hooks', ({ state, reconnects }) => state === 'up' && reconnects === 1);
+    expect((await request(listen, 'again')).text).toBe('AGAIN');
+    await engine.down(['hooks'], 0);
+    await expect(client(listen)).rejects.toThrow('ECONNREFUSED');
+  });
+});
