@@ -1,5 +1,6 @@
 // Credentials: makes the login of each connection, and keeps what logins share: typed secrets and opened keys.
 import type { Client } from 'ssh2';
+import { asTunnelError, type TunnelError } from '../errors.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import type { CallerEnvironment, DialContext } from '../model/session.ts';
 import { describeCircumstances } from './circumstances.ts';
@@ -9,6 +10,7 @@ import { loginFailure, recordOf, startNotes } from './login-notes.ts';
 import { notePerson, runLogin } from './login-run.ts';
 import { settle, type CredentialParts, type Scene } from './login-scene.ts';
 import type { CreateLogin, Login, NextMethod } from './login.ts';
+import type { Offers } from './offers.ts';
 import { createRemembered, type Remembered } from './remembered.ts';
 
 export interface Credentials {
@@ -22,12 +24,19 @@ export interface Credentials {
   circumstances(host: Host, environment: CallerEnvironment): Promise<string>;
 }
 
+/** What the logins of one process have in common. */
+interface Shared {
+  readonly remembered: Remembered;
+  /** Why the last login failed, by user@hostname:port. */
+  readonly failures: Map<string, TunnelError>;
+}
+
 /** Once a process. See CredentialParts for what is needed from outside. */
 export function createCredentials(parts: CredentialParts): Credentials {
-  const remembered = createRemembered();
+  const shared = { remembered: createRemembered(), failures: new Map<string, TunnelError>() };
   return {
-    createLogin: (host, context) => createLogin(host, context, parts, remembered),
-    forget: (host) => remembered.forget(host),
+    createLogin: (host, context) => createLogin(host, context, parts, shared),
+    forget: (host) => shared.remembered.forget(host),
     circumstances: (host, environment) => describeCircumstances(host, environment, parts),
   };
 }
@@ -36,13 +45,15 @@ function createLogin(
   host: Host,
   context: DialContext,
   parts: CredentialParts,
-  remembered: Remembered,
+  { remembered, failures }: Shared,
 ): Login {
   const notes = startNotes();
   let ring: KeyRing | null = null;
   let scene: Scene | null = null;
   let wire: AuthWire | null = null;
+  let bug: TunnelError | null = null;
 
+  const kept = (): TunnelError | undefined => failures.get(formatLogin(host));
   const gather = async (): Promise<KeyRing> => {
     ring ??= await gatherKeys(host, context.environment, parts);
     return ring;
@@ -55,9 +66,8 @@ function createLogin(
       notePerson(scene);
     } catch (error) {
       if (error instanceof ConnectionGone) return; // the session hears of it by itself
-      parts.log('warn', 'login-broke', error instanceof Error ? error.message : String(error), {
-        host: host.name,
-      });
+      bug = asTunnelError(error);
+      parts.log('warn', 'login-broke', bug.message, { host: host.name });
     }
     next(false);
   };
@@ -66,6 +76,7 @@ function createLogin(
     async prepare() {
       const { obstacles, offers } = await gather();
       notes.obstacles.push(...obstacles);
+      if (context.onlyProven && !anyProven(offers, host, parts)) throw kept() ?? loginFailure(notes, host);
       const keys = offers.agent.length + offers.files.length;
       if (keys > 0 || obstacles.length === 0 || hasOther(host, context)) return;
       throw loginFailure(notes, host);
@@ -83,14 +94,24 @@ function createLogin(
     failure() {
       notes.hungUp = wire?.farewell === true;
       if (scene !== null) hungUpOn(scene);
-      return loginFailure(notes, host);
+      const failure = bug ?? loginFailure(notes, host);
+      failures.set(formatLogin(host), failure);
+      return failure;
     },
     finish(succeeded) {
       ring?.agent?.close();
-      if (succeeded)
-        parts.log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
+      if (!succeeded) return;
+      failures.delete(formatLogin(host));
+      parts.log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
     },
   };
+}
+
+/** Nothing that has logged in there is left: then no connection is made just to say nothing (SPEC 3, the slow retry). */
+function anyProven(offers: Offers, host: Host, { proven }: CredentialParts): boolean {
+  return [...offers.agent, ...offers.files].some(
+    ({ credential }) => credential !== null && proven.has(formatLogin(host), credential),
+  );
 }
 
 /** True when something else than a key may do: a password, a person, this machine's own key. */

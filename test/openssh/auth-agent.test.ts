@@ -73,6 +73,8 @@ describe.skipIf(sshdMissing() !== null)('a login with ten keys in the agent and 
   test('offers only proven keys when asked to, and nothing else', async () => {
     const proven = provenInMemory();
     const credentials = createCredentials(testParts({ proven }));
+    const refused = await logIn(inAgent({ identities: [`${keys[0]}.pub`] }), {}, credentials);
+    const connections = sshd.log().split('Connection from').length;
     const before = await logIn(
       inAgent({ identitiesOnly: false }),
       { onlyProven: true, answers: [] },
@@ -80,6 +82,8 @@ describe.skipIf(sshdMissing() !== null)('a login with ten keys in the agent and 
     );
     expect(before.error?.code).toBe('AUTH_REFUSED');
     expect(before.steps).toEqual([]);
+    expect(sshd.log().split('Connection from').length).toBe(connections);
+    expect(before.error).toBe(refused.error);
     await logIn(inAgent({ identities: [`${keys[8]}.pub`] }), {}, credentials);
     const after = await logIn(inAgent({ identitiesOnly: false }), { onlyProven: true }, credentials);
     expect(after.error).toBeNull();
