@@ -2,7 +2,7 @@
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
 import { checkInternals, privateParts, type PrivateProtocol } from './internals.ts';
-import { installCork, installPadding } from './internals-speed.ts';
+import { installCork, installPadding, type PacketSink } from './internals-speed.ts';
 
 /** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
 export interface IncomingOpen {
@@ -81,7 +81,7 @@ export const maxPacket = 32 * 1024;
 /** Hooks a connected client. Once, right after `client.connect()`; the events come when the server talks. */
 export function takeWire(
   client: Client,
-  stream: { cork(): void; uncork(): void; write(chunk: Buffer): boolean },
+  stream: PacketSink,
   events: WireEvents,
 ): Wire {
   checkInternals(client);
