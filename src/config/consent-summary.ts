@@ -26,6 +26,13 @@ export function summarizeProject(declared: Declared): readonly SummaryLine[] {
     ['reads secrets', [...places.flatMap(secretsOf), ...tunnels.flatMap(socksSecrets)]],
     ['uses', places.flatMap(filesOf)],
     ['trusts', places.flatMap(trustOf)],
+    ['sets variables for exec', tunnels.flatMap(variablesOf)],
+    [
+      'opens by tunnel open',
+      tunnels.flatMap(({ name, settings }) =>
+        settings.open === undefined ? [] : [`${settings.open} (${name})`],
+      ),
+    ],
     ['opens on the server', tunnels.flatMap(remoteForwards)],
     ['listens beyond this machine', [...tunnels.flatMap(exposed), ...exposedMetrics(declared)]],
   ];
@@ -107,6 +114,11 @@ function trustOf([name, settings]: Place): string[] {
     ...(settings.host_keys === 'accept-new' ? [`new host keys without asking (${name})`] : []),
     ...(settings.known_hosts ?? []).map((path) => `host keys in ${path} (${name})`),
   ];
+}
+
+/** A variable can make a program do anything (LD_PRELOAD), so each is shown whole. */
+function variablesOf({ name, settings }: DeclaredTunnel): string[] {
+  return Object.entries(settings.env ?? {}).map(([variable, text]) => `${variable}=${text} (${name})`);
 }
 
 function remoteForwards({ name, forwards }: DeclaredTunnel): string[] {

@@ -36,19 +36,7 @@ export function resolveHost(parts: HostParts): Host {
   const port = pick(parts, 'port') ?? ssh.port ?? 22;
   const user = pick(parts, 'user') ?? ssh.user ?? account.user;
   const hostKeyAlias = pick(parts, 'host_key_alias') ?? ssh.hostKeyAlias ?? null;
-  const tokens: TokenFacts = {
-    home: account.home,
-    localUser: account.user,
-    uid: account.uid,
-    localHost: account.hostname,
-    alias: name,
-    hostname,
-    port,
-    user,
-    jump: ssh.proxyJump?.join(',') ?? '',
-    hostKeyAlias,
-    env: account.env,
-  };
+  const tokens = tokensOf(parts, { hostname, port, user, hostKeyAlias });
   const sshPaths = (paths: readonly string[] | undefined): readonly string[] =>
     (paths ?? []).map((path) => sshPath(path, tokens, parts));
   return {
@@ -68,18 +56,39 @@ export function resolveHost(parts: HostParts): Host {
     knownHosts: knownHostsOf(parts, sshPaths),
     keepalive: keepaliveOf(parts),
     connectTimeoutMs: pick(parts, 'connect_timeout') ?? positive(ssh.connectTimeoutMs) ?? 10_000,
-    algorithms: {
-      kex: pick(parts, 'kex') ?? ssh.kex ?? null,
-      cipher: pick(parts, 'ciphers') ?? ssh.ciphers ?? null,
-      mac: pick(parts, 'macs') ?? ssh.macs ?? null,
-      hostKey: pick(parts, 'host_key_algorithms') ?? ssh.hostKeyAlgorithms ?? null,
-      pubkey: pick(parts, 'pubkey_algorithms') ?? ssh.pubkeyAlgorithms ?? null,
-    },
+    algorithms: algorithmsOf(parts),
     compression: pick(parts, 'compression') ?? ssh.compression ?? false,
     bindAddress: pick(parts, 'bind_address') ?? ssh.bindAddress ?? null,
     addressFamily: pick(parts, 'address_family') ?? ssh.addressFamily ?? 'any',
     attended: pick(parts, 'attended') ?? null,
     authRetry: pick(parts, 'auth_retry') ?? true,
+  };
+}
+
+function tokensOf(
+  { account, name, ssh }: HostParts,
+  login: Pick<TokenFacts, 'hostname' | 'port' | 'user' | 'hostKeyAlias'>,
+): TokenFacts {
+  return {
+    ...login,
+    home: account.home,
+    localUser: account.user,
+    uid: account.uid,
+    localHost: account.hostname,
+    alias: name,
+    jump: ssh.proxyJump?.join(',') ?? '',
+    env: account.env,
+  };
+}
+
+function algorithmsOf(parts: HostParts): Host['algorithms'] {
+  const { ssh } = parts;
+  return {
+    kex: pick(parts, 'kex') ?? ssh.kex ?? null,
+    cipher: pick(parts, 'ciphers') ?? ssh.ciphers ?? null,
+    mac: pick(parts, 'macs') ?? ssh.macs ?? null,
+    hostKey: pick(parts, 'host_key_algorithms') ?? ssh.hostKeyAlgorithms ?? null,
+    pubkey: pick(parts, 'pubkey_algorithms') ?? ssh.pubkeyAlgorithms ?? null,
   };
 }
 

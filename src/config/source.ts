@@ -37,7 +37,7 @@ export interface Source {
 /** Never throws: what cannot be read is an issue. */
 export function readSource(file: string, text: string): Source {
   const lines = new LineCounter();
-  const at = (offset: number, path: Path, message: string, hint: string | null = null): ConfigIssue => {
+  const at: At = (offset, path, message, hint = null) => {
     const { line, col } = offset < 0 ? { line: 1, col: 1 } : lines.linePos(offset);
     return {
       file,
@@ -56,24 +56,28 @@ export function readSource(file: string, text: string): Source {
   });
   if (Buffer.byteLength(text) > textLimitBytes) return broken([at(0, [], 'is larger than 4 MiB')]);
   try {
-    const document = parseDocument(text.replace(/^\uFEFF/, ''), {
-      lineCounter: lines,
-      merge: true,
-      prettyErrors: false,
-      logLevel: 'silent',
-      stringKeys: true,
-    });
-    const syntax = [...document.errors, ...document.warnings];
-    if (syntax.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return broken([at(0, [], tooDeep)]);
-    const issues = syntax.map((error) => syntaxIssue(error, text, document, at));
-    if (syntax.every(isRepeat)) issues.push(...aliasIssues(document, at));
-    const readable =
-      issues.length === 0 || (issues.length === syntax.length && document.errors.every(isRepeat));
-    const value: unknown = readable ? document.toJS({ maxAliasCount: -1 }) : null;
-    return { file, value, issues, issue: placer(document, at) };
+    return readDocument(file, text.replace(/^\uFEFF/, ''), lines, at) ?? broken([at(0, [], tooDeep)]);
   } catch {
     return broken([at(0, [], tooDeep)]);
   }
+}
+
+/** Null, or a RangeError, for what is nested too deeply. */
+function readDocument(file: string, text: string, lineCounter: LineCounter, at: At): Source | null {
+  const document = parseDocument(text, {
+    lineCounter,
+    merge: true,
+    prettyErrors: false,
+    logLevel: 'silent',
+    stringKeys: true,
+  });
+  const syntax = [...document.errors, ...document.warnings];
+  if (syntax.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return null;
+  const whole = document.errors.every(isRepeat);
+  const aliases = whole ? aliasIssues(document, at) : [];
+  const issues = [...syntax.map((error) => syntaxIssue(error, text, document, at)), ...aliases];
+  const value: unknown = whole && aliases.length === 0 ? document.toJS({ maxAliasCount: -1 }) : null;
+  return { file, value, issues, issue: placer(document, at) };
 }
 
 /** A key that stands twice: the rest of the file can still be looked at. */

@@ -60,6 +60,21 @@ describe('ssh_config', () => {
     expect(calls()).toHaveLength(2);
   });
 
+  test('is asked without -F where $HOME is the home of the passwd file', async () => {
+    const { calls, account } = homeWith(`printf 'host box\\nport 5\\n'`);
+    const ask = sshConfigReader({ ...account, passwdHome: account.home }, true);
+    await ask({ alias: 'box', user: null, port: null });
+    expect(calls()).toEqual(['-T -F none -G -- tunnel', '-T -G -- box']);
+  });
+
+  test("that narrows trust for everybody on the system is a warning, since it is not the user's doing", async () => {
+    const script = `case "$*" in *-F*) n=1024;; *) n=2048;; esac; printf "host box\\nrequiredrsasize $n\\n"`;
+    const { account } = homeWith(script);
+    const ask = sshConfigReader({ ...account, passwdHome: account.home }, true);
+    const answer = await ask({ alias: 'box', user: null, port: null });
+    expect(answer).toMatchObject({ unsupported: { user: [], system: ['RequiredRSASize'] } });
+  });
+
   test('is not asked about hosts that stand alone', async () => {
     const { calls, account, home } = homeWith('exit 1');
     const file = home.write(
