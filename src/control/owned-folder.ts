@@ -1,5 +1,6 @@
 // Folders that are ours alone: made 0700, and refused when somebody else owns them or may look in (SPEC 1).
-import { lstatSync, mkdirSync, type Stats } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
 
 export interface Owner {
@@ -15,12 +16,24 @@ export type FolderRule = 'private' | 'unwritable';
  * Throws DAEMON_DOWN when it is not a folder, not ours, or open to others; a system error when it cannot be made.
  */
 export function ensureOwnFolder(path: string, owner: Owner, rule: FolderRule = 'private'): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolders(path);
   const complaint = folderComplaint(lstatSync(path), owner, rule);
   if (complaint === null) return;
   throw new TunnelError('DAEMON_DOWN', `use of a folder refused, on ${path}: ${complaint.why}`, {
     hint: complaint.hint(path),
   });
+}
+
+/** Not `recursive: true`, which never ends where a file system answers ENOENT to mkdir (/proc). */
+function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  makeFolders(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (thrown) {
+    // Another starter was faster, or a dangling link lies there, which is refused below.
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+  }
 }
 
 /** Null: the folder exists and is ours alone, or does not exist. For commands, which make nothing. */

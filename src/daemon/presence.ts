@@ -65,8 +65,23 @@ export interface Presence {
   vanish(): void;
 }
 
-/** Listens for commands and writes down where. */
-export async function appear(options: PresenceOptions): Promise<Presence> {
+/**
+ * Listens for commands and writes down where. Null: nothing at all can be written here (a container), and tunnels are
+ * worth more than commands. Throws DAEMON_DOWN otherwise.
+ */
+export async function appear(options: PresenceOptions): Promise<Presence | null> {
+  try {
+    return await listen(options);
+  } catch (thrown) {
+    const error = asTunnelError(thrown);
+    const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    if (options.writable || !['EROFS', 'EACCES', 'EPERM', 'ENOENT'].includes(code ?? '')) throw error;
+    options.log('warn', 'socket', `${error.message}; no command can reach this supervisor`);
+    return null;
+  }
+}
+
+async function listen(options: PresenceOptions): Promise<Presence> {
   const { at, owner, writable, log, config } = options;
   // A named pipe can be opened by others; a token that only we can read keeps them out.
   const token = owner.platform === 'win32' ? randomBytes(24).toString('hex') : null;

@@ -6,8 +6,11 @@ import type { Engine, EngineLog, UpRequest } from '../supervisor/engine.ts';
 export interface Restoration {
   /** Names that still wait to be brought up again; empty once they were. */
   readonly waiting: readonly string[];
-  /** Brings them up, the first time it is called. `agents`: those of the command at hand, newest first. */
-  now(agents: readonly string[]): void;
+  /**
+   * Brings them up, the first time it is called. `agents`: those of the command at hand, newest first; `except`: what
+   * that command brings up itself, on its own terms.
+   */
+  now(agents: readonly string[], except: readonly string[]): void;
 }
 
 export function createRestoration(
@@ -20,9 +23,9 @@ export function createRestoration(
     get waiting() {
       return waiting;
     },
-    now(agents) {
+    now(agents, except) {
       const known = new Set(engine.known().map(({ name }) => name));
-      const present = waiting.filter((name) => known.has(name));
+      const present = waiting.filter((name) => known.has(name) && !except.includes(name));
       const gone = waiting.filter((name) => !known.has(name));
       waiting = [];
       if (present.length > 0) {

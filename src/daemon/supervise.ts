@@ -137,18 +137,18 @@ class Life {
     this.#presence = await this.#appear();
     log.write('info', 'start', `supervisor ${version} (pid ${process.pid}) serves ${this.#parts.config}`);
     if (names.length > 0) engine.up(names, unattended(environment, []));
-    this.#restoreTimer = this.#parts.clock.schedule(restoreMs, () => this.#restore([]));
+    this.#restoreTimer = this.#parts.clock.schedule(restoreMs, () => this.#restore([], []));
     this.#consider(firstCommandMs);
   }
 
-  #appear(): Promise<Presence> {
+  #appear(): Promise<Presence | null> {
     const { at, owner, config, writable, log, engine, clock } = this.#parts;
     const handlers = createHandlers({
       engine,
       clock,
       supervisor: () => this.#status(),
       reload: (prune) => this.#source.reload(prune),
-      restore: (agents) => this.#restore(agents),
+      restore: (agents, except) => this.#restore(agents, except),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
     });
@@ -192,11 +192,12 @@ class Life {
     };
   }
 
-  #restore(agents: readonly string[]): void {
+  #restore(agents: readonly string[], except: readonly string[]): void {
     this.#restoreTimer?.();
     if (this.#restoration.waiting.length === 0 || this.#ending) return;
-    this.#restoration.now(agents);
-    this.#wanted.remember({ names: this.#wantedNames() });
+    this.#restoration.now(agents, except);
+    // What the command at hand brings up by itself is wanted a moment later, and remembered then.
+    this.#wanted.remember({ names: [...new Set([...this.#wantedNames(), ...except])] });
     this.#consider(nextCommandMs);
   }
 

@@ -5,8 +5,11 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { listSupervisors } from '../../src/daemon/reach.ts';
 import { placesOf } from '../../src/paths.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
 import { createDaemonWorld, hopeless, isRunning, plainUp } from '../helpers/daemon-world.ts';
 
+/** Between two of its tries a hopeless tunnel is at one. */
+const trying = expect.stringMatching(/^(retrying|connecting)$/) as string;
 const quick = { timeout: 20_000, interval: 20 };
 
 describe('a supervisor', () => {
@@ -75,7 +78,7 @@ describe('a supervisor', () => {
     const client = await world.need();
     await expect
       .poll(async () => (await client.call('status', { selectors: [] })).tunnels[0]?.state, quick)
-      .toBe('retrying');
+      .toEqual(trying);
   });
 
   test('makes its socket again when somebody removed it', async () => {
@@ -136,7 +139,7 @@ describe('a supervisor', () => {
     world.write('tunnels: { web: { hostt: x } }\n');
     await expect.poll(async () => (await world.status())?.supervisor.configError, quick).toContain('web');
     await expect(world.up(['web'])).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
-    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: 'retrying' }]);
+    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: trying }]);
     world.write(hopeless);
     await expect.poll(async () => (await world.status())?.supervisor.configError, quick).toBe(null);
     rmSync(world.config);
@@ -212,7 +215,7 @@ describe('a supervisor', () => {
           }),
       ),
     );
-    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: 'retrying' }]);
+    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: trying }]);
   });
 
   test('with a bug in it logs it, ends, and is recovered by the next command', async () => {
@@ -242,12 +245,12 @@ describe('a supervisor in the foreground', () => {
   test('serves what is asked for, logs to stderr, reloads by SIGHUP, and ends with 0 by SIGTERM', async () => {
     await using world = await createDaemonWorld();
     const { child, stderr, exit } = await world.foreground('web');
-    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toBe('retrying');
+    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toEqual(trying);
     expect(world.pid()).toBe(child.pid);
     world.write('tunnels: {}\n');
     child.kill('SIGHUP');
     await expect.poll(stderr, quick).toContain('tunnels.yaml');
-    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: 'retrying' }]);
+    expect((await world.status())?.tunnels).toMatchObject([{ name: 'web' }]);
     child.kill('SIGTERM');
     expect(await exit).toBe(0);
     expect(stderr()).toContain('ended by SIGTERM');
@@ -255,10 +258,36 @@ describe('a supervisor in the foreground', () => {
     expect(existsSync(world.at.lock)).toBe(false);
   });
 
+  test('runs where nothing can be remembered, says so once, and is found all the same', async () => {
+    const run = temporaryFolder('run');
+    await using world = await createDaemonWorld(hopeless, {
+      TUNNEL_HOME: '',
+      XDG_STATE_HOME: '/proc',
+      XDG_RUNTIME_DIR: run,
+    });
+    const { child, stderr, exit } = await world.foreground('web');
+    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toEqual(trying);
+    expect(stderr().match(/nothing is remembered/g)).toHaveLength(1);
+    const beside = await world.foreground();
+    expect(await beside.exit).toBe(4);
+    await expect(world.need(join(world.home, 'other.yaml'))).rejects.toMatchObject({ code: 'DAEMON_DOWN' });
+    child.kill('SIGTERM');
+    expect(await exit).toBe(0);
+  });
+
+  test('runs even where no socket can be made', async () => {
+    await using world = await createDaemonWorld(hopeless, { TUNNEL_HOME: '/proc/none' });
+    const { child, stderr, exit } = await world.foreground('web');
+    await expect.poll(stderr, quick).toContain('no command can reach');
+    await expect.poll(stderr, quick).toContain('refused');
+    child.kill('SIGTERM');
+    expect(await exit, stderr()).toBe(0);
+  });
+
   test('stays when nothing is wanted, and a background one is not started beside it', async () => {
     await using world = await createDaemonWorld();
     const { child, exit } = await world.foreground('web');
-    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toBe('retrying');
+    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toEqual(trying);
     const client = await world.need();
     expect(await client.call('down', { selectors: [], drainMs: 0 })).toMatchObject({ ending: false });
     await world.up(['web']);

@@ -1,0 +1,173 @@
+// Metrics for machines: the Prometheus text, the HTTP around it, and desktop notifications.
+import { get } from 'node:http';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createMetricsServer, type MetricsServer } from '../../src/daemon/metrics-http.ts';
+import { createNotifier, notifyCommand } from '../../src/daemon/notify.ts';
+import { prometheusText } from '../../src/daemon/prometheus.ts';
+import type { TunnelStatus } from '../../src/model/status.ts';
+
+function tunnel(name: string, more: Partial<TunnelStatus> = {}): TunnelStatus {
+  const forward = {
+    name: null,
+    type: 'local',
+    listen: '127.0.0.1:1',
+    target: 'db:1',
+    bound: true,
+    exposed: false,
+    open: 2,
+    held: 1,
+    total: 7,
+    failed: 3,
+    bytesIn: 100,
+    bytesOut: 50,
+    error: null,
+    probe: null,
+  } as const;
+  return {
+    name,
+    state: 'up',
+    since: null,
+    tags: [],
+    host: 'katie',
+    endpoint: 'me@katie:22',
+    via: [],
+    link: 'l1',
+    orphan: false,
+    reconnects: 4,
+    attempt: 0,
+    retryAt: null,
+    latencyMs: 12.5,
+    error: null,
+    lastError: null,
+    question: null,
+    forwards: [forward, { ...forward, open: 1 }],
+    algorithms: null,
+    ...more,
+  };
+}
+
+describe('the Prometheus text', () => {
+  test('has one header a metric and sums the forwards of a tunnel', () => {
+    const lines = prometheusText([tunnel('db'), tunnel('web', { state: 'retrying', latencyMs: null })]).split(
+      '\n',
+    );
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        '# TYPE tunnel_up gauge',
+        'tunnel_up{tunnel="db"} 1',
+        'tunnel_up{tunnel="web"} 0',
+        'tunnel_state{tunnel="web",state="retrying"} 1',
+        'tunnel_state{tunnel="web",state="up"} 0',
+        '# TYPE tunnel_reconnects_total counter',
+        'tunnel_reconnects_total{tunnel="db"} 4',
+        'tunnel_bytes_total{tunnel="db",direction="in"} 200',
+        'tunnel_bytes_total{tunnel="db",direction="out"} 100',
+        'tunnel_connections_open{tunnel="db"} 3',
+        'tunnel_connections_held{tunnel="db"} 2',
+        'tunnel_connections_total{tunnel="db"} 14',
+        'tunnel_connections_failed_total{tunnel="db"} 6',
+        'tunnel_latency_seconds{tunnel="db"} 0.0125',
+      ]),
+    );
+    expect(lines.filter((line) => line.startsWith('tunnel_latency_seconds'))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith('# TYPE tunnel_state '))).toHaveLength(1);
+    expect(lines.at(-1)).toBe('');
+  });
+});
+
+const open: MetricsServer[] = [];
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+});
+
+async function serve(tunnels: readonly TunnelStatus[]): Promise<{ server: MetricsServer; logged: string[] }> {
+  const logged: string[] = [];
+  const server = createMetricsServer(
+    () => tunnels,
+    (_level, _event, message) => void logged.push(message),
+  );
+  open.push(server);
+  await server.serve({ host: '127.0.0.1', port: 0 });
+  return { server, logged };
+}
+
+function fetchText(server: MetricsServer, path: string, method = 'GET'): Promise<[number, string]> {
+  return new Promise((resolve, reject) => {
+    const request = get(
+      { host: '127.0.0.1', port: server.at?.port, path, method, agent: false },
+      (response) => {
+        let text = '';
+        response.on('data', (chunk) => (text += String(chunk)));
+        response.on('end', () => resolve([response.statusCode ?? 0, text]));
+      },
+    );
+    request.on('error', reject);
+  });
+}
+
+describe('the metrics server', () => {
+  test('answers metrics, health and readiness', async () => {
+    const { server } = await serve([
+      tunnel('db'),
+      tunnel('lazy', { state: 'asleep' }),
+      tunnel('off', { state: 'down' }),
+      tunnel('web', { state: 'retrying' }),
+    ]);
+    expect((await fetchText(server, '/metrics'))[1]).toContain('tunnel_up{tunnel="db"} 1');
+    expect(await fetchText(server, '/healthz')).toEqual([200, 'ok\n']);
+    expect(await fetchText(server, '/readyz')).toEqual([503, 'web retrying\n']);
+    expect(await fetchText(server, '/readyz?tunnel=db')).toEqual([200, 'ok\n']);
+    expect(await fetchText(server, '/readyz?tunnel=db&tunnel=lazy')).toEqual([200, 'ok\n']);
+    expect(await fetchText(server, '/readyz?tunnel=off')).toEqual([503, 'off down\n']);
+    expect((await fetchText(server, '/readyz?tunnel=nope'))[0]).toBe(404);
+    expect((await fetchText(server, '/'))[0]).toBe(404);
+    expect((await fetchText(server, '/metrics', 'POST'))[0]).toBe(405);
+    expect(await fetchText(server, '/healthz', 'HEAD')).toEqual([200, '']);
+  });
+
+  test('moves when its address changes, and stays when it does not', async () => {
+    const { server } = await serve([]);
+    const first = server.at?.port;
+    await server.serve({ host: '127.0.0.1', port: 0 });
+    expect(server.at?.port).toBe(first);
+    await server.serve(null);
+    expect(server.at).toBe(null);
+  });
+
+  test('says which address is taken, and lives on', async () => {
+    const { server } = await serve([]);
+    const other = await serve([]);
+    await other.server.serve(server.at);
+    expect(other.logged.at(-1)).toContain('EADDRINUSE');
+    expect(other.server.at).toBe(null);
+  });
+});
+
+describe('desktop notifications', () => {
+  test('tell once of each cause that needs a person', () => {
+    const shown: string[] = [];
+    const notifier = createNotifier((title, text) => shown.push(`${title}: ${text}`));
+    const error = { code: 'AUTH_REFUSED', message: 'no key', hint: null, at: '' } as const;
+    const waiting = tunnel('db', { state: 'needs-you', error });
+    notifier.look([waiting, tunnel('web', { state: 'needs-you', error })], true);
+    notifier.look([waiting], true);
+    expect(shown).toEqual(['web (and 1 more) needs you: no key\ntunnel up web']);
+    notifier.look([tunnel('db')], true);
+    notifier.look([waiting], false);
+    expect(shown).toHaveLength(1);
+  });
+
+  test('are shown by the program of the desktop, where there is one', () => {
+    expect(notifyCommand('linux', {}, 't', 'x')).toBe(null);
+    expect(notifyCommand('linux', { DBUS_SESSION_BUS_ADDRESS: 'unix:x' }, '-t', 'x')).toEqual([
+      'notify-send',
+      '--app-name=tunnel',
+      '--',
+      '-t',
+      'x',
+    ]);
+    expect(notifyCommand('darwin', {}, 't', 'say "x" \\')?.at(-1)).toBe(
+      'display notification "say \\"x\\" \\\\" with title "t"',
+    );
+  });
+});
