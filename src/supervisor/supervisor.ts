@@ -90,6 +90,8 @@ class Supervisor implements Engine {
     this.#stamp += 1;
     const runs = this.#select(names);
     const renewed = new Set<string>();
+    // The terms first: a renewed link dials at once, and with what this command brought.
+    for (const { lease } of runs) if (lease.link !== null) lease.take(request, this.#stamp);
     for (const run of runs) {
       const { lease } = run;
       if (lease.link === null || renewed.has(lease.key)) continue;
