@@ -42,11 +42,19 @@ export function parsePutty(text: string): PuttyFile | null {
     type: fields.get(`PuTTY-User-Key-File-${version}`) ?? '',
     encryption: fields.get('Encryption') ?? '',
     comment: fields.get('Comment') ?? '',
-    publicKey: publicKeyFromBlob(publicBlob),
+    publicKey: readPublic(publicBlob),
     locked,
     mac: Buffer.from(mac, 'hex'),
     fields,
   };
+}
+
+function readPublic(blob: Buffer): PublicKey {
+  try {
+    return publicKeyFromBlob(blob);
+  } catch {
+    throw new KeyError('damaged', 'it is cut short or damaged');
+  }
 }
 
 function readFields(lines: readonly string[]): { fields: Map<string, string>; blocks: Map<string, Buffer> } {
@@ -75,6 +83,7 @@ export function openPutty(file: PuttyFile, passphrase: string): KeyObject {
     throw new KeyError('unsupported', `its cipher ${file.encryption} is not known`);
   const keys = file.version === 2 ? keysOfVersion2(passphrase) : keysOfVersion3(file, passphrase);
   let secret = file.locked;
+  if (secret.length % (puttyLocked(file) ? 16 : 1) !== 0) throw new KeyError('damaged', 'it is damaged');
   if (puttyLocked(file)) {
     const decipher = createDecipheriv('aes-256-cbc', keys.key, keys.iv).setAutoPadding(false);
     secret = Buffer.concat([decipher.update(file.locked), decipher.final()]);

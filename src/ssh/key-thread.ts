@@ -31,7 +31,18 @@ let lastId = 0;
  * One thread for all, started when needed and ended when nothing is left to open: it costs some 10 MB.
  * It never keeps the process alive on its own.
  */
-export const unlockInThread: Unlock = (text, passphrase) => {
+export const unlockInThread: Unlock = async (text, passphrase) => {
+  try {
+    return await askThread(text, passphrase);
+  } catch (error) {
+    if (error instanceof KeyError) throw error;
+    // no thread is to be had (limits, memory): a stall is better than no login
+    const { unlockKey } = await import('./key-unlock.ts');
+    return unlockKey(text, passphrase.reveal());
+  }
+};
+
+function askThread(text: string, passphrase: Secret): Promise<KeyObject> {
   thread ??= startThread();
   const { worker, waiting } = thread;
   const id = (lastId += 1);
@@ -40,7 +51,7 @@ export const unlockInThread: Unlock = (text, passphrase) => {
     const request: UnlockRequest = { id, text, passphrase: passphrase.reveal() };
     worker.postMessage(request);
   });
-};
+}
 
 function startThread(): KeyThread {
   const started: KeyThread = { worker: startWorker(), waiting: new Map() };
