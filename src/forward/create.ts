@@ -1,11 +1,17 @@
 // Which file carries which forward: the one place that knows.
-import type { CreateCarrier } from '../model/carrier.ts';
+import type { Carrier, CarrierParts, CreateCarrier } from '../model/carrier.ts';
+import type { Forward } from '../model/forward.ts';
+import type { Hold } from '../model/tunnel.ts';
 import { createDynamicCarrier } from './dynamic.ts';
 import { createFtpCarrier } from './ftp-carrier.ts';
 import { createLocalCarrier } from './local.ts';
+import { ProbingCarrier } from './probe.ts';
 import { RemoteCarrier } from './remote.ts';
 
-export const createCarrier: CreateCarrier = (forward, hold, parts) => {
+export const createCarrier: CreateCarrier = (forward, hold, parts) =>
+  new ProbingCarrier(carrierOf(forward, hold, parts), parts);
+
+function carrierOf(forward: Forward, hold: Hold, parts: CarrierParts): Carrier {
   switch (forward.type) {
     case 'local':
       return forward.protocol === 'ftp'
@@ -16,4 +22,4 @@ export const createCarrier: CreateCarrier = (forward, hold, parts) => {
     case 'dynamic':
       return createDynamicCarrier(forward, hold, parts);
   }
-};
+}
