@@ -11,6 +11,8 @@ export const runs: Readonly<Record<string, () => Promise<Run>>> = {
   check: async () => (await import('./commands/check.ts')).check,
   show: async () => (await import('./commands/show.ts')).show,
   trust: async () => (await import('./commands/trust.ts')).trust,
+  why: async () => (await import('./commands/why.ts')).why,
+  secret: async () => (await import('./commands/secret.ts')).secret,
   hosts: async () => (await import('./commands/hosts.ts')).hosts,
   allow: async () => (await import('./commands/allow.ts')).allow,
   reload: async () => (await import('./commands/reload.ts')).reload,

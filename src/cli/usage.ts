@@ -162,6 +162,40 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'why',
+    words: 'NAME',
+    takes: { least: 1, most: 1 },
+    about: 'why a tunnel does not work: every layer of the way, and what to do',
+    more: [
+      'Tells DNS, TCP, key exchange, host key, each credential offered and the answer to it, of every hop; then the',
+      'port here and the target. With a live link only DNS, TCP and the target are tried anew; else it logs in once.',
+      'Exit code of the first layer that fails. Never shows a secret.',
+    ],
+    options: [],
+    examples: [
+      ['tunnel why db', ''],
+      ["tunnel why db --json | jq -r '.error.code'", 'for scripts'],
+    ],
+  },
+  {
+    name: 'secret',
+    words: 'set NAME [KIND] | delete NAME [KIND] | list',
+    takes: { least: 0, most: 3 },
+    about: 'passwords, passphrases and one-time code secrets in the keychain',
+    more: [
+      "NAME is a host's name or the path of a key file; KIND is password, passphrase or totp (default: password for a",
+      'host, passphrase for a key file). The value comes from a hidden prompt, off a terminal from stdin.',
+      'It is used where the config says keychain: password: keychain under the host.',
+    ],
+    options: [],
+    examples: [
+      ['tunnel secret set katie', 'asks for the password, unseen'],
+      ['tunnel secret set ~/.ssh/id_ed25519', 'the passphrase of a key file'],
+      ['pass show katie-totp | tunnel secret set katie totp', 'a one-time code secret, from stdin'],
+      ['tunnel secret list', 'what is kept, and for which server'],
+    ],
+  },
+  {
     name: 'allow',
     words: '',
     takes: none,

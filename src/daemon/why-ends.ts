@@ -1,5 +1,11 @@
 // The two ends of a tunnel, for `tunnel why`: does its port listen, does its target answer. Tried on a live session or here.
-import { asTunnelError, reportError, TunnelError } from '../errors.ts';
+import {
+  asTunnelError,
+  reportError,
+  type ErrorFacts,
+  type ErrorReport,
+  type TunnelError,
+} from '../errors.ts';
 import { dial } from '../forward/dial.ts';
 import { listen } from '../forward/sockets.ts';
 import type { Clock } from '../model/clock.ts';
@@ -53,7 +59,8 @@ export function tryLocalPorts(tunnel: Tunnel): Promise<Finding[]> {
         const accept = (socket: { destroy(): unknown }): unknown => socket.destroy();
         const listener = await listen(forward.listen, { accept, trouble, preferredPort: null });
         await listener.close();
-        return `${formatEndpoint(forward.listen)} is free`;
+        const { listen: at } = forward;
+        return at.kind === 'tcp' && at.port === 0 ? 'any free port' : `${formatEndpoint(at)} is free`;
       }),
     ),
   );
@@ -135,7 +142,7 @@ async function measured(
       ms: performance.now() - started,
       detail: prefix(forward, tunnel.forwards.length) + detail,
     },
-    error: error === null ? null : reportError(error),
+    error: error === null ? null : withCommand(reportError(error), forward, error.facts),
   });
   try {
     return finding(await attempt(), null);
@@ -143,6 +150,15 @@ async function measured(
     const error = asTunnelError(thrown);
     return finding(error.message, error);
   }
+}
+
+/** Where a question was the hint: what answers it. A null hint is for whoever knows the way there. */
+function withCommand(report: ErrorReport, forward: Forward, facts: ErrorFacts): ErrorReport {
+  if (facts['reason'] === 'connect-failed') return { ...report, hint: null };
+  if (facts['dial'] !== 'refused' || forward.type !== 'remote' || forward.target?.kind !== 'tcp')
+    return report;
+  const { port } = forward.target;
+  return { ...report, hint: `ss -ltnp 'sport = :${port}'    # does anything listen here?` };
 }
 
 const hopOf = (tunnel: Tunnel): string => tunnel.ways[0].at(-1)?.name ?? tunnel.host;

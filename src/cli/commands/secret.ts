@@ -1,0 +1,155 @@
+// `tunnel secret`: entries of the keychain, each bound to the server it was set for. A value never stands in arguments.
+import { shortPath } from '../../config/locate.ts';
+import { TunnelError } from '../../errors.ts';
+import { Secret, type SecretKind } from '../../model/secret.ts';
+import { renderTable } from '../../render/table.ts';
+import { bindingsFolder, createBindings, type Binding } from '../../secrets/bindings.ts';
+import { secretFromBytes, secretLimitBytes } from '../../secrets/text.ts';
+import { parseTotp } from '../../secrets/totp.ts';
+import type { Run } from '../command.ts';
+import { Interrupted, type Context } from '../context.ts';
+import { keychainEntries } from '../keychain-entries.ts';
+import { usage } from '../parse.ts';
+import { createPrompter } from '../prompt.ts';
+import { keptPath, ownerOf, type SecretOwner } from '../secret-owner.ts';
+import { ask, locateTarget } from '../supervisor.ts';
+
+const kinds: readonly SecretKind[] = ['password', 'passphrase', 'totp'];
+
+export const secret: Run = async (context, args) => {
+  const [action = 'list', name, kind, ...others] = args.words;
+  if (kind !== undefined && !isKind(kind))
+    throw usage(`tunnel secret ${action} ${kind}`, `it is ${kinds.join(', ')}`, 'tunnel secret --help');
+  switch (action) {
+    case 'list':
+      if (name !== undefined) break;
+      return list(context);
+    case 'set':
+      if (name === undefined || others.length > 0) break;
+      return set(context, name, kind ?? null);
+    case 'delete':
+      if (name === undefined || others.length > 0) break;
+      return remove(context, name, kind ?? null);
+  }
+  throw usage(
+    ['tunnel secret', ...args.words].join(' '),
+    'it is set NAME [KIND], delete NAME [KIND] or list',
+    'tunnel secret --help',
+  );
+};
+
+const isKind = (word: string): word is SecretKind => kinds.some((kind) => kind === word);
+
+async function set(context: Context, name: string, kind: SecretKind | null): Promise<number> {
+  const owner = await ownerOf(context, name);
+  const entry = { name: owner.name, kind: kind ?? owner.usual, endpoint: owner.endpoint };
+  if (owner.endpoint === null && entry.kind !== 'passphrase')
+    throw usage(
+      `tunnel secret set ${name} ${entry.kind}`,
+      'a key file has a passphrase only',
+      `tunnel secret set ${name}`,
+    );
+  const value = await readValue(context, entry);
+  if (entry.kind === 'totp') parseTotp(value);
+  await keychainEntries(context).write(entry, value);
+  context.talk(`stored in the keychain: the ${entry.kind} of ${shown(context, entry)}`);
+  const key = `${entry.kind}: keychain`;
+  if (!owner.uses(entry.kind)) context.talk(`hint: ${key}    # under ${owner.where}, or it is not used`);
+  await recheck(context, owner);
+  return 0;
+}
+
+/** On a terminal unseen, else all of stdin but one line end. */
+async function readValue(context: Context, entry: Binding): Promise<Secret> {
+  if (context.interactive) return typed(context, entry);
+  if (context.stdin.isTTY)
+    throw usage(
+      'tunnel secret set',
+      'stderr is no terminal, so nothing can be asked',
+      'tunnel secret set NAME < FILE',
+    );
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of context.stdin) {
+    chunks.push(Buffer.from(chunk as Buffer));
+    length += (chunk as Buffer).length;
+    if (length > secretLimitBytes) throw badValue('it is longer than 64 KiB');
+  }
+  return secretFromBytes(Buffer.concat(chunks), badValue);
+}
+
+async function typed(context: Context, entry: Binding): Promise<Secret> {
+  const prompter = context.prompter ?? createPrompter(context);
+  const what = entry.kind === 'totp' ? 'One-time code secret' : titled(entry.kind);
+  const outcome = await prompter.question({
+    id: 'secret',
+    link: '',
+    kind: 'prompt',
+    host: entry.name,
+    endpoint: entry.endpoint ?? '',
+    text: `${what} of ${shown(context, entry)}`,
+    echo: false,
+    fingerprint: null,
+    keyType: null,
+    randomart: [],
+    fromServer: false,
+    tries: 0,
+  });
+  if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');
+  if (outcome.kind !== 'answered' || outcome.value === '') throw badValue('nothing was typed');
+  return new Secret(outcome.value);
+}
+
+const titled = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);
+
+function badValue(why: string): TunnelError {
+  return new TunnelError('USAGE', `tunnel secret set failed, on the value: ${why}`, {
+    hint: 'tunnel secret set NAME < FILE, or on a terminal',
+  });
+}
+
+/** A host with its endpoint, a key file by its short path. */
+function shown(context: Context, { name, endpoint }: Binding): string {
+  return endpoint === null ? shortPath(name, context.facts) : `${name} (${endpoint})`;
+}
+
+async function remove(context: Context, word: string, kind: SecretKind | null): Promise<number> {
+  const path = keptPath(context, word);
+  const name = path ?? word;
+  const usual = path === null ? 'password' : 'passphrase';
+  const removed = await keychainEntries(context).remove(name, kind ?? usual);
+  const what = `the ${kind ?? usual} of ${path === null ? word : shortPath(path, context.facts)}`;
+  context.talk(removed ? `deleted from the keychain: ${what}` : `the keychain has no entry for ${what}`);
+  if (!removed) context.talk('hint: tunnel secret list');
+  return removed ? 0 : 2;
+}
+
+/** What we set; the keychain itself is not asked, so it need not be unlocked. */
+async function list(context: Context): Promise<number> {
+  const entries = await createBindings(bindingsFolder(context.places.stateDir)).list();
+  if (context.options.json) {
+    context.out(JSON.stringify(entries, null, 2));
+    return 0;
+  }
+  if (entries.length === 0) {
+    context.talk('tunnel has set no secret yet');
+    context.talk('hint: tunnel secret set NAME');
+    return 0;
+  }
+  const rows = entries.map(({ name, kind, endpoint }) => ({
+    cells: [endpoint === null ? shortPath(name, context.facts) : name, kind, endpoint ?? '-'],
+  }));
+  for (const line of renderTable(['NAME', 'KIND', 'FOR'], rows, context.paint)) context.out(line);
+  return 0;
+}
+
+/** A link that waits for this secret looks again; no supervisor is started for it. */
+async function recheck(context: Context, { hosts }: SecretOwner): Promise<void> {
+  if (hosts.length === 0) return;
+  try {
+    await ask(context, locateTarget(context), 'recheck', { hosts: [...hosts] });
+  } catch (thrown) {
+    const why = thrown instanceof TunnelError ? thrown.message : String(thrown);
+    context.talk(`the supervisor was not told, tunnel up tells it: ${why}`);
+  }
+}

@@ -1,0 +1,111 @@
+// `tunnel why`: each layer of the way to a tunnel's target with its time, the first that fails, and what to do about it.
+import { matchSelectors } from '../../config/selectors.ts';
+import { askSupervisor } from '../../daemon/reach.ts';
+import { openSsh } from '../../daemon/ssh-parts.ts';
+import { configFailure, explain } from '../../daemon/why.ts';
+import { asTunnelError, exitCodeOf, TunnelError } from '../../errors.ts';
+import type { WhyResult } from '../../control/protocol.ts';
+import { systemClock } from '../../model/clock.ts';
+import type { Tunnel } from '../../model/tunnel.ts';
+import type { WhyDocument } from '../../model/why.ts';
+import { renderWhy } from '../../render/why.ts';
+import type { Run } from '../command.ts';
+import { complainOf, type Context, type Interruption } from '../context.ts';
+import { readyConfig, type ReadyConfig } from '../ready-config.ts';
+import { locateTarget, type Target } from '../supervisor.ts';
+import { loginContext } from '../trust-questions.ts';
+import { attemptNow } from '../why-attempt.ts';
+
+export const why: Run = async (context, args) => {
+  const [word = ''] = args.words;
+  const started = performance.now();
+  let config: ReadyConfig;
+  try {
+    config = await readyConfig(context);
+  } catch (thrown) {
+    return configFailed(context, word, asTunnelError(thrown), performance.now() - started);
+  }
+  const configMs = performance.now() - started;
+  const tunnel = tunnelOf(word, config.resolved.tunnels);
+  using interruption = context.interruption();
+  const document = await explainHere(context, config, { tunnel, configMs, interruption });
+  show(context, document);
+  if (document.error === null) return 0;
+  context.complain(document.error);
+  return exitCodeOf(document.error.code);
+};
+
+/** A tunnel's name, or a host's: errors of a login know only the host. Throws NO_SUCH_TUNNEL. */
+function tunnelOf(word: string, tunnels: readonly Tunnel[]): Tunnel {
+  const named = tunnels.find(({ name }) => name === word);
+  const hosted = tunnels.find(({ ways }) => ways.some((way) => way.some(({ name }) => name === word)));
+  const found = named ?? hosted;
+  if (found !== undefined) return found;
+  const [only, ...others] = matchSelectors([word], tunnels);
+  const selected = others.length === 0 ? tunnels.find(({ name }) => name === only) : undefined;
+  if (selected !== undefined) return selected;
+  throw new TunnelError('USAGE', `tunnel why ${word}: it is about one tunnel`, {
+    hint: `tunnel why ${only ?? 'NAME'}`,
+  });
+}
+
+interface Scene {
+  readonly tunnel: Tunnel;
+  readonly configMs: number;
+  readonly interruption: Interruption;
+}
+
+function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promise<WhyDocument> {
+  const { facts, places, program } = context;
+  const { tunnel, interruption } = scene;
+  const { signal } = interruption;
+  const target = locateTarget(context);
+  return explain({
+    ...scene,
+    clock: systemClock,
+    signal,
+    ask: () => recorded(context, target, tunnel.name, signal),
+    attempt: () => attemptNow(context, target, tunnel.name, interruption),
+    openSsh: () =>
+      openSsh({
+        facts,
+        places,
+        clock: systemClock,
+        log: (level, _event, message) => {
+          if (context.options.verbose && level !== 'debug') context.talk(message);
+        },
+        program,
+        project: config.project,
+        config: () => config.resolved,
+        writable: true,
+      }),
+    context: loginContext(context, interruption),
+  });
+}
+
+/** Null: no supervisor runs, or it has not heard of the tunnel yet. */
+async function recorded(
+  { facts }: Context,
+  { supervisor }: Target,
+  name: string,
+  signal: AbortSignal,
+): Promise<WhyResult | null> {
+  try {
+    return (await askSupervisor(supervisor, facts, 'why', { name }, { signal }))?.result ?? null;
+  } catch (thrown) {
+    if (thrown instanceof TunnelError && thrown.code === 'NO_SUCH_TUNNEL') return null;
+    throw thrown;
+  }
+}
+
+function show(context: Context, document: WhyDocument): void {
+  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  else for (const line of renderWhy(document, context.paint)) context.out(line);
+}
+
+/** The first layer fails: the file's own problems are said as `check` says them. */
+function configFailed(context: Context, word: string, error: TunnelError, ms: number): number {
+  if (error.code !== 'CONFIG_INVALID' && error.code !== 'CONFIG_NOT_ALLOWED') throw error;
+  show(context, configFailure(word, error, ms));
+  return exitCodeOf(complainOf(context, error).code);
+}

@@ -1,0 +1,93 @@
+// One attempt by the supervisor, now, for `tunnel why`: what must be asked is asked here, and the answer resumes the link.
+import { callerEnvironment } from '../daemon/environment.ts';
+import { connectSupervisor } from '../daemon/reach.ts';
+import type { ControlClient } from '../control/client.ts';
+import { asTunnelError, reportError, type ErrorReport } from '../errors.ts';
+import type { StatusDocument } from '../model/status.ts';
+import type { Context, Interruption } from './context.ts';
+import { createConversation } from './conversation.ts';
+import type { Target } from './supervisor.ts';
+
+/** Longer than any attempt that nobody is asked in. */
+const patienceMs = 120_000;
+
+/**
+ * The tunnel is wanted already, so `up` changes nothing but the time of the next try, and never offers a refused
+ * credential again unless a person is here. Answers why the tunnel does not serve; null when it does.
+ */
+export async function attemptNow(
+  context: Context,
+  { supervisor }: Target,
+  name: string,
+  interruption: Interruption,
+): Promise<ErrorReport | null> {
+  const client = await connectSupervisor(supervisor, context.facts);
+  if (client === null) return null;
+  const failed = new AbortController();
+  const watching = watchFailure(context, { supervisor }, name, failed);
+  try {
+    return await bringUp(context, client, name, interruption, failed.signal);
+  } catch (thrown) {
+    interruption.signal.throwIfAborted();
+    if (failed.signal.aborted) return failed.signal.reason as ErrorReport;
+    return reportError(asTunnelError(thrown));
+  } finally {
+    client.close();
+    failed.abort();
+    await watching;
+  }
+}
+
+async function bringUp(
+  context: Context,
+  client: ControlClient,
+  name: string,
+  interruption: Interruption,
+  failed: AbortSignal,
+): Promise<ErrorReport | null> {
+  const conversation = createConversation({
+    context,
+    interruption,
+    answer: async (question, value) => {
+      await client.call('answer', { question, value: value?.reveal() ?? null });
+    },
+  });
+  const params = {
+    selectors: [name],
+    timeoutMs: patienceMs,
+    interactive: context.interactive,
+    acceptNew: false,
+    environment: callerEnvironment(context.facts.env),
+    remap: false,
+  };
+  const result = await client.call('up', params, {
+    signal: AbortSignal.any([interruption.signal, failed]),
+    onProgress: (progress) => {
+      if (progress.kind !== 'settled') conversation.progress(progress);
+    },
+  });
+  await conversation.settled();
+  return result.failures[0]?.error ?? null;
+}
+
+/** `up` goes on trying: the first failure from now on is what `why` is after. */
+async function watchFailure(
+  context: Context,
+  { supervisor }: Pick<Target, 'supervisor'>,
+  name: string,
+  failed: AbortController,
+): Promise<void> {
+  const since = context.now();
+  const look = ({ tunnels }: StatusDocument): void => {
+    const error = tunnels.find((tunnel) => tunnel.name === name && tunnel.state === 'retrying')?.error;
+    if (error == null || Date.parse(error.at) < since) return;
+    failed.abort({ code: error.code, message: error.message, hint: error.hint } satisfies ErrorReport);
+  };
+  try {
+    const client = await connectSupervisor(supervisor, context.facts);
+    await client?.call('watch', { selectors: [name] }, { signal: failed.signal, onProgress: look });
+    client?.close();
+  } catch {
+    // ended by us, or by a supervisor that is gone: `up` itself tells
+  }
+}
