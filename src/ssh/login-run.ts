@@ -39,7 +39,7 @@ const mostPartials = 8;
 export async function runLogin(scene: Scene, offers: Offers, agent: Agent | null): Promise<boolean> {
   const progress: Progress = {
     passwords: createPasswords(scene),
-    interactive: { totpSpent: false, typed: 0, declined: false },
+    interactive: { totpSpent: false, typed: false, refusals: 0, declined: false },
     answered: new Set(),
     spent: new Set(),
     interactiveRuns: 0,
@@ -183,8 +183,8 @@ function interactiveStep(scene: Scene, progress: Progress): Step | null {
   if (context.onlyProven || progress.interactiveRuns >= mostInteractiveRuns || interactive.declined)
     return null;
   const totp = host.totp !== null && !interactive.totpSpent;
-  const person = context.personPresent() && interactive.typed < 3 && !passwords.declined;
-  if (!totp && !passwords.stored() && !(person && (interactive.typed > 0 || passwords.available()))) {
+  const person = context.personPresent() && interactive.refusals < 3 && !passwords.declined;
+  if (!totp && !passwords.stored() && !(person && (interactive.refusals > 0 || passwords.available()))) {
     if (!context.personPresent() && progress.interactiveRuns === 0)
       progress.interactiveRuns = mostInteractiveRuns;
     return null;

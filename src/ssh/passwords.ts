@@ -31,6 +31,7 @@ export function createPasswords(scene: Scene): Passwords {
   let memorySpent = false;
   let sourceSpent = false;
   let typed = 0;
+  let refusals = 0;
   let declined = false;
   let taken: { secret: Secret; from: 'memory' | 'source' | 'person' } | null = null;
   let good: Secret | null = null;
@@ -55,7 +56,7 @@ export function createPasswords(scene: Scene): Passwords {
       text,
       echo: false,
       fromServer: prompt !== null,
-      tries: typed,
+      tries: refusals,
     });
     if (asked.kind === 'answer') {
       typed += 1;
@@ -106,6 +107,7 @@ export function createPasswords(scene: Scene): Passwords {
         return;
       }
       notes.secretRefused = true;
+      if (last.from === 'person') refusals += 1;
       if (last.from !== 'source') remembered.dropPassword(host);
       if (last.from === 'source') remark(scene, 'the stored password was refused');
     },

@@ -12,8 +12,10 @@ import type { Passwords } from './passwords.ts';
 /** How far the sources of one login were used for answers. */
 export interface InteractiveMemory {
   totpSpent: boolean;
-  /** Answers that a person typed on this connection. */
-  typed: number;
+  /** A person answered in the round trips under way. */
+  typed: boolean;
+  /** Rounds with a person's answers that the server refused, on this connection. */
+  refusals: number;
   declined: boolean;
 }
 
@@ -25,6 +27,9 @@ const codeWords =
 const passwordWords =
   /pass(?:word|phrase)|passwort|kennwort|mot de passe|contrase|senha|wachtwoord|парол|密码|パスワード/i;
 
+/** A server that has an expired password changed asks for the new one like for any other (PAM). */
+const newPasswordWords = /\b(?:new|retype|re-enter|repeat|confirm)\b.*pass|neues? (?:pass|kenn)wort/i;
+
 export function looksLikeCode(text: string): boolean {
   return codeWords.test(text);
 }
@@ -35,6 +40,7 @@ export async function answerQuestions(
   memory: InteractiveMemory,
 ): Promise<StepEnd> {
   begin(scene, 'keyboard-interactive');
+  memory.typed = false;
   let reply = await scene.wire.request('keyboard-interactive', interactiveRequest(scene.host.user));
   for (let round = 0; reply.kind === 'questions' && round < mostRounds; round += 1) {
     const words = cleanBanner(
@@ -56,7 +62,10 @@ export async function answerQuestions(
   if (reply.kind !== 'success' && reply.kind !== 'failure') return { kind: 'skipped' };
   const taken = reply.kind === 'success' || reply.partial;
   passwords.judge(taken);
-  if (!taken && memory.typed > 0) scene.notes.secretRefused = true;
+  if (!taken && memory.typed) {
+    memory.refusals += 1;
+    scene.notes.secretRefused = true;
+  }
   settle(scene, reply);
   return reply;
 }
@@ -68,6 +77,7 @@ async function answerOne(
   memory: InteractiveMemory,
 ): Promise<Secret | null> {
   const text = cleanText(prompt.prompt) || 'Answer';
+  if (!prompt.echo && newPasswordWords.test(text)) return askNewPassword(scene, text, passwords, memory);
   const code = looksLikeCode(text);
   const totpReady = scene.host.totp !== null && !memory.totpSpent;
   if (totpReady && (code || (!prompt.echo && !passwordWords.test(text) && !passwords.stored()))) {
@@ -78,6 +88,30 @@ async function answerOne(
   return askCode(scene, text, prompt.echo, memory);
 }
 
+/** Never a stored one; what is typed is kept in its place. */
+async function askNewPassword(
+  scene: Scene,
+  text: string,
+  passwords: Passwords,
+  memory: InteractiveMemory,
+): Promise<Secret | null> {
+  const asked = await ask(scene, {
+    kind: 'password',
+    text,
+    echo: false,
+    fromServer: true,
+    tries: memory.refusals,
+  });
+  if (asked.kind === 'answer') {
+    memory.typed = true;
+    passwords.changed(asked.secret);
+    return asked.secret;
+  }
+  if (asked.kind === 'declined') memory.declined = true;
+  else noteMissingAnswer(scene, text);
+  return null;
+}
+
 /** What is not a password is not kept: a login that needed it is attended (SPEC 3). */
 async function askCode(
   scene: Scene,
@@ -85,9 +119,9 @@ async function askCode(
   echo: boolean,
   memory: InteractiveMemory,
 ): Promise<Secret | null> {
-  const asked = await ask(scene, { kind: 'prompt', text, echo, fromServer: true, tries: memory.typed });
+  const asked = await ask(scene, { kind: 'prompt', text, echo, fromServer: true, tries: memory.refusals });
   if (asked.kind === 'answer') {
-    memory.typed += 1;
+    memory.typed = true;
     scene.notes.typedCode = true;
     return asked.secret;
   }

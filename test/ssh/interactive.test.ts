@@ -66,6 +66,7 @@ describe('keyboard-interactive', () => {
       ['prompt', 'Device (1 push, 2 sms):', true, true],
       ['prompt', 'Code:', false, true],
     ]);
+    expect(asked.map(({ tries }) => tries)).toEqual([0, 0, 0]);
     expect(record).toEqual({ accepted: ['keyboard-interactive'], attended: true });
     expect(banners).toContain('Welcome');
     expect(server.requests).toEqual(['keyboard-interactive']);
@@ -151,6 +152,32 @@ describe('keyboard-interactive', () => {
     const { asked, banners } = await logIn(bareHost(server.port), { answers: ['x'] });
     expect(asked[0]?.text).toBe('Password :');
     expect(banners).toEqual(['root']);
+  });
+
+  test('asks for a new password that the server wants, never gives it the old one, and keeps it', async () => {
+    const rounds = [
+      [hidden('Current password: ')],
+      [hidden('New password: '), hidden('Retype new password: ')],
+    ];
+    let current = 'old';
+    await using server = await startAuthServer(['keyboard-interactive'], (context) =>
+      current === 'old'
+        ? asking(rounds, ([old, fresh, again]) => {
+            if (old !== 'old' || fresh !== again) return false;
+            current = fresh ?? '';
+            return true;
+          })(context)
+        : asking([[hidden('Password: ')]], ([answer]) => answer === current)(context),
+    );
+    const credentials = createCredentials(testParts());
+    const host = bareHost(server.port, { password: stored('old') });
+    const first = await logIn(host, { answers: ['new1', 'new1'] }, credentials);
+    expect(first.error).toBeNull();
+    expect(first.asked.map(({ kind, tries }) => [kind, tries])).toEqual([
+      ['password', 0],
+      ['password', 0],
+    ]);
+    expect((await logIn(host, {}, credentials)).error).toBeNull();
   });
 
   test('keeps a typed password, but no typed code', async () => {
