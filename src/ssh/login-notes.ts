@@ -84,12 +84,12 @@ function questionFacts(obstacle: Obstacle, host: Host): Record<string, string | 
 function chooseObstacle(notes: Notes): Obstacle | null {
   const asked = notes.obstacles.find(({ question }) => question !== null);
   if (asked !== undefined) return asked;
+  if (notes.secretRefused) return null;
   const untouched = notes.refused.length === 0;
   const other = notes.obstacles.find(
     ({ code, decisive }) => code !== 'AGENT_DOWN' && (decisive || untouched),
   );
   if (other !== undefined) return other;
-  if (notes.secretRefused) return null;
   return notes.obstacles.find(({ code }) => code === 'AGENT_DOWN') ?? null;
 }
 
@@ -98,7 +98,8 @@ function refusal(notes: Notes, host: Host): { why: string; hint: string } {
   if (notes.accepted.length > 0) parts.push(`the server took ${notes.accepted.join(', ')} and wants more`);
   if (notes.refused.length > 0) parts.push(`offered ${notes.refused.join(', ')}`);
   else if (notes.accepted.length === 0) parts.push('there was nothing to offer');
-  if (notes.remarks.length > 0) parts.push(notes.remarks.join(', '));
+  const remarks = [...notes.remarks, ...notes.obstacles.map(({ why }) => why)];
+  if (remarks.length > 0) parts.push([...new Set(remarks)].join(', '));
   if (notes.methods !== null) parts.push(`the server takes ${notes.methods.join(',') || 'nothing'}`);
   return { why: parts.join('; '), hint: refusalHint(notes, host) };
 }
@@ -108,16 +109,25 @@ function refusalHint(notes: Notes, host: Host): string {
   const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
   if (keys.length > 2 && notes.hungUp)
     return `name the right key, so that no other is offered: identity: [~/.ssh/id_…] under host ${host.name}`;
+  if (notes.secretRefused)
+    return `tunnel up ${host.name} on a terminal asks again; tunnel secret set ${host.name} password replaces a stored one`;
   if (keys.length > 0 && takes('publickey'))
     return `is the key in ${host.user}'s authorized_keys there? ssh-copy-id -p ${host.port} ${host.user}@${host.hostname}`;
-  if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0) {
-    const untried = notes.methods.filter(
-      (method) => !host.auth.some((name) => method === (name === 'agent' ? 'publickey' : name)),
-    );
-    if (untried.length === notes.methods.length)
-      return `allow ${untried.join(' or ')} under host ${host.name}: auth: [${untried.join(', ')}]`;
-    if (takes('publickey'))
-      return `load a key (ssh-add) or name one: identity: [~/.ssh/id_…] under host ${host.name}`;
-  }
+  if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0)
+    return methodHint(notes.methods, host) ?? `tunnel why ${host.name}`;
   return `check user and credentials of host ${host.name}: tunnel why ${host.name}`;
+}
+
+const known = ['publickey', 'password', 'keyboard-interactive', 'hostbased'];
+
+/** Nothing of what the server takes was tried: what would have to be there for that. */
+function methodHint(methods: readonly string[], host: Host): string | null {
+  const configured = host.auth.map((name) => (name === 'agent' ? 'publickey' : name) as string);
+  if (methods.includes('publickey') && configured.includes('publickey'))
+    return `load a key (ssh-add), or name one: identity: [~/.ssh/id_…] under host ${host.name}`;
+  const allowed = methods.filter((method) => known.includes(method) && !configured.includes(method));
+  if (allowed.length > 0) return `allow it under host ${host.name}: auth: [${allowed.join(', ')}]`;
+  if (!methods.some((method) => known.includes(method)))
+    return `the server takes only ${methods.join(' or ')}, which tunnel does not do; ask its administrator for publickey`;
+  return null;
 }

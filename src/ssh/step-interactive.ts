@@ -6,7 +6,7 @@ import { Secret } from '../model/secret.ts';
 import { parseTotp, totpCode } from '../secrets/totp.ts';
 import { interactiveRequest } from './auth-requests.ts';
 import type { Prompt } from './internals-auth.ts';
-import { ask, begin, readSource, settle, type Scene, type StepEnd } from './login-scene.ts';
+import { ask, begin, readSource, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
 import type { Passwords } from './passwords.ts';
 
 /** How far the sources of one login were used for answers. */
@@ -20,6 +20,7 @@ export interface InteractiveMemory {
 }
 
 const mostRounds = 30;
+const mostPrompts = 20;
 
 /** What a prompt looks like it wants: text is all a server gives. */
 const codeWords =
@@ -47,6 +48,11 @@ export async function answerQuestions(
       [reply.name, reply.instruction].filter((text) => text.trim() !== '').join('\n'),
     );
     if (words !== '') scene.context.banner(words);
+    if (reply.prompts.length > mostPrompts) {
+      remark(scene, `keyboard-interactive: the server asks ${reply.prompts.length} questions at once`);
+      scene.current = null;
+      return { kind: 'skipped' };
+    }
     const answers: string[] = [];
     for (const prompt of reply.prompts) {
       const answer = await answerOne(scene, prompt, passwords, memory);
