@@ -99,6 +99,12 @@ describe('a failed login', () => {
       {},
       /^name the right key/,
     ],
+    [
+      'a wrong password: type it again, or replace the stored one',
+      notes({ refused: [key, 'password'], secretRefused: true, methods: ['publickey', 'password'] }),
+      {},
+      /^tunnel up katie on a terminal asks again; tunnel secret set katie password/,
+    ],
     ['no key: load or name one', notes({ methods: ['publickey'] }), {}, /^load a key/],
     [
       'a method that is not allowed: allow it',
