@@ -42,8 +42,9 @@ export function createVerifier(parts: VerifierParts): Verifier {
     judge: (blob) => decide(parts, known.judge(name, blob)),
     async proved({ judgement, store }) {
       if (store) await storeKey(parts, name, judgement.key);
-      // a second column of `hosts list`; a login does not wait for it
-      void trust.markUsed(name, fingerprint(judgement.key));
+      // a second column of `hosts list`; a login does not wait for it. The line that vouched: of a certificate its CA's.
+      const { verdict, key } = judgement;
+      void trust.markUsed(name, verdict.kind === 'trusted' ? verdict.entry.fingerprint : fingerprint(key));
     },
   };
 }

@@ -1,0 +1,55 @@
+// The verifier's bookkeeping: which line of known_hosts a login was vouched for by.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { createVerifier, type Decision } from '../../src/ssh/verify.ts';
+import { fingerprint } from '../../src/trust/fingerprint.ts';
+import { listKeys, type ListedKey } from '../../src/trust/list.ts';
+import { createTrustStore } from '../../src/trust/store.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { bareHost } from '../helpers/login.ts';
+import { testContext } from '../helpers/ssh-dialer.ts';
+import { certify, testKey } from '../trust/keys.ts';
+
+const now = Date.UTC(2026, 10, 22);
+
+/** Presents a key under `katie` to a store of these lines, proves it, and lists what is known then. */
+async function proved(lines: readonly string[], presented: Buffer): Promise<readonly ListedKey[]> {
+  const file = join(temporaryFolder('verify'), 'known_hosts');
+  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  const store = createTrustStore({ file, now: () => now });
+  const known = await store.read([]);
+  const host = bareHost(22, { hostname: 'katie' });
+  const log = (): void => undefined;
+  const verifier = createVerifier({
+    host,
+    known,
+    trust: store,
+    context: testContext(),
+    confirmed: null,
+    log,
+  });
+  const decision = await verifier.judge(presented);
+  expect(decision).toMatchObject({ accepted: true, store: false });
+  await verifier.proved(decision as Decision & { accepted: true });
+  await store.seen.update(() => undefined); // writes follow one another: the mark is there after this one
+  return listKeys((await store.read([])).entries, await store.seen.read());
+}
+
+test('a certificate that a CA vouches for marks the line of the CA as used, not the key in it', async () => {
+  const ca = testKey();
+  const key = testKey();
+  const { blob } = certify(ca, key, ['-h', '-I', 'katie', '-n', 'katie', '-V', 'always:forever']);
+  const [line] = await proved([`@cert-authority * ${ca.line}`], blob);
+  expect(line).toMatchObject({
+    marker: 'cert-authority',
+    fingerprint: fingerprint(ca.blob),
+    lastUsed: new Date(now).toISOString(),
+  });
+});
+
+test('a plain key marks its own line as used, and no other', async () => {
+  const [key, other] = [testKey(), testKey(['-t', 'ecdsa'])];
+  const lines = await proved([`katie ${key.line}`, `katie ${other.line}`], key.blob);
+  expect(lines.map(({ lastUsed }) => lastUsed)).toEqual([new Date(now).toISOString(), null]);
+});
