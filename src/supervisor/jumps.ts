@@ -13,6 +13,7 @@ export class Jumps {
   readonly #user: LinkUser;
   readonly #acquire: AcquireJump;
   readonly #links = new Map<number, Link>();
+  readonly #waiting = new Set<() => void>();
 
   constructor(ways: readonly Way[], user: LinkUser, acquire: AcquireJump) {
     this.#ways = ways;
@@ -34,12 +35,19 @@ export class Jumps {
    * its own backoff decides when it is tried again, whoever rides on it.
    */
   whenUp(index: number, signal: AbortSignal): Promise<Session> {
-    return whenUp(this.#current(index), signal);
+    this.#current(index);
+    return this.#whenUp(index, signal);
   }
 
   /** Fresh links took the place of some (`restart`). A live session cannot change what it rides on: it follows later. */
   follow(): void {
     for (const index of Array.from(this.#links.keys())) this.#current(index);
+    this.look();
+  }
+
+  /** A jump host changed: whoever waits for it looks again. */
+  look(): void {
+    for (const look of Array.from(this.#waiting)) look();
   }
 
   /** Leaves every jump host but the one of the way in use. */
@@ -60,31 +68,31 @@ export class Jumps {
     if (held !== link) held?.release(this.#user, false);
     return link;
   }
-}
 
-function whenUp(link: Link, signal: AbortSignal): Promise<Session> {
-  return new Promise<Session>((resolve, reject) => {
-    const end = (): void => {
-      signal.removeEventListener('abort', abort);
-      stopWatching();
-    };
-    const fail = (cause: unknown): void => {
-      end();
-      reject(cause as TunnelError);
-    };
-    const abort = (): void => fail(signal.reason);
-    const look = (): void => {
-      const { state, session } = link;
-      if (session !== null) {
+  #whenUp(index: number, signal: AbortSignal): Promise<Session> {
+    return new Promise<Session>((resolve, reject) => {
+      const end = (): void => {
+        signal.removeEventListener('abort', abort);
+        this.#waiting.delete(look);
+      };
+      const fail = (cause: unknown): void => {
         end();
-        resolve(session.raw);
-      } else if (state.kind === 'waiting' || state.kind === 'blocked') fail(state.cause);
-    };
-    const stopWatching = link.watch(look);
-    if (signal.aborted) abort();
-    else {
+        reject(cause as TunnelError);
+      };
+      const abort = (): void => fail(signal.reason);
+      // The link may be another one by now: it is looked up each time.
+      const look = (): void => {
+        const link = this.#links.get(index);
+        if (link === undefined) return;
+        if (link.session !== null) {
+          end();
+          resolve(link.session.raw);
+        } else if (link.state.kind === 'waiting' || link.state.kind === 'blocked') fail(link.state.cause);
+      };
+      if (signal.aborted) return abort();
+      this.#waiting.add(look);
       signal.addEventListener('abort', abort, { once: true });
       look();
-    }
-  });
+    });
+  }
 }

@@ -242,6 +242,7 @@ export class Link implements Asker {
   }
 
   #jumpChanged(): void {
+    this.#jumps.look();
     const { state } = this;
     const used = this.#jumps.at(this.#runner.index);
     if (state.kind === 'up' && used !== null && used.session === null) {
