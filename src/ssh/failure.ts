@@ -129,7 +129,7 @@ function openHint(to: Endpoint, reason: number): string | null {
         : "the server's sshd_config may have AllowTcpForwarding no, PermitOpen or DisableForwarding yes; the key's authorized_keys line may say permitopen, restrict or no-port-forwarding";
     case 2:
       return unix
-        ? 'is a service listening on that path there, and may the SSH user open it?'
+        ? "is a service listening on that path there, and may the SSH user open it? the server's sshd_config may have AllowStreamLocalForwarding no"
         : 'is the service running there? the name and port are seen from the SSH server, not from here';
     case 3:
       return unix ? 'the server is too old for unix socket forwards: forward a TCP port instead' : null;
