@@ -5,14 +5,17 @@ import type { Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { recordRotation } from '../trust/changes.ts';
-import { isCertificateType } from '../trust/certificate.ts';
-import { orderHostKeyAlgorithms } from '../trust/algorithms.ts';
-import { hostKeyName } from '../trust/known-hosts.ts';
+import { isCertificateType, plainKeyType } from '../trust/certificate.ts';
+import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/algorithms.ts';
+import { hostKeyName, matchesHosts } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
 import { offeredAlgorithms } from './algorithms.ts';
 import { wordsOf } from './failure.ts';
 import { ConfirmedTooLate, Handshake, type Handshaken } from './handshake.ts';
+import type { AlgorithmNames } from './internals.ts';
+import { certificateTypes } from './internals-hostcert.ts';
 import type { CreateLogin, Login } from './login.ts';
+import { watchQuestions, type WatchedQuestions } from './questions.ts';
 import { Connection } from './session.ts';
 import { openTransport, type Knocked, type Transport, type TransportParts } from './transport.ts';
 import { createVerifier } from './verify.ts';
@@ -64,20 +67,21 @@ async function dialOnce(
   context: DialContext,
   confirmed: Buffer | null,
 ): Promise<Session> {
+  const questions = watchQuestions(context);
   let login: Login | null = null;
   let transport: Transport | null = null;
   try {
     context.signal.throwIfAborted();
     const known = await parts.trust.read(host.knownHosts);
     const offer = orderedOffer(host, known);
-    login = parts.createLogin(host, context);
+    login = parts.createLogin(host, questions.context);
     await abortable(login.prepare(), context.signal);
     transport = await openTransport(host, from, parts, context);
     const { done, connection } = await handshakeOver(
       transport,
-      { host, offer, known, login, confirmed },
+      { host, offer, known, login, confirmed, questions },
       parts,
-      context,
+      questions.context,
     );
     login.finish(true);
     return connection.open({ algorithms: done.algorithms, login: login.record() });
@@ -89,11 +93,30 @@ async function dialOnce(
   }
 }
 
-/** Types whose keys are known come first, or a known host would look changed (SPEC 5). */
-function orderedOffer(host: Host, known: KnownHosts): ReturnType<typeof offeredAlgorithms> {
+/**
+ * Types whose keys are known come first, or a known host would look changed (SPEC 5). Certificates are asked for where
+ * a CA vouches for the name, and where something is revoked for it: it may be the CA of what is presented.
+ */
+function orderedOffer(host: Host, known: KnownHosts): AlgorithmNames {
   const offer = offeredAlgorithms(host);
   const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
-  return { ...offer, hostKey: orderHostKeyAlgorithms(offer.hostKey, known.knownTypes(name)) };
+  const types = known.knownTypes(name);
+  if (host.algorithms.hostKey !== null)
+    return { ...offer, hostKey: orderHostKeyAlgorithms(offer.hostKey, types) };
+  const revoked = known.entries.some(
+    ({ marker, hosts }) => marker === 'revoked' && matchesHosts(hosts, name),
+  );
+  const certified = certificateTypes.filter(
+    (type) => types.certificates || (revoked && canBeKnown(type, types)),
+  );
+  const order = { ...types, certificates: certified.length > 0 };
+  return { ...offer, hostKey: orderHostKeyAlgorithms([...certified, ...offer.hostKey], order) };
+}
+
+/** A certificate that does not count is its plain key: of another type than the known ones it would look changed. */
+function canBeKnown(type: string, { keyTypes }: KnownTypes): boolean {
+  const plain = plainKeyType(type).replace(/^rsa-sha2-\d+$/, 'ssh-rsa');
+  return keyTypes.length === 0 || keyTypes.includes(plain);
 }
 
 async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -106,10 +129,11 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 interface Scene {
   readonly host: Host;
-  readonly offer: ReturnType<typeof offeredAlgorithms>;
+  readonly offer: AlgorithmNames;
   readonly known: KnownHosts;
   readonly login: Login;
   readonly confirmed: Buffer | null;
+  readonly questions: WatchedQuestions;
 }
 
 async function handshakeOver(
@@ -139,6 +163,7 @@ async function handshakeOver(
     goodbye: () => connection?.goodbye ?? null,
     fresh: (cipher) => connection?.freshKeys(cipher),
   });
+  scene.questions.watch({ begin: () => handshake.pause(), end: () => handshake.resume() });
   const done = await handshake.run();
   if (connection === null)
     throw new TunnelError('INTERNAL', `login failed, on ${formatAddress(host)}: no connection`);

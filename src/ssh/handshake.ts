@@ -11,12 +11,15 @@ import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { dialFailed, wordsOf, type Layer } from './failure.ts';
 import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
+import { isCertificateType } from '../trust/certificate.ts';
+import { keyType } from '../trust/fingerprint.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
 import { installHybridKex } from './internals-kex.ts';
 import type { AlgorithmNames } from './internals.ts';
+import { KeyCheck } from './key-check.ts';
 import type { Login } from './login.ts';
 import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
-import { sameKey, type Decision, type Verifier } from './verify.ts';
+import type { Verifier } from './verify.ts';
 
 export interface HandshakeParts {
   readonly host: Host;
@@ -55,12 +58,9 @@ export class ConfirmedTooLate extends Error {
 /** Silence in which a login is given up: LoginGraceTime of OpenSSH, and longer than any push waits for a thumb. */
 const loginSilenceMs = 120_000;
 
-type Accepted = Decision & { accepted: true };
-
 interface Negotiated {
   readonly kex: string;
   readonly serverHostKey?: string;
-  readonly srvHostKey?: string;
   readonly cs: { readonly cipher: string; readonly mac: string };
 }
 
@@ -72,9 +72,7 @@ export class Handshake {
   readonly #deadline: PhaseClock;
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
   #layerSince = performance.now();
-  #pinned: Buffer | null = null;
-  #accepted: Accepted | null = null;
-  #asking: Promise<Decision> | null = null;
+  readonly #key: KeyCheck;
   #stored: Promise<void> = Promise.resolve();
   #algorithms: NegotiatedAlgorithms | null = null;
   #thrown: AttemptFacts['thrown'] = null;
@@ -84,6 +82,24 @@ export class Handshake {
   constructor(parts: HandshakeParts) {
     this.#parts = parts;
     this.#deadline = createPhaseClock(parts.clock, () => this.#late());
+    this.#key = new KeyCheck({
+      verifier: parts.verifier,
+      refused: ({ error }) => {
+        this.#step('host-key', 'failed', error.message);
+        this.#end(error);
+      },
+      failed: (thrown) => this.#end(asTunnelError(thrown)),
+      wanted: () => this.#settle !== null,
+    });
+  }
+
+  /** A person is at a question: no deadline runs meanwhile. Nests. */
+  pause(): void {
+    this.#deadline.pause();
+  }
+
+  resume(): void {
+    this.#deadline.resume();
   }
 
   async run(): Promise<Handshaken> {
@@ -103,8 +119,8 @@ export class Handshake {
 
   /** LoginGraceTime can run out while a person looks a fingerprint up: the answer must not be lost with the link. */
   async #afterQuestion(error: Error): Promise<Error> {
-    if (this.#asking === null || this.#parts.context.signal.aborted) return error;
-    const decision = await this.#asking;
+    if (this.#key.asking === null || this.#parts.context.signal.aborted) return error;
+    const decision = await this.#key.asking;
     if (!decision.accepted) return decision.error;
     return new ConfirmedTooLate(decision.judgement.key);
   }
@@ -134,7 +150,7 @@ export class Handshake {
       readyTimeout: 0,
       keepaliveInterval: 0,
       ident: 'tunnelkeeper',
-      hostVerifier: (blob: Buffer, verify: (accepted: boolean) => void) => this.#verify(blob, verify),
+      hostVerifier: (blob: Buffer, verify: (accepted: boolean) => void) => this.#key.verify(blob, verify),
       authHandler: ((left: readonly string[] | null, partial: boolean | null, next: never) =>
         this.#authenticate(left, partial, next)) as never,
       algorithms: {
@@ -147,9 +163,11 @@ export class Handshake {
       ...({ strictVendor: false } as object),
     });
     installHybridKex(this.#client);
+    this.#key.install(this.#client);
     this.#parts.connected(this.#client);
     login.install(this.#client);
     stream.on('data', (chunk: Buffer) => {
+      this.#key.expect(); // this listener was here first: ssh2 sees the chunk after it
       this.#hello.feed(chunk);
       if (this.#layer === 'auth' && this.#settle !== null) this.#deadline.start(loginSilenceMs);
     });
@@ -210,50 +228,18 @@ export class Handshake {
     this.#end(failure);
   }
 
-  #verify(blob: Buffer, verify: (accepted: boolean) => void): boolean | undefined {
-    if (this.#pinned !== null) return sameKey(this.#pinned, blob); // at once, or the stream breaks (SSH2.md 2.5)
-    try {
-      const key = Buffer.from(blob);
-      const decision = this.#parts.verifier.judge(key);
-      if (!(decision instanceof Promise)) return this.#decided(key, decision);
-      this.#asking = decision;
-      this.#deadline.pause();
-      decision.then(
-        (late) => {
-          this.#deadline.resume();
-          if (this.#settle === null) return;
-          this.#asking = null;
-          verify(this.#decided(key, late));
-        },
-        (thrown: unknown) => this.#end(asTunnelError(thrown)),
-      );
-      return undefined;
-    } catch (thrown) {
-      this.#end(asTunnelError(thrown));
-      return false;
-    }
-  }
-
-  #decided(key: Buffer, decision: Decision): boolean {
-    if (decision.accepted) {
-      this.#pinned = key;
-      this.#accepted = decision;
-      return true;
-    }
-    this.#step('host-key', 'failed', decision.error.message);
-    this.#end(decision.error);
-    return false;
-  }
-
   /** The server has proved its key. The first time: write it down before any credential is offered. */
   #keyed(negotiated: Negotiated): void {
     this.#parts.fresh(negotiated.cs.cipher);
     if (this.#algorithms !== null) return;
-    const accepted = this.#accepted;
-    if (accepted === null)
+    const { accepted, presented } = this.#key;
+    if (accepted === null || presented === null)
       throw new TunnelError('INTERNAL', 'key exchange finished without a verified host key');
     const { kex, cs } = negotiated;
-    const hostKey = negotiated.serverHostKey ?? negotiated.srvHostKey ?? '';
+    // of a certificate ssh2 has seen the plain key only
+    const hostKey = isCertificateType(keyType(presented))
+      ? keyType(presented)
+      : (negotiated.serverHostKey ?? '');
     this.#algorithms = { kex, hostKey, cipher: cs.cipher, mac: cs.mac };
     this.#step('kex', 'ok', [kex, cs.cipher, hostKey].join(', '));
     this.#step('host-key', 'ok', accepted.how);
@@ -285,10 +271,11 @@ export class Handshake {
   }
 
   #ready(): void {
-    if (this.#algorithms === null || this.#pinned === null) return;
+    const { presented } = this.#key;
+    if (this.#algorithms === null || presented === null) return;
     const accepted = this.#parts.login.record().accepted.join(', ');
     this.#step('auth', 'ok', accepted);
-    this.#end({ client: this.#client, algorithms: this.#algorithms, hostKey: this.#pinned });
+    this.#end({ client: this.#client, algorithms: this.#algorithms, hostKey: presented });
   }
 
   #step(layer: DialStep['layer'], status: 'ok' | 'failed', detail: string): void {
