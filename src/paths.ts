@@ -1,7 +1,7 @@
 // Paths: every file and folder we own, as a pure function of the environment (SPEC 1).
-import { createHash } from 'node:crypto';
 import { isAbsolute, join } from 'node:path';
 import { TunnelError } from './errors.ts';
+import { sha256 } from './sha256.ts';
 
 /** What decides where things are. `home` is $HOME, else the passwd home. */
 export interface PlaceFacts {
@@ -23,6 +23,8 @@ export interface Places {
   readonly machineDir: string;
   /** Holds control sockets. */
   readonly runtimeDir: string;
+  /** Holds them where $XDG_RUNTIME_DIR is gone or not ours (after a logout, under su). Null: there is no other place. */
+  readonly spareRuntimeDir: string | null;
   /** Where a config is looked for, in order, when none is named. */
   readonly configCandidates: readonly ConfigCandidate[];
   /** Where `init` writes. */
@@ -44,6 +46,8 @@ export interface SupervisorPlaces {
   readonly wanted: string;
   readonly log: string;
   readonly socket: string;
+  /** See `spareRuntimeDir`. */
+  readonly spareSocket: string | null;
 }
 
 /** XDG says that relative values are to be ignored. */
@@ -69,12 +73,14 @@ export function placesOf(facts: PlaceFacts): Places {
     'tunnel',
   );
   const runtime = xdg(facts, 'XDG_RUNTIME_DIR');
+  const temporary = join(facts.tmpdir, `tunnel-${facts.uid}`);
   const defaultConfig = join(configHome, 'tunnel', 'tunnels.yaml');
   return {
     stateDir,
     knownHosts: join(stateDir, 'known_hosts'),
     machineDir: join(stateDir, facts.hostname),
-    runtimeDir: runtime === null ? join(facts.tmpdir, `tunnel-${facts.uid}`) : join(runtime, 'tunnel'),
+    runtimeDir: runtime === null ? temporary : join(runtime, 'tunnel'),
+    spareRuntimeDir: runtime === null ? null : temporary,
     configCandidates: [
       { path: join(facts.cwd, 'tunnels.yaml'), project: true },
       { path: defaultConfig, project: false },
@@ -90,6 +96,7 @@ function placesUnder(home: string, facts: PlaceFacts): Places {
     knownHosts: join(home, 'known_hosts'),
     machineDir: join(home, facts.hostname),
     runtimeDir: join(home, 'run'),
+    spareRuntimeDir: null,
     configCandidates: [{ path: config, project: false }],
     defaultConfig: config,
   };
@@ -112,9 +119,11 @@ export function supervisorPlaces(
   identity: string,
   platform: NodeJS.Platform,
 ): SupervisorPlaces {
-  const id = createHash('sha256').update(identity).digest('hex').slice(0, 12);
+  const id = sha256(identity).slice(0, 12);
   const folder = join(places.machineDir, id);
-  const socket = platform === 'win32' ? `\\\\.\\pipe\\tunnel-${id}` : join(places.runtimeDir, `${id}.sock`);
+  const windows = platform === 'win32';
+  const socket = windows ? `\\\\.\\pipe\\tunnel-${id}` : join(places.runtimeDir, `${id}.sock`);
+  const spare = windows ? null : places.spareRuntimeDir;
   return {
     folder,
     lock: join(folder, 'lock'),
@@ -122,6 +131,7 @@ export function supervisorPlaces(
     wanted: join(folder, 'wanted.json'),
     log: join(folder, 'tunnel.log'),
     socket,
+    spareSocket: spare === null ? null : join(spare, `${id}.sock`),
   };
 }
 

@@ -2,26 +2,32 @@
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { TunnelError } from '../errors.ts';
+import { asTunnelError, TunnelError } from '../errors.ts';
 import { checkSocketPath } from '../paths.ts';
 import { serveConnection, type ConnectionTerms } from './connection.ts';
 import { ensureOwnFolder, type Owner } from './owned-folder.ts';
 import { lineLimitBytes } from './protocol.ts';
 
 export interface ControlServerOptions extends Omit<ConnectionTerms, 'backlogLimitBytes' | 'helloDeadlineMs'> {
-  /** Path of the socket, or name of the pipe on Windows. The caller holds the lock that makes it ours alone. */
-  readonly address: string;
+  /**
+   * Paths of the socket, or the name of the pipe on Windows. The caller holds the lock that makes them ours alone. The
+   * first is used; a next one where the system does not let us have it ($XDG_RUNTIME_DIR after a logout).
+   */
+  readonly addresses: readonly [string, ...string[]];
   readonly owner: Owner;
   readonly backlogLimitBytes?: number;
   readonly helloDeadlineMs?: number;
   /** How often the socket file is looked for. SPEC 1: made again within 5 s. */
   readonly lookEveryMs?: number;
-  readonly onRemade?: (failure: unknown) => void;
+  /** It was gone: null, it listens again, at `address`; else why it cannot. A lasting failure is told once. */
+  readonly onRemade?: (failure: TunnelError | null, address: string) => void;
   /** Called with the number of open connections whenever it changes. */
   readonly onConnections?: (open: number) => void;
 }
 
 export interface ControlServer {
+  /** Where it listens. */
+  readonly address: string;
   readonly connections: number;
   /** Stops listening and removes the socket; connections go on. Idempotent. */
   stopListening(): Promise<void>;
@@ -41,13 +47,20 @@ class Control implements ControlServer {
   readonly #terms: ConnectionTerms;
   readonly #open = new Map<Socket, () => void>();
   #server: Server | null = null;
+  #address: string;
   #inode: bigint | null = null;
+  #failure: string | null = null;
   #lookout: NodeJS.Timeout | null = null;
   #over = false;
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
+    this.#address = options.addresses[0];
     this.#terms = { backlogLimitBytes: 2 * lineLimitBytes, helloDeadlineMs: 10_000, ...options };
+  }
+
+  get address(): string {
+    return this.#address;
   }
 
   get connections(): number {
@@ -78,7 +91,28 @@ class Control implements ControlServer {
   }
 
   async #bind(): Promise<void> {
-    const { address, owner } = this.#options;
+    const [first, ...others] = this.#options.addresses;
+    try {
+      return await this.#bindAt(first);
+    } catch (thrown) {
+      if (thrown instanceof TunnelError) throw thrown;
+      for (const other of others) {
+        try {
+          return await this.#bindAt(other);
+        } catch (again) {
+          if (again instanceof TunnelError) throw again;
+        }
+      }
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      throw new TunnelError('DAEMON_DOWN', `listening for commands failed, on ${first}: ${why}`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  /** Throws a TunnelError where the place must not be used, a system error where it cannot be had. */
+  async #bindAt(address: string): Promise<void> {
+    const { owner } = this.#options;
     const isPath = owner.platform !== 'win32';
     checkSocketPath(address, owner.platform);
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
@@ -94,13 +128,10 @@ class Control implements ControlServer {
       }
     } catch (thrown) {
       server.close();
-      if (thrown instanceof TunnelError) throw thrown;
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new TunnelError('DAEMON_DOWN', `listening for commands failed, on ${address}: ${why}`, {
-        cause: thrown,
-      });
+      throw thrown;
     }
     this.#server = server;
+    this.#address = address;
   }
 
   async #unbind(): Promise<void> {
@@ -119,21 +150,23 @@ class Control implements ControlServer {
   async #lookAgain(): Promise<void> {
     if (this.#over || this.#server === null || this.#present()) return;
     await this.#unbind();
-    let failure: unknown = null;
+    let failure: TunnelError | null = null;
     try {
       await this.#bind();
     } catch (thrown) {
-      failure = thrown;
+      failure = asTunnelError(thrown);
       this.#server = createServer(); // nothing listens now; the next look tries again
       this.#inode = null;
     }
-    if (this.#over) await this.#unbind();
-    this.#options.onRemade?.(failure);
+    if (this.#over) return this.#unbind();
+    if (failure === null || failure.message !== this.#failure)
+      this.#options.onRemade?.(failure, this.#address);
+    this.#failure = failure?.message ?? null;
   }
 
   #present(): boolean {
     try {
-      return lstatSync(this.#options.address, { bigint: true }).ino === this.#inode;
+      return lstatSync(this.#address, { bigint: true }).ino === this.#inode;
     } catch {
       return false; // gone, or its folder is
     }

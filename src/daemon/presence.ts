@@ -1,6 +1,7 @@
 // The presence of a supervisor on this machine: its lock, its control socket and its address, taken and given back in order.
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { connectControl } from '../control/client.ts';
 import type { ConnectionTerms } from '../control/connection.ts';
 import type { Owner } from '../control/owned-folder.ts';
@@ -32,7 +33,7 @@ export async function claim(
       if (outcome.kind === 'taken') return { kind: 'ours', release: outcome.release };
       if (!terms.wait) return outcome;
     }
-    const other = terms.writable ? await connectSupervisor(at, owner) : await atDefaultSocket(at, owner);
+    const other = terms.writable ? await connectSupervisor(at, owner) : await atDefaultSockets(at, owner);
     if (other !== null) {
       const { pid } = await other.hello();
       other.close();
@@ -42,8 +43,24 @@ export async function claim(
   }
 }
 
-function atDefaultSocket(at: SupervisorPlaces, owner: Owner): ReturnType<typeof connectControl> {
-  return connectControl(at.socket, { version, owner });
+async function atDefaultSockets(at: SupervisorPlaces, owner: Owner): ReturnType<typeof connectControl> {
+  for (const socket of socketsOf(at)) {
+    const client = await connectControl(socket, { version, owner });
+    if (client !== null) return client;
+  }
+  return null;
+}
+
+function socketsOf(at: SupervisorPlaces): readonly [string, ...string[]] {
+  return at.spareSocket === null ? [at.socket] : [at.socket, at.spareSocket];
+}
+
+/** $XDG_RUNTIME_DIR of somebody else (under su) is not used, though root could: its owner would find our folder there. */
+function usableSockets(at: SupervisorPlaces, owner: Owner): readonly [string, ...string[]] {
+  const { socket, spareSocket } = at;
+  if (spareSocket === null || owner.platform === 'win32') return [socket];
+  const runtime = statSync(dirname(dirname(socket)), { throwIfNoEntry: false });
+  return runtime !== undefined && runtime.uid !== owner.uid ? [spareSocket] : [socket, spareSocket];
 }
 
 export interface PresenceOptions extends Pick<ConnectionTerms, 'handlers' | 'refuse' | 'onBug'> {
@@ -85,19 +102,22 @@ async function listen(options: PresenceOptions): Promise<Presence> {
   const { at, owner, writable, log, config } = options;
   // A named pipe can be opened by others; a token that only we can read keeps them out.
   const token = owner.platform === 'win32' ? randomBytes(24).toString('hex') : null;
+  const remember = (socket: string): void => {
+    if (writable) writeAddress(at.address, { pid: process.pid, socket, token, config });
+  };
   const server = await listenControl({
     ...options,
-    address: at.socket,
+    addresses: usableSockets(at, owner),
     version,
     pid: process.pid,
     token,
-    onRemade(failure) {
-      if (failure === null) return log('warn', 'socket', `${at.socket} was gone; it was made again`);
-      const { message } = asTunnelError(failure);
-      log('error', 'socket', `${at.socket} is gone and cannot be made again: ${message}`);
+    onRemade(failure, address) {
+      if (failure !== null) return log('error', 'socket', `the control socket is gone: ${failure.message}`);
+      remember(address);
+      log('warn', 'socket', `the control socket was gone; it was made again, ${address}`);
     },
   });
-  if (writable) writeAddress(at.address, { pid: process.pid, socket: at.socket, token, config });
+  remember(server.address);
   return presenceOf(server, at, writable);
 }
 
@@ -115,7 +135,7 @@ function presenceOf(server: ControlServer, at: SupervisorPlaces, writable: boole
     },
     close: () => server.close(),
     vanish() {
-      rmSync(at.socket, { force: true });
+      rmSync(server.address, { force: true });
       forget();
     },
   };

@@ -8,7 +8,6 @@ import { TunnelError } from '../errors.ts';
 import { version } from '../model/version.ts';
 import type { Places, SupervisorPlaces } from '../paths.ts';
 import { readAddress } from './address.ts';
-import { lockHolder } from './lock.ts';
 
 /** How long a supervisor that is starting, ending, or has lost its socket is waited for. */
 const patienceMs = 15_000;
@@ -51,29 +50,44 @@ async function reach<T>(
 ): Promise<T | null> {
   const deadline = Date.now() + patienceMs;
   for (;;) {
-    // Where the state folder cannot be written there is no address, and the socket is where it is by default.
-    const address = readAddress(at.address) ?? { socket: at.socket, token: null };
-    const client = await connectControl(address.socket, { version, owner, token: address.token });
+    const client = await connectAt(at, owner);
     if (client !== null) {
       try {
         return await use(client);
       } catch (thrown) {
         client.close();
-        if (!client.ending && !client.lost) throw withWayOut(thrown, at, owner);
+        if (!client.ending && !client.lost) throw await withWayOut(thrown, at, owner);
       }
     }
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
-    const holder = lockHolder(at.lock, owner.platform);
+    const holder = await holderOf(at, owner);
     if (holder === null && client === null) return null;
     if (Date.now() > deadline) throw unanswered(at, holder);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
+/** Who holds the lock. Loaded only where nobody answers: `status` of a running supervisor passes without it. */
+async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | null> {
+  const { lockHolder } = await import('./lock.ts');
+  return lockHolder(at.lock, owner.platform);
+}
+
+/** Where the state folder cannot be written there is no address, and the socket is in one of the places by default. */
+async function connectAt(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
+  const address = readAddress(at.address);
+  if (address !== null) return connectControl(address.socket, { version, owner, token: address.token });
+  for (const socket of [at.socket, at.spareSocket]) {
+    const client = socket === null ? null : await connectControl(socket, { version, owner });
+    if (client !== null) return client;
+  }
+  return null;
+}
+
 /** A supervisor that lives and says nothing can only be ended from outside. */
-function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): unknown {
+async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): Promise<unknown> {
   const silent = thrown instanceof TunnelError && thrown.code === 'DAEMON_DOWN' && thrown.hint === null;
-  return silent ? unanswered(at, lockHolder(at.lock, owner.platform)) : thrown;
+  return silent ? unanswered(at, await holderOf(at, owner)) : thrown;
 }
 
 function unanswered(at: SupervisorPlaces, pid: number | null): TunnelError {
@@ -103,7 +117,7 @@ export async function listSupervisors(
   const found = await Promise.all(
     placesIn(places.machineDir).map(async (at): Promise<RunningSupervisor | null> => {
       const address = readAddress(at.address);
-      if (address === null || lockHolder(at.lock, owner.platform) === null) return null;
+      if (address === null || (await holderOf(at, owner)) === null) return null;
       try {
         const client = await connectSupervisor({ ...at, socket: address.socket }, owner);
         return client === null ? null : { config: (await client.hello()).config, at, client };
@@ -138,5 +152,6 @@ function placesOfFolder(folder: string): SupervisorPlaces {
     wanted: inside('wanted.json'),
     log: inside('tunnel.log'),
     socket: '',
+    spareSocket: null,
   };
 }

@@ -1,5 +1,5 @@
 // The control socket from both ends: real sockets, a server of trivial handlers, clients that behave badly.
-import { chmodSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -59,7 +59,7 @@ async function serve(
   const address = join(temporaryFolder('control'), 'run', 's.sock');
   const bugs: TunnelError[] = [];
   const server = await listenControl({
-    address,
+    addresses: [address],
     owner,
     version: '9.9.9',
     pid: 4242,
@@ -312,6 +312,27 @@ describe('the control socket', () => {
     await expect.poll(() => remade).toEqual([null]);
     expect(await (await client(address)).call('status', { selectors: [] })).toEqual(document);
     expect(await before.call('status', { selectors: [] })).toEqual(document);
+  });
+
+  test('goes elsewhere when its place is gone for good, and says where', async () => {
+    const spare = join(temporaryFolder('spare'), 'run', 's.sock');
+    const remade: string[] = [];
+    // A file where the folder was: nothing can be made there any more.
+    const { address, server } = await serve(
+      {},
+      {
+        lookEveryMs: 10,
+        addresses: [join(temporaryFolder('first'), 'run', 's.sock'), spare],
+        onRemade: (failure, at) => remade.push(failure?.message ?? at),
+      },
+    );
+    void address;
+    const folder = join(server.address, '..');
+    rmSync(folder, { recursive: true });
+    rmSync(join(folder, '..'), { recursive: true });
+    writeFileSync(join(folder, '..'), '');
+    await expect.poll(() => remade).toEqual([spare]);
+    expect(await (await client(spare)).call('status', { selectors: [] })).toEqual(document);
   });
 
   test('keeps trying when it cannot be made again', async () => {

@@ -1,5 +1,14 @@
 // Supervisors as real processes: started, found, killed, raced for, and ended in good order.
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -88,6 +97,30 @@ describe('a supervisor', () => {
     rmSync(dirname(world.at.socket), { recursive: true });
     expect((await world.status())?.supervisor.pid).toBe(pid);
     expect(world.log()).toContain('it was made again');
+  });
+
+  test('does not use the XDG_RUNTIME_DIR of another user, and goes elsewhere when its own is gone', async () => {
+    const run = temporaryFolder('run');
+    await using world = await createDaemonWorld(hopeless, {
+      TUNNEL_HOME: '',
+      TMPDIR: temporaryFolder('tmp'),
+      XDG_RUNTIME_DIR: run,
+    });
+    await world.up(['web']);
+    expect(world.socket()).toBe(world.at.socket);
+    rmSync(run, { recursive: true });
+    writeFileSync(run, '');
+    await expect.poll(() => world.socket(), quick).toBe(world.at.spareSocket);
+    expect((await world.status())?.supervisor.pid).toBe(world.pid());
+    const client = await world.need();
+    await client.call('shutdown', {});
+    await client.closed;
+    rmSync(run);
+    mkdirSync(run);
+    if (world.facts.uid !== 0) return; // only root can give a folder away
+    chownSync(run, 4321, 4321);
+    await world.need();
+    expect(world.socket()).toBe(world.at.spareSocket);
   });
 
   test('of one config does not disturb that of another, and both are listed', async () => {

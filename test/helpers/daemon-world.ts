@@ -3,7 +3,7 @@ import { build } from 'esbuild';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { homedir, hostname, tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ControlClient } from '../../src/control/client.ts';
 import type { UpParams, UpResult } from '../../src/control/protocol.ts';
@@ -61,6 +61,8 @@ export interface DaemonWorld extends AsyncDisposable {
   /** `up` off a terminal, with a second's patience. */
   up(selectors?: readonly string[], more?: Partial<UpParams>): Promise<UpResult>;
   pid(): number;
+  /** Where the running supervisor listens. */
+  socket(): string | null;
   log(): string;
   wanted(): readonly string[];
   /** `up --foreground`. */
@@ -97,8 +99,8 @@ export async function createDaemonWorld(
     env,
     platform: process.platform,
     uid: process.getuid?.() ?? 0,
-    home: homedir(),
-    tmpdir: tmpdir(),
+    home,
+    tmpdir: environment['TMPDIR'] ?? tmpdir(),
     hostname: hostname(),
     cwd: home,
   };
@@ -128,6 +130,7 @@ export async function createDaemonWorld(
       return client.call('up', { ...plainUp, selectors, ...more });
     },
     pid: () => readAddress(at.address)?.pid ?? 0,
+    socket: () => readAddress(at.address)?.socket ?? null,
     log: () => readFileSync(at.log, 'utf8'),
     wanted: () => (JSON.parse(readFileSync(at.wanted, 'utf8')) as { names: string[] }).names,
     async foreground(...selectors) {
