@@ -1,5 +1,6 @@
-// Builds what ships. Two bundles: cli.js, one small file that answers `tunnel status` by itself, and everything else,
-// split, so that no command loads what only another one needs.
+// Builds what ships. Two bundles: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
+// split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
+// loaded without the parts that nobody asks for, which is a tenth of the time.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
@@ -40,7 +41,13 @@ const leadsToRooms = {
   },
 };
 
-const small = await build({ ...common, entryPoints: { cli: 'src/cli/entry.ts' }, plugins: [leadsToRooms] });
+const small = await build({
+  ...common,
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  entryPoints: { cli: 'src/cli/entry.ts' },
+  plugins: [leadsToRooms],
+});
 const large = await build({
   ...common,
   entryPoints: rooms,

@@ -1,5 +1,6 @@
 // The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
 import { homedir, hostname, tmpdir } from 'node:os';
+import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
 import { placesOf, type PlaceFacts, type Places } from '../paths.ts';
 import { colorLevel, paintOf, type Paint } from '../render/color.ts';
@@ -81,29 +82,45 @@ function currentFolder(): string {
 
 export async function createContext(options: GlobalOptions): Promise<Context> {
   const facts = placeFacts();
-  const { stdin, stdout, stderr, env } = process;
-  const paint = await paintOf(colorLevel(env, Boolean(stdout.isTTY), options.color));
-  const talkPaint = await paintOf(colorLevel(env, Boolean(stderr.isTTY), options.color));
+  const { env } = process;
+  const paint = await paintOf(colorLevel(env, isatty(1), options.color));
+  const talkPaint = await paintOf(colorLevel(env, isatty(2), options.color));
   return {
     facts,
     places: placesOf(facts),
     options,
     program: [process.execPath, process.argv[1] ?? ''],
-    interactive: Boolean(stdin.isTTY && stderr.isTTY), // undefined where it is no terminal, whatever the types say
+    interactive: isatty(0) && isatty(2),
     prompter: null,
     paint,
     talkPaint,
-    stdin,
-    stdout,
-    stderr,
-    out: (line) => void stdout.write(`${line}\n`),
-    talk: (line) => {
-      if (!options.quiet) stderr.write(`${line}\n`);
+    // Getters: making a stream takes time, and `status` needs but one.
+    get stdin() {
+      return process.stdin;
     },
-    complain: (error) => void stderr.write(`${renderError(error, talkPaint).join('\n')}\n`),
+    get stdout() {
+      return process.stdout;
+    },
+    get stderr() {
+      return standardError();
+    },
+    out: (line) => void process.stdout.write(`${line}\n`),
+    talk: (line) => {
+      if (!options.quiet) standardError().write(`${line}\n`);
+    },
+    complain: (error) => void standardError().write(`${renderError(error, talkPaint).join('\n')}\n`),
     now: () => Date.now(),
     interruption: catchSignals,
   };
+}
+
+let listening = false;
+
+/** Where nobody reads any more, nobody is left to be told. */
+function standardError(): NodeJS.WriteStream {
+  if (!listening) process.stderr.on('error', () => undefined);
+  listening = true;
+  return process.stderr;
 }
 
 function catchSignals(): Interruption {

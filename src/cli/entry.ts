@@ -1,12 +1,9 @@
 // Where the program begins: hidden children first, then the fast ways, and only then the parser and everything behind it.
-import { argv, exit, stderr, stdout } from 'node:process';
-
 // `tunnel status | head -1`: whoever reads has read enough, which is no fault. Before anything can be written.
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') exit(0);
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
-stderr.on('error', () => undefined); // nobody is left to be told
 
 async function run(args: readonly string[]): Promise<number> {
   const [first, ...others] = args;
@@ -16,4 +13,4 @@ async function run(args: readonly string[]): Promise<number> {
   return (await fast(args)) ?? (await import('./main.ts')).main(args);
 }
 
-process.exitCode = await run(argv.slice(2));
+void run(process.argv.slice(2)).then((code) => (process.exitCode = code));
