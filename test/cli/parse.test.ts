@@ -93,7 +93,8 @@ describe('help', () => {
       expect(command.examples.length).toBeGreaterThan(0);
       for (const { name } of command.options) expect(text).toContain(`--${name}`);
       for (const [example] of command.examples) {
-        const words = (example.split(/ [|>&]/)[0] ?? '').split(' ').slice(1);
+        const ours = example.slice(example.indexOf('tunnel '));
+        const words = (ours.split(/ [|>&]/)[0] ?? '').split(' ').slice(1);
         expect(parseCommandLine(words).command?.name).toBe(command.name);
       }
       for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(110);
