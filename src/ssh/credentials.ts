@@ -52,10 +52,12 @@ function createLogin(
   let scene: Scene | null = null;
   let wire: AuthWire | null = null;
   let bug: TunnelError | null = null;
+  let finished = false;
 
   const kept = (): TunnelError | undefined => failures.get(formatLogin(host));
   const gather = async (): Promise<KeyRing> => {
     ring ??= await gatherKeys(host, context.environment, parts);
+    if (finished) ring.agent?.close(); // the dial was given up meanwhile
     return ring;
   };
   const run = async (next: NextMethod): Promise<void> => {
@@ -99,6 +101,7 @@ function createLogin(
       return failure;
     },
     finish(succeeded) {
+      finished = true;
       ring?.agent?.close();
       if (!succeeded) return;
       failures.delete(formatLogin(host));

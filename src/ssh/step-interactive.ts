@@ -181,11 +181,14 @@ async function freshCode(scene: Scene, source: Secret): Promise<Secret | null> {
 }
 
 function wait(scene: Scene, delayMs: number): Promise<void> {
+  const { context, parts } = scene;
   return new Promise((resolve) => {
-    const cancel = scene.parts.clock.schedule(Math.max(0, delayMs), resolve);
-    scene.context.signal.addEventListener('abort', () => {
+    const end = (): void => {
       cancel();
+      context.signal.removeEventListener('abort', end);
       resolve();
-    });
+    };
+    const cancel = parts.clock.schedule(Math.max(0, delayMs), end);
+    context.signal.addEventListener('abort', end);
   });
 }
