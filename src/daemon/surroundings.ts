@@ -1,12 +1,15 @@
 // What a supervisor does beside its tunnels: it watches the weather, serves metrics, and tells the desktop.
 import { networkInterfaces } from 'node:os';
-import type { Clock } from '../model/clock.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { watchWeather } from '../supervisor/weather.ts';
 import { createMetricsServer } from './metrics-http.ts';
 import { createNotifier, showOnDesktop } from './notify.ts';
+
+/** Changes come with every connection that is carried; whether a person is needed is looked at this seldom. */
+const lookMs = 1000;
 
 export interface Surroundings {
   /** A config came into force. */
@@ -25,6 +28,13 @@ export function openSurroundings(parts: {
   const metrics = createMetricsServer(() => engine.status(names()), log);
   const notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
   let notify = true;
+  let look: Cancel | null = null;
+  const lookSoon = (): void => {
+    look ??= clock.schedule(lookMs, () => {
+      look = null;
+      notifier.look(engine.status(names()), notify);
+    });
+  };
   const cancels = [
     watchWeather({
       clock,
@@ -34,7 +44,8 @@ export function openSurroundings(parts: {
         engine.weather(reason);
       },
     }),
-    engine.onChange(() => notifier.look(engine.status(names()), notify)),
+    engine.onChange(lookSoon),
+    () => look?.(),
   ];
   return {
     onConfig(config) {
