@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    globalSetup: ['./test/helpers/global-setup.ts'],
     pool: 'forks',
     reporters: ['default', './test/helpers/summary-reporter.ts'],
   },
