@@ -8,6 +8,7 @@ import type { DialContext, DialStep } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Finding, WhyDocument } from '../model/why.ts';
 import { testConnection } from '../ssh/transport.ts';
+import { hintOn } from '../supervisor/hints.ts';
 import { probeWay } from './probing.ts';
 import type { SshHouse } from './ssh-parts.ts';
 import { checkTargets, portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from './why-ends.ts';
@@ -42,7 +43,7 @@ export async function explain(request: WhyRequest): Promise<WhyDocument> {
   signal.throwIfAborted();
   return documentOf(tunnel.name, [
     configFinding(request),
-    ...findings.map((each) => forTunnel(each, tunnel)),
+    ...findings.map((each) => inItsName(each, tunnel)),
   ]);
 }
 
@@ -165,11 +166,11 @@ function withoutErrors(findings: readonly Finding[]): Finding[] {
   return findings.map(({ step }) => ({ step, error: null }));
 }
 
-/** `tunnel why` is where the reader is: the next command is another. */
-function forTunnel({ step, error }: Finding, tunnel: Tunnel): Finding {
+/** `tunnel why` is where the reader is: the next command is another, and in the tunnel's name. */
+function inItsName({ step, error }: Finding, tunnel: Tunnel): Finding {
   if (error === null) return { step, error };
-  const asksWhy = error.hint === null || /^tunnel why\b/.test(error.hint);
-  return { step, error: asksWhy ? { ...error, hint: wayOut(step, error, tunnel) } : error };
+  const hint = error.hint === null || /^tunnel why\b/.test(error.hint) ? null : hintOn(error.hint, tunnel);
+  return { step, error: { ...error, hint: hint ?? wayOut(step, error, tunnel) } };
 }
 
 function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunnel): string {

@@ -20,7 +20,9 @@ export async function describeCircumstances(
     readonly secrets: Pick<SecretReader, 'circumstances'>;
   },
 ): Promise<string> {
-  const refs = [host.password, host.passphrase, host.totp].filter((ref) => ref !== null);
+  const refs = [host.password, host.passphrase, host.totp, host.proxy?.password ?? null].filter(
+    (ref) => ref !== null,
+  );
   const files = [
     ...host.identities.flatMap((path) => [path, `${path}.pub`, `${path}-cert.pub`]),
     ...host.certificates,

@@ -1,19 +1,21 @@
 // The chronicle of one tunnel: its state since when, its last error, how often it came back. Written only by `judge`.
+import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
+import { forTunnel } from './hints.ts';
 import type { TimedError } from './outage.ts';
 import { sameStretch, verdictOf } from './status.ts';
 import type { TunnelFacts, Verdict } from './status.ts';
 
 export class Chronicle {
   readonly #log: EngineLog;
-  readonly #name: () => string;
+  readonly #tunnel: () => Tunnel;
   #verdict: Verdict = { state: 'down', error: null, retryAtMs: null, attempt: 0 };
   #sinceMs: number | null = null;
   #lastError: TimedError | null = null;
   #reconnects = 0;
 
-  constructor(name: () => string, log: EngineLog) {
-    this.#name = name;
+  constructor(tunnel: () => Tunnel, log: EngineLog) {
+    this.#tunnel = tunnel;
     this.#log = log;
   }
 
@@ -48,7 +50,7 @@ export class Chronicle {
 
   judge(facts: TunnelFacts): void {
     const before = this.#verdict;
-    const now = verdictOf(facts);
+    const now = named(verdictOf(facts), this.#tunnel());
     // A question is one trouble from when it is asked until it is answered.
     const asked = facts.link?.question != null && before.error?.error.message === now.error?.error.message;
     this.#verdict = asked ? { ...now, error: before.error } : now;
@@ -58,7 +60,15 @@ export class Chronicle {
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
     const why = error === null ? '' : `: ${error.error.message}`;
     const code = error === null ? {} : { code: error.error.code };
-    const tunnel = this.#name();
+    const tunnel = this.#tunnel().name;
     this.#log('info', 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from: before.state, ...code });
   }
+}
+
+/** What is to be done is said of this tunnel, whichever host failed. */
+function named(verdict: Verdict, tunnel: Tunnel): Verdict {
+  const { error } = verdict;
+  return error === null
+    ? verdict
+    : { ...verdict, error: { ...error, error: forTunnel(error.error, tunnel) } };
 }

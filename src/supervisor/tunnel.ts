@@ -48,7 +48,7 @@ export class TunnelRun {
   constructor(tunnel: Tunnel, around: Surroundings) {
     this.tunnel = tunnel;
     this.#around = around;
-    this.#chronicle = new Chronicle(() => this.tunnel.name, around.log);
+    this.#chronicle = new Chronicle(() => this.tunnel, around.log);
     this.lease = new Lease({ ...around, tunnel: () => this.tunnel, changed: () => this.refresh() });
   }
 
