@@ -61,7 +61,8 @@ export function commandLine(host: Host, command: string): CommandLine {
         throw badCommand(host, command, `%${letter} would become ${JSON.stringify(cleanText(value))}`);
       return value;
     });
-  if (shell) return { argv: ['/bin/sh', '-c', `exec ${fill(command)}`], shell };
+  const assigns = /^\s*[A-Za-z_]\w*=/.test(command); // exec would take that for a program
+  if (shell) return { argv: ['/bin/sh', '-c', `${assigns ? '' : 'exec '}${fill(command)}`], shell };
   const [program, ...rest] = command.trim().split(/\s+/).map(fill);
   if (program === undefined || program === '') throw badCommand(host, command, 'it is empty');
   return { argv: [program, ...rest], shell };

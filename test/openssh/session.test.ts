@@ -248,6 +248,16 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await session.close();
   });
 
+  test('that cannot agree with the server names both lists', async () => {
+    await using own = await startSshd({ config: ['Ciphers aes256-ctr'] });
+    const algorithms = { kex: null, cipher: ['aes128-ctr'], mac: null, hostKey: null, pubkey: null };
+    const failed = await failureOf(
+      testDialer().dialer.dial(hostOf(own, { algorithms }), anew, testContext()),
+    );
+    expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex', tcpLevel: false } });
+    expect(failed.message).toContain('no common cipher: the server offers aes256-ctr; we offer aes128-ctr');
+  });
+
   test('a refused key is AUTH_REFUSED', async () => {
     const identity = makeKey(`${sshd.folder}/stranger-${process.pid}`);
     const refused = await failureOf(

@@ -1,0 +1,43 @@
+// ProxyCommand lines: tokens, when a shell is needed, and what is never passed on.
+import { userInfo } from 'node:os';
+import { describe, expect, test } from 'vitest';
+import { commandLine } from '../../src/ssh/transport-command.ts';
+import { hostOf } from '../helpers/ssh-dialer.ts';
+
+const host = hostOf(
+  { port: 2222, user: 'vertanen', identity: '/dev/null' },
+  { name: 'katie', hostname: 'katie.mtech.edu', hostKeyAlias: 'kt' },
+);
+
+describe('a proxy command', () => {
+  test.each([
+    ['nc %h %p', ['nc', 'katie.mtech.edu', '2222']],
+    ['ssh -W %h:%p bastion', ['ssh', '-W', 'katie.mtech.edu:2222', 'bastion']],
+    ['x %n %r %k %% %u', ['x', 'katie', 'vertanen', 'kt', '%', userInfo().username]],
+    ['  /usr/bin/nc   -q 1  %h  %p ', ['/usr/bin/nc', '-q', '1', 'katie.mtech.edu', '2222']],
+  ])('without anything for a shell is run as it stands: %s', (command, argv) => {
+    expect(commandLine(host, command)).toEqual({ argv, shell: false });
+  });
+
+  test.each([
+    ['nc "%h" %p 2>/dev/null', 'exec nc "katie.mtech.edu" 2222 2>/dev/null'],
+    ['echo $HOME | nc %h %p', 'exec echo $HOME | nc katie.mtech.edu 2222'],
+    ['FOO=bar nc %h %p', 'FOO=bar nc katie.mtech.edu 2222'],
+  ])('with words for a shell gets one: %s', (command, line) => {
+    expect(commandLine(host, command)).toEqual({ argv: ['/bin/sh', '-c', line], shell: true });
+  });
+
+  test.each([
+    ['an unknown token', host, 'nc %Q'],
+    ['an empty command', host, '  '],
+    ['a host name that is an option', { ...host, hostname: '-oProxyCommand=evil' }, 'nc %h %p'],
+    ['a host name for the shell', { ...host, hostname: 'a;rm -rf ~' }, 'nc "%h" %p'],
+    ['a user for the shell', { ...host, user: '$(id)' }, 'nc %h "%r"'],
+  ])('is refused with %s', (_, bad, command) => {
+    expect(() => commandLine(bad, command)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+  });
+
+  test('passes a name with shell words on unharmed where no shell reads it', () => {
+    expect(commandLine({ ...host, hostname: 'a;b' }, 'nc %h %p').argv).toEqual(['nc', 'a;b', '2222']);
+  });
+});
