@@ -9,6 +9,7 @@ import { isCertificateType, plainKeyType } from '../trust/certificate.ts';
 import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/algorithms.ts';
 import { hostKeyName, matchesHosts } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
+import type { KeyLimits } from './internals-wire.ts';
 import { offeredAlgorithms } from './algorithms.ts';
 import { wordsOf } from './failure.ts';
 import { ConfirmedTooLate, Handshake, type Handshaken } from './handshake.ts';
@@ -27,6 +28,7 @@ export interface DialParts extends TransportParts {
   readonly trust: TrustStore;
   readonly createLogin: CreateLogin;
   readonly budget: WindowBudget;
+  readonly keyLimits?: KeyLimits;
 }
 
 export interface DialFrom {
@@ -144,7 +146,7 @@ async function handshakeOver(
 ): Promise<{ done: Handshaken; connection: Connection }> {
   const { host, offer, known, login, confirmed } = scene;
   const { stream } = transport;
-  const { clock, random, budget, log, trust } = parts;
+  const { clock, log, trust } = parts;
   const verifier = createVerifier({ host, known, trust, context, confirmed, log });
   let connection: Connection | null = null;
   const handshake: Handshake = new Handshake({
@@ -157,7 +159,7 @@ async function handshakeOver(
     clock,
     log,
     connected: (client) => {
-      connection = new Connection({ host, stream, clock, random, budget, log }, client);
+      connection = new Connection({ ...parts, host, stream }, client);
       connection.connected();
     },
     goodbye: () => connection?.goodbye ?? null,

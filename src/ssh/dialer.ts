@@ -7,6 +7,7 @@ import type { Host } from '../model/host.ts';
 import type { CallerEnvironment, Dialer, DialContext } from '../model/session.ts';
 import type { TrustStore } from '../trust/store.ts';
 import { dialSession, type DialParts } from './dial.ts';
+import type { KeyLimits } from './internals-wire.ts';
 import type { CreateLogin } from './login.ts';
 import { Knocked, knock, type TransportLog } from './transport.ts';
 import { createWindowBudget } from './window.ts';
@@ -25,6 +26,8 @@ export interface DialerParts {
   readonly log: TransportLog;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** How much one set of keys carries; the usual: 32 GiB or 2^30 packets, 1 GiB with ChaCha20. */
+  readonly keyLimits?: KeyLimits;
 }
 
 export function createDialer(parts: DialerParts): Dialer {

@@ -22,14 +22,16 @@ export interface ConnectionParts {
   /** 0 to 1. */
   readonly random: () => number;
   readonly budget: WindowBudget;
+  /** How much one set of keys carries; tests make it little. */
+  readonly keyLimits?: KeyLimits;
   readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
 }
 
 /** How long a server may take to say goodbye, within the second that `close` has. */
 const goodbyeMs = 500;
 
-/** OpenSSH's own limits are 64 GiB and 2^31 packets; RFC 4344 3.2 and, for ChaCha, RFC 4253 9 ask for fewer. */
-function keyLimits(cipher: string, random: number): KeyLimits {
+/** How much one set of keys carries: OpenSSH's own limits are 64 GiB and 2^31 packets; RFC 4344 3.2 and, for ChaCha, RFC 4253 9 ask for fewer. */
+function usualKeyLimits(cipher: string, random: number): KeyLimits {
   const jitter = 0.9 + random * 0.1;
   const bytes = cipher.startsWith('chacha20') ? 2 ** 30 : 2 ** 35;
   return { bytes: bytes * jitter, packets: 2 ** 30 * jitter };
@@ -99,7 +101,8 @@ export class Connection {
 
   /** Fresh keys are in use: what was held back during the exchange may go. */
   freshKeys(cipher: string): void {
-    this.#wire?.freshKeys(keyLimits(cipher, this.#parts.random()));
+    const { keyLimits, random } = this.#parts;
+    this.#wire?.freshKeys(keyLimits ?? usualKeyLimits(cipher, random()));
     queueMicrotask(() => this.channels.pump());
   }
 
@@ -172,22 +175,20 @@ export class Connection {
       const { host, clock } = this.#parts;
       if (this.#ended !== null) return reject(this.#reason());
       const before = this.#received;
-      const look = (): void => {
-        // slow is not dead: the answer may stand behind a lot of data
-        if (this.#received !== before) return void clock.schedule(timeoutMs, giveUp);
-        giveUp();
-      };
-      const giveUp = (): void => {
-        this.#end(linkLost(host, `no answer to a ping in ${timeoutMs / 1000}s`));
-        reject(this.#reason());
-      };
-      const cancel = clock.schedule(timeoutMs, look);
-      this.#whenEnded(() => {
+      const fail = (): void => {
         cancel();
         reject(this.#reason());
+      };
+      const giveUp = (): void => this.#end(linkLost(host, `no answer to a ping in ${timeoutMs / 1000}s`));
+      let cancel = clock.schedule(timeoutMs, () => {
+        // slow is not dead: the answer may stand behind a lot of data that is coming in
+        if (this.#received === before) giveUp();
+        else cancel = clock.schedule(timeoutMs, giveUp);
       });
+      this.#onEnd.push(fail);
       this.#ping((ms) => {
         cancel();
+        this.#onEnd = this.#onEnd.filter((listener) => listener !== fail);
         resolve(ms);
       });
     });

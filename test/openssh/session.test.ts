@@ -128,6 +128,32 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await session.close();
   });
 
+  test('asks for fresh keys itself when the server does not', async () => {
+    await using own = await startSshd();
+    const { dialer } = testDialer({ keyLimits: { bytes: 1024 * 1024, packets: 1000 } });
+    const session = await dialer.dial(hostOf(own), anew, testContext());
+    const channel = await session.openChannel(target, origin, limits);
+    const read = readChannel(channel, false);
+    const chunks = Array.from({ length: 10 * 16 }, () => Buffer.alloc(64 * 1024, 1));
+    await writeAll(channel, read, chunks);
+    channel.end();
+    await read.ended;
+    expect(read.received()).toBe(10 * 1024 * 1024);
+    expect(own.log().split('rekey').length).toBeGreaterThan(10);
+    await session.close();
+  });
+
+  test('lets a ping fail, and ends, when nothing answers', async () => {
+    await using own = await startSshd();
+    const session = await testDialer().dialer.dial(hostOf(own), anew, testContext());
+    const pids = own.sessionPids();
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const ended = endOf(session);
+    expect((await failureOf(session.ping(50))).code).toBe('LINK_LOST');
+    expect(await ended).toMatchObject({ code: 'LINK_LOST' });
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  });
+
   test('ends every channel uncleanly when the session process is killed', async () => {
     await using own = await startSshd();
     const { dialer } = testDialer();
