@@ -21,7 +21,7 @@ export function mainHelp(paint: Paint): string {
     '',
     ...section(
       'Commands:',
-      commands.map(({ name, words, about }) => [`${name} ${words}`.trim(), about]),
+      commands.map(({ name, words, about }) => [words.length > 16 ? name : `${name} ${words}`.trim(), about]),
       paint,
     ),
     ...section('Options for every command:', globalOptions.map(optionLine), paint),

@@ -9,7 +9,7 @@ import { placesOf, type PlaceFacts } from '../../paths.ts';
 import { renderStatus } from '../../render/status.ts';
 import { formatElapsed } from '../../render/units.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
+import { Interrupted, type Context, type Interruption } from '../context.ts';
 import { introduceKey, trustPrompt, type Prompter } from '../prompt.ts';
 import { ask, locateTarget } from '../supervisor.ts';
 import { down } from './down.ts';
@@ -27,25 +27,32 @@ const noArgs: Args = {
 export const demo: Run = async (context, args) => {
   using interruption = context.interruption();
   const began = context.now();
+  const code = await inSandbox(context, answerFor(context, args.flag('yes')), interruption);
+  const end =
+    code === 0 ? `It all happened, in ${formatElapsed(context.now() - began)}` : 'The demo ends here';
+  say(context, `\n${end}, and nothing of it is left.`);
+  return code;
+};
+
+/** Plays, and clears everything away whatever comes. */
+async function inSandbox(
+  context: Context,
+  prompter: Prompter | null,
+  { signal }: Interruption,
+): Promise<number> {
   const sandbox = await createSandbox(context.facts.tmpdir, context.facts.env);
-  const inside = contextInside(context, sandbox, answerFor(context, args.flag('yes')));
+  const inside = contextInside(context, sandbox, prompter);
   try {
-    const code = await play(inside, sandbox, interruption.signal);
-    if (code === 0)
-      say(
-        context,
-        `\nIt all happened, in ${formatElapsed(context.now() - began)}, and nothing of it is left.`,
-      );
-    return code;
+    return await play(inside, sandbox, signal);
   } catch (thrown) {
-    const reason: unknown = interruption.signal.reason;
+    const reason: unknown = signal.reason;
     if (reason instanceof Interrupted) return reason.exitCode;
     throw thrown;
   } finally {
     await endSupervisor(inside);
     await sandbox[Symbol.asyncDispose]();
   }
-};
+}
 
 /** The scenes. Answers the exit code of the first command that failed; throws where something did not happen. */
 async function play(context: Context, sandbox: Sandbox, signal: AbortSignal): Promise<number> {
@@ -199,7 +206,6 @@ function contextInside(context: Context, sandbox: Sandbox, prompter: Prompter | 
     ...context.facts,
     env: sandbox.env,
     home: sandbox.env['HOME'] ?? sandbox.folder,
-    cwd: sandbox.folder,
   };
   return {
     ...context,

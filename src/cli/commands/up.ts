@@ -47,7 +47,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
           interactive: context.interactive,
           acceptNew: args.flag('accept-new'),
           environment: callerEnvironment(context.facts.env),
-          remap: false,
+          remap: args.flag('remap'),
         };
         const answered = await client.call(call, params, { signal, onProgress: conversation.progress });
         await conversation.settled();
