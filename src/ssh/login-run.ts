@@ -1,5 +1,5 @@
 // A login from the first request to the last: which credential is next, after each word of the server (RFC 4252 5.1).
-import type { AuthMethod } from '../model/host.ts';
+import { formatLogin, type AuthMethod } from '../model/host.ts';
 import type { Agent } from './agent.ts';
 import { noneRequest } from './auth-requests.ts';
 import { offerHost, readHostbasedKeys } from './hostbased.ts';
@@ -157,7 +157,8 @@ function keyStep(
   const open = (offer: Offer): boolean =>
     !progress.spent.has(offer) &&
     !(offer.wire !== null && progress.answered.has(offer.wire.blob.toString('base64'))) &&
-    (!onlyProven || (offer.credential !== null && scene.parts.proven.has(loginOf(scene), offer.credential)));
+    (!onlyProven ||
+      (offer.credential !== null && scene.parts.proven.has(formatLogin(scene.host), offer.credential)));
   const offer = offers.find(open);
   if (offer === undefined) return null;
   return {
@@ -173,9 +174,6 @@ function keyStep(
     },
   };
 }
-
-const loginOf = (scene: Scene): string =>
-  `${scene.host.user}@${scene.host.hostname.includes(':') ? `[${scene.host.hostname}]` : scene.host.hostname}:${scene.host.port}`;
 
 function interactiveStep(scene: Scene, progress: Progress): Step | null {
   const { host, context } = scene;
@@ -222,7 +220,7 @@ export function notePerson(scene: Scene): void {
     host.auth.includes(method) && notes.methods?.includes(method) === true;
   if (notes.obstacles.some(({ question }) => question !== null)) return;
   if (wanted('password') && !notes.secretRefused)
-    noteMissingPassword(scene, `Password for ${loginOf(scene)}`);
+    noteMissingPassword(scene, `Password for ${formatLogin(scene.host)}`);
   else if (wanted('keyboard-interactive') && !notes.secretRefused)
     noteMissingAnswer(scene, 'keyboard-interactive');
   else if (notes.secretRefused) remark(scene, 'nobody is here to type another');

@@ -190,6 +190,13 @@ function serve(
     outKeys = { key: derive('D', 16), iv: Buffer.from(derive('B', 12)) };
     nextIn = { key: derive('C', 16), iv: Buffer.from(derive('A', 12)) };
     ourInit = null;
+    for (const payload of queued.splice(0)) send(payload);
+  };
+  // between our KEXINIT and our NEWKEYS nothing else may be sent (RFC 4253 7.1)
+  const queued: Buffer[] = [];
+  const reply = (payload: Buffer): void => {
+    if (ourInit === null) send(payload);
+    else queued.push(payload);
   };
   const handle = (payload: Buffer): void => {
     const type: number = payload[0] ?? 0;
@@ -211,7 +218,7 @@ function serve(
       case message.userauth:
         return send(Buffer.from([message.success]));
       case message.global:
-        return send(Buffer.from([message.failure]));
+        return reply(Buffer.from([message.failure]));
       default:
         return;
     }
