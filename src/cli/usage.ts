@@ -39,7 +39,6 @@ export const commands: readonly CommandSpec[] = [
       timeout,
       { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
       { name: 'remap', about: 'where a local port is taken, use a free one near it, until down' },
-      { name: 'remap', about: 'where a port is taken, use a free one for this run' },
       { name: 'foreground', about: 'be the supervisor, in this process (containers, systemd)' },
       { ...drain, about: 'with --foreground: let connections end for that long at SIGTERM (default 0s)' },
     ],
