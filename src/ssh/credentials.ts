@@ -87,11 +87,10 @@ function createLogin(
       wire = hookAuth(client, () => {
         if (scene !== null) settle(scene, { kind: 'success' });
       });
-      scene = { host, context, wire, parts, remembered, notes, current: null, asking: 0 };
+      scene = { host, context, wire, parts, remembered, notes, current: null };
     },
     // ssh2 asks once; from then on the conversation is ours, and it hears only of its end
     handler: (_methods, _partial, next) => void run(next),
-    waiting: () => (scene?.asking ?? 0) > 0,
     record: () => recordOf(notes, host),
     failure() {
       notes.hungUp = wire?.farewell === true;

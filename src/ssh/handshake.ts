@@ -218,8 +218,7 @@ export class Handshake {
   }
 
   #late(): void {
-    const { host, login } = this.#parts;
-    if (this.#layer === 'auth' && login.waiting?.() === true) return this.#deadline.start(loginSilenceMs);
+    const { host } = this.#parts;
     const seconds = (this.#layer === 'kex' ? host.connectTimeoutMs : loginSilenceMs) / 1000;
     const silent =
       this.#hello.received === 0 ? 'it takes connections and says nothing, no SSH banner' : 'no answer';

@@ -42,8 +42,6 @@ export interface Scene {
   readonly notes: Notes;
   /** Words of the credential under way: what a success in the next packet is written down for. */
   current: Current | null;
-  /** Questions that are open. */
-  asking: number;
 }
 
 export interface Current {
@@ -105,7 +103,6 @@ export async function ask(
   question: { kind: QuestionKind; text: string; echo: boolean; fromServer: boolean; tries: number },
 ): Promise<Asked> {
   const { host, context } = scene;
-  scene.asking += 1;
   try {
     const secret = await context.ask({
       ...question,
@@ -118,8 +115,6 @@ export async function ask(
     return secret === null ? { kind: 'declined' } : { kind: 'answer', secret };
   } catch {
     return { kind: 'nobody' }; // how an absent person shows (DialContext.ask)
-  } finally {
-    scene.asking -= 1;
   }
 }
 

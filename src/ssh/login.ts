@@ -22,8 +22,6 @@ export interface Login {
     partial: boolean | null,
     next: NextMethod,
   ) => void;
-  /** True while a person is being asked: the server's silence is then ours. Absent: never. */
-  readonly waiting?: () => boolean;
   /** What the server accepted. Complete once `finish(true)` was called. */
   record(): LoginRecord;
   /** Why it failed: AUTH_REFUSED (offered what, server takes what), KEY_UNREADABLE, SECRET_MISSING, AGENT_DOWN. */
