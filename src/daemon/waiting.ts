@@ -18,7 +18,7 @@ export interface WaitingParts {
 export interface WaitingTerms {
   readonly timeoutMs: number;
   readonly interactive: boolean;
-  /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`). */
+  /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`, which is for the probes too). */
   readonly onTimeout: 'last-error' | 'not-up';
 }
 
@@ -60,7 +60,7 @@ async function settle(
 ): Promise<{ tunnel: string; error: ErrorReport } | null> {
   const dropped = watchDropped(name, terms, parts.engine);
   const signal = AbortSignal.any([patience.signal, dropped.signal]);
-  let error = await parts.engine.settled(name, signal);
+  let error = await served(name, terms, signal, parts.engine);
   dropped.end();
   if (error !== null && dropped.signal.aborted) error = takenDown(name);
   if (error !== null && patience.ranOut && terms.onTimeout === 'not-up') error = notUp(name, error, terms);
@@ -68,6 +68,51 @@ async function settle(
   const tunnel = parts.document([name]).tunnels[0];
   if (tunnel !== undefined) call.progress({ kind: 'settled', tunnel, error: report });
   return report === null ? null : { tunnel: name, error: report };
+}
+
+/** `wait` is also for what stands behind the tunnel, as far as a probe can tell. */
+async function served(
+  name: string,
+  terms: WaitingTerms,
+  signal: AbortSignal,
+  engine: Engine,
+): Promise<TunnelError | null> {
+  for (;;) {
+    const error = await engine.settled(name, signal);
+    if (error !== null || terms.onTimeout !== 'not-up') return error;
+    const missing = missingTarget(name, engine);
+    if (missing === null || signal.aborted) return missing;
+    await nextChange(engine, signal);
+  }
+}
+
+/** Why a target is not there as its probe sees it; null when all are, or none is probed. */
+function missingTarget(name: string, engine: Engine): TunnelError | null {
+  const status = engine.status([name])[0];
+  const forwards = engine.examine(name)?.tunnel.forwards ?? [];
+  if (status?.state !== 'up') return null; // asleep: nobody has woken the link that a probe would need
+  const at = status.forwards.findIndex(({ probe }, index) => forwards[index]?.probe && probe?.ok !== true);
+  const forward = status.forwards[at];
+  if (forward === undefined) return null;
+  return new TunnelError(
+    'NOT_UP',
+    `probe failed, on ${forward.target}: ${forward.probe?.text ?? 'no answer yet'}`,
+    {
+      hint: `tunnel why ${name}`,
+    },
+  );
+}
+
+function nextChange(engine: Engine, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      cancel();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const cancel = engine.onChange(done);
+    signal.addEventListener('abort', done, { once: true });
+  });
 }
 
 /** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
