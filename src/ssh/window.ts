@@ -7,7 +7,7 @@ export interface WindowLimits {
   readonly largest: number;
 }
 
-export const windowLimits: WindowLimits = { initial: 2 * 1024 * 1024, largest: 16 * 1024 * 1024 };
+export const windowLimits: WindowLimits = { initial: 2 * 1024 * 1024, largest: 32 * 1024 * 1024 };
 
 /** The smallest window a channel gets when very many share the budget: four packets. */
 const smallest = 128 * 1024;
@@ -27,8 +27,9 @@ export function initialTarget(limits: WindowLimits, budget: number, open: number
 }
 
 /**
- * Looks at what came in since the last look and doubles the target when the rate times the round trip fills half of
- * it; halves it again, down to the initial one, when the rate has fallen to an eighth.
+ * Looks at what came in since the last look. When the rate times the round trip fills half of the target it doubles,
+ * when it fills most of it, it is fourfold (a grown window shows a round trip late, so each step costs two); it halves,
+ * down to the initial one, when the rate has fallen to a sixteenth.
  * `spare` is what the budget still has. A look is worth something once a round trip (or 10 ms) has passed.
  */
 export function tune(
@@ -40,8 +41,10 @@ export function tune(
   if (now.rttMs === null || elapsed < Math.max(now.rttMs, 10)) return state;
   const underWay = (state.received / elapsed) * now.rttMs;
   const fresh = { received: 0, sinceMs: now.ms };
-  if (underWay > state.target / 2 && state.target < limits.largest && now.spare >= state.target)
-    return { ...fresh, target: Math.min(limits.largest, state.target * 2) };
+  if (underWay > state.target / 2 && state.target < limits.largest) {
+    const wanted = state.target * (underWay > state.target * 0.7 ? 4 : 2);
+    return { ...fresh, target: Math.min(limits.largest, wanted, state.target + Math.max(0, now.spare)) };
+  }
   if (underWay < state.target / 16 && state.target > limits.initial)
     return { ...fresh, target: Math.max(limits.initial, state.target / 2) };
   return { ...fresh, target: state.target };

@@ -7,7 +7,7 @@ const mib = 1024 * 1024;
 const plenty = 1024 * mib;
 
 describe('a receive window', () => {
-  test('doubles while a far link fills it, up to 16 MiB', () => {
+  test('grows while a far link fills it, up to 32 MiB', () => {
     let target = 2 * mib;
     const targets = [];
     for (let ms = 100; ms <= 600; ms += 100) {
@@ -19,7 +19,7 @@ describe('a receive window', () => {
       ));
       targets.push(target / mib);
     }
-    expect(targets).toEqual([4, 8, 16, 16, 16, 16]);
+    expect(targets).toEqual([8, 32, 32, 32, 32, 32]);
   });
 
   test('stays as it is on a near link, however fast', () => {
@@ -34,7 +34,8 @@ describe('a receive window', () => {
 
   test('does not grow beyond what the budget has, and not before the round trip is known', () => {
     const state = { target: 2 * mib, received: 100 * mib, sinceMs: 0 };
-    expect(tune(state, { ms: 100, rttMs: 100, spare: mib }, windowLimits).target).toBe(2 * mib);
+    expect(tune(state, { ms: 100, rttMs: 100, spare: mib }, windowLimits).target).toBe(3 * mib);
+    expect(tune(state, { ms: 100, rttMs: 100, spare: -5 }, windowLimits).target).toBe(2 * mib);
     expect(tune(state, { ms: 100, rttMs: null, spare: plenty }, windowLimits)).toBe(state);
     expect(tune(state, { ms: 50, rttMs: 100, spare: plenty }, windowLimits)).toBe(state);
   });
