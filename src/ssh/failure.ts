@@ -81,6 +81,10 @@ export function linkLost(host: Host, why: string, cause?: unknown): TunnelError 
 export const penaltyWords =
   'it may be refusing this address for a while (PerSourcePenalties, MaxStartups, fail2ban), or no SSH server is there';
 
+/** What one that says so means by it. */
+export const tooManyWords =
+  'too many logins are under way, or this address is kept out for a while (PerSourcePenalties, MaxStartups, fail2ban)';
+
 /** RFC 4254 5.1: reason codes of SSH_MSG_CHANNEL_OPEN_FAILURE. */
 const openReasons: Readonly<Record<number, string>> = {
   1: 'prohibited',

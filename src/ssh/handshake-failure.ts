@@ -2,7 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Host } from '../model/host.ts';
-import { codeOf, dialFailed, penaltyWords, wordsOf } from './failure.ts';
+import { codeOf, dialFailed, penaltyWords, tooManyWords, wordsOf } from './failure.ts';
 import { disagreement, type ServerHello } from './hello.ts';
 import type { AlgorithmNames } from './internals.ts';
 
@@ -28,6 +28,9 @@ export interface AttemptScene {
 /** RFC 4253 11.1: reasons for which a server ends a login rather than a connection; OpenSSH sends 2 for MaxAuthTries. */
 const loginReasons = [2, 13, 14, 15];
 
+/** What OpenSSH says in place of an identification when it drops a connection (sshd.c, from 8.6 and from 9.8 on). */
+const turnedAway = ['Exceeded MaxStartups', 'Not allowed at this time'];
+
 export function attemptFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
   const { thrown } = facts;
   if (thrown instanceof TunnelError) return thrown;
@@ -47,6 +50,13 @@ function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): 
     );
   const level = thrown?.level;
   const line = hello.ident === null && hello.line !== null ? cleanText(hello.line).slice(0, 200) : '';
+  if (turnedAway.includes(line))
+    return dialFailed(
+      host,
+      'kex',
+      'LINK_LOST',
+      `the server turned us away, it says: ${line}; ${tooManyWords}`,
+    );
   if (line !== '')
     return dialFailed(host, 'kex', 'KEX_FAILED', `what answers there does not speak SSH, it says: ${line}`);
   if (received === 0 && (level === undefined || level === 'client-socket' || level === 'protocol'))

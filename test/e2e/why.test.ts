@@ -1,6 +1,7 @@
 // `tunnel why`: each layer that can fail, on a live link, through a supervisor, and alone; with as few connections as it takes.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
@@ -307,4 +308,20 @@ describe.skipIf(sshdMissing() !== null)('good manners', () => {
     rmSync(join(world.folder, 'known_hosts'));
     expect(await connections('trust', '--fingerprint', sshd.fingerprint(), 'db')).toBe(1);
   });
+});
+
+test.skipIf(sshdMissing() !== null)('a server at its MaxStartups is told as what it is', async () => {
+  await using sshd = await startSshd({ config: ['PerSourceMaxStartups 1'] });
+  await using world = createWorld();
+  configure(world, sshd);
+  const waiting = connect(sshd.port, '127.0.0.1'); // takes the only place, and never logs in
+  try {
+    await once(waiting, 'data');
+    const told = await why(world, 'db', sshd);
+    expect(told).toMatchObject({ code: 5, document: { error: { code: 'LINK_LOST' } } });
+    expect(told.stderr).toMatch(/MaxStartups/);
+    expect(sshd.log().match(/drop connection/g)).toHaveLength(1);
+  } finally {
+    waiting.destroy();
+  }
 });

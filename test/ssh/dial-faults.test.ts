@@ -34,6 +34,22 @@ const host = (port: number, more: Partial<Host> = {}): Host =>
   hostOf({ port, user: 'me', identity: '/dev/null' }, { connectTimeoutMs: 200, ...more });
 
 describe('a dial', () => {
+  test.each(['Exceeded MaxStartups', 'Not allowed at this time'])(
+    'to a server that says %s and closes is told of a penalty, in one connection',
+    async (words) => {
+      let connections = 0;
+      const port = await serverThat((socket) => {
+        connections += 1;
+        socket.end(`${words}\r\n`);
+      });
+      const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+      expect(failed).toMatchObject({ code: 'LINK_LOST', facts: { layer: 'kex', tcpLevel: false } });
+      expect(failed.message).toContain(`it says: ${words}; `);
+      expect(failed.message).toContain('(PerSourcePenalties, MaxStartups, fail2ban)');
+      expect(connections).toBe(1);
+    },
+  );
+
   test('to a port nobody listens on is UNREACHABLE at TCP level and names the address', async () => {
     const port = await freePort();
     const context = testContext();
