@@ -4,7 +4,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { Origin } from '../model/session.ts';
 import type { Preface } from './handshake.ts';
 import { localConnectionState } from './proc-net.ts';
-import { resetSocket } from './reset.ts';
+import { resetSocket, wasReset } from './reset.ts';
 
 /** What is kept of a connection's bytes until it is served (SPEC 3). */
 const keepBytes = 64 * 1024;
@@ -57,6 +57,11 @@ export class Arrival implements Preface {
 
   readonly #onEnd = (): void => {
     if (this.#ended || this.#gone) return;
+    if (wasReset(this.socket)) {
+      this.#onGone();
+      this.socket.destroy();
+      return;
+    }
     this.#ended = true;
     this.#stopLook();
     this.#notify?.();

@@ -4,7 +4,7 @@ import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Channel, Session } from '../model/session.ts';
 import type { Arrival } from './arrival.ts';
-import { splice, type Splice, type Traffic } from './splice.ts';
+import { Splice, type Traffic } from './splice.ts';
 
 /** How a kind of forward gets from an accepted connection to a channel. */
 export type OpenWay = (request: OpenRequest) => Promise<Opened>;
@@ -92,7 +92,7 @@ export class Connection {
     const { arrival, traffic } = this.#parts;
     const { early, ended } = arrival.release();
     if (first !== undefined) arrival.socket.write(first);
-    this.#running = splice({
+    this.#running = new Splice({
       socket: arrival.socket,
       channel,
       early,

@@ -24,120 +24,124 @@ export interface WaitingRoomParts {
   changed(): void;
 }
 
-export interface WaitingRoom {
+interface Waiting {
+  readonly arrival: Arrival;
+  /** The outage's failures when a late one came; null for one that is not late. */
+  readonly lateSince: number | null;
+  readonly cancels: Cancel[];
+}
+
+export class WaitingRoom {
+  readonly #parts: WaitingRoomParts;
+  readonly #waiting = new Set<Waiting>();
+  #view: LinkView;
+
+  /** An empty room before a link that is away. */
+  constructor(parts: WaitingRoomParts) {
+    this.#parts = parts;
+    this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
+  }
+
+  get held(): number {
+    return this.#waiting.size;
+  }
+
   /**
    * Serves, holds or refuses. `deadSession`: the session that was just lost under it, not to be used again even if
    * the link still calls it up.
    */
-  admit(arrival: Arrival, deadSession?: Session): void;
-  link(view: LinkView): void;
-  readonly held: () => number;
-  /** Refuses everything that waits. */
-  empty(error: TunnelError): void;
-}
-
-interface Waiting {
-  readonly arrival: Arrival;
-  /** Null: not a late one. Else the outage's failures when it came. */
-  readonly lateSince: number | null;
-  cancelHold: Cancel;
-  cancelLate: Cancel;
-}
-
-const nothing: Cancel = () => undefined;
-
-/** An empty room before a link that is away. */
-export function createWaitingRoom(parts: WaitingRoomParts): WaitingRoom {
-  const { clock } = parts;
-  const waiting = new Set<Waiting>();
-  let view: LinkView = { state: 'away', sinceMs: clock.now(), failures: 0, reached: false };
-
-  const forget = (held: Waiting): void => {
-    waiting.delete(held);
-    held.cancelHold();
-    held.cancelLate();
-    parts.changed();
-  };
-  const refuse = (held: Waiting, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void => {
-    forget(held);
-    parts.refuse(held.arrival, refusal(code, why));
-  };
-  const hold = (arrival: Arrival, ms: number, lateSince: number | null): void => {
-    if (waiting.size >= maxHeld) {
-      parts.refuse(arrival, refusal('LINK_LOST', `${maxHeld} connections wait already`));
-      return;
-    }
-    const held: Waiting = { arrival, lateSince, cancelHold: nothing, cancelLate: nothing };
-    const leave = (): void => refuse(held, 'the client left while it was held');
-    if (arrival.ended() || arrival.gone()) {
-      parts.refuse(arrival, refusal('LINK_LOST', 'the client left while it was held'));
-      return;
-    }
-    waiting.add(held);
-    arrival.watch({ left: leave, ended: leave });
-    held.cancelHold = clock.schedule(Math.max(0, arrival.acceptedMs + ms - clock.now()), () =>
-      refuse(held, `held for ${ms / 1000}s, and the link is not back`, 'TIMED_OUT'),
-    );
-    if (lateSince !== null) {
-      held.cancelLate = clock.schedule(lateMs, () => {
-        if (view.state === 'away' && !view.reached)
-          refuse(held, `the server does not answer for ${lateMs / 1000}s`, 'TIMED_OUT');
-      });
-    }
-    if (waiting.size === 1 || lateSince !== null) parts.knock();
-    parts.changed();
-  };
-  const holdWhileAway = (arrival: Arrival, away: { sinceMs: number; failures: number } | null): void => {
-    const policy = parts.hold();
-    if (policy.kind === 'refuse') return hold(arrival, wakeMs, null); // accepted before the listener was closed
-    if (policy.ms === 0) {
-      parts.knock();
-      parts.refuse(arrival, refusal('LINK_LOST', 'the link is away, and hold is 0s'));
-      return;
-    }
-    const late = away !== null && clock.now() - away.sinceMs > policy.ms;
-    hold(arrival, policy.ms, late ? away.failures : null);
-  };
-  const admit = (arrival: Arrival, deadSession?: Session): void => {
+  admit(arrival: Arrival, deadSession: Session | null = null): void {
+    const view = this.#view;
     switch (view.state) {
       case 'up':
-        if (view.session === deadSession) holdWhileAway(arrival, null);
-        else parts.serve(arrival, view.session);
+        if (view.session === deadSession) this.#holdUnlessZero(arrival, null);
+        else this.#parts.serve(arrival, view.session);
         return;
       case 'asleep':
-        return holdWhileAway(arrival, null);
+        return this.#holdUnlessZero(arrival, null);
       case 'away':
-        return holdWhileAway(arrival, view);
+        return this.#holdUnlessZero(arrival, this.#isLate(view) ? view.failures : null);
       case 'blocked':
-        if (view.personPresent) holdWhileAway(arrival, null);
-        else parts.refuse(arrival, refusal('LINK_LOST', 'the link needs you'));
+        if (view.personPresent) this.#holdUnlessZero(arrival, null);
+        else this.#parts.refuse(arrival, refusal('LINK_LOST', 'the link needs you'));
         return;
     }
-  };
+  }
 
-  return {
-    admit,
-    held: () => waiting.size,
-    link(next) {
-      view = next;
-      for (const held of Array.from(waiting)) {
-        if (next.state === 'up') {
-          forget(held);
-          parts.serve(held.arrival, next.session);
-        } else if (next.state === 'blocked' && !next.personPresent) refuse(held, 'the link needs you');
-        else if (next.state === 'away' && held.lateSince !== null && next.failures > held.lateSince)
-          refuse(held, 'the server cannot be reached');
-      }
-      if (next.state === 'asleep' && waiting.size > 0) parts.knock();
-    },
-    empty(error) {
-      for (const held of Array.from(waiting)) {
-        forget(held);
-        parts.refuse(held.arrival, error);
-      }
-    },
-  };
+  link(view: LinkView): void {
+    this.#view = view;
+    for (const held of Array.from(this.#waiting)) {
+      if (view.state === 'up') {
+        this.#forget(held);
+        this.#parts.serve(held.arrival, view.session);
+      } else if (view.state === 'blocked' && !view.personPresent) this.#refuse(held, 'the link needs you');
+      else if (view.state === 'away' && held.lateSince !== null && view.failures > held.lateSince)
+        this.#refuse(held, 'the server cannot be reached');
+    }
+    if (view.state === 'asleep' && this.#waiting.size > 0) this.#parts.knock();
+  }
+
+  /** Refuses everything that waits. */
+  empty(error: TunnelError): void {
+    for (const held of Array.from(this.#waiting)) {
+      this.#forget(held);
+      this.#parts.refuse(held.arrival, error);
+    }
+  }
+
+  /** Late: the link has been away longer than anybody is held. */
+  #isLate(away: { readonly sinceMs: number }): boolean {
+    const hold = this.#parts.hold();
+    return hold.kind === 'wait' && this.#parts.clock.now() - away.sinceMs > hold.ms;
+  }
+
+  #holdUnlessZero(arrival: Arrival, lateSince: number | null): void {
+    const hold = this.#parts.hold();
+    if (hold.kind === 'refuse') return this.#hold(arrival, wakeMs, null); // accepted before the listener closed
+    if (hold.ms > 0) return this.#hold(arrival, hold.ms, lateSince);
+    this.#parts.knock();
+    this.#parts.refuse(arrival, refusal('LINK_LOST', 'the link is away, and hold is 0s'));
+  }
+
+  #hold(arrival: Arrival, ms: number, lateSince: number | null): void {
+    const parts = this.#parts;
+    const { clock } = parts;
+    if (arrival.ended() || arrival.gone()) return parts.refuse(arrival, refusal('LINK_LOST', leftWhileHeld));
+    if (this.#waiting.size >= maxHeld)
+      return parts.refuse(arrival, refusal('LINK_LOST', `${maxHeld} connections wait already`));
+    const held: Waiting = { arrival, lateSince, cancels: [] };
+    this.#waiting.add(held);
+    const leave = (): void => this.#refuse(held, leftWhileHeld);
+    arrival.watch({ left: leave, ended: leave });
+    const restMs = Math.max(0, arrival.acceptedMs + ms - clock.now());
+    held.cancels.push(
+      clock.schedule(restMs, () => {
+        this.#refuse(held, `held for ${ms / 1000}s, and the link is not back`, 'TIMED_OUT');
+      }),
+    );
+    if (lateSince !== null) held.cancels.push(clock.schedule(lateMs, () => this.#giveUpLate(held)));
+    if (this.#waiting.size === 1 || lateSince !== null) parts.knock();
+    parts.changed();
+  }
+
+  #giveUpLate(held: Waiting): void {
+    if (this.#view.state === 'away' && !this.#view.reached)
+      this.#refuse(held, `the server does not answer for ${lateMs / 1000}s`, 'TIMED_OUT');
+  }
+
+  #refuse(held: Waiting, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void {
+    this.#forget(held);
+    this.#parts.refuse(held.arrival, refusal(code, why));
+  }
+
+  #forget(held: Waiting): void {
+    this.#waiting.delete(held);
+    for (const cancel of held.cancels) cancel();
+    this.#parts.changed();
+  }
 }
+
+const leftWhileHeld = 'the client left while it was held';
 
 function refusal(code: 'LINK_LOST' | 'TIMED_OUT', why: string): TunnelError {
   return new TunnelError(code, `connection failed, on the local port: ${why}`);

@@ -11,7 +11,7 @@ import type { Hold } from '../model/tunnel.ts';
 import { Arrival } from './arrival.ts';
 import { Connection, type OpenWay } from './connection.ts';
 import { Crowd } from './crowd.ts';
-import { createWaitingRoom, type WaitingRoom } from './hold.ts';
+import { WaitingRoom } from './hold.ts';
 import { listen, type Listener } from './sockets.ts';
 import { createTally } from './tally.ts';
 
@@ -55,7 +55,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
     this.#tally = createTally(parts);
     this.#crowd = new Crowd(parts.clock);
-    this.#room = createWaitingRoom({
+    this.#room = new WaitingRoom({
       clock: parts.clock,
       hold: () => this.#hold,
       knock: () => parts.events.knock(),
@@ -102,7 +102,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
   }
 
   status(): CarrierStatus {
-    const held = this.#room.held();
+    const held = this.#room.held;
     return {
       ...this.#tally.status(held),
       held,

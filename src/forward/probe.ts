@@ -66,6 +66,10 @@ export class ProbingCarrier implements Carrier {
     this.#startOver();
   }
 
+  retry(): void {
+    this.#carrier.retry?.();
+  }
+
   resetConnections(): void {
     this.#carrier.resetConnections();
   }

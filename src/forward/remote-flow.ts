@@ -4,7 +4,7 @@ import type { Clock } from '../model/clock.ts';
 import type { Channel } from '../model/session.ts';
 import { flowError } from './connection.ts';
 import type { ConnectHere, Connected } from './remote-target.ts';
-import { splice, type Splice, type Traffic } from './splice.ts';
+import { Splice, type Traffic } from './splice.ts';
 
 export interface RemoteFlowParts {
   readonly channel: Channel;
@@ -43,7 +43,7 @@ export class RemoteFlow {
 
   #run(connected: Connected): void {
     if (this.#over) return void connected.socket.destroy();
-    this.#running = splice({
+    this.#running = new Splice({
       ...connected,
       traffic: this.#parts.traffic,
       early: [],

@@ -2,7 +2,7 @@
 //
 //   link up ─▶ asking ─▶ listening ─(link lost)─▶ nothing
 //                │ ▲
-//        refused ▼ │ backoff, on the same link; for good when the server's words forbid it
+//        refused ▼ │ backoff, on the same link
 //              waiting
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
@@ -30,7 +30,7 @@ interface Asking {
   readonly session: Session;
   attempt: number;
   listener: RemoteListener | null;
-  cancelRetry: Cancel;
+  retry: { readonly atMs: number; readonly cancel: Cancel } | null;
 }
 
 export class RemoteCarrier implements Carrier {
@@ -67,7 +67,7 @@ export class RemoteCarrier implements Carrier {
     this.#asking = null;
     this.#tally.broken(null);
     if (session !== null && !this.#closed) {
-      this.#asking = { session, attempt: 0, listener: null, cancelRetry: () => undefined };
+      this.#asking = { session, attempt: 0, listener: null, retry: null };
       void this.#ask(this.#asking);
     }
     this.#parts.events.changed();
@@ -82,6 +82,13 @@ export class RemoteCarrier implements Carrier {
     this.#parts.events.changed();
   }
 
+  retry(): void {
+    const asking = this.#asking;
+    if (asking?.retry == null) return;
+    asking.retry.cancel();
+    this.#again(asking);
+  }
+
   resetConnections(): void {
     for (const flow of this.#flows) flow.reset(ended('the tunnel is restarted'));
   }
@@ -92,6 +99,7 @@ export class RemoteCarrier implements Carrier {
     return {
       ...this.#tally.status(0),
       held: 0,
+      retryAtMs: this.#asking?.retry?.atMs ?? null,
       listen: formatEndpoint(listener?.at ?? this.#wish()),
       target: target === null ? '*' : formatEndpoint(target),
       bound: listener !== null,
@@ -116,7 +124,7 @@ export class RemoteCarrier implements Carrier {
 
   /** Ends a listener; resolves when the server confirmed, or soon. */
   async #leave(asking: Asking | null): Promise<void> {
-    asking?.cancelRetry();
+    asking?.retry?.cancel();
     await asking?.listener?.close(confirmMs);
   }
 
@@ -131,12 +139,25 @@ export class RemoteCarrier implements Carrier {
   async #ask(asking: Asking): Promise<void> {
     const at = this.#wish();
     try {
-      const listener = await asking.session.listenRemote(at, (channel) => this.#accept(channel), {
-        timeoutMs: askMs,
-      });
-      this.#listening(asking, listener);
+      this.#listening(asking, await this.#listen(asking.session, at));
     } catch (thrown) {
       await this.#refused(asking, at, asTunnelError(thrown));
+    }
+  }
+
+  /**
+   * 127.0.0.1 is what a bare port means here: with `localhost`, OpenSSH is content when one of both loopbacks is free,
+   * and a port that another program has would look like ours. But PermitListen may know only ssh's own default.
+   */
+  async #listen(session: Session, at: Endpoint): Promise<RemoteListener> {
+    const accept = (channel: Channel): void => this.#accept(channel);
+    try {
+      return await session.listenRemote(at, accept, { timeoutMs: askMs });
+    } catch (thrown) {
+      const error = asTunnelError(thrown);
+      if (error.facts['forbidden'] !== true || at.kind !== 'tcp' || at.host !== '127.0.0.1') throw error;
+      const usual = tcp('localhost', at.port);
+      return session.listenRemote(usual, accept, { timeoutMs: askMs }).catch(() => Promise.reject(error));
     }
   }
 
@@ -160,14 +181,21 @@ export class RemoteCarrier implements Carrier {
   async #refused(asking: Asking, at: Endpoint, error: TunnelError): Promise<void> {
     if (this.#asking !== asking || error.code === 'LINK_LOST') return;
     asking.attempt += 1;
-    this.#tally.broken(error);
-    this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
-    if (error.facts['forbidden'] === true) return; // as long as this link lives
+    if (this.#tally.status(0).error?.message !== error.message)
+      this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
     if (asking.attempt >= samePortTries) this.#lastPort = null;
     const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path));
     if (this.#asking !== asking) return;
     const delayMs = cleared ? 0 : Math.min(lastRetryMs, firstRetryMs * 2 ** (asking.attempt - 1));
-    asking.cancelRetry = this.#parts.clock.schedule(delayMs, () => void this.#ask(asking));
+    const { clock } = this.#parts;
+    const cancel = clock.schedule(delayMs, () => this.#again(asking));
+    asking.retry = { atMs: clock.now() + delayMs, cancel };
+    this.#tally.broken(error);
+  }
+
+  #again(asking: Asking): void {
+    asking.retry = null;
+    void this.#ask(asking);
   }
 
   /** Called from the packet parser: must not throw. */

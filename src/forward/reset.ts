@@ -22,3 +22,20 @@ export function resetSocket(socket: Socket): void {
     socket.destroy(); // ERR_INVALID_HANDLE_TYPE: a unix socket
   }
 }
+
+/** What a TCP handle of Node answers: 0, or a negative errno. */
+interface PeerHandle {
+  getpeername?(out: object): number;
+}
+
+/**
+ * True when an 'end' was not an end but a reset. libuv reports a reset that arrives together with data as an end of
+ * file (uv__stream_io, the POLLHUP short cut after a partial read), and an upload cut short would pass for a whole one.
+ * A socket that was reset has no peer any more (getpeername(2): ENOTCONN); one whose peer half-closed has, until both
+ * sides have ended: after our own end nothing can be told, and the end is believed.
+ */
+export function wasReset(socket: Socket): boolean {
+  if (socket.writableEnded) return false;
+  const { _handle: handle } = socket as unknown as { readonly _handle?: PeerHandle | null };
+  return typeof handle?.getpeername === 'function' && handle.getpeername({}) !== 0;
+}

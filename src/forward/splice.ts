@@ -2,8 +2,8 @@
 // Its rules (SPEC 3): FIN and EOF are passed on only when they were really received; whatever else ends one side
 // resets the other; a side that cannot take more stops the other side's reading. Nothing is kept here but numbers.
 import type { Socket } from 'node:net';
-import type { Channel } from '../model/session.ts';
-import { resetSocket } from './reset.ts';
+import type { Channel, ChannelReader } from '../model/session.ts';
+import { resetSocket, wasReset } from './reset.ts';
 
 /** Bytes of a forward. In: received from the SSH side. Out: sent to it (SPEC 4). */
 export interface Traffic {
@@ -31,119 +31,155 @@ export interface SpliceParts {
   readonly finished: (fate: Fate) => void;
 }
 
-export interface Splice {
+const orderly: Fate = { failed: false, reason: null };
+
+export class Splice implements ChannelReader {
+  readonly #socket: Socket;
+  readonly #channel: Channel;
+  readonly #traffic: Traffic;
+  readonly #finished: (fate: Fate) => void;
+  /** EOF of the channel, and ours to it. */
+  #eofReceived = false;
+  #eofSent = false;
+  #channelOver = false;
+  #channelFull = false;
+  #socketOver = false;
+  #corked = false;
+  /** Bytes given to the socket, and those of them that left it. */
+  #delivered = 0;
+  #consumed = 0;
+  #fate: Fate | null = null;
+  #settled = false;
+
+  /** Joins the two and takes over both: nobody else may touch them. */
+  constructor({ socket, channel, traffic, early, ended, finished }: SpliceParts) {
+    this.#socket = socket;
+    this.#channel = channel;
+    this.#traffic = traffic;
+    this.#finished = finished;
+    socket.on('data', this.#fromSocket);
+    socket.on('end', this.#socketEnded);
+    socket.on('error', this.#socketFailed);
+    socket.on('finish', this.#socketFlushed);
+    socket.on('close', this.#socketClosed);
+    channel.attach(this);
+    for (const chunk of early) this.#fromSocket(chunk);
+    if (ended) this.#socketEnded();
+    else if (!this.#channelFull) socket.resume();
+  }
+
   /** Ends both sides now, as a fault. */
-  reset(reason: string): void;
-}
+  reset(reason: string): void {
+    this.#fate ??= { failed: true, reason };
+    if (this.#socketOver) this.#settle();
+    else resetSocket(this.#socket);
+  }
 
-/** Joins the two. Takes over both: nobody else may touch them. */
-export function splice({ socket, channel, traffic, early, ended, finished }: SpliceParts): Splice {
-  let eofReceived = false;
-  let eofSent = false;
-  let channelOver = false;
-  let channelFull = false;
-  let corked = false;
-  let delivered = 0;
-  let consumed = 0;
-  let socketOver = false;
-  let settled = false;
-  let fate: Fate | null = null;
+  // The channel's side.
 
-  const settle = (): void => {
-    if (settled) return;
-    settled = true;
-    if (!channelOver) channel.close();
-    finished(fate ?? { failed: false, reason: null });
-  };
-  const fail = (reason: string): void => {
-    fate ??= { failed: true, reason };
-    if (socketOver) settle();
-    else resetSocket(socket);
-  };
-  const endSocket = (): void => {
-    // Only once everything is written: a socket with a pending shutdown cannot be reset (see resetSocket).
-    if (eofReceived && socket.writableLength === 0 && !socket.writableEnded) socket.end();
-  };
-  // One function for all writes: Node batches the callbacks of equal ones.
-  const written = (): void => {
+  data(chunk: Buffer): void {
+    const socket = this.#socket;
     if (socket.destroyed) return;
-    const gone = delivered - socket.writableLength - consumed;
-    if (gone > 0) {
-      consumed += gone;
-      if (!channelOver) channel.consumed(gone);
+    this.#traffic.bytesIn += chunk.length;
+    this.#delivered += chunk.length;
+    if (!this.#corked) {
+      // Packets that arrive together leave in one system call.
+      this.#corked = true;
+      socket.cork();
+      process.nextTick(this.#uncork);
     }
-    endSocket();
-  };
-  const uncork = (): void => {
-    corked = false;
-    socket.uncork();
-  };
-  const send = (chunk: Buffer): void => {
-    traffic.bytesOut += chunk.length;
-    if (channel.write(chunk)) return;
-    channelFull = true;
-    socket.pause();
-  };
-  const sendEof = (): void => {
-    eofSent = true;
-    channel.end();
+    socket.write(chunk, this.#written);
+  }
+
+  end(): void {
+    this.#eofReceived = true;
+    this.#endSocket();
+  }
+
+  drain(): void {
+    this.#channelFull = false;
+    if (!this.#socket.destroyed) this.#socket.resume();
+  }
+
+  closed(clean: boolean): void {
+    this.#channelOver = true;
+    if (clean && this.#eofReceived) this.#targetGone();
+    else if (clean) this.reset('the server closed the channel without an end');
+    else if (!this.#eofReceived || !this.#eofSent || this.#channelFull) this.reset('link lost');
+    if (this.#socketOver) this.#settle();
+  }
+
+  /**
+   * The target closed for good, and said so: what is written still leaves, then the socket closes as the target did.
+   * What the client sends after that meets a reset by the kernel, as it would there.
+   */
+  #targetGone(): void {
+    if (this.#socket.writableFinished) this.#socket.destroy();
+    else this.#socket.resume();
+  }
+
+  // The socket's side. Arrow functions: listeners and callbacks without a closure for each call.
+
+  readonly #fromSocket = (chunk: Buffer): void => {
+    if (this.#channelOver) return;
+    this.#traffic.bytesOut += chunk.length;
+    if (this.#channel.write(chunk)) return;
+    this.#channelFull = true;
+    this.#socket.pause();
   };
 
-  socket.on('error', (error) => {
-    // The client's own doing: no fault of the tunnel, but an end that must not look clean to the far side.
-    fate ??= { failed: false, reason: error.message };
-  });
-  socket.on('data', (chunk: Buffer) => {
-    if (!channelOver) send(chunk);
-  });
-  socket.on('end', () => {
-    if (!channelOver) sendEof();
-  });
-  socket.on('close', () => {
-    socketOver = true;
+  readonly #socketEnded = (): void => {
+    if (this.#channelOver) return;
+    if (wasReset(this.#socket)) {
+      this.#fate ??= { failed: false, reason: 'reset by the client' };
+      this.#socket.destroy();
+      return;
+    }
+    this.#eofSent = true;
+    this.#channel.end();
+  };
+
+  /** The client's own doing: no fault of the tunnel, but an end that must not look clean to the far side. */
+  readonly #socketFailed = (error: Error): void => {
+    this.#fate ??= { failed: false, reason: error.message };
+  };
+
+  readonly #socketFlushed = (): void => {
+    if (this.#channelOver) this.#socket.destroy();
+  };
+
+  readonly #socketClosed = (): void => {
+    this.#socketOver = true;
     // Both ended in order, but the last of the client's bytes still wait for window: a close would drop them.
-    if (fate === null && eofReceived && eofSent && channelFull && !channelOver) return;
-    settle();
-  });
-  socket.on('finish', () => {
-    if (channelOver) socket.destroy();
-  });
+    const sending = this.#eofReceived && this.#eofSent && this.#channelFull && !this.#channelOver;
+    if (this.#fate !== null || !sending) this.#settle();
+  };
 
-  channel.attach({
-    data(chunk) {
-      if (socket.destroyed) return;
-      traffic.bytesIn += chunk.length;
-      delivered += chunk.length;
-      if (!corked) {
-        // Packets that arrive together leave in one system call.
-        corked = true;
-        socket.cork();
-        process.nextTick(uncork);
-      }
-      socket.write(chunk, written);
-    },
-    end() {
-      eofReceived = true;
-      endSocket();
-    },
-    drain() {
-      channelFull = false;
-      if (!socket.destroyed) socket.resume();
-    },
-    closed(clean) {
-      channelOver = true;
-      if (clean && eofReceived) {
-        // The target is gone for good, and said so: what is written still leaves, then the socket closes as the
-        // target did. More from the client would meet a reset by the kernel, as it would there.
-        if (socket.writableFinished) socket.destroy();
-        else socket.resume();
-      } else if (clean) fail('the server closed the channel without an end');
-      else if (!eofReceived || !eofSent || channelFull) fail('link lost');
-      if (socketOver) settle();
-    },
-  });
-  for (const chunk of early) send(chunk);
-  if (ended) sendEof();
-  else if (!channelFull) socket.resume();
-  return { reset: fail };
+  readonly #uncork = (): void => {
+    this.#corked = false;
+    this.#socket.uncork();
+  };
+
+  /** One function for all writes: Node batches the callbacks of equal ones. */
+  readonly #written = (): void => {
+    if (this.#socket.destroyed) return;
+    const gone = this.#delivered - this.#socket.writableLength - this.#consumed;
+    if (gone > 0) {
+      this.#consumed += gone;
+      if (!this.#channelOver) this.#channel.consumed(gone);
+    }
+    if (this.#eofReceived) this.#endSocket();
+  };
+
+  /** Only once everything is written: a socket with a pending shutdown cannot be reset (see resetSocket). */
+  #endSocket(): void {
+    if (this.#socket.writableLength === 0 && !this.#socket.writableEnded) this.#socket.end();
+  }
+
+  #settle(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (!this.#channelOver) this.#channel.close();
+    this.#finished(this.#fate ?? orderly);
+  }
 }

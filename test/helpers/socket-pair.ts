@@ -2,6 +2,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
+import { wasReset } from '../../src/forward/reset.ts';
 import { temporaryFolder } from './folder.ts';
 
 export interface SocketPair {
@@ -42,7 +43,7 @@ export function watchSocket(socket: Socket): Watched {
   return {
     received: () => Buffer.concat(chunks),
     ending: new Promise((resolve) => {
-      socket.once('end', () => resolve('end'));
+      socket.once('end', () => resolve(wasReset(socket) ? 'reset' : 'end'));
       socket.once('error', () => resolve('reset'));
       socket.once('close', (failed) => resolve(failed ? 'reset' : 'end'));
     }),

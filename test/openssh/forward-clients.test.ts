@@ -139,7 +139,7 @@ describe.skipIf(sshdMissing() !== null || curlMissing || namespaceMissing() !== 
       await until(() => slow.status().open === 1);
       const ending = watchSocket(client).ending;
       due();
-      await once(client, 'close');
+      expect(await ending).toBe('reset');
       expect(slow.status()).toMatchObject({ failed: 1, open: 0 });
       await slow.close(0);
     });
