@@ -19,6 +19,8 @@ export interface ConversationParts {
   readonly interruption: Interruption;
   /** Sends an answer; null declines. */
   readonly answer: (questionId: string, value: Secret | null) => Promise<void>;
+  /** Hears of every answer that was typed. */
+  readonly typed?: (question: PendingQuestion, value: Secret) => void;
 }
 
 export function createConversation(parts: ConversationParts): Conversation {
@@ -139,8 +141,11 @@ async function answerWith(
   outcome: Outcome,
 ): Promise<void> {
   switch (outcome.kind) {
-    case 'answered':
-      return parts.answer(question.id, new Secret(outcome.value));
+    case 'answered': {
+      const value = new Secret(outcome.value);
+      parts.typed?.(question, value);
+      return parts.answer(question.id, value);
+    }
     case 'declined':
       return parts.answer(question.id, null);
     case 'interrupted':

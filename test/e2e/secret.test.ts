@@ -164,6 +164,59 @@ describe.skipIf(missing !== null)('a keychain that is unlocked', () => {
   });
 });
 
+describe.skipIf(missing !== null || tmuxMissing() !== null)('what was typed at `up`', () => {
+  const up = `${process.execPath} ${bin} up; echo "exit=$?"`;
+
+  test('is offered to the keychain once it let us in, and used from then on', async () => {
+    await using desktop = await startDesktop();
+    await desktop.startKeyring('unlock');
+    await using sshd = await startSshd();
+    await using world = await encryptedWorld(desktop, sshd);
+    using terminal = openTerminal(world.env);
+    terminal.type(up);
+    terminal.key('Enter');
+    await terminal.until(/Passphrase for .*locked/);
+    terminal.type('a wrong one');
+    terminal.key('Enter');
+    await terminal.until(/Wrong[^]*Passphrase|Passphrase[^]*Passphrase/);
+    terminal.type(planted);
+    terminal.key('Enter');
+    await terminal.until(/Save the passphrase for .*127\.0\.0\.1:\d+ in the keychain\? \[no\]:/);
+    expect(await desktop.keychain().get('box:passphrase')).toBeNull();
+    terminal.type('yes');
+    terminal.key('Enter');
+    expect(await terminal.until(/exit=0/)).not.toContain(planted);
+    expect((await desktop.keychain().get('box:passphrase'))?.reveal()).toBe(planted);
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    expect(await world.run(['up'])).toMatchObject({ code: 0 });
+  });
+
+  test('stays with the supervisor after a no, and nothing is offered without a keychain', async () => {
+    await using desktop = await startDesktop();
+    await desktop.startKeyring('unlock');
+    await using sshd = await startSshd();
+    await using world = await encryptedWorld(desktop, sshd);
+    using terminal = openTerminal(world.env);
+    terminal.type(up);
+    terminal.key('Enter');
+    await terminal.until(/Passphrase for .*locked/);
+    terminal.type(planted);
+    terminal.key('Enter');
+    await terminal.until(/in the keychain\? \[no\]:/);
+    terminal.key('Enter');
+    await terminal.until(/exit=0/);
+    expect(await desktop.keychain().get('box:passphrase')).toBeNull();
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    await desktop.stopKeyring();
+    terminal.type(up.replace('exit=', 'again='));
+    terminal.key('Enter');
+    await terminal.until(/Passphrase[^]*exit=0[^]*Passphrase/);
+    terminal.type(planted);
+    terminal.key('Enter');
+    expect((await terminal.until(/again=0/)).match(/in the keychain\?/g)).toHaveLength(1);
+  });
+});
+
 describe.skipIf(missing !== null)('without an open keychain', () => {
   test('one that is locked is exit 6 and says so, at `secret set` and at `up`, and the supervisor lives on', async () => {
     await using desktop = await startDesktop();

@@ -8,6 +8,7 @@ import type { Args, Run } from '../command.ts';
 import { Interrupted, type Context } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
+import { createKeepOffer } from '../keep-offer.ts';
 import { readyConfig } from '../ready-config.ts';
 import { isRunning, locateTarget } from '../supervisor.ts';
 
@@ -30,6 +31,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
   const call = running ? method : 'up';
   using interruption = context.interruption();
   const { signal } = interruption;
+  const offer = createKeepOffer(context, config.resolved);
   try {
     const result = await withSupervisor(
       { config: config.path, project: config.project, facts: context.facts, program: context.program },
@@ -40,6 +42,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
           answer: async (question, value) => {
             await client.call('answer', { question, value: value?.reveal() ?? null });
           },
+          typed: offer.typed,
         });
         const params = {
           selectors: args.words,
@@ -54,6 +57,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
         return answered;
       },
     );
+    if (context.interactive && !context.options.json) await offer.make(result.document);
     return conclude(context, result);
   } catch (thrown) {
     if (signal.aborted) return ended(context, signal.reason, args.words);
