@@ -2,7 +2,8 @@
 import { asTunnelError } from '../errors.ts';
 import type { Session } from '../model/session.ts';
 
-const askMs = 5000;
+/** Together with the end of a listener it must not keep `down` waiting. */
+const askMs = 1000;
 
 /**
  * Removes a dead socket file on the server where the session can. True when it was removed.

@@ -205,21 +205,39 @@ describe.skipIf(sshdMissing() !== null)('a remote listener', () => {
     });
   });
 
-  test('on a unix socket whose old file is in the way is served or explained', async () => {
-    await withSshd([], async (session, dial) => {
+  test.each([
+    ['cleared away where the server has SFTP', ['Subsystem sftp internal-sftp']],
+    ['explained where it has not', []],
+  ])('an old socket file in the way is %s', async (_name, config) => {
+    await withSshd(config, async (session, dial) => {
       const path = join(temporaryFolder('stale'), 's');
-      const listen: Endpoint = { kind: 'unix', path };
-      const first = remote(listen);
-      first.carrier.link({ state: 'up', session });
-      await until(() => first.carrier.status().bound);
+      const { carrier } = remote({ kind: 'unix', path });
+      carrier.link({ state: 'up', session });
+      await until(() => carrier.status().bound);
       await session.close(); // sshd leaves the file
       expect(existsSync(path)).toBe(true);
-      const next = await dial();
-      first.carrier.link({ state: 'up', session: next });
-      await until(() => first.carrier.status().bound || first.carrier.status().broken);
-      if (next.removeSocket === undefined)
-        expect(first.carrier.status().error?.hint).toContain('StreamLocalBindUnlink');
-      else await until(() => first.carrier.status().bound);
+      carrier.link({ state: 'up', session: await dial() });
+      if (config.length > 0) await until(() => carrier.status().bound);
+      else await until(() => carrier.status().broken);
+      if (config.length === 0) expect(carrier.status().error?.hint).toContain('StreamLocalBindUnlink');
+      await carrier.close(0);
+      expect(existsSync(path)).toBe(config.length === 0);
+    });
+  });
+
+  test('a socket file that somebody serves is left alone', async () => {
+    await withSshd(['Subsystem sftp internal-sftp'], async (session, dial) => {
+      const path = join(temporaryFolder('alive'), 's');
+      const first = remote({ kind: 'unix', path });
+      first.carrier.link({ state: 'up', session });
+      await until(() => first.carrier.status().bound);
+      const clock = manualClock();
+      const second = remote({ kind: 'unix', path }, { clock });
+      second.carrier.link({ state: 'up', session: await dial() });
+      await until(() => clock.armed() === 1);
+      expect(second.carrier.status()).toMatchObject({ bound: false, broken: true });
+      expect(existsSync(path)).toBe(true);
+      await second.carrier.close(0);
       await first.carrier.close(0);
     });
   });
