@@ -46,7 +46,8 @@ type ReaderEvent = (reader: ChannelReader) => void;
 export class SshChannel implements OpenChannel {
   readonly id: number;
   readonly #home: ChannelHome;
-  readonly #remoteId: number;
+  /** The server's number of the channel. */
+  readonly remoteId: number;
   readonly #packet: number;
   #reader: ChannelReader | null = null;
   /** What happened before a reader was attached. */
@@ -77,7 +78,7 @@ export class SshChannel implements OpenChannel {
   ) {
     this.#home = home;
     this.id = ids.id;
-    this.#remoteId = ids.remoteId;
+    this.remoteId = ids.remoteId;
     this.#sendWindow = peer.window;
     this.#packet = Math.max(1, Math.min(peer.packetSize, maxPacket));
     this.#window = window;
@@ -149,7 +150,7 @@ export class SshChannel implements OpenChannel {
     const grant = this.#target - this.#window - this.#buffered;
     if (grant <= 0) return;
     this.#window += grant;
-    this.#home.wire.adjust(this.#remoteId, grant);
+    this.#home.wire.adjust(this.remoteId, grant);
   }
 
   #tune(): void {
@@ -180,7 +181,7 @@ export class SshChannel implements OpenChannel {
       const size = Math.min(chunk.length - from, this.#packet, this.#sendWindow);
       this.#sendWindow -= size;
       this.#home.wire.data(
-        this.#remoteId,
+        this.remoteId,
         from === 0 && size === chunk.length ? chunk : chunk.subarray(from, from + size),
       );
       from += size;
@@ -223,14 +224,14 @@ export class SshChannel implements OpenChannel {
   #finish(): void {
     if (!this.#ending || this.#sentEnd || this.#sentClose || this.#over || this.#queue.length > 0) return;
     this.#sentEnd = true;
-    this.#home.wire.end(this.#remoteId);
+    this.#home.wire.end(this.remoteId);
   }
 
   close(): void {
     if (this.#sentClose || this.#over) return;
     this.#sentClose = true;
     this.#queue = [];
-    this.#home.wire.close(this.#remoteId);
+    this.#home.wire.close(this.remoteId);
   }
 
   ended(): void {

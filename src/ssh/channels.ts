@@ -23,6 +23,11 @@ export interface ChannelsParts {
   disconnect(reason: number, words: string): void;
 }
 
+interface Limits {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
 interface Opening {
   readonly window: number;
   opened(channel: Channel): void;
@@ -51,6 +56,7 @@ export class Channels {
       end: (id) => this.#open.get(id)?.ended(),
       // RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we
       closed: (id) => (this.#open.get(id) ?? refusal(this.#opening(id)))?.closedByPeer(),
+      requestFailed: (id) => this.#open.get(id)?.close(),
       incoming: (open) => this.#incoming(open),
       debug: (words) => parts.debug(words),
       disconnect: (reason, words) => parts.disconnect(reason, words),
@@ -100,7 +106,26 @@ export class Channels {
   }
 
   /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. A confirmation that comes too late is closed again. */
-  open(to: Endpoint, from: Origin, limits: { timeoutMs: number; signal?: AbortSignal }): Promise<Channel> {
+  open(to: Endpoint, from: Origin, limits: Limits): Promise<Channel> {
+    return this.#openWith(to, limits, (wire, id, window) => {
+      if (to.kind === 'tcp') wire.openTcp(id, window, to, from);
+      else wire.openUnix(id, window, to.path);
+    });
+  }
+
+  /** A session channel with a subsystem on it (RFC 4254 6.5). It is closed when the server has no such subsystem. */
+  async openSubsystem(name: string, limits: Limits): Promise<Channel> {
+    const label: Endpoint = { kind: 'unix', path: name };
+    const channel = await this.#openWith(label, limits, (wire, id, window) => wire.openSession(id, window));
+    if (channel instanceof SshChannel) this.#home?.wire.subsystem(channel.remoteId, name);
+    return channel;
+  }
+
+  #openWith(
+    to: Endpoint,
+    limits: Limits,
+    ask: (wire: Wire, id: number, window: number) => void,
+  ): Promise<Channel> {
     const home = this.#home;
     if (home === null || this.#lost !== null) return Promise.reject(this.#lost ?? notOpen());
     if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
@@ -132,8 +157,7 @@ export class Channels {
         failed: (reason, words) => settle(() => reject(forwardRefused(to, reason, words))),
         lost: () => settle(() => reject(this.#lost ?? notOpen())),
       });
-      if (to.kind === 'tcp') home.wire.openTcp(id, window, to, from);
-      else home.wire.openUnix(id, window, to.path);
+      ask(home.wire, id, window);
     });
   }
 

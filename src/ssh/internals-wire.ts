@@ -30,6 +30,8 @@ export interface WireEvents {
   adjusted(id: number, bytes: number): void;
   end(id: number): void;
   closed(id: number): void;
+  /** A request on a channel was refused. */
+  requestFailed(id: number): void;
   /** False: not ours. */
   incoming(open: IncomingOpen): boolean;
   /** SSH_MSG_DEBUG: OpenSSH says here why it refused a listener (SSH2.md 2.6). */
@@ -56,6 +58,9 @@ export interface Wire {
     from: { host: string; port: number },
   ): void;
   openUnix(id: number, window: number, path: string): void;
+  openSession(id: number, window: number): void;
+  /** The server answers with `requestFailed` or with the subsystem's own words. */
+  subsystem(remoteId: number, name: string): void;
   confirm(remoteId: number, id: number, window: number): void;
   refuse(remoteId: number, reason: number): void;
   data(remoteId: number, chunk: Buffer): void;
@@ -79,11 +84,7 @@ export interface Wire {
 export const maxPacket = 32 * 1024;
 
 /** Hooks a connected client. Once, right after `client.connect()`; the events come when the server talks. */
-export function takeWire(
-  client: Client,
-  stream: PacketSink,
-  events: WireEvents,
-): Wire {
+export function takeWire(client: Client, stream: PacketSink, events: WireEvents): Wire {
   checkInternals(client);
   const parts = privateParts(client);
   const protocol = parts._protocol;
@@ -109,6 +110,8 @@ export function takeWire(
       }),
     openUnix: (id, window, path) =>
       protocol.openssh_directStreamLocal(id, window, maxPacket, { socketPath: path }),
+    openSession: (id, window) => protocol.session(id, window, maxPacket),
+    subsystem: (remoteId, name) => protocol.subsystem(remoteId, name, true),
     confirm: (remoteId, id, window) => protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
     refuse: (remoteId, reason) => protocol.channelOpenFail(remoteId, reason, ''),
     data: (remoteId, chunk) => {
@@ -187,6 +190,7 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
   hook('CHANNEL_WINDOW_ADJUST', (id: number, bytes: number) => events.adjusted(id, bytes));
   hook('CHANNEL_EOF', (id: number) => events.end(id));
   hook('CHANNEL_CLOSE', (id: number) => events.closed(id));
+  hook('CHANNEL_FAILURE', (id: number) => events.requestFailed(id));
   hook('DEBUG', (_display: boolean, words: string) => events.debug(words));
   const disconnect = handlers['DISCONNECT'] as (
     protocol: PrivateProtocol,

@@ -24,6 +24,8 @@ export interface PrivateProtocol {
   rekey(): void;
   directTcpip(id: number, window: number, packetSize: number, address: DirectAddress): void;
   openssh_directStreamLocal(id: number, window: number, packetSize: number, at: { socketPath: string }): void;
+  session(id: number, window: number, packetSize: number): void;
+  subsystem(remoteId: number, name: string, wantReply: boolean): void;
   channelOpenConfirm(remoteId: number, id: number, window: number, packetSize: number): void;
   channelOpenFail(remoteId: number, reason: number, words: string): void;
   channelData(remoteId: number, chunk: Buffer): void;
@@ -112,6 +114,8 @@ const protocolMethods = [
   'rekey',
   'directTcpip',
   'openssh_directStreamLocal',
+  'session',
+  'subsystem',
   'channelOpenConfirm',
   'channelOpenFail',
   'channelData',
@@ -135,6 +139,7 @@ const handlerNames = [
   'CHANNEL_EOF',
   'CHANNEL_CLOSE',
   'CHANNEL_REQUEST',
+  'CHANNEL_FAILURE',
   'USERAUTH_FAILURE',
   'DISCONNECT',
 ] as const;

@@ -13,6 +13,7 @@ import { linkLost, wordsOf } from './failure.ts';
 import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
 import { Listeners, type Accept } from './listeners.ts';
 import { watchLiveness } from './liveness.ts';
+import { removeSocketOver } from './sftp.ts';
 import type { WindowBudget } from './window.ts';
 
 export interface ConnectionParts {
@@ -135,6 +136,7 @@ export class Connection {
       },
       openChannel: (to, from, limits) => this.#openChannel(to, from, limits),
       listenRemote: (at, accept, limits) => this.#listenRemote(at, accept, limits),
+      removeSocket: (path, timeoutMs) => this.#removeSocket(path, timeoutMs),
       ping: (timeoutMs) => this.#askPing(timeoutMs),
       onEnd: (listener) => this.#whenEnded(listener),
       close: () => this.close(),
@@ -206,6 +208,13 @@ export class Connection {
   #listenRemote(at: Endpoint, accept: Accept, limits: { timeoutMs: number }): Promise<RemoteListener> {
     if (this.#ended !== null || this.#listeners === null) return Promise.reject(this.#reason());
     return this.#listeners.listen(at, accept, limits);
+  }
+
+  async #removeSocket(path: string, timeoutMs: number): Promise<boolean> {
+    if (this.#ended !== null) throw this.#reason();
+    const channel = await this.channels.openSubsystem('sftp', { timeoutMs });
+    const cancel = this.#parts.clock.schedule(timeoutMs, () => channel.close());
+    return removeSocketOver(channel, path).finally(cancel);
   }
 
   #whenEnded(listener: (reason: TunnelError | null) => void): void {

@@ -62,6 +62,10 @@ export class CountedSession implements Session {
     );
   }
 
+  removeSocket(path: string, timeoutMs: number): Promise<boolean> {
+    return this.raw.removeSocket?.(path, timeoutMs) ?? Promise.resolve(false);
+  }
+
   ping(timeoutMs: number): Promise<number> {
     return this.raw.ping(timeoutMs);
   }
