@@ -19,10 +19,10 @@ export function target(value: unknown): Parsed<Endpoint> {
 
 /** Where a remote forward listens on the server: port 0 lets the server pick. A bare port is on its loopback. */
 export function remoteListen(value: unknown): Parsed<Endpoint> {
-  if (value === 0 || value === '0') return ok(tcp('localhost', 0));
+  if (value === 0 || value === '0') return ok(tcp('127.0.0.1', 0));
   const bare =
     typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value)) ? port(value) : null;
-  if (bare !== null) return 'problem' in bare ? bare : ok(tcp('localhost', bare.value));
+  if (bare !== null) return 'problem' in bare ? bare : ok(tcp('127.0.0.1', bare.value));
   return address(value, 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or 0', {
     autoPort: false,
     zero: true,

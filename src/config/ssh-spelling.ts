@@ -20,7 +20,7 @@ export function spelledForward(value: unknown): Parsed<SpelledForward> {
   const parts = match === null ? null : splitColons(match[2] ?? '');
   if (match === null || parts === null) return wrong(forms);
   const zero = match[1] === 'R';
-  const listen = takeListen(parts, zero ? 'localhost' : '127.0.0.1', zero);
+  const listen = takeListen(parts, zero);
   if ('problem' in listen) return listen;
   const rest = parts.slice(listen.value.used);
   if (match[1] === 'D')
@@ -55,7 +55,7 @@ interface Taken {
 }
 
 /** The listening side: a socket path, a port, or bind and port. An empty or `*` bind is every interface, as in ssh. */
-function takeListen(parts: readonly string[], host: string, zero: boolean): Parsed<Taken> {
+function takeListen(parts: readonly string[], zero: boolean): Parsed<Taken> {
   const [first = '', second = ''] = parts;
   if (first.startsWith('/')) return { value: { endpoint: { kind: 'unix', path: first }, used: 1 } };
   const bare = /^\d+$/.test(first);
@@ -63,7 +63,7 @@ function takeListen(parts: readonly string[], host: string, zero: boolean): Pars
   if (!/^\d+$/.test(written)) return wrong(forms);
   const number = zero && written === '0' ? { value: 0 } : port(written);
   if ('problem' in number) return wrong(`has a port that ${number.problem}`);
-  const bind = bare ? host : first === '' ? '*' : first;
+  const bind = bare ? '127.0.0.1' : first === '' ? '*' : first;
   return { value: { endpoint: tcp(bind, number.value), used: bare ? 1 : 2 } };
 }
 

@@ -41,6 +41,8 @@ export interface CarrierStatus extends CarrierCounts {
   /** True when `error` is about the forward itself, not one connection: the tunnel is then not `up`. */
   readonly broken: boolean;
   readonly errorAtMs: number | null;
+  /** When a forward that is `broken` tries again by itself (wall clock). */
+  readonly retryAtMs?: number | null;
   readonly probe: ProbeStatus | null;
 }
 
@@ -80,6 +82,8 @@ export interface Carrier {
   accepts(forward: Forward, hold: Hold): boolean;
   /** Takes over a forward that it `accepts`: new connections go to the new target. */
   replace(forward: Forward, hold: Hold): void;
+  /** Cuts short a wait for the next try. Absent in a carrier that never waits. */
+  retry?(): void;
   /** Resets running and held connections, keeps the listener (`restart`). */
   resetConnections(): void;
   status(): CarrierStatus;

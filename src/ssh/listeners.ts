@@ -169,5 +169,5 @@ function forbiddenHint(at: Endpoint, hostName: string): string {
     at.kind === 'tcp'
       ? 'AllowTcpForwarding, PermitListen, DisableForwarding'
       : 'AllowStreamLocalForwarding, DisableForwarding';
-  return `look at ${settings} in the sshd_config of ${hostName}, and at restrict and permitlisten in its authorized_keys`;
+  return `look at ${settings} in the sshd_config of ${hostName}, and at restrict and permitlisten in its authorized_keys; a change there is for new sessions: tunnel restart`;
 }

@@ -93,6 +93,11 @@ export class Listeners {
     await Promise.all(idle.map((slot) => this.#bind(slot, remap)));
   }
 
+  /** What waits for its next try, on the server too, tries now. */
+  retry(): void {
+    for (const { carrier } of this.#slots) carrier.retry?.();
+  }
+
   link(view: LinkView): void {
     this.#view = view;
     for (const { carrier } of this.#slots) carrier.link(view);

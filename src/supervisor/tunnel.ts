@@ -68,6 +68,7 @@ export class TunnelRun {
     if (this.#listeners === null) this.#begin();
     else {
       void this.#listeners.open(request.remap);
+      this.#listeners.retry();
       this.lease.nudge(request);
     }
     this.refresh();

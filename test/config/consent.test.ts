@@ -114,7 +114,7 @@ tunnels:
     'trusts: host keys in ./kh (b) | new host keys without asking (defaults)',
     'sets variables for exec: LD_PRELOAD=./x.so (a)',
     'opens by tunnel open: http://{address} (a)',
-    'opens on the server: localhost:8080, which reaches 127.0.0.1:3000 here (r) | localhost:8081, which reaches anything from here that matches *:22 (s)',
+    'opens on the server: 127.0.0.1:8080, which reaches 127.0.0.1:3000 here (r) | 127.0.0.1:8081, which reaches anything from here that matches *:22 (s)',
     'listens beyond this machine: 0.0.0.0:80 (w) | [::]:1080 (d) | 0.0.0.0:9464 (metrics)',
   ]);
 });

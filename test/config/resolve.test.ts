@@ -372,7 +372,7 @@ tunnels:
       {
         name: null,
         type: 'remote',
-        listen: tcp('localhost', 8080),
+        listen: tcp('127.0.0.1', 8080),
         target: tcp('localhost', 3000),
         probe: null,
         allow: [],
@@ -388,7 +388,7 @@ tunnels:
       {
         name: null,
         type: 'remote',
-        listen: tcp('localhost', 9000),
+        listen: tcp('127.0.0.1', 9000),
         target: { kind: 'unix', path: `${home.folder}/app.sock` },
         probe: null,
         allow: [],

@@ -64,7 +64,7 @@ describe('what is shown', () => {
         name: 's',
         hops: [bastion],
         forwards: [
-          { type: 'remote', listen: 'localhost:8080', target: '127.0.0.1:3000' },
+          { type: 'remote', listen: '127.0.0.1:8080', target: '127.0.0.1:3000' },
           { type: 'remote', listen: '/run/r.sock', target: '*' },
           { type: 'dynamic', listen: '127.0.0.1:1080', target: '*' },
           { type: 'local', listen: `${home.folder}/l.sock`, target: '/r.sock' },
@@ -83,6 +83,6 @@ describe('what is shown', () => {
     expect(shown).toContain('  way 2         katie\n  server        katie  u@k.x:22\n');
     expect(shown).toContain('    password      command:[pass, show, k]\n');
     expect(shown).toContain('    proxy         socks5://p:1080\n');
-    expect(shown).toContain('  remote        localhost:8080 → 127.0.0.1:3000  (web)\n');
+    expect(shown).toContain('  remote        127.0.0.1:8080 → 127.0.0.1:3000  (web)\n');
   });
 });

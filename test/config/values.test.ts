@@ -84,9 +84,9 @@ describe('values', () => {
     ['L 0.0.0.0:1:[::1]:2', { type: 'local', local: tcp('0.0.0.0', 1), remote: tcp('::1', 2) }],
     ['L [::1]:1:/r.sock', { type: 'local', local: tcp('::1', 1), remote: { kind: 'unix', path: '/r.sock' } }],
     ['L /l.sock:h:2', { type: 'local', local: { kind: 'unix', path: '/l.sock' }, remote: tcp('h', 2) }],
-    ['R 0:h:2', { type: 'remote', remote: tcp('localhost', 0), local: tcp('h', 2) }],
+    ['R 0:h:2', { type: 'remote', remote: tcp('127.0.0.1', 0), local: tcp('h', 2) }],
     ['R *:8:h:2', { type: 'remote', remote: tcp('*', 8), local: tcp('h', 2) }],
-    ['R 8', { type: 'remote', remote: tcp('localhost', 8) }],
+    ['R 8', { type: 'remote', remote: tcp('127.0.0.1', 8) }],
     ['D [::1]:1080', { type: 'dynamic', local: tcp('::1', 1080) }],
     ['-L1:h:2', { type: 'local', local: tcp('127.0.0.1', 1), remote: tcp('h', 2) }],
   ])("ssh's spelling %s is understood", (written, expected) => {
