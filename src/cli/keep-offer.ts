@@ -13,9 +13,9 @@ import { createPrompter } from './prompt.ts';
 
 export interface KeepOffer {
   /** An answer that a person has given. */
-  typed(question: PendingQuestion, value: Secret): void;
+  readonly typed: (question: PendingQuestion, value: Secret) => void;
   /** Asks about what was accepted: the links of these tunnels are up with it. */
-  make(document: StatusDocument): Promise<void>;
+  readonly make: (document: StatusDocument) => Promise<void>;
 }
 
 type Kept = 'password' | 'passphrase';

@@ -126,6 +126,40 @@ describe.skipIf(sshdMissing() !== null)('a tunnel that works', () => {
   });
 });
 
+describe.skipIf(sshdMissing() !== null)('a tunnel of several forwards', () => {
+  test('has a line for each port and each target: local, remote and dynamic', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const port = await freePort();
+    world.config(`
+hosts:
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${sshd.identity}], agent: false, host_keys: accept-new }
+tunnels:
+  stack:
+    host: box
+    forwards:
+      - { name: web, local: auto, remote: ${target.port} }
+      - { name: hook, type: remote, remote: ${port}, local: ${target.port} }
+      - { name: socks, type: dynamic, local: auto }
+`);
+    const ends = ({ document }: Told): unknown =>
+      document.steps.flatMap(({ layer, status, detail }) =>
+        layer === 'listen' || layer === 'target' ? [`${layer} ${detail.split(':')[0]} ${status}`] : [],
+      );
+    const alone = await why(world, 'stack', sshd);
+    expect(alone, alone.stderr).toMatchObject({ code: 0, connections: 1 });
+    const targets = ['target web ok', 'target hook ok', 'target socks skipped'];
+    expect(ends(alone)).toEqual(['listen web ok', 'listen socks ok', 'listen hook ok', ...targets]);
+    expect(await world.run(['up'])).toMatchObject({ code: 0 });
+    const live = await why(world, 'stack', sshd);
+    expect(live, live.stderr).toMatchObject({ code: 0, logins: 0 });
+    expect(ends(live)).toEqual(['listen web ok', 'listen hook ok', 'listen socks ok', ...targets]);
+    await target[Symbol.asyncDispose]();
+    expect((await why(world, 'stack', sshd)).document.error?.hint).toMatch(/^ssh /);
+  });
+});
+
 describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
   test('config: exit 3, every problem said', async () => {
     await using world = createWorld();
@@ -237,6 +271,30 @@ describe.skipIf(sshdMissing() !== null)('a tunnel that its supervisor cannot bri
     expect(at(told, 'auth')?.detail).toMatch(/^last time: key ED25519 .*accepted$/);
     expect(at(told, 'listen')?.status).toBe('ok');
     expect((await world.status(['db'])).tunnels[0]?.error?.hint).toBe('tunnel why db');
+  });
+
+  test('a server that takes connections and closes them is tried once more, not in a loop', async () => {
+    await using world = createWorld();
+    let accepted = 0;
+    const server = createServer((socket) => {
+      accepted += 1;
+      socket.end();
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const { port } = server.address() as { port: number };
+    world.config(
+      `tunnels: { db: { host: "me@127.0.0.1:${port}", local: auto, remote: 9, reconnect: { initial: 5m, max: 10m } } }\n`,
+    );
+    try {
+      expect(await world.run(['up', '--timeout', '1s'])).toMatchObject({ code: 5 });
+      const before = accepted;
+      const told = await why(world, 'db');
+      expect(told).toMatchObject({ code: 5, document: { error: { code: 'LINK_LOST' } } });
+      expect(at(told, 'kex', '127.0.0.1')?.status).toBe('failed');
+      expect(accepted - before).toBe(1);
+    } finally {
+      server.close();
+    }
   });
 
   test('a refused credential is not offered again: the kept answer is told, without a connection', async () => {

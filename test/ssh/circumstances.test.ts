@@ -16,7 +16,7 @@ const digest = (host: Host, environment: Partial<CallerEnvironment> = {}): Promi
   describeCircumstances(host, { variables: {}, agentSockets: [], ...environment }, parts);
 
 /** A file of 0600 whose change can be seen even within one tick of the clock. */
-function file(name: string): { path: string; change(): void } {
+function file(name: string): { path: string; change: () => void } {
   const path = join(temporaryFolder('around'), name);
   writeFileSync(path, 'one\n', { mode: 0o600 });
   return {
