@@ -124,8 +124,12 @@ export class RemoteCarrier implements Carrier {
 
   /** Ends a listener; resolves when the server confirmed, or soon. */
   async #leave(asking: Asking | null): Promise<void> {
-    asking?.retry?.cancel();
-    await asking?.listener?.close(confirmMs);
+    if (asking === null) return;
+    asking.retry?.cancel();
+    if (asking.listener === null) return;
+    await asking.listener.close(confirmMs);
+    const { at } = asking.listener;
+    if (at.kind === 'unix') await clearStaleSocket(asking.session, at.path); // sshd leaves the file
   }
 
   /** The address to ask for: a port the server chose once is asked for again. */

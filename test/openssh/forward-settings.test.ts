@@ -91,17 +91,31 @@ describe.skipIf(sshdMissing() !== null)('the server’s settings', () => {
     ['AllowTcpForwarding no', 'AllowTcpForwarding'],
     ['AllowTcpForwarding local', 'AllowTcpForwarding'],
     ['DisableForwarding yes', 'DisableForwarding'],
-  ])('%s: a remote forward names it and does not try again on this link', async (line, setting) => {
+  ])('%s: a remote forward names it and tries again by the backoff', async (line, setting) => {
     await withSshd([line], async (session, dial) => {
       const { carrier, armed } = await refusal(session, loopback);
       const { error, bound } = carrier.status();
       expect(error?.code).toBe('FORWARD_REFUSED');
       expect(error?.hint).toContain(setting);
       expect(bound).toBe(false);
-      expect(armed).toBe(0);
+      expect(armed).toBe(1);
       const next = await dial();
       carrier.link({ state: 'up', session: next }); // another link is another chance
       await until(() => carrier.status().broken);
+      await carrier.close(0);
+    });
+  });
+
+  test.each([
+    ['PermitListen localhost:*', 'localhost'], // what ssh asks for when nobody names a host (sshd_config(5))
+    ['PermitListen 127.0.0.1:*', '127.0.0.1'],
+    ['PermitListen any', '127.0.0.1'],
+  ])('%s: a bare port listens on %s', async (line, host) => {
+    await withSshd([line], async (session) => {
+      const { carrier } = remote(loopback);
+      carrier.link({ state: 'up', session });
+      await until(() => carrier.status().bound);
+      expect(carrier.status().listen.split(':')[0]).toBe(host);
       await carrier.close(0);
     });
   });
