@@ -10,6 +10,8 @@ export interface LogLine {
   readonly level: string;
   readonly tunnel: string | null;
   readonly link: string | null;
+  /** Links of jump hosts that the tunnel's own link rides on. */
+  readonly rides: readonly string[];
   readonly message: string;
 }
 
@@ -25,16 +27,19 @@ export function parseLine(text: string): LogLine | null {
       level: word(value['level']) ?? 'info',
       tunnel: word(value['tunnel']),
       link: word(value['link']),
+      rides: words(value['rides']),
       message: word(value['message']) ?? '',
     };
   } catch {
     const message = cleanText(text);
     const line = JSON.stringify({ level: 'error', event: 'output', message });
-    return { text: line, atMs: null, level: 'error', tunnel: null, link: null, message };
+    return { text: line, atMs: null, level: 'error', tunnel: null, link: null, rides: [], message };
   }
 }
 
 const word = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+const words = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
 
 export interface LineFilter {
   takes(line: LogLine): boolean;
@@ -56,7 +61,7 @@ export function createLineFilter(selectors: readonly string[], known: readonly S
       if (selectors.length === 0) return true;
       if (line.tunnel !== null) {
         const mine = selected(line.tunnel);
-        if (mine && line.link !== null) links.add(line.link);
+        for (const link of [line.link, ...line.rides]) if (mine && link !== null) links.add(link);
         return mine;
       }
       return line.link !== null && links.has(line.link);

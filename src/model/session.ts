@@ -7,6 +7,11 @@ import type { NegotiatedAlgorithms } from './status.ts';
 
 /** Callbacks of one channel, called from the packet parser: they must not throw and must not block. */
 export interface ChannelReader {
+  /**
+   * A promise: nobody looks at a chunk any more once it was `consumed`, not even a write that is under way. Its memory
+   * is used for what comes next. Without it a chunk is the reader's for good.
+   */
+  readonly letsGo?: true;
   /** Bytes from the far side. The buffer is yours; call `consumed` once they have left for good. */
   data(chunk: Buffer): void;
   /** The far side sent SSH_MSG_CHANNEL_EOF: nothing more will come. */
@@ -119,6 +124,13 @@ export interface DialContext {
   readonly step: (step: DialStep) => void;
   /** A banner of the server, clean of control characters, at most 40 lines. */
   readonly banner: (text: string) => void;
+  /** For the log, told whose dial it is. Absent: the dialer's own log. */
+  readonly log?: (
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    message: string,
+    facts?: Readonly<Record<string, unknown>>,
+  ) => void;
 }
 
 export interface CallerEnvironment {

@@ -53,6 +53,7 @@ function createLogin(
   let wire: AuthWire | null = null;
   let bug: TunnelError | null = null;
   let finished = false;
+  const log = context.log ?? parts.log;
 
   const kept = (): TunnelError | undefined => failures.get(formatLogin(host));
   const gather = async (): Promise<KeyRing> => {
@@ -69,7 +70,7 @@ function createLogin(
     } catch (error) {
       if (error instanceof ConnectionGone) return; // the session hears of it by itself
       bug = asTunnelError(error);
-      parts.log('warn', 'login-broke', bug.message, { host: host.name });
+      log('warn', 'login-broke', bug.message, { host: host.name });
     }
     next(false);
   };
@@ -104,7 +105,7 @@ function createLogin(
       ring?.agent?.close();
       if (!succeeded) return;
       failures.delete(formatLogin(host));
-      parts.log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
+      log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
     },
   };
 }

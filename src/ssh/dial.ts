@@ -40,9 +40,10 @@ export interface DialFrom {
 export async function dialSession(
   host: Host,
   from: DialFrom,
-  parts: DialParts,
+  given: DialParts,
   context: DialContext,
 ): Promise<Session> {
+  const parts = { ...given, log: context.log ?? given.log };
   let knocked = from.knocked;
   let confirmed: Buffer | null = null;
   try {
@@ -159,7 +160,7 @@ async function handshakeOver(
     clock,
     log,
     connected: (client) => {
-      connection = new Connection({ ...parts, host, stream }, client);
+      connection = new Connection({ ...parts, host, stream, slabs: transport.slabs }, client);
       connection.connected();
     },
     goodbye: () => connection?.goodbye ?? null,

@@ -43,7 +43,7 @@ async function change(scene: Scene, passwords: Passwords, old: Secret, first: st
     const body = passwordRequest(scene.host.user, old.reveal(), fresh.reveal());
     const reply = await scene.wire.request('password', body);
     if (reply.kind !== 'change-password') {
-      scene.parts.log(
+      (scene.context.log ?? scene.parts.log)(
         'info',
         'password-changed',
         `the password of ${formatLogin(scene.host)} was changed at the server's demand`,

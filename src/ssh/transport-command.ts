@@ -5,7 +5,7 @@ import { Duplex, type Readable, type Writable } from 'node:stream';
 import { createInterface } from 'node:readline';
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
-import type { Clock } from '../model/clock.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import type { TransportLog } from './transport.ts';
 
@@ -107,11 +107,15 @@ function commandFailed(host: Host, why: string): TunnelError {
 /** How long a command may take to leave after it was asked to. */
 const graceMs = 1000;
 
+/** How long after the end of its output a command's own end, with its reason, is waited for. */
+const lastWordsMs = 250;
+
 class CommandStream extends Duplex {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #parts: CommandParts;
   #lastWords = '';
   #exited = false;
+  #cancelEnd: Cancel | null = null;
 
   constructor(host: Host, child: ChildProcessByStdio<Writable, Readable, Readable>, parts: CommandParts) {
     super({ allowHalfOpen: true, readableHighWaterMark: 256 * 1024, writableHighWaterMark: 256 * 1024 });
@@ -121,6 +125,10 @@ class CommandStream extends Duplex {
       if (!this.push(chunk)) child.stdout.pause();
     });
     child.stdout.on('error', () => undefined); // the exit says more
+    // nc ends its output when the server is gone and waits for us; a command that leaves has more to say in 'close'
+    child.stdout.once('end', () => {
+      this.#cancelEnd = parts.clock.schedule(lastWordsMs, () => void this.push(null));
+    });
     child.stdin.on('error', () => undefined); // EPIPE when it has left: the exit says more
     const lines = createInterface({ input: child.stderr, crlfDelay: Infinity });
     lines.on('line', (line) => {
@@ -130,6 +138,7 @@ class CommandStream extends Duplex {
     // 'close' comes after the last byte of both outputs, so that the reason is complete
     child.once('close', (code, signal) => {
       this.#exited = true;
+      this.#cancelEnd?.();
       if (this.destroyed) return;
       const how = signal === null ? `ended with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
       const said = this.#lastWords === '' ? '' : `: ${this.#lastWords}`;
@@ -161,6 +170,7 @@ class CommandStream extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#child.stdin.destroy();
     this.#child.stdout.destroy();
+    this.#cancelEnd?.();
     this.#end('SIGTERM');
     if (!this.#exited) this.#parts.clock.schedule(graceMs, () => this.#end('SIGKILL'));
     done(error);

@@ -2,6 +2,7 @@
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
 import { forTunnel } from './hints.ts';
+import type { LinkSnapshot } from './link-snapshot.ts';
 import type { TimedError } from './outage.ts';
 import { sameStretch, verdictOf } from './status.ts';
 import type { TunnelFacts, Verdict } from './status.ts';
@@ -13,6 +14,7 @@ export class Chronicle {
   #sinceMs: number | null = null;
   #lastError: TimedError | null = null;
   #reconnects = 0;
+  #links = '';
 
   constructor(tunnel: () => Tunnel, log: EngineLog) {
     this.#tunnel = tunnel;
@@ -49,6 +51,7 @@ export class Chronicle {
   }
 
   judge(facts: TunnelFacts): void {
+    if (facts.link !== null) this.#tellLink(facts.link);
     const before = this.#verdict;
     const now = named(verdictOf(facts), this.#tunnel());
     // A question is one trouble from when it is asked until it is answered.
@@ -62,6 +65,15 @@ export class Chronicle {
     const code = error === null ? {} : { code: error.error.code };
     const tunnel = this.#tunnel().name;
     this.#log('info', 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from: before.state, ...code });
+  }
+
+  /** Lines of links name no tunnel: `logs NAME` finds those of this one by what is told here. */
+  #tellLink({ id, rides }: LinkSnapshot): void {
+    const links = [id, ...rides].join(' over ');
+    if (links === this.#links) return;
+    this.#links = links;
+    const tunnel = this.#tunnel().name;
+    this.#log('info', 'tunnel.link', `${tunnel} goes by ${links}`, { tunnel, link: id, rides });
   }
 }
 

@@ -26,6 +26,11 @@ export class Jumps {
     return [...this.#links.values()];
   }
 
+  /** Of these links and those that they ride on. */
+  ids(): readonly string[] {
+    return this.links.flatMap((link) => [link.id, ...link.snapshot().rides]);
+  }
+
   at(index: number): Link | null {
     return this.#links.get(index) ?? null;
   }

@@ -9,6 +9,8 @@ import type { TimedError } from './outage.ts';
 /** Where a jump host is in the way, state, failure and next try are those of the jump host. */
 export interface LinkSnapshot {
   readonly id: string;
+  /** Links of jump hosts that it rides on, or tries to. */
+  readonly rides: readonly string[];
   readonly state: LinkState;
   readonly session: Session | null;
   /** The outage of this link itself: since when, and how many attempts failed. */

@@ -207,6 +207,7 @@ export class Link implements Asker {
     const asked = this.session === null ? this.#jumps.links.map((link) => link.snapshot().question) : [];
     return {
       id: this.id,
+      rides: this.#jumps.ids(),
       state: jump?.state ?? this.state,
       session: this.session,
       awaySinceMs: this.#outage.sinceMs,

@@ -140,6 +140,7 @@ export class Login {
         log('debug', `dial.${step.layer}`, `${step.hop} ${step.status}: ${step.detail}`, facts);
         if (step.layer === 'tcp' && step.status === 'ok') this.#markReached();
       },
+      log: (level, event, message, facts) => log(level, event, message, { ...facts, link: asker.id }),
       banner: (text) => {
         log('info', 'link.banner', text, { link: asker.id });
         for (const person of users.persons()) person.banner(host.name, text);

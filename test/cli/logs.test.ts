@@ -38,6 +38,8 @@ describe('the selection', () => {
     expect(filter.takes(line({ link: 'l1' }))).toBe(true);
     expect(filter.takes(line({ tunnel: 'cache' }))).toBe(false);
     expect(filter.takes(line({}))).toBe(false);
+    expect(filter.takes(line({ tunnel: 'db', link: 'l1', rides: ['bastion#2'] }))).toBe(true);
+    expect(filter.takes(line({ link: 'bastion#2' }))).toBe(true);
   });
 
   test('knows tags, takes names that only the log knows, and refuses names that nobody knows', () => {
