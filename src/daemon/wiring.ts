@@ -1,9 +1,14 @@
 // The wiring of a supervisor: config, secrets, ssh, forwards and engine, each handed what it needs of the others.
 import { loadConfig, readSources } from '../config/load.ts';
+import { TunnelError } from '../errors.ts';
 import { createCarrier } from '../forward/create.ts';
+import type { CarrierParts } from '../model/carrier.ts';
 import type { Clock } from '../model/clock.ts';
+import type { Secret, SecretRef } from '../model/secret.ts';
+import type { CallerEnvironment } from '../model/session.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
+import type { SecretReader } from '../secrets/read.ts';
 import { nativeCrypto } from '../ssh/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
@@ -39,10 +44,11 @@ export function wire(options: WiringOptions): Wired {
     message: string,
     about?: Record<string, unknown>,
   ): void => log(level, event, message, about);
-  const { dialer } = openSsh({ ...options, log: plainLog, config: () => current });
+  const { dialer, secrets } = openSsh({ ...options, log: plainLog, config: () => current });
   const engine = createEngine({
     dialer,
-    createCarrier,
+    createCarrier: (forward, hold, parts) =>
+      createCarrier(forward, hold, { ...parts, readSecret: proxyPassword(secrets, parts) }),
     clock,
     random: Math.random,
     log,
@@ -56,5 +62,20 @@ export function wire(options: WiringOptions): Wired {
       current = resolved;
       return { config: resolved, files: [...readSources(config, facts).keys()] };
     },
+  };
+}
+
+/** The password of `socks_auth`: from a source that needs nobody, since nobody asks for a proxy's. */
+function proxyPassword(secrets: SecretReader, parts: CarrierParts): (ref: SecretRef) => Promise<Secret> {
+  const nothing: CallerEnvironment = { variables: {}, agentSockets: [] };
+  return (ref) => {
+    if (ref.from === 'prompt' || ref.from === 'keychain')
+      throw new TunnelError(
+        'SECRET_MISSING',
+        `proxy login failed, on socks_auth: its password cannot come from ${ref.from}`,
+        { hint: 'use env:, file: or command:' },
+      );
+    const environment = parts.environment?.() ?? nothing;
+    return secrets.read({ ref, kind: 'password', name: 'socks_auth', endpoint: null, environment });
   };
 }

@@ -15,11 +15,12 @@ import type { CheckLogin, Outcome } from './socks.ts';
 export function createDynamicCarrier(forward: DynamicForward, hold: Hold, parts: CarrierParts): Carrier {
   /** What clients asked for whose link was lost before it was done: they are not asked again. */
   const asked = new WeakMap<Arrival, Asked>();
+  const loginOf = rememberedLogin(parts);
   return new ListeningCarrier(forward, hold, parts, {
     target: () => '*',
     open: (current) => async (request) => {
       const { arrival, clock, signal } = request;
-      const login = await loginOf(current, parts);
+      const login = await loginOf(current);
       const wish = asked.get(arrival) ?? (await shakeHands(arrival, { clock, signal, login }));
       asked.set(arrival, wish);
       return answer(wish, current.allow, request);
@@ -28,8 +29,26 @@ export function createDynamicCarrier(forward: DynamicForward, hold: Hold, parts:
   });
 }
 
-/** Throws SECRET_MISSING. */
-async function loginOf({ socksAuth }: DynamicForward, parts: CarrierParts): Promise<CheckLogin> {
+/** A password is read again after this: its source may have changed, and a command may be slow. */
+const rememberMs = 60_000;
+
+/** The login check of a forward. Throws SECRET_MISSING. */
+function rememberedLogin(parts: CarrierParts): (forward: DynamicForward) => Promise<CheckLogin> {
+  let known: {
+    readonly forward: DynamicForward;
+    readonly untilMs: number;
+    readonly login: CheckLogin;
+  } | null = null;
+  return async (forward) => {
+    const nowMs = parts.clock.now();
+    if (known !== null && known.forward === forward && nowMs < known.untilMs) return known.login;
+    const login = await readLogin(forward, parts);
+    known = { forward, untilMs: nowMs + rememberMs, login };
+    return login;
+  };
+}
+
+async function readLogin({ socksAuth }: DynamicForward, parts: CarrierParts): Promise<CheckLogin> {
   if (socksAuth === null) return null;
   if (parts.readSecret === undefined)
     throw new TunnelError(

@@ -2,12 +2,15 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { basename } from 'node:path';
 import { readTcpTables, tcpState } from './proc-net.ts';
 
 /** A process that holds a port. */
 export interface Holder {
   readonly pid: number;
   readonly command: string;
+  /** The config file, when it is a supervisor of this program. */
+  readonly supervises: string | null;
 }
 
 /** The process that listens on a TCP port; null where the system does not tell (another user's process). */
@@ -29,15 +32,25 @@ async function processWith(sockets: ReadonlySet<string>): Promise<Holder | null>
     const descriptors = await readdir(folder).catch(() => []); // not ours to read, or gone meanwhile
     for (const descriptor of descriptors) {
       const link = await readlink(`${folder}/${descriptor}`).catch(() => '');
-      if (sockets.has(link)) return { pid: Number(pid), command: await commandOf(pid) };
+      if (sockets.has(link)) return { pid: Number(pid), ...(await commandOf(pid)) };
     }
   }
   return null;
 }
 
-async function commandOf(pid: string): Promise<string> {
-  const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-  return printable(command) || 'a process';
+const interpreters = /^(node|nodejs|deno|bun|python[\d.]*|ruby|perl|java)$/;
+
+/** An interpreter is told with what it runs: that says which one. */
+async function commandOf(pid: string): Promise<Pick<Holder, 'command' | 'supervises'>> {
+  const name = printable(await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')) || 'a process';
+  const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0').map(printable);
+  const at = argv.indexOf('__supervise'); // see daemon/launch
+  if (at > 0 && argv[at + 1]?.startsWith('/') === true)
+    return { command: 'tunnel', supervises: argv[at + 1] ?? null };
+  const program = basename(argv[0] ?? '');
+  const script = argv[1] ?? '';
+  if (!interpreters.test(program) || !/^[^-\s]\S*$/.test(script)) return { command: name, supervises: null };
+  return { command: `${program} ${basename(script)}`, supervises: null };
 }
 
 /** Somebody else's process name: shown without control characters. */
@@ -53,7 +66,9 @@ function holderByLsof(port: number): Promise<Holder | null> {
       const pid = /^p(\d+)$/m.exec(output)?.[1];
       const command = /^c(.+)$/m.exec(output)?.[1];
       resolve(
-        pid === undefined ? null : { pid: Number(pid), command: printable(command ?? '') || 'a process' },
+        pid === undefined
+          ? null
+          : { pid: Number(pid), command: printable(command ?? '') || 'a process', supervises: null },
       );
     });
   });

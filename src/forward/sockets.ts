@@ -143,9 +143,10 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
       ? ''
       : holder.pid === process.pid
         ? ' by another tunnel of this supervisor'
-        : ` by ${holder.command} (pid ${holder.pid})`;
+        : ` by ${holder.command} (pid ${holder.pid}${holder.supervises === null ? '' : `, the supervisor of ${holder.supervises}`})`;
+  const hint = freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`;
   throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: port in use${by}`, {
-    hint: freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`,
+    hint: holder?.supervises == null ? hint : `tunnel --config ${holder.supervises} down\n${hint}`,
     facts: {
       port: at.port,
       freePort,

@@ -3,7 +3,7 @@ import type { TunnelError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Forward } from './forward.ts';
 import type { Secret, SecretRef } from './secret.ts';
-import type { Session } from './session.ts';
+import type { CallerEnvironment, Session } from './session.ts';
 import type { ProbeStatus } from './status.ts';
 import type { Hold } from './tunnel.ts';
 
@@ -67,6 +67,8 @@ export interface CarrierParts {
   readonly preferredPort: number | null;
   /** Reads the secret of `socks_auth`. Throws SECRET_MISSING. Without it such a forward refuses every client. */
   readonly readSecret?: (ref: SecretRef) => Promise<Secret>;
+  /** Of the commands that brought the tunnel up: for `env:` sources. Absent: empty. */
+  readonly environment?: () => CallerEnvironment;
 }
 
 export interface Carrier {

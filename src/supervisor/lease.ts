@@ -1,5 +1,6 @@
 // A lease: what one tunnel has of a link, and what it brings to it: people, environments, haste.
 import type { Clock } from '../model/clock.ts';
+import type { CallerEnvironment } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Person, UpRequest } from './engine.ts';
 import { mergeEnvironments } from './environment.ts';
@@ -68,6 +69,11 @@ export class Lease {
   /** The command is over, or served: what it granted ends. */
   endTerms(): void {
     this.#terms = noTerms;
+  }
+
+  /** What the commands so far brought, as one. */
+  environment(): CallerEnvironment {
+    return mergeEnvironments(this.#environment === null ? [] : [this.#environment]);
   }
 
   forgetEnvironment(): void {

@@ -5,6 +5,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
+import type { CallerEnvironment } from '../model/session.ts';
 import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { same } from './canonical.ts';
@@ -24,6 +25,8 @@ export interface ListenersParts {
   readonly portChosen: (forward: string, port: number) => void;
   readonly changed: () => void;
   readonly knock: () => void;
+  /** Of the commands that brought the tunnel up. */
+  readonly environment?: () => CallerEnvironment;
 }
 
 interface Slot {
@@ -154,8 +157,9 @@ export class Listeners {
   }
 
   #create(forward: Forward, hold: Hold, preferredPort: number | null): Carrier {
-    const { clock, createCarrier, log, tunnel, changed, knock } = this.#parts;
+    const { clock, createCarrier, log, tunnel, changed, knock, environment } = this.#parts;
     return createCarrier(forward, hold, {
+      ...(environment === undefined ? {} : { environment }),
       clock,
       preferredPort,
       events: {

@@ -190,6 +190,7 @@ export class TunnelRun {
       portChosen: (forward: string, port: number) => portChosen(name(), forward, port),
       changed: () => this.refresh(),
       knock: () => this.#knock(),
+      environment: () => this.lease.environment(),
     };
     this.#listeners = new Listeners(parts, this.tunnel.forwards, this.tunnel.hold, this.#view);
     void this.#listeners.open(this.#remap);
