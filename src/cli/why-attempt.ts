@@ -8,8 +8,8 @@ import type { Context, Interruption } from './context.ts';
 import { createConversation } from './conversation.ts';
 import type { Target } from './supervisor.ts';
 
-/** Longer than any attempt that nobody is asked in. */
-const patienceMs = 120_000;
+/** Longer than any attempt takes that nobody is asked in; questions stop the clock. */
+const patienceMs = 60_000;
 
 /**
  * The tunnel is wanted already, so `up` changes nothing but the time of the next try, and never offers a refused
@@ -24,8 +24,8 @@ export async function attemptNow(
   const client = await connectSupervisor(supervisor, context.facts);
   if (client === null) return null;
   const failed = new AbortController();
-  const watching = watchFailure(context, { supervisor }, name, failed);
   try {
+    watchFailure(client, name, context.now(), failed);
     return await bringUp(context, client, name, interruption, failed.signal);
   } catch (thrown) {
     interruption.signal.throwIfAborted();
@@ -33,8 +33,6 @@ export async function attemptNow(
     return reportError(asTunnelError(thrown));
   } finally {
     client.close();
-    failed.abort();
-    await watching;
   }
 }
 
@@ -70,24 +68,12 @@ async function bringUp(
   return result.failures[0]?.error ?? null;
 }
 
-/** `up` goes on trying: the first failure from now on is what `why` is after. */
-async function watchFailure(
-  context: Context,
-  { supervisor }: Pick<Target, 'supervisor'>,
-  name: string,
-  failed: AbortController,
-): Promise<void> {
-  const since = context.now();
+/** `up` goes on trying: the first failure from now on is what `why` is after. On the same connection, so none is missed. */
+function watchFailure(client: ControlClient, name: string, since: number, failed: AbortController): void {
   const look = ({ tunnels }: StatusDocument): void => {
     const error = tunnels.find((tunnel) => tunnel.name === name && tunnel.state === 'retrying')?.error;
     if (error == null || Date.parse(error.at) < since) return;
     failed.abort({ code: error.code, message: error.message, hint: error.hint } satisfies ErrorReport);
   };
-  try {
-    const client = await connectSupervisor(supervisor, context.facts);
-    await client?.call('watch', { selectors: [name] }, { signal: failed.signal, onProgress: look });
-    client?.close();
-  } catch {
-    // ended by us, or by a supervisor that is gone: `up` itself tells
-  }
+  client.call('watch', { selectors: [name] }, { onProgress: look }).catch(() => undefined); // ends with the connection
 }

@@ -161,9 +161,9 @@ async function alone(request: WhyRequest, answer: WhyResult | null): Promise<Fin
   return [...failed.flat(), ...ports, ...remote, ...(await targetsLeftOut(tunnel))];
 }
 
-/** A way that fails does not matter once another one leads there. */
+/** A way that fails does not matter once another one leads there: only how far it went is told. */
 function withoutErrors(findings: readonly Finding[]): Finding[] {
-  return findings.map(({ step }) => ({ step, error: null }));
+  return findings.filter(({ step }) => step.status !== 'skipped').map(({ step }) => ({ step, error: null }));
 }
 
 /** `tunnel why` is where the reader is: the next command is another, and in the tunnel's name. */

@@ -1,7 +1,7 @@
 // `tunnel why`: each layer that can fail, on a live link, through a supervisor, and alone; with as few connections as it takes.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
@@ -103,6 +103,25 @@ describe.skipIf(sshdMissing() !== null)('a tunnel that works', () => {
     const table = await world.run(['why', 'deep']);
     expect(table.stdout).toMatch(/^box +tcp +ok/m);
     expect(table.stdout).toMatch(/^inner +tcp +ok +\d+ ms +localhost:\d+ from box$/m);
+  });
+
+  test('alone by the second of two ways: the first is told as far as it went', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const dead = await freePort();
+    world.config(`
+hosts:
+  dead: { hostname: 127.0.0.1, port: ${dead}, user: me }
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${sshd.identity}], agent: false, host_keys: accept-new }
+tunnels:
+  db: { host: box, local: auto, remote: ${target.port}, ways: [dead, direct] }
+`);
+    const told = await why(world, 'db', sshd);
+    expect(told, told.stderr).toMatchObject({ code: 0, connections: 1, document: { error: null } });
+    expect(at(told, 'tcp', 'dead')?.status).toBe('failed');
+    expect(at(told, 'kex', 'dead')).toBeUndefined();
+    expect(states(told).slice(-7)).toEqual(good.slice(1));
   });
 
   test('on a live link: no login, DNS, TCP and target anew', async () => {
@@ -372,14 +391,21 @@ test.skipIf(sshdMissing() !== null)('a server at its MaxStartups is told as what
   await using sshd = await startSshd({ config: ['PerSourceMaxStartups 1'] });
   await using world = createWorld();
   configure(world, sshd);
-  const waiting = connect(sshd.port, '127.0.0.1'); // takes the only place, and never logs in
+  const waiting: Socket[] = []; // the last of them takes the only place, and never logs in
   try {
-    await once(waiting, 'data');
+    for (let words = ''; !words.startsWith('SSH-');) {
+      const socket = connect(sshd.port, '127.0.0.1');
+      waiting.push(socket);
+      words = String(((await once(socket, 'data')) as [Buffer])[0]);
+    }
+    const before = sshd.log().split('drop connection').length;
     const told = await why(world, 'db', sshd);
     expect(told).toMatchObject({ code: 5, document: { error: { code: 'LINK_LOST' } } });
-    expect(told.stderr).toMatch(/MaxStartups/);
-    expect(sshd.log().match(/drop connection/g)).toHaveLength(1);
+    expect(told.stderr).toMatch(
+      /it says: Exceeded MaxStartups; .*\(PerSourcePenalties, MaxStartups, fail2ban\)/,
+    );
+    expect(sshd.log().split('drop connection').length - before).toBe(1);
   } finally {
-    waiting.destroy();
+    for (const socket of waiting) socket.destroy();
   }
 });
