@@ -34,6 +34,8 @@ export interface SpliceParts {
 const orderly: Fate = { failed: false, reason: null };
 
 export class Splice implements ChannelReader {
+  /** `consumed` is told only once a write is over. */
+  readonly letsGo = true;
   readonly #socket: Socket;
   readonly #channel: Channel;
   readonly #traffic: Traffic;

@@ -5,12 +5,16 @@
 //     └──their EOF──▶ got EOF ────┘      link lost at any time ─▶ over(not clean)
 import type { Channel, ChannelReader } from '../model/session.ts';
 import { maxPacket, type Wire } from './internals-wire.ts';
+import type { ReadSlabs } from './slabs.ts';
+import { Loans } from './loans.ts';
 import { initialTarget, tune, windowLimits, type WindowBudget } from './window.ts';
 
 /** What a channel needs of its connection. */
 export interface ChannelHome {
   readonly wire: Wire;
   readonly budget: WindowBudget;
+  /** Where delivered bytes lie, when that memory is used again; null when it is not. */
+  readonly slabs: ReadSlabs | null;
   /** Round trip of the idle link in milliseconds, null when not measured yet. */
   rttMs(): number | null;
   nowMs(): number;
@@ -65,6 +69,7 @@ export class SshChannel implements OpenChannel {
   #window: number;
   /** Delivered and not yet consumed. */
   #buffered = 0;
+  readonly #loans: Loans;
   /** What the window is kept at, and what came in since the last look at it. */
   #target: number;
   #fresh = 0;
@@ -82,6 +87,7 @@ export class SshChannel implements OpenChannel {
     this.#sendWindow = peer.window;
     this.#packet = Math.max(1, Math.min(peer.packetSize, maxPacket));
     this.#window = window;
+    this.#loans = new Loans(home.slabs);
     this.#target = window;
     this.#sinceMs = home.nowMs();
     home.budget.open += 1;
@@ -91,6 +97,7 @@ export class SshChannel implements OpenChannel {
   attach(reader: ChannelReader): void {
     if (this.#reader !== null) return this.#home.bug(new Error('a channel has one reader'));
     this.#reader = reader;
+    if (reader.letsGo !== true) this.#loans.giveUp();
     if (this.#early?.length === 0) this.#early = null;
     // in its own turn, so that the caller is done with attaching; what comes meanwhile queues behind
     else queueMicrotask(() => this.#replay());
@@ -123,7 +130,11 @@ export class SshChannel implements OpenChannel {
     if (this.#window < -maxPacket) return this.close();
     this.#buffered += chunk.length;
     this.#fresh += chunk.length;
-    if (this.#early !== null || this.#reader === null) return this.#tell((reader) => reader.data(chunk));
+    if (this.#early !== null || this.#reader === null) {
+      this.#loans.keep(chunk);
+      return this.#tell((reader) => reader.data(chunk));
+    }
+    this.#loans.lend(chunk);
     try {
       this.#reader.data(chunk); // without a closure: this is the hot path
     } catch (thrown) {
@@ -139,6 +150,7 @@ export class SshChannel implements OpenChannel {
 
   consumed(bytes: number): void {
     this.#buffered -= bytes;
+    this.#loans.back(bytes);
     this.#refill();
   }
 

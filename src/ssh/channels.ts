@@ -6,6 +6,7 @@ import type { Channel, Origin } from '../model/session.ts';
 import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
 import { forwardRefused } from './failure.ts';
 import type { IncomingOpen, Wire, WireEvents } from './internals-wire.ts';
+import type { ReadSlabs } from './slabs.ts';
 import type { WindowBudget } from './window.ts';
 
 /** More than this in the transport's own queue, and bulk waits: keystrokes and pings stay quick (SSH2.md 2.2). */
@@ -15,6 +16,7 @@ export interface ChannelsParts {
   readonly clock: Clock;
   readonly budget: WindowBudget;
   readonly stream: { readonly writableLength: number };
+  readonly slabs: ReadSlabs | null;
   rttMs(): number | null;
   bug(thrown: unknown): void;
   /** A channel the server opens: returns who takes it, or null. */
@@ -68,6 +70,7 @@ export class Channels {
     this.#home = {
       wire,
       budget: this.#parts.budget,
+      slabs: this.#parts.slabs,
       rttMs: () => this.#parts.rttMs(),
       nowMs: () => performance.now(),
       crowded: () => this.#crowded(),

@@ -13,7 +13,9 @@ export interface PrivateProtocol {
   _queue: Buffer[] | undefined;
   _onWrite: (chunk: Buffer) => void;
   _cipher: PrivateCipher;
-  _decipher: object | undefined;
+  /** `_packet`: what it has of a packet that is not complete yet. */
+  _decipher: { _packet?: Uint8Array | null } | undefined;
+  _onPayload: (payload: Buffer) => unknown;
   _kex: PrivateKex | undefined;
   _offer: { lists: { kex: { array: string[] }; serverHostKey: { array: string[] } } };
   _remoteIdentRaw: Buffer | undefined;
@@ -127,6 +129,7 @@ const protocolMethods = [
   'openssh_streamLocalForward',
   'openssh_cancelStreamLocalForward',
   '_onWrite',
+  '_onPayload',
 ] as const;
 
 const handlerNames = [

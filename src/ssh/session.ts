@@ -10,15 +10,19 @@ import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../m
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { Channels } from './channels.ts';
 import { linkLost, wordsOf } from './failure.ts';
+import { recycleReads, watchPayloads } from './internals-reads.ts';
 import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
 import { Listeners, type Accept } from './listeners.ts';
 import { watchLiveness } from './liveness.ts';
 import { removeSocketOver } from './sftp.ts';
+import type { ReadSlabs } from './slabs.ts';
 import type { WindowBudget } from './window.ts';
 
 export interface ConnectionParts {
   readonly host: Host;
   readonly stream: Duplex;
+  /** Its read buffers, when they are used again; null for a stream that has none. */
+  readonly slabs: ReadSlabs | null;
   readonly clock: Clock;
   /** 0 to 1. */
   readonly random: () => number;
@@ -69,6 +73,7 @@ export class Connection {
       clock: parts.clock,
       budget: parts.budget,
       stream: parts.stream,
+      slabs: parts.slabs,
       rttMs: () => this.#pings.reduce<number | null>((least, ms) => Math.min(least ?? ms, ms), null),
       bug: (thrown) => parts.log('warn', 'bug', `a channel's reader failed: ${wordsOf(thrown)}`),
       accept: (open) => this.#listeners?.takerOf(open) ?? null,
@@ -85,6 +90,7 @@ export class Connection {
   /** Right after `client.connect()`. */
   connected(): void {
     const { stream, clock, host } = this.#parts;
+    if (this.#parts.slabs !== null) watchPayloads(this.#client, this.#parts.slabs);
     this.#wire = takeWire(this.#client, stream, this.channels.events);
     this.#listeners = new Listeners({ clock, wire: this.#wire, hostName: host.name });
     stream.on('data', (chunk: Buffer) => {
@@ -114,6 +120,7 @@ export class Connection {
     if (this.#wire === null)
       throw new TunnelError('INTERNAL', 'session open failed: the client was never connected');
     this.channels.start(this.#wire);
+    if (this.#parts.slabs !== null) recycleReads(client, this.#parts.slabs);
     client.on('error', (error: Error & { level?: string }) => {
       if (error.level === 'agent') return;
       this.#thrown ??= error;

@@ -1,19 +1,23 @@
 // TCP to a name: every address of it, raced (RFC 8305), resolved afresh each time, within one deadline.
 import { lookup, type LookupAddress } from 'node:dns';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { codeOf, wordsOf } from './failure.ts';
+import { ReadSlabs } from './slabs.ts';
 
 export interface TcpTarget {
   readonly hostname: string;
   readonly port: number;
   readonly family: 'any' | 'inet' | 'inet6';
   readonly bindAddress: string | null;
+  /** The socket emits 'data' from buffers that are used again, and is paused until its user resumes it. */
+  readonly reusesReads: boolean;
 }
 
 export interface TcpConnection {
   readonly socket: Socket;
+  readonly slabs: ReadSlabs | null;
   /** What answered: "203.0.113.10:22". */
   readonly address: string;
   readonly addresses: readonly string[];
@@ -153,6 +157,7 @@ function dnsFailure(to: TcpTarget, error: Error, ms: number): TcpFailure {
 
 interface Winner {
   readonly socket: Socket;
+  readonly slabs: ReadSlabs | null;
   readonly address: string;
 }
 
@@ -179,7 +184,7 @@ function raceAddresses(
       cancel();
       const entry = waiting.shift();
       if (over || entry === undefined) return;
-      const socket = attempt(to, entry);
+      const { socket, slabs } = attempt(to, entry);
       trying.add(socket);
       if (waiting.length > 0) cancel = clock.schedule(attemptDelayMs, next);
       socket.once('connect', () => {
@@ -187,7 +192,7 @@ function raceAddresses(
         if (over) return void socket.destroy();
         abandon();
         socket.removeAllListeners('error').on('error', () => undefined); // its user adds its own
-        resolve({ socket, address: formatHostPort(entry.address, to.port) });
+        resolve({ socket, slabs, address: formatHostPort(entry.address, to.port) });
       });
       socket.on('error', (error) => {
         trying.delete(socket);
@@ -212,15 +217,30 @@ function raceAddresses(
   return { winner, abandon };
 }
 
-function attempt(to: TcpTarget, entry: LookupAddress): Socket {
-  return connect({
+function attempt(to: TcpTarget, entry: LookupAddress): { socket: Socket; slabs: ReadSlabs | null } {
+  const slabs = to.reusesReads ? new ReadSlabs() : null;
+  const socket: Socket = connect({
     host: entry.address,
     port: to.port,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
     ...(to.bindAddress === null ? {} : { localAddress: to.bindAddress }),
+    ...(slabs === null ? {} : { onread: readInto(slabs, () => socket) }),
   });
+  // nothing is read before somebody listens: with `onread` it would be lost
+  if (slabs !== null) socket.pause();
+  return { socket, slabs };
+}
+
+function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
+  return {
+    buffer: slabs.next,
+    callback: (length) => {
+      slabs.arrived(length, (chunk) => socketOf().emit('data', chunk));
+      return true;
+    },
+  };
 }
 
 function failureWords(error: Error): string {

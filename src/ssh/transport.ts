@@ -7,6 +7,7 @@ import { formatHostPort } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import type { DialContext, DialStep, OpenTransport, Session } from '../model/session.ts';
 import { connectFailed, dialFailed, penaltyWords } from './failure.ts';
+import type { ReadSlabs } from './slabs.ts';
 import { channelStream } from './transport-channel.ts';
 import { commandStream } from './transport-command.ts';
 import { passProxy } from './transport-proxy.ts';
@@ -33,6 +34,8 @@ export interface Transport extends OpenTransport {
   readonly stream: Duplex;
   /** What was reached, in words: "203.0.113.10:22". */
   readonly address: string;
+  /** The read buffers of its socket, when they can be used again. */
+  readonly slabs: ReadSlabs | null;
   destroy(): void;
 }
 
@@ -85,6 +88,8 @@ function connectFirst(host: Host, clock: Clock, signal: AbortSignal): Promise<Tc
     port: proxy?.port ?? host.port,
     family: host.addressFamily,
     bindAddress: host.bindAddress,
+    // a proxy's talk is read by pieces, which such a socket cannot do
+    reusesReads: proxy === null,
   };
   return connectTcp(to, { timeoutMs: host.connectTimeoutMs, clock, signal });
 }
@@ -108,7 +113,8 @@ export async function openTransport(
   if (host.proxyCommand !== null) return openCommand(host, host.proxyCommand, parts, context);
   const connection = await firstConnection(host, from.knocked, parts, context);
   const { socket, address } = connection;
-  if (host.proxy === null) return { stream: socket, address, destroy: () => socket.destroy() };
+  if (host.proxy === null)
+    return { stream: socket, address, slabs: connection.slabs, destroy: () => socket.destroy() };
   const password = host.proxy.password === null ? null : await parts.proxyPassword(host, context);
   const limits = { clock: parts.clock, signal: context.signal };
   try {
@@ -117,7 +123,7 @@ export async function openTransport(
     socket.destroy();
     throw thrown;
   }
-  return { stream: socket, address: `${address} (proxy)`, destroy: () => socket.destroy() };
+  return { stream: socket, address: `${address} (proxy)`, slabs: null, destroy: () => socket.destroy() };
 }
 
 async function firstConnection(
@@ -178,6 +184,7 @@ async function openThrough(host: Host, via: Session, context: DialContext): Prom
     return {
       stream,
       address: `${formatAddress(host)} via ${via.host.name}`,
+      slabs: null,
       destroy: () => stream.destroy(),
     };
   } catch (thrown) {
@@ -215,5 +222,5 @@ async function openCommand(
   });
   const detail = `proxy command ${command}`;
   step(host, context, { layer: 'tcp', status: 'ok', ms: performance.now() - started, detail });
-  return { stream, address: 'proxy command', destroy: () => stream.destroy() };
+  return { stream, address: 'proxy command', slabs: null, destroy: () => stream.destroy() };
 }

@@ -42,6 +42,7 @@ function scene(more: { window?: number; packetSize?: number } = {}): {
   const home: ChannelHome = {
     wire,
     budget,
+    slabs: null,
     rttMs: () => null,
     nowMs: () => 0,
     crowded: () => crowded,
