@@ -18,12 +18,16 @@ export interface ListenParts {
   accept(socket: Socket): void;
   /** An accept failed (EMFILE …); the listener goes on. */
   trouble(error: Error): void;
+  /** Clients of other machines may vanish without a word: the kernel asks after them. */
+  readonly exposed?: boolean;
   /** For port 0: the port to try first. */
   readonly preferredPort: number | null;
 }
 
 /** Kernel queue of connections not yet accepted; the kernel caps it (somaxconn). */
 const backlog = 4096;
+/** A client of another machine that is silent for so long is asked whether it lives (tcp(7)). */
+const keepAliveMs = 60_000;
 /** Tries to find one port that is free on both loopbacks. */
 const pairTries = 16;
 
@@ -34,7 +38,7 @@ export async function listen(at: Endpoint, parts: ListenParts): Promise<Listener
     const server = await bindUnix(at.path, parts);
     return { at, exposed: false, close: () => closeAll([server]) };
   }
-  const { servers, port } = await bindPort(at, parts);
+  const { servers, port } = await bindPort(at, { ...parts, exposed: !isLoopback(at) });
   const real: Endpoint = { kind: 'tcp', host: at.host, port };
   return { at: real, exposed: !isLoopback(real), close: () => closeAll(servers) };
 }
@@ -113,7 +117,12 @@ async function bindUnix(path: string, parts: ListenParts): Promise<Server> {
 function bind(start: (server: Server) => void, parts: ListenParts): Promise<Server> {
   return new Promise((resolve, reject) => {
     // A half-open client still gets its answer (SSH2.md 2.1); Nagle would cost 40 ms a keystroke.
-    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: parts.exposed === true,
+      keepAliveInitialDelay: keepAliveMs,
+    });
     server.once('error', reject);
     server.once('listening', () => {
       server.off('error', reject);
