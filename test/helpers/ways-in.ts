@@ -1,7 +1,7 @@
 // What tests of the ways in share: servers that let several users in, and what a server's log says of the logins it saw.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 import { makeKey, startSshd, type Sshd, type SshdOptions } from './sshd.ts';
 
@@ -14,7 +14,8 @@ export interface OpenDoor extends Sshd, AsyncDisposable {
 export async function startOpenDoor(options: SshdOptions = {}): Promise<OpenDoor> {
   const doors = temporaryFolder('doors');
   chmodSync(doors, 0o755);
-  chmodSync(dirname(doors), 0o711); // sshd reads there as the user
+  const root = process.env['TUNNEL_TEST_ROOT'];
+  if (root !== undefined) chmodSync(root, 0o711); // sshd reads below it as the user
   const sshd = await startSshd({
     ...options,
     config: [...(options.config ?? []), `AuthorizedKeysFile ${join(doors, '%u')}`],
