@@ -31,6 +31,17 @@ interface Kind {
   connect(listen: string, target: Endpoint): Promise<Socket>;
 }
 const plain = (listen: string): Promise<Socket> => Promise.resolve(clientOf(listen));
+/** sshd's queue on a unix socket holds 128; a full one answers EAGAIN at once, where TCP would wait. */
+const patient = async (listen: string): Promise<Socket> => {
+  for (;;) {
+    const socket = clientOf(listen);
+    const fault = await new Promise<NodeJS.ErrnoException | null>((resolve) =>
+      socket.once('connect', () => resolve(null)).once('error', resolve),
+    );
+    if (fault === null) return socket;
+    if (fault.code !== 'EAGAIN') throw fault;
+  }
+};
 const kinds: readonly Kind[] = [
   {
     name: 'local tcp to tcp',
@@ -54,7 +65,7 @@ const kinds: readonly Kind[] = [
     name: 'remote unix to unix',
     target: 'unix',
     forward: (target) => ({ ...base, type: 'remote', listen: path(), target, allow: [] }),
-    connect: plain,
+    connect: patient,
   },
   {
     name: 'dynamic',
