@@ -1,0 +1,179 @@
+// Probes, from outside: what status says of the target, `probe` in JSON, and `wait` that waits for it.
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { boxConfig, bringUp, killSessions, onlyForward, toolMissing } from '../helpers/forwards-world.ts';
+import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { createWorld } from '../helpers/world.ts';
+
+async function listenAt(port: number, server: Server = createServer()): Promise<Server & { port: number }> {
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return Object.assign(server, { port: (server.address() as AddressInfo).port });
+}
+
+describe.skipIf(sshdMissing() !== null)('a probe', () => {
+  test('tells open, refused, HTTP status and a greeting, in status and in JSON', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const closed = await freePort();
+    const open = await listenAt(0);
+    const web = await listenAt(
+      0,
+      createHttp((request, response) => {
+        response.statusCode = request.url === '/health' ? 204 : 503;
+        response.end();
+      }),
+    );
+    const tunnels = `
+  open: { host: box, local: auto, remote: ${open.port}, probe: tcp }
+  closed: { host: box, local: auto, remote: ${closed}, probe: tcp }
+  web: { host: box, local: auto, remote: ${web.port}, probe: "http://localhost/health" }
+  sick: { host: box, local: auto, remote: ${web.port}, probe: "http://localhost/other" }
+  ssh: { host: box, local: auto, remote: ${sshd.port}, probe: { greeting: "^SSH-2.0-OpenSSH" } }
+  smtp: { host: box, local: auto, remote: ${sshd.port}, probe: { greeting: "^220 " } }`;
+    await bringUp(world, sshd, tunnels);
+    const expected: Record<string, { ok: boolean; text: RegExp }> = {
+      open: { ok: true, text: /^target open$/ },
+      closed: { ok: false, text: /^target refused$/ },
+      web: { ok: true, text: /^http 204$/ },
+      sick: { ok: false, text: /^http 503$/ },
+      ssh: { ok: true, text: /SSH-2.0-OpenSSH/ },
+      smtp: { ok: false, text: /./ },
+    };
+    for (const [name, { ok, text }] of Object.entries(expected)) {
+      const seen = await world.until(name, (tunnel) => onlyForward(tunnel).probe !== null);
+      expect(seen.state, name).toBe('up');
+      expect(onlyForward(seen).probe).toMatchObject({ ok, at: expect.stringMatching(/Z$/) as string });
+      expect(onlyForward(seen).probe?.text).toMatch(text);
+      // A probe is nobody's connection.
+      expect(onlyForward(seen)).toMatchObject({ total: 0, failed: 0, bytesIn: 0, bytesOut: 0 });
+    }
+    const shown = (await world.run(['status'])).stdout;
+    expect(shown).toMatch(/^closed +up · target refused /m);
+    expect(shown).toMatch(/^web +up · http 204 /m);
+    open.close();
+    web.close();
+  });
+
+  test('is what `wait` waits for, and `up` does not', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const port = await freePort();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${port}, probe: tcp }`);
+    const early = await world.run(['wait', 'db', '--timeout', '1s']);
+    expect(early.code).toBe(9);
+    expect(early.stderr).toContain('target refused');
+    expect(early.stderr).toContain('hint: tunnel why db');
+    const patient = world.run(['wait', 'db', '--timeout', '50s']);
+    const target = await listenAt(port);
+    expect(await patient).toMatchObject({ code: 0 });
+    expect(onlyForward(await world.tunnel('db')).probe).toMatchObject({ ok: true });
+    target.close();
+    killSessions(sshd); // what was seen over another link says nothing: asked again
+    await world.until('db', ({ state, forwards }) => state === 'up' && forwards[0]?.probe?.ok === false);
+  });
+
+  test('of a forbidden target names the server’s side', async () => {
+    await using sshd = await startSshd({ config: ['PermitOpen 127.0.0.1:1'] });
+    await using world = createWorld();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: 2, probe: tcp }`);
+    const seen = await world.until('db', (tunnel) => onlyForward(tunnel).probe !== null);
+    expect(onlyForward(seen).probe).toMatchObject({ ok: false, text: 'the SSH server forbids it' });
+  });
+
+  test('on anything but a local forward is a fault of the config', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    world.config(boxConfig(sshd, '  hooks: { host: box, type: remote, remote: 0, local: 9, probe: tcp }'));
+    const checked = await world.run(['check']);
+    expect(checked.code).toBe(3);
+    expect(checked.stdout + checked.stderr).toContain('is for local forwards only');
+  });
+});
+
+const postgresFolder = existsSync('/usr/lib/postgresql')
+  ? readdirSync('/usr/lib/postgresql').map((version) => `/usr/lib/postgresql/${version}/bin`)[0]
+  : undefined;
+
+/** The server as its own account where we are root: it refuses to run as root, and may not enter root's folders. */
+function startPostgres(bin: string, port: number): ChildProcess {
+  const folder = mkdtempSync(join(tmpdir(), 'pg-'));
+  const account = ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'];
+  const asOther = process.getuid?.() === 0 ? account : [];
+  if (asOther.length > 0) execFileSync('chown', ['postgres', folder]);
+  const run = (argv: string[]): [string, string[]] => {
+    const [command = '', ...args] = [...asOther, ...argv];
+    return [command, args];
+  };
+  execFileSync(...run([`${bin}/initdb`, '-D', `${folder}/data`, '-A', 'trust', '--no-sync']), {
+    stdio: 'ignore',
+    cwd: '/',
+  });
+  const options = ['-D', `${folder}/data`, '-p', String(port), '-h', '127.0.0.1', '-k', folder, '-F'];
+  const server = spawn(...run([`${bin}/postgres`, ...options]), { stdio: 'ignore', cwd: '/' });
+  server.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return server;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.kill('SIGQUIT');
+  await gone;
+}
+
+describe.skipIf(sshdMissing() !== null || postgresFolder === undefined)(
+  'a probe of a real PostgreSQL',
+  () => {
+    test('waits for it to start, and says so', async () => {
+      await using sshd = await startSshd();
+      await using world = createWorld();
+      const port = await freePort();
+      await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${port}, probe: postgres }`);
+      const server = startPostgres(postgresFolder ?? '', port);
+      const waited = await world.run(['wait', 'db', '--timeout', '50s']);
+      expect(waited.code, waited.stderr).toBe(0);
+      const { probe } = onlyForward(await world.tunnel('db'));
+      expect(probe?.text).toMatch(/^postgres/);
+      expect((await world.run(['status'])).stdout).toMatch(/^db +up · postgres/m);
+      await ended(server);
+    });
+  },
+);
+
+const redisMissing = existsSync('/usr/bin/redis-server')
+  ? toolMissing('redis-server')
+  : 'no redis-server here';
+
+describe.skipIf(sshdMissing() !== null || redisMissing !== null)('a probe of a real Redis', () => {
+  test.each([
+    ['open', []],
+    ['behind a password', ['--requirepass', 'secret']],
+  ])('that is %s says that it answers', async (_name, options) => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const port = await freePort();
+    const at = [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--dir',
+      temporaryFolder('redis'),
+    ];
+    const server = spawn('redis-server', [...at, ...options], { stdio: 'ignore' });
+    await bringUp(world, sshd, `  cache: { host: box, local: auto, remote: ${port}, probe: redis }`);
+    const waited = await world.run(['wait', 'cache', '--timeout', '50s']);
+    expect(waited.code, waited.stderr).toBe(0);
+    expect(onlyForward(await world.tunnel('cache')).probe?.text).toMatch(/^redis/);
+    await ended(server);
+  });
+});
