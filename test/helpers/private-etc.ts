@@ -39,6 +39,7 @@ export function passwordPam(password: string): readonly string[] {
   writeFileSync(script, `#!/bin/sh\n[ "$(tr -d '\\000')" = '${password}' ]\n`, { mode: 0o755 });
   return [
     `auth required pam_exec.so quiet expose_authtok ${script}`,
+    'auth optional pam_permit.so', // sets credentials, which pam_exec leaves to others
     'account required pam_permit.so',
     'session required pam_permit.so',
     'password required pam_permit.so',
