@@ -47,6 +47,8 @@ export class Connection {
   readonly #parts: ConnectionParts;
   readonly #abort = new AbortController();
   #over = false;
+  /** An OpenWay is at work: only then is there something to abort, which is dear (an error with its stack). */
+  #opening = false;
   #running: Splice | null = null;
   #resetBy: TunnelError | null = null;
 
@@ -60,6 +62,7 @@ export class Connection {
     if (this.#over) return;
     arrival.watch({ left: () => this.#finish(null) });
     if (arrival.gone()) return this.#finish(null);
+    this.#opening = true;
     open(this.#parts.request(session, this.#abort.signal)).then(
       (opened) => this.#settle(opened),
       (thrown: unknown) => this.#failed(asTunnelError(thrown), session),
@@ -75,12 +78,14 @@ export class Connection {
   }
 
   #failed(error: TunnelError, session: Session): void {
+    this.#opening = false;
     if (this.#over) return;
     if (error.code === 'LINK_LOST') this.#parts.again(session, error);
     else this.reset(error);
   }
 
   #settle(opened: Opened): void {
+    this.#opening = false;
     const late = this.#over || this.#parts.arrival.gone();
     if (opened.kind === 'channel') {
       if (late) discard(opened.channel);
@@ -118,7 +123,7 @@ export class Connection {
   #finish(error: TunnelError | null): void {
     if (this.#over) return;
     this.#over = true;
-    this.#abort.abort();
+    if (this.#opening) this.#abort.abort();
     this.#parts.over(error);
   }
 }

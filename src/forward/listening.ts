@@ -44,6 +44,9 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
   #binding: Promise<void> | null = null;
   #wanted = false;
   #lastPort: number | null;
+  /** Of `status`, which is asked for often. */
+  #addressText: string;
+  #targetText: string;
   #cancelRebind: Cancel = () => undefined;
 
   constructor(forward: F, hold: Hold, parts: CarrierParts, kind: ListeningKind<F>) {
@@ -52,6 +55,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#parts = parts;
     this.#kind = kind;
     this.#lastPort = parts.preferredPort;
+    this.#addressText = this.#address();
+    this.#targetText = kind.target(forward);
     this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
     this.#tally = createTally(parts);
     this.#crowd = new Crowd(parts.clock);
@@ -93,6 +98,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     const refused = this.#hold.kind === 'refuse';
     this.#forward = forward as F;
     this.#hold = hold;
+    this.#addressText = this.#address();
+    this.#targetText = this.#kind.target(this.#forward);
     if (refused || hold.kind === 'refuse') this.#follow();
     this.#parts.events.changed();
   }
@@ -106,8 +113,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     return {
       ...this.#tally.status(held),
       held,
-      listen: this.#address(),
-      target: this.#kind.target(this.#forward),
+      listen: this.#addressText,
+      target: this.#targetText,
       bound: this.#listener !== null,
       exposed: !isLoopback(this.#forward.listen),
       probe: null,
@@ -193,11 +200,12 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
       accept: (socket) => this.#accept(socket),
       preferredPort: this.#lastPort,
       trouble: (error) =>
-        events.log('warn', 'accept-failed', `accept failed, on ${this.#address()}: ${error.message}`),
+        events.log('warn', 'accept-failed', `accept failed, on ${this.#addressText}: ${error.message}`),
     });
     if (!this.#wanted || !this.#mayListen()) return listener.close();
     this.#listener = listener;
     if (listener.at.kind === 'tcp') this.#lastPort = listener.at.port;
+    this.#addressText = this.#address();
     this.#tally.broken(null);
     events.changed();
   }
@@ -206,6 +214,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#cancelRebind();
     const listener = this.#listener;
     this.#listener = null;
+    this.#addressText = this.#address();
     return listener === null ? Promise.resolve() : listener.close();
   }
 

@@ -20,7 +20,31 @@ export interface Tally {
   reset(): void;
 }
 
+/** Connections come and go by the thousand: after one is told of, the next are told of together. */
+const quietMs = 20;
+
+/** `changed`, at once when the last one is some time ago, else in a moment, once for all. It decides nothing: no clock. */
+function seldom({ events }: CarrierParts): () => void {
+  let quiet = false;
+  let missed = false;
+  const tell = (): void => {
+    quiet = true;
+    missed = false;
+    setTimeout(over, quietMs);
+    events.changed();
+  };
+  const over = (): void => {
+    quiet = false;
+    if (missed) tell();
+  };
+  return () => {
+    if (quiet) missed = true;
+    else tell();
+  };
+}
+
 export function createTally(parts: CarrierParts): Tally {
+  const cameOrWent = seldom(parts);
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0 };
   let living = 0;
   let total = 0;
@@ -31,15 +55,14 @@ export function createTally(parts: CarrierParts): Tally {
     accepted() {
       living += 1;
       total += 1;
-      parts.events.changed();
+      cameOrWent();
     },
     ended(error) {
       living -= 1;
-      if (error !== null) {
-        failed += 1;
-        if (trouble?.broken !== true) trouble = { error, broken: false, atMs: parts.clock.now() };
-        parts.events.log('info', 'connection-failed', error.message, { code: error.code });
-      }
+      if (error === null) return cameOrWent();
+      failed += 1;
+      if (trouble?.broken !== true) trouble = { error, broken: false, atMs: parts.clock.now() };
+      parts.events.log('info', 'connection-failed', error.message, { code: error.code });
       parts.events.changed();
     },
     broken(error) {

@@ -2,7 +2,14 @@
 import type { TunnelError } from '../errors.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
-import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../model/session.ts';
+import type {
+  Channel,
+  ChannelReader,
+  LoginRecord,
+  Origin,
+  RemoteListener,
+  Session,
+} from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 
 export class CountedSession implements Session {
@@ -43,7 +50,7 @@ export class CountedSession implements Session {
   ): Promise<Channel> {
     const ended = this.#begin();
     try {
-      return countChannel(await this.raw.openChannel(target, origin, limits), ended);
+      return new CountedChannel(await this.raw.openChannel(target, origin, limits), ended);
     } catch (error) {
       ended();
       throw error;
@@ -57,7 +64,7 @@ export class CountedSession implements Session {
   ): Promise<RemoteListener> {
     return this.raw.listenRemote(
       at,
-      (channel, origin) => accept(countChannel(channel, this.#begin()), origin),
+      (channel, origin) => accept(new CountedChannel(channel, this.#begin()), origin),
       limits,
     );
   }
@@ -97,28 +104,45 @@ export class CountedSession implements Session {
   }
 }
 
-/** A channel that is closed before it is attached never reports its end: its own close counts then. */
-function countChannel(channel: Channel, ended: () => void): Channel {
-  let attached = false;
-  return {
-    attach(reader) {
-      attached = true;
-      channel.attach({
-        data: (chunk) => reader.data(chunk),
-        end: () => reader.end(),
-        drain: () => reader.drain(),
-        closed(clean) {
-          ended();
-          reader.closed(clean);
-        },
-      });
-    },
-    consumed: (bytes) => channel.consumed(bytes),
-    write: (chunk) => channel.write(chunk),
-    end: () => channel.end(),
-    close() {
-      channel.close();
-      if (!attached) ended();
-    },
-  };
+/** One channel of it. One that is closed before it is attached never reports its end: its own close counts then. */
+class CountedChannel implements Channel {
+  readonly #channel: Channel;
+  readonly #ended: () => void;
+  #attached = false;
+
+  constructor(channel: Channel, ended: () => void) {
+    this.#channel = channel;
+    this.#ended = ended;
+  }
+
+  attach(reader: ChannelReader): void {
+    this.#attached = true;
+    this.#channel.attach({
+      ...(reader.letsGo === true ? { letsGo: true } : {}),
+      data: (chunk) => reader.data(chunk),
+      end: () => reader.end(),
+      drain: () => reader.drain(),
+      closed: (clean) => {
+        this.#ended();
+        reader.closed(clean);
+      },
+    });
+  }
+
+  consumed(bytes: number): void {
+    this.#channel.consumed(bytes);
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#channel.write(chunk);
+  }
+
+  end(): void {
+    this.#channel.end();
+  }
+
+  close(): void {
+    this.#channel.close();
+    if (!this.#attached) this.#ended();
+  }
 }

@@ -261,6 +261,9 @@ export class TunnelRun {
     if (idleTimeoutMs === null) return;
     this.#idle ??= this.#around.clock.schedule(idleTimeoutMs, () => {
       this.#idle = null;
+      // a client of the last moment may not have been told of yet
+      if ((this.#listeners?.statuses() ?? []).some(({ open, held }) => open + held > 0))
+        return this.refresh();
       this.#woken = false;
       this.lease.leave(true);
       this.refresh();
