@@ -1,0 +1,120 @@
+// What is measured through one local port: bulk both ways, new connections, requests and their answers.
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+
+const megabyte = 1024 * 1024;
+const chunk = Buffer.alloc(256 * 1024, 7);
+
+export function seconds(since: bigint): number {
+  return Number(process.hrtime.bigint() - since) / 1e9;
+}
+
+/** The value below which `part` of all values are: 0.5 is the median. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
+
+/** A connection to a local port; that it failed, whoever waits for its `next` event is told. */
+function open(port: number, more: Partial<TcpNetConnectOpts> = {}): Socket {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...more });
+  socket.on('error', () => undefined);
+  return socket;
+}
+
+/** The next event of a name; an error or a close instead of it rejects. */
+function next(socket: Socket, event: 'data' | 'drain' | 'end'): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const off = (): void => {
+      socket.off(event, done).off('error', failed).off('close', closed);
+    };
+    const done = (): void => (off(), resolve());
+    const failed = (error: Error): void => (off(), reject(error));
+    const closed = (): void => failed(new Error(`closed before ${event}`));
+    socket.on(event, done).on('error', failed).on('close', closed);
+  });
+}
+
+/** MiB/s of `bytes` received, to the end. */
+export async function down(port: number, bytes: number): Promise<number> {
+  let received = 0;
+  const begin = process.hrtime.bigint();
+  const buffer = Buffer.allocUnsafe(megabyte);
+  const socket = open(port, {
+    allowHalfOpen: true,
+    // one buffer for all: the client shall cost as little as it can
+    onread: { buffer, callback: (length) => (received += length) > 0 },
+  });
+  socket.resume(); // with onread there is no 'data', but 'end' still waits for a reader
+  socket.end(`down ${bytes}\n`);
+  await next(socket, 'end');
+  if (received !== bytes) throw new Error(`${received} of ${bytes} bytes came`);
+  return bytes / megabyte / seconds(begin);
+}
+
+/** MiB/s of `bytes` sent, acknowledged by the far end. */
+export async function up(port: number, bytes: number): Promise<number> {
+  const socket = open(port, { allowHalfOpen: true });
+  const begin = process.hrtime.bigint();
+  const ended = next(socket, 'end');
+  socket.write('up\n');
+  socket.resume();
+  for (let sent = 0; sent < bytes; sent += chunk.length) {
+    if (!socket.write(chunk)) await next(socket, 'drain');
+  }
+  socket.end();
+  await ended;
+  return bytes / megabyte / seconds(begin);
+}
+
+/** New connections a second: connect, one echoed byte, close; eight at a time. */
+export async function connections(port: number, count: number): Promise<number> {
+  const begin = process.hrtime.bigint();
+  let left = count;
+  const worker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      const socket = open(port);
+      socket.write('x');
+      await next(socket, 'data');
+      socket.destroy();
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  return count / seconds(begin);
+}
+
+/** Milliseconds of `count` requests of 64 bytes and their answers on one connection, one after the other. */
+export async function roundTrips(port: number, count: number, pauseMs = 0): Promise<number[]> {
+  const socket = open(port);
+  const times: number[] = [];
+  const message = Buffer.alloc(64, 120);
+  const ask = async (): Promise<void> => {
+    socket.write(message);
+    await next(socket, 'data');
+  };
+  await ask(); // the first one opens the channel
+  for (let index = 0; index < count; index += 1) {
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const begin = process.hrtime.bigint();
+    await ask();
+    times.push(seconds(begin) * 1000);
+  }
+  socket.destroy();
+  return times;
+}
+
+/** Endless bulk until it is stopped. */
+export function flood(port: number, direction: 'up' | 'down'): () => void {
+  const socket = open(port);
+  socket.resume();
+  if (direction === 'down') socket.write(`down ${2 ** 40}\n`);
+  else {
+    socket.write('up\n');
+    const pour = (): void => {
+      while (!socket.destroyed && socket.write(chunk));
+    };
+    socket.on('drain', pour);
+    pour();
+  }
+  return () => socket.destroy();
+}

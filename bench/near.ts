@@ -1,0 +1,67 @@
+// Rows of a link without distance: bulk, new connections, requests, and requests beside bulk.
+import { startSshd } from '../test/helpers/sshd.ts';
+import { connections, down, flood, quantile, roundTrips, up } from './measures.ts';
+import { compare, plainRow, rounds, type Row } from './rows.ts';
+import { startService, viaSsh, viaTunnel, type Way } from './ways.ts';
+
+const bulkBytes = Number(process.env['BULK_MB'] ?? 256) * 1024 * 1024;
+const aes = ['-c', 'aes128-gcm@openssh.com'];
+const bulkGoal = '>= 1.2 x ssh, >= 1.0 x aes128-gcm';
+
+async function* nearWays(): AsyncGenerator<Way[]> {
+  await using sshd = await startSshd({ config: ['LogLevel ERROR'] });
+  await using target = await startService();
+  const server = { sshd, port: sshd.port };
+  await using tunnel = await viaTunnel(server, target.port);
+  await using ssh = await viaSsh('ssh -L', server, target.port);
+  await using gcm = await viaSsh('ssh -c aes128-gcm -L', server, target.port, aes);
+  yield [tunnel, ssh, gcm];
+}
+
+export async function bulk(): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const ways of nearWays()) {
+    const row = { unit: 'MiB/s', goal: bulkGoal };
+    rows.push(await compare({ ...row, what: 'bulk down' }, ways, (port) => down(port, bulkBytes)));
+    rows.push(await compare({ ...row, what: 'bulk up' }, ways, (port) => up(port, bulkBytes)));
+  }
+  return rows;
+}
+
+export async function small(): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const ways of nearWays()) {
+    for (const { port } of ways) await connections(port, 200); // the first ones warm everything up
+    const opening = { what: 'new connections', unit: '/s', goal: '>= 1.0 x' };
+    rows.push(await compare(opening, ways, (port) => connections(port, 1000)));
+    const asking = { what: 'request and answer', unit: 'ms', goal: '<= 1.0 x' };
+    rows.push(await compare(asking, ways, async (port) => quantile(await roundTrips(port, 1000), 0.5)));
+  }
+  return rows;
+}
+
+/** Latency of a keystroke, every 5 ms, on the same link as a transfer without end. */
+export async function beside(): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const ways of nearWays()) {
+    for (const direction of ['down', 'up'] as const) {
+      const medians: Record<string, number> = {};
+      for (const { name, port } of ways.slice(0, 2)) {
+        const idle: number[] = [];
+        const busy: number[] = [];
+        for (let round = 0; round < rounds; round += 1) {
+          idle.push(...(await roundTrips(port, 100, 5)));
+          const stop = flood(port, direction);
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          busy.push(...(await roundTrips(port, 100, 5)));
+          stop();
+        }
+        medians[`${name}, idle`] = quantile(idle, 0.99);
+        medians[name] = quantile(busy, 0.99);
+      }
+      const what = `p99 of a keystroke beside bulk ${direction}`;
+      rows.push(plainRow({ what, unit: 'ms', goal: '<= 2 x idle + a round trip', base: 0 }, medians));
+    }
+  }
+  return rows;
+}

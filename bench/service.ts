@@ -1,0 +1,56 @@
+// The service behind the tunnels, a process of its own: "down N" sends N bytes, "up" swallows, anything else is echoed.
+// Prints its port. With two arguments it is a delay line instead: every byte to PORT and back arrives MS later.
+import { connect, createServer, type Socket } from 'node:net';
+
+const chunk = Buffer.alloc(256 * 1024, 7);
+
+function serve(socket: Socket): void {
+  socket.on('error', () => undefined); // a reset is the client's right
+  socket.once('data', (first) => {
+    const line = first.toString('latin1', 0, 32);
+    if (line.startsWith('down ')) return void send(socket, Number.parseInt(line.slice(5), 10));
+    if (line.startsWith('up\n')) {
+      socket.on('end', () => socket.end('ok'));
+      socket.resume();
+      return;
+    }
+    socket.write(first);
+    socket.on('data', (data) => socket.write(data));
+    socket.on('end', () => socket.end());
+  });
+}
+
+async function send(socket: Socket, bytes: number): Promise<void> {
+  let proceed: () => void = () => undefined;
+  socket.on('data', () => undefined);
+  socket.on('drain', () => proceed());
+  socket.on('close', () => proceed());
+  for (let left = bytes; left > 0 && !socket.destroyed; left -= chunk.length) {
+    const part = left < chunk.length ? chunk.subarray(0, left) : chunk;
+    if (!socket.write(part)) await new Promise<void>((resolve) => (proceed = resolve));
+  }
+  socket.end();
+}
+
+/** In user space, since netem needs root: what is read now is written later, in the same order. */
+function delay(near: Socket, port: number, delayMs: number): void {
+  const far = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+  const later = (from: Socket, to: Socket): void => {
+    from.on('data', (data) => setTimeout(() => to.writable && to.write(data), delayMs));
+    from.on('end', () => setTimeout(() => to.end(), delayMs));
+    from.on('close', (broken) => broken && setTimeout(() => to.destroy(), delayMs));
+    from.on('error', () => undefined);
+  };
+  later(near, far);
+  later(far, near);
+}
+
+const [port, delayMs] = process.argv.slice(2).map(Number);
+const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+  port === undefined || delayMs === undefined ? serve(socket) : delay(socket, port, delayMs),
+);
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  console.log(typeof address === 'object' && address !== null ? address.port : 0);
+});
+process.stdin.resume().once('end', () => process.exit(0)); // gone with the benchmark, however that ends
