@@ -1,6 +1,6 @@
 // What a project file would do, in words, before any of it is done (SPEC 1). Nothing is run to find out. Pure.
 import { cleanText } from '../model/clean.ts';
-import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
+import { formatEndpoint, formatHostPort, isLoopback } from '../model/endpoint.ts';
 import { formatSecretRef, type SecretRef } from '../model/secret.ts';
 import { login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
@@ -21,7 +21,7 @@ export function summarizeProject(declared: Declared): readonly SummaryLine[] {
     ['defaults', declared.defaults],
   ];
   const sections: readonly (readonly [string, readonly string[]])[] = [
-    ['connects to', servers(declared, tunnels)],
+    ['connects to', [...servers(declared, tunnels), ...places.flatMap(proxiesOf)]],
     ['runs', [...places.flatMap(commandsOf), ...hooksOf(declared)]],
     ['reads secrets', [...places.flatMap(secretsOf), ...tunnels.flatMap(socksSecrets)]],
     ['uses', places.flatMap(filesOf)],
@@ -43,31 +43,53 @@ export function summarizeProject(declared: Declared): readonly SummaryLine[] {
 
 function servers(declared: Declared, tunnels: readonly DeclaredTunnel[]): string[] {
   const words = new Set<string>();
-  const see = (word: string): void => {
-    if (words.has(word)) return;
-    words.add(word);
+  const found = new Set<string>();
+  const see = (word: string, above: readonly HostSettings[] = []): void => {
+    if (above.length === 0 && words.has(word)) return;
+    if (above.length === 0) words.add(word);
+    found.add(serverText(word, above, declared));
     const read = login(word);
     const entry = 'value' in read ? declared.hosts.get(read.value.host) : undefined;
     for (const hop of entry?.settings.jump ?? []) see(hop);
   };
   for (const hop of declared.defaults.jump ?? []) see(hop);
-  for (const { settings, name } of tunnels) {
-    see(settings.host ?? settings.hostname ?? name);
+  for (const { own, settings, name } of tunnels) {
+    see(settings.host ?? settings.hostname ?? name, leadsElsewhere(own) ? [own] : []);
     for (const hop of [...(settings.jump ?? []), ...(settings.ways ?? []).flat()]) see(hop);
   }
-  return [...words].map((word) => serverText(word, declared));
+  return [...found];
+}
+
+/** What stands at a tunnel goes before its host: it may lead to another server than the host's name says. */
+function leadsElsewhere({ hostname, user, port }: HostSettings): boolean {
+  return hostname !== undefined || user !== undefined || port !== undefined;
 }
 
 /** A name with where it leads; what ssh_config makes of an alias is not asked before consent. */
-function serverText(word: string, declared: Declared): string {
+function serverText(word: string, above: readonly HostSettings[], declared: Declared): string {
   const read = login(word);
   if ('problem' in read) return word;
-  const settings = declared.hosts.get(read.value.host)?.settings;
-  if (settings?.hostname === undefined) return `${word} (as in your ssh_config, if it is there)`;
-  const user = read.value.user ?? settings.user ?? declared.defaults.user;
-  const port = read.value.port ?? settings.port ?? declared.defaults.port ?? 22;
-  const login_ = user === undefined ? '' : `${user}@`;
-  return `${word} (${login_}${settings.hostname}:${port})`;
+  const { host, user: writtenUser, port: writtenPort } = read.value;
+  const entry = declared.hosts.get(host)?.settings ?? {};
+  const pick = <K extends 'hostname' | 'user' | 'port'>(key: K, written: HostSettings[K]): HostSettings[K] =>
+    above.find((each) => each[key] !== undefined)?.[key] ?? written ?? entry[key] ?? declared.defaults[key];
+  const hostname = pick('hostname', undefined);
+  const user = pick('user', writtenUser ?? undefined);
+  const port = pick('port', writtenPort ?? undefined);
+  if (hostname !== undefined)
+    return `${word} (${user === undefined ? '' : `${user}@`}${hostname}:${port ?? 22})`;
+  const as = [
+    ...(above.length > 0 && user !== undefined ? [`user ${user}`] : []),
+    ...(above.length > 0 && port !== undefined ? [`port ${port}`] : []),
+    'as in your ssh_config, if it is there',
+  ];
+  return `${word} (${as.join(', ')})`;
+}
+
+/** Proxies see whom we speak to, and may answer in its place. */
+function proxiesOf([name, { proxy }]: Place): string[] {
+  if (proxy === undefined) return [];
+  return [`${proxy.scheme} proxy ${formatHostPort(proxy.host, proxy.port)} (to reach ${name})`];
 }
 
 type Place = readonly [name: string, settings: HostSettings];
@@ -105,14 +127,22 @@ function socksSecrets({ name, own }: DeclaredTunnel): string[] {
 }
 
 function filesOf([name, settings]: Place): string[] {
-  const keys = (settings.identity ?? []).map((path) => `key ${path} (for ${name})`);
-  return typeof settings.agent === 'string' ? [...keys, `agent ${settings.agent} (for ${name})`] : keys;
+  const { agent, ssh_config: alias } = settings;
+  return [
+    ...(settings.identity ?? []).map((path) => `key ${path} (for ${name})`),
+    ...(settings.certificate ?? []).map((path) => `certificate ${path} (for ${name})`),
+    ...(typeof agent === 'string' ? [`agent ${agent} (for ${name})`] : []),
+    ...(typeof alias === 'string' ? [`your ssh_config of ${alias} (for ${name})`] : []),
+  ];
 }
 
 function trustOf([name, settings]: Place): string[] {
   return [
     ...(settings.host_keys === 'accept-new' ? [`new host keys without asking (${name})`] : []),
     ...(settings.known_hosts ?? []).map((path) => `host keys in ${path} (${name})`),
+    ...(settings.host_key_alias === undefined
+      ? []
+      : [`the host keys of ${settings.host_key_alias} (${name})`]),
   ];
 }
 

@@ -19,21 +19,17 @@ export function consentDigest(declared: Declared): string {
   const { tags, local, remote, forwards, ...defaults } = declared.defaults;
   void [tags, local, remote, forwards];
   const hosts = [...declared.hosts.values()].map(({ name, settings }) => [name, settings]);
-  const { metrics, hooks } = declared;
-  return createHash('sha256').update(canonical({ tunnels, defaults, hosts, metrics, hooks })).digest('hex');
+  const { metrics, hooks, notify } = declared;
+  const all = { tunnels, defaults, hosts, metrics, hooks, notify };
+  return createHash('sha256').update(canonical(all)).digest('hex');
 }
 
-/** What of a forward needs to be asked about again. */
+/** What of a forward needs to be asked about again: all but its local port and its target. */
 function lasting(forward: Forward): unknown {
-  const { listen, type } = forward;
+  if (forward.type === 'remote') return forward;
+  const { listen, ...others } = forward;
   const address = listen.kind === 'unix' ? listen.path : listen.host;
-  if (type === 'remote') return { ...forward, name: null };
-  return {
-    type,
-    address,
-    allow: forward.type === 'dynamic' ? forward.allow : [],
-    probe: forward.probe?.kind ?? null,
-  };
+  return { ...others, target: null, address };
 }
 
 /** JSON with its keys in order, so that moving lines is no change. */

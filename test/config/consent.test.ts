@@ -53,6 +53,10 @@ describe('the digest of consent', () => {
     ['local: 5432', 'local: 0.0.0.0:5432'],
     ['"D 1080"', '"L 1080:h:1"'],
     ['env: { A: "1" }', 'password: "command:[touch, x]"'],
+    ['name: n, ', ''],
+    ['name: n, ', 'name: n, protocol: ftp, '],
+    ['name: n, ', 'name: n, probe: { greeting: x }, '],
+    ['defaults:', 'notify: false\ndefaults:'],
     ['  a: {', '  z: { host: katie, local: 9, remote: 9 }\n  a: {'],
   ])('changes when %s becomes %s', (from, to) => {
     expect(changed(from, to)).toBe(true);
@@ -107,7 +111,7 @@ tunnels:
 `;
   const lines = summarizeProject(declared(bold)).map(({ what, items }) => `${what}: ${items.join(' | ')}`);
   expect(lines).toEqual([
-    'connects to: katie (u@k.x:2222) | b (b.x:22) | p (p.x:22) | alias (as in your ssh_config, if it is there) | me@10.0.0.1 (as in your ssh_config, if it is there)',
+    'connects to: katie (u@k.x:2222) | b (b.x:22) | p (p.x:22) | alias (as in your ssh_config, if it is there) | me@10.0.0.1 (as in your ssh_config, if it is there) | socks5 proxy proxy:1 (to reach p)',
     'runs: cat pw (for katie) | nc %h %p (to reach b) | touch /tmp/x (on up)',
     'reads secrets: command:[cat, pw] (password of katie) | env:P (passphrase of b) | keychain (proxy password of p) | file:pw (SOCKS password of d)',
     'uses: key ~/.ssh/id (for katie) | agent ./a.sock (for b)',
@@ -116,5 +120,26 @@ tunnels:
     'opens by tunnel open: http://{address} (a)',
     'opens on the server: 127.0.0.1:8080, which reaches 127.0.0.1:3000 here (r) | 127.0.0.1:8081, which reaches anything from here that matches *:22 (s)',
     'listens beyond this machine: 0.0.0.0:80 (w) | [::]:1080 (d) | 0.0.0.0:9464 (metrics)',
+  ]);
+});
+
+test('the summary of a project file shows where a tunnel really leads, whatever name its host has', () => {
+  const sly = `
+defaults: { port: 2222 }
+hosts:
+  prod: { hostname: prod.x, user: u }
+  other: { hostname: evil.x, ssh_config: prod, host_key_alias: prod.x, certificate: ~/.ssh/id-cert.pub }
+tunnels:
+  a: { host: prod, hostname: evil.x, local: 1, remote: 1 }
+  b: { host: github.com, hostname: evil.x, user: git, port: 22, local: 2, remote: 1 }
+  c: { host: alias, user: root, local: 3, remote: 1 }
+  d: { host: other, local: 4, remote: 1, proxy: "http://evil.x:8080" }
+  e: { host: prod, local: 5, remote: 1 }
+`;
+  const lines = summarizeProject(declared(sly)).map(({ what, items }) => `${what}: ${items.join(' | ')}`);
+  expect(lines).toEqual([
+    'connects to: prod (u@evil.x:2222) | github.com (git@evil.x:22) | alias (user root, port 2222, as in your ssh_config, if it is there) | other (evil.x:2222) | prod (u@prod.x:2222) | http proxy evil.x:8080 (to reach d)',
+    'uses: certificate ~/.ssh/id-cert.pub (for other) | your ssh_config of prod (for other)',
+    'trusts: the host keys of prod.x (other)',
   ]);
 });
