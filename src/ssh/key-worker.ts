@@ -1,4 +1,6 @@
 // Key thread, inside: one message with a key file's text and a passphrase in, one key or one problem out.
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { parentPort, threadId } from 'node:worker_threads';
 import { KeyError } from './key-private.ts';
 import type { UnlockReply, UnlockRequest } from './key-thread.ts';
@@ -14,4 +16,17 @@ function unlock(request: UnlockRequest): UnlockReply {
   }
 }
 
+/** A second of bcrypt must not take the processor from the thread that carries the traffic. */
+const niceness = 5;
+
+/** Linux counts niceness by thread (setpriority(2), BUGS), and says which one asks; elsewhere all stays as it is. */
+function giveWay(): void {
+  try {
+    setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), niceness);
+  } catch {
+    // no /proc, or not allowed: no reason not to open keys
+  }
+}
+
+giveWay();
 parentPort?.on('message', (request: UnlockRequest) => parentPort?.postMessage(unlock(request)));
