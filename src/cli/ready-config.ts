@@ -69,6 +69,7 @@ function notAllowed(context: Context, path: string): TunnelError {
 }
 
 function unwritable(stateDir: string, thrown: unknown): TunnelError {
+  if (thrown instanceof TunnelError) return thrown;
   const why = thrown instanceof Error ? thrown.message : String(thrown);
   return new TunnelError('CONFIG_NOT_ALLOWED', `consent could not be kept, on ${stateDir}: ${why}`, {
     cause: thrown,

@@ -1,8 +1,9 @@
 // Consent for project files: what such a file would do, in words; a digest of it; and which digests were allowed (SPEC 1).
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { TunnelError } from '../errors.ts';
 import type { Forward } from '../model/forward.ts';
 import type { Declared } from './declared.ts';
 
@@ -49,14 +50,29 @@ interface Allowed {
 
 const allowedFile = (stateDir: string): string => join(stateDir, 'allowed.json');
 
-/** True when this very content was allowed. Anything that cannot be read counts as no. */
+/** Others could have written it: then it is not our word. */
+function isForeign({ uid, mode }: Stats): boolean {
+  const own = process.geteuid?.();
+  return own !== undefined && ((uid !== own && uid !== 0) || (mode & 0o022) !== 0);
+}
+
+/** True when this very content was allowed. Anything that cannot be read, or is not ours alone, counts as no. */
 export function isAllowed(stateDir: string, file: string, digest: string): boolean {
   return readAllowed(stateDir).files[realPath(file)]?.digest === digest;
 }
 
-/** Remembers that this content of the file may be used. `now`: milliseconds since 1970. */
+/**
+ * Remembers that this content of the file may be used. `now`: milliseconds since 1970.
+ * Throws DAEMON_DOWN where others may write to the state folder, a system error where nobody may.
+ */
 export async function allow(stateDir: string, file: string, digest: string, now: number): Promise<void> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  if (isForeign(statSync(stateDir)))
+    throw new TunnelError(
+      'DAEMON_DOWN',
+      `use of a folder refused, on ${stateDir}: it is not ours, or others may write to it`,
+      { hint: `ls -ld ${stateDir}` },
+    );
   const { files } = readAllowed(stateDir);
   const entry = { digest, at: new Date(now).toISOString() };
   const next: Allowed = { version: 1, files: { ...files, [realPath(file)]: entry } };
@@ -65,7 +81,9 @@ export async function allow(stateDir: string, file: string, digest: string, now:
 
 function readAllowed(stateDir: string): Allowed {
   try {
-    const read = JSON.parse(readFileSync(allowedFile(stateDir), 'utf8')) as Partial<Allowed> | null;
+    const file = allowedFile(stateDir);
+    if (isForeign(statSync(stateDir)) || isForeign(statSync(file))) return { version: 1, files: {} };
+    const read = JSON.parse(readFileSync(file, 'utf8')) as Partial<Allowed> | null;
     if (read?.version === 1 && typeof read.files === 'object' && read.files !== null)
       return { version: 1, files: read.files };
   } catch {

@@ -1,5 +1,5 @@
 // Consent: what a change of a project file needs to be asked again, what is remembered, and what it says it would do.
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
@@ -91,6 +91,21 @@ describe('what was allowed', () => {
       expect(isAllowed(home.folder, file, 'd')).toBe(true);
     },
   );
+});
+
+test.skipIf(process.getuid === undefined)('what others could have written allows nothing', async () => {
+  const home = createHome();
+  const state = join(home.folder, 'state');
+  const file = home.write('1.yaml', '');
+  await allow(state, file, 'd', 0);
+  const store = join(state, 'allowed.json');
+  chmodSync(store, 0o666);
+  expect(isAllowed(state, file, 'd')).toBe(false);
+  chmodSync(store, 0o600);
+  expect(isAllowed(state, file, 'd')).toBe(true);
+  chmodSync(state, 0o777);
+  expect(isAllowed(state, file, 'd')).toBe(false);
+  await expect(allow(state, file, 'd', 0)).rejects.toThrow('others may write to it');
 });
 
 test('the summary of a project file names everything it would do', () => {
