@@ -15,6 +15,8 @@ export default class SummaryReporter implements Reporter {
       if (module.state() === 'failed' && counts.failed === before) counts.failed += 1;
     }
     // after the default reporter's own summary
-    process.once('exit', () => console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`));
+    process.once('exit', () =>
+      console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`),
+    );
   }
 }
