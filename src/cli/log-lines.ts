@@ -4,7 +4,7 @@ import { cleanText } from '../model/clean.ts';
 import type { Paint } from '../render/color.ts';
 
 export interface LogLine {
-  /** As written. */
+  /** As JSON: time, level, tunnel, link, event, message, each of them there, then what belongs to the event (SPEC 4). */
   readonly text: string;
   readonly atMs: number | null;
   readonly level: string;
@@ -15,25 +15,37 @@ export interface LogLine {
   readonly message: string;
 }
 
-/** Null for an empty line. What is not JSON (Node's own last words) is a line of its own. */
+/** Null for an empty line. What is not an object in JSON (Node's own last words) is a line of its own. */
 export function parseLine(text: string): LogLine | null {
   if (text.trim() === '') return null;
+  const value = objectIn(text) ?? { level: 'error', event: 'output', message: cleanText(text) };
+  const time = word(value['time']);
+  const at = time === null ? Number.NaN : Date.parse(time);
+  const line = {
+    time,
+    level: word(value['level']) ?? 'info',
+    tunnel: word(value['tunnel']),
+    link: word(value['link']),
+    event: word(value['event']) ?? '',
+    message: word(value['message']) ?? '',
+  };
+  return {
+    ...line,
+    // The order is that of `line`, whatever was written: its values stand in the place of those below.
+    text: JSON.stringify({ ...line, ...value, ...line }),
+    atMs: Number.isNaN(at) ? null : at,
+    rides: words(value['rides']),
+  };
+}
+
+function objectIn(text: string): Record<string, unknown> | null {
   try {
-    const value = JSON.parse(text) as Record<string, unknown>;
-    const at = typeof value['time'] === 'string' ? Date.parse(value['time']) : Number.NaN;
-    return {
-      text,
-      atMs: Number.isNaN(at) ? null : at,
-      level: word(value['level']) ?? 'info',
-      tunnel: word(value['tunnel']),
-      link: word(value['link']),
-      rides: words(value['rides']),
-      message: word(value['message']) ?? '',
-    };
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && !Array.isArray(value)
+      ? (value as Record<string, unknown> | null)
+      : null;
   } catch {
-    const message = cleanText(text);
-    const line = JSON.stringify({ level: 'error', event: 'output', message });
-    return { text: line, atMs: null, level: 'error', tunnel: null, link: null, rides: [], message };
+    return null;
   }
 }
 

@@ -26,7 +26,24 @@ describe('a log line', () => {
     const parsed = parseLine('FATAL ERROR: out of memory');
     expect(parsed).toMatchObject({ atMs: null, level: 'error', message: 'FATAL ERROR: out of memory' });
     expect(JSON.parse(parsed?.text ?? '')).toMatchObject({ event: 'output' });
+    expect(parseLine('null')).toMatchObject({ level: 'error', message: 'null' });
     expect(parseLine('')).toBeNull();
+  });
+
+  test('as JSON has the six keys in their order, null where they do not apply, then what belongs to the event', () => {
+    const six = ['time', 'level', 'tunnel', 'link', 'event', 'message'];
+    const written = line({ tunnel: 'db', from: 'up' });
+    expect(Object.entries(JSON.parse(written.text) as object)).toEqual([
+      ['time', '2026-11-22T09:14:07.000Z'],
+      ['level', 'info'],
+      ['tunnel', 'db'],
+      ['link', null],
+      ['event', 'e'],
+      ['message', 'm'],
+      ['from', 'up'],
+    ]);
+    const last = parseLine('FATAL ERROR: out of memory');
+    expect(Object.keys(JSON.parse(last?.text ?? '') as object)).toEqual(six);
   });
 });
 
