@@ -1,7 +1,7 @@
 // Waiting commands: up, restart and wait. They watch the engine until each tunnel is decided; leaving early changes nothing.
 import type { Call } from '../control/connection.ts';
 import type { UpProgress, UpResult } from '../control/protocol.ts';
-import { reportError, TunnelError, type ErrorReport } from '../errors.ts';
+import { errorTable, reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
 import type { Engine, Person } from '../supervisor/engine.ts';
@@ -70,7 +70,10 @@ async function settle(
   return report === null ? null : { tunnel: name, error: report };
 }
 
-/** `wait` is also for what stands behind the tunnel, as far as a probe can tell. */
+/**
+ * `wait` is also for what stands behind the tunnel, as far as a probe can tell; and what is tried again by itself, a port
+ * in use, is waited for until the time runs out.
+ */
 async function served(
   name: string,
   terms: WaitingTerms,
@@ -79,10 +82,11 @@ async function served(
 ): Promise<TunnelError | null> {
   for (;;) {
     const error = await engine.settled(name, signal);
-    if (error !== null || terms.onTimeout !== 'not-up') return error;
-    const missing = missingTarget(name, engine);
+    if (terms.onTimeout !== 'not-up') return error;
+    if (error !== null && errorTable[error.code].remedy !== 'retry') return error;
+    const missing = error ?? missingTarget(name, engine);
     if (missing === null || signal.aborted) return missing;
-    await nextChange(engine, signal);
+    await nextChange(name, engine, signal);
   }
 }
 
@@ -103,14 +107,22 @@ function missingTarget(name: string, engine: Engine): TunnelError | null {
   );
 }
 
-function nextChange(engine: Engine, signal: AbortSignal): Promise<void> {
+/** Of this tunnel: two that are waited for, and look at every change, would keep each other awake. */
+function nextChange(name: string, engine: Engine, signal: AbortSignal): Promise<void> {
+  const look = (): string => {
+    const [status] = engine.status([name]);
+    return JSON.stringify([status?.state, status?.error, status?.forwards.map(({ probe }) => probe)]);
+  };
+  const before = look();
   return new Promise((resolve) => {
     const done = (): void => {
       cancel();
       signal.removeEventListener('abort', done);
       resolve();
     };
-    const cancel = engine.onChange(done);
+    const cancel = engine.onChange(() => {
+      if (look() !== before) done();
+    });
     signal.addEventListener('abort', done, { once: true });
   });
 }
@@ -140,7 +152,7 @@ function takenDown(name: string): TunnelError {
 function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelError {
   return new TunnelError(
     'NOT_UP',
-    `wait failed, on ${name}: not up after ${terms.timeoutMs / 1000}s (${last.message})`,
+    `wait failed, on ${name}: not up after ${Math.round(terms.timeoutMs / 100) / 10}s (${last.message})`,
     {
       hint: last.hint ?? `tunnel why ${name}`,
       cause: last,

@@ -215,6 +215,29 @@ describe('wait', () => {
   });
 });
 
+describe('wait for ports in use', () => {
+  test('goes on while they are tried again, whoever else is waited for, and is NOT_UP in the end', async () => {
+    const world = await serve(
+      tunnelOf('db', [katie], local(5432)),
+      tunnelOf('web', [katie], local(80)),
+      tunnelOf('free', [katie], local(90)),
+    );
+    world.ports.taken.add('127.0.0.1:5432').add('127.0.0.1:80');
+    const up = await world.handlers.up({ ...plain, selectors: ['db'] }, callOf());
+    expect(up.failures).toMatchObject([{ tunnel: 'db', error: { code: 'LISTEN_FAILED' } }]);
+    await world.up('web');
+    const waiting = world.handlers.wait({ selectors: ['db', 'web'], timeoutMs: 11_998 }, callOf());
+    await world.clock.advance(4_000);
+    world.ports.taken.delete('127.0.0.1:80');
+    await world.clock.advance(2_000);
+    await world.dialer.dials[0]?.open();
+    await world.clock.advance(6_000);
+    const { failures } = await waiting;
+    expect(failures).toMatchObject([{ tunnel: 'db', error: { code: 'NOT_UP' } }]);
+    expect(failures[0]?.error.message).toContain('not up after 12s (listen failed');
+  });
+});
+
 describe('the other methods', () => {
   test('down answers with what is down, and whether the supervisor ends', async () => {
     const world = await serve(tunnelOf('db', [katie], local(5432)), tunnelOf('web', [katie], local(80)));
