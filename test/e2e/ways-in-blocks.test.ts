@@ -14,7 +14,8 @@ import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { namespaceMissing, passwordPam, privateEtc } from '../helpers/private-etc.ts';
 import { startAgent } from '../helpers/ssh-agent.ts';
-import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { request } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
 import { connections, eventually, logins, requests } from '../helpers/ways-in.ts';
 import { createWorld, type World } from '../helpers/world.ts';
@@ -39,6 +40,7 @@ async function pester(world: World, code: number, env: Record<string, string> = 
   expect((await world.run(['wait', '--timeout', '500ms'])).code).toBe(code);
   await world.run(['status']);
   await world.run(['reload']);
+  expect((await world.run(['why', 'db'], { env })).code).toBe(code);
   expect((await world.tunnel('db')).state).toBe('needs-you');
 }
 
@@ -89,6 +91,67 @@ describe.skipIf(sshdMissing() !== null)('a refused login', () => {
       expect(failures()).toBe(1);
     },
   );
+});
+
+describe.skipIf(sshdMissing() !== null)('a lazy tunnel', () => {
+  test('with a refused key resets its clients and asks the server once', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const local = await freePort();
+    world.config(`hosts:
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${newKey()}], agent: false, host_keys: accept-new }
+tunnels:
+  db: { host: box, local: ${local}, remote: 9, lazy: true }
+`);
+    expect((await world.run(['up'])).code).toBe(0);
+    expect(requests(sshd)).toBe(0);
+    expect(await request(local, 'wake', { halfClose: false })).toMatchObject({ error: 'ECONNRESET' });
+    await world.until('db', ({ state }) => state === 'needs-you');
+    const [seen, asked] = [connections(sshd), requests(sshd)];
+    for (let client = 0; client < 3; client += 1)
+      expect(await request(local, 'wake', { halfClose: false })).toMatchObject({ error: 'ECONNRESET' });
+    expect((await world.run(['up'])).code).toBe(6);
+    expect([connections(sshd), requests(sshd)]).toEqual([seen, asked]);
+  });
+});
+
+describe.skipIf((sshdMissing() ?? namespaceMissing() ?? tmuxMissing()) !== null)('a person', () => {
+  test('may be wrong three times on one connection; the right word is kept until down', async () => {
+    const { launcher } = privateEtc(passwordPam('right'));
+    await using sshd = await startSshd({
+      launcher,
+      config: ['UsePAM yes', 'PasswordAuthentication yes', 'KbdInteractiveAuthentication no'],
+    });
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, 'agent: false, identity: [], auth: [password], host_keys: accept-new');
+    const up = (word: string): void => {
+      terminal.type(`clear; ${process.execPath} ${bin} up; echo "${word}=$?"`);
+      terminal.key('Enter');
+    };
+    const before = connections(sshd);
+    up('first');
+    for (const [tries, answer] of ['one', 'two', 'three'].entries()) {
+      await terminal.until(new RegExp(`(Password for[^]*){${tries + 1}}$`));
+      terminal.type(answer);
+      terminal.key('Enter');
+    }
+    await terminal.until(/first=6/);
+    expect(terminal.screen()).not.toMatch(/\bthree\b/);
+    expect(sshd.log().match(/^Failed password/gm)).toHaveLength(3);
+    expect(connections(sshd) - before).toBe(1);
+
+    up('second');
+    await terminal.until(/Password for[^]*$/);
+    terminal.type('right');
+    terminal.key('Enter');
+    await terminal.until(/second=0/);
+    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
+    expect(sshd.log().match(/^Failed password/gm)).toHaveLength(3);
+    expect((await world.run(['down'])).code).toBe(0);
+    expect((await world.run(['up'])).code).toBe(6);
+  });
 });
 
 describe.skipIf(sshdMissing() !== null)('needs-you ends by itself', () => {
