@@ -1,6 +1,6 @@
 // Addresses as the config writes them: ports, HOST:PORT, [V6]:PORT, socket paths, [user@]host[:port], and ssh's -L -R -D. Pure.
 import { tcp, type Endpoint } from '../model/endpoint.ts';
-import { ok, port, text, word, wrong, type Parsed } from './value.ts';
+import { harmless, harmlessRule, ok, port, text, word, wrong, type Parsed } from './value.ts';
 
 const localForms = 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto';
 const targetForms = 'must be PORT, HOST:PORT, "[V6]:PORT" or /path.sock';
@@ -110,6 +110,7 @@ export function login(value: unknown): Parsed<Login> {
   const match = bracketed ?? bare ?? /^([^:\s/[\]]+)(?::(\d+))?$/.exec(rest);
   if (match === null || user === '' || user?.startsWith('-') || match[1]?.startsWith('-'))
     return wrong(forms);
+  if (!harmless(match[1] ?? '', 'host') || !harmless(user ?? '', 'user')) return wrong(harmlessRule);
   if (match[2] === undefined) return ok({ user, host: match[1] ?? '', port: null });
   const number = port(match[2]);
   if ('problem' in number) return wrong(`has a port that ${number.problem}`);
@@ -124,6 +125,7 @@ export function hostAddress(value: unknown): Parsed<string> {
   if (bare.includes('@')) return wrong('must be a host name alone: the user has a key of its own, user');
   if (/^[^:]*:\d+$/.test(bare) || bare.includes(']'))
     return wrong('must be a host name alone: the port has a key of its own, port');
+  if (!harmless(bare, 'host')) return wrong(harmlessRule);
   return /^[^\s/,[\]]+$/.test(bare) ? ok(bare) : wrong('must be a host name or an address');
 }
 

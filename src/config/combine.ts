@@ -8,7 +8,7 @@ import { parseFile, type ParsedFile } from './parse.ts';
 import { tunnelRules, hostRules, addressRules, orderRules } from './rules.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
-import { namePattern, nameRule } from './value.ts';
+import { harmless, harmlessRule, namePattern, nameRule } from './value.ts';
 
 export type Combined = { readonly config: Declared } | { readonly issues: readonly ConfigIssue[] };
 
@@ -98,6 +98,10 @@ function claims(
     issues.push(
       file.source.issue(path, 'key', 'the name of a host must be one word without @ : / and commas'),
     );
+    return false;
+  }
+  if (section === 'hosts' && !harmless(name, 'host')) {
+    issues.push(file.source.issue(path, 'key', `the name of a host ${harmlessRule}`));
     return false;
   }
   if (!taken) return true;

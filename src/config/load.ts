@@ -1,6 +1,6 @@
 // Reads a config file with all it includes and says what it means. Every command and the supervisor come through here.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
@@ -10,7 +10,7 @@ import { combine } from './combine.ts';
 import { consentDigest, isAllowed } from './consent.ts';
 import type { Declared } from './declared.ts';
 import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
-import { ownershipHint, ownershipProblem } from './ownership.ts';
+import { ownershipHint, readOwned } from './ownership.ts';
 import { parseFile, type ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
 import { resolveConfig, type Resolved } from './resolve.ts';
@@ -153,10 +153,9 @@ function readOne(path: string, included: boolean, account: Account): ParsedFile 
     };
   };
   try {
-    const problem = ownershipProblem(path, account);
-    if (problem !== null) return refuse(problem, ownershipHint(path, problem));
-    if (statSync(path).size > textLimitBytes) return refuse('is larger than 4 MiB', null);
-    return parseFile(path, readFileSync(path, 'utf8'), included);
+    const read = readOwned(path, account, textLimitBytes);
+    if ('problem' in read) return refuse(read.problem, ownershipHint(path, read.problem));
+    return parseFile(path, read.text, included);
   } catch (error) {
     return refuse(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, null);
   }

@@ -1,12 +1,44 @@
 // Who may have written a file: it must be ours or root's, and nobody else may write to it (SPEC 1).
-import { lstatSync, statSync, type Stats } from 'node:fs';
-import { readFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
 import type { PlaceFacts } from '../paths.ts';
 
 /** A sentence that says why the file cannot be believed; null when it can. Throws what stat throws. */
 export function ownershipProblem(file: string, facts: Pick<PlaceFacts, 'uid' | 'platform'>): string | null {
-  if (facts.platform === 'win32') return null; // modes say nothing there
-  const stats = statSync(file);
+  return facts.platform === 'win32' ? null : problemOf(statSync(file), file, facts); // modes say nothing there
+}
+
+/**
+ * The text of a file that may be believed, or why it may not. Judged and read through one descriptor: a file that is
+ * swapped in between must not be read under the other's name. Throws what open and read throw.
+ */
+export function readOwned(
+  file: string,
+  facts: Pick<PlaceFacts, 'uid' | 'platform'>,
+  limitBytes: number,
+): { readonly text: string } | { readonly problem: string } {
+  // O_NONBLOCK: a pipe in its place is refused, not waited for.
+  const descriptor = openSync(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    const stats = fstatSync(descriptor);
+    const problem = facts.platform === 'win32' ? null : problemOf(stats, file, facts);
+    if (problem !== null) return { problem };
+    if (stats.size > limitBytes) return { problem: `is larger than ${limitBytes / 1024 / 1024} MiB` };
+    return { text: readFileSync(descriptor, 'utf8') };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function problemOf(stats: Stats, file: string, facts: Pick<PlaceFacts, 'uid'>): string | null {
   if (!stats.isFile()) return 'is not a file'; // a pipe could be read once only, and the file is read again on a change
   if (stats.uid !== facts.uid && stats.uid !== 0)
     return `belongs to another user (uid ${stats.uid}): it must be yours or root's`;

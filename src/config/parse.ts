@@ -32,6 +32,10 @@ export function parseFile(file: string, text: string, included = false): ParsedF
     const empty = source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', 'tunnel add')];
     return parsed({}, [...source.issues, ...empty]);
   }
+  if (included && isNoConfig(source.value)) {
+    fault([]);
+    return parsed({}, [...source.issues, source.issue([], 'value', 'has neither hosts: nor tunnels:')]);
+  }
   const value: unknown = structuredClone(source.value);
   dropEmpty(value);
   const issues = [...source.issues];
@@ -51,6 +55,13 @@ export function parseFile(file: string, text: string, included = false): ParsedF
   }
   fault([]);
   return parsed({}, issues);
+}
+
+/** Something else altogether: `include: ~/.netrc` must not make us print what stands there as unknown keys. */
+function isNoConfig(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const keys = Object.keys(value);
+  return keys.length > 0 && !keys.some((key) => (knownKeys.file as readonly string[]).includes(key));
 }
 
 /** `hosts:` with nothing but comments below it is as good as absent. */

@@ -145,7 +145,11 @@ function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work
 async function gather(word: string, above: readonly Layer[], work: Work, at: Path): Promise<Gathered | null> {
   const { declared } = work;
   const read = login(word);
-  if ('problem' in read) return null; // refused when the file was read
+  if ('problem' in read) {
+    // Of our file it was refused before: this one comes from ssh_config.
+    work.problems.push({ path: at, message: `ssh_config names a jump host that ${read.problem}` });
+    return null;
+  }
   const { host: name, user, port } = read.value;
   const entry = declared.hosts.get(name);
   const written: Layer = {

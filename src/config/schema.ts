@@ -76,7 +76,7 @@ const hostKeys = {
     string,
     'Name or address to connect to. Without it, the entry is the ssh_config alias of its name.',
   ),
-  user: leaf(value.word, string, 'Login name.'),
+  user: leaf(value.user, string, 'Login name.'),
   port: leaf(value.port, portNumber, 'Port of the SSH server.'),
   identity: words('Key files, tried in order. A .pub selects a key of the agent.'),
   identities_only: flag('Offer only the keys of identity. True when identity is given.'),

@@ -1,6 +1,5 @@
 // What ssh_config says of one host, read from its plain keys and values (ssh_config(5)), as settings of our own. Pure.
 import type { AuthMethod, HostKeyPolicy } from '../model/host.ts';
-import { login } from './address.ts';
 
 /** Lower-case keys with their values as written, and only what somebody set. The form of `ssh -G`, less its defaults. */
 export type SshValues = ReadonlyMap<string, readonly string[]>;
@@ -150,10 +149,8 @@ function policy(value: string | undefined): HostKeyPolicy | undefined {
 }
 
 function hopsOf(written: string): readonly string[] {
-  return written
-    .split(',')
-    .map((hop) => hop.trim().replace(/^ssh:\/\//i, ''))
-    .filter((hop) => 'value' in login(hop));
+  // None is left out for being odd: that would be another way than the one that was asked for.
+  return written.split(',').map((hop) => hop.trim().replace(/^ssh:\/\//i, ''));
 }
 
 const defaultAuth: readonly AuthMethod[] = ['agent', 'publickey', 'keyboard-interactive', 'password'];

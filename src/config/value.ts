@@ -34,6 +34,21 @@ export function word(value: unknown): Parsed<string> {
   return read;
 }
 
+/**
+ * A name of a server or a user, which ends up in commands and in hints to paste. ssh refuses the same characters
+ * (valid_hostname and valid_ruser in OpenSSH's ssh.c); users may have \ and $, as Windows domains write them.
+ */
+export function harmless(value: string, of: 'host' | 'user'): boolean {
+  return !(of === 'host' ? /['"`$\\;&<>|(){}]/ : /['"`;&<>|(){}]/).test(value);
+}
+
+export const harmlessRule = 'must not hold characters that a shell acts on';
+
+export function user(value: unknown): Parsed<string> {
+  const read = word(value);
+  return 'value' in read && !harmless(read.value, 'user') ? wrong(harmlessRule) : read;
+}
+
 export function name(value: unknown): Parsed<string> {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return ok(String(value));
   const read = text(value);

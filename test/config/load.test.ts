@@ -1,4 +1,5 @@
 // Reading config files: owners and modes, includes, missing files, consent, what tells the supervisor of a change.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -55,6 +56,13 @@ describe('a config file', () => {
   test('that is a folder or cannot be read is an issue, not a crash', async () => {
     const home = createHome();
     expect(await issuesOf(home, home.folder)).toEqual([expect.stringMatching(/:1:1 is not a file$/)]);
+  });
+
+  test('that is a pipe is refused, not waited for', async () => {
+    const home = createHome();
+    const file = join(home.folder, 'tunnels.yaml');
+    execFileSync('mkfifo', ['-m', '600', file]);
+    expect(await issuesOf(home, file)).toEqual(['tunnels.yaml:1:1 is not a file']);
   });
 
   test('may be a link, as ConfigMaps and Nix make them', async () => {
@@ -123,6 +131,15 @@ describe('include:', () => {
     const file = home.write('tunnels.yaml', `include: b.yaml\n${good}`);
     home.write('b.yaml', 'tunnels: {}\n', 0o602);
     expect(await issuesOf(home, file)).toEqual(['b.yaml:1:1 can be written by everybody']);
+  });
+
+  test('tells nothing of a file that is no config at all', async () => {
+    const home = createHome();
+    const file = home.write('tunnels.yaml', `include: [netrc, shadow]\n${good}`);
+    home.write('netrc', 'machine h login l password hunter2\n', 0o600);
+    home.write('shadow', 'root:$y$hunter2:19000: {}\nsecret: hunter2\n', 0o600);
+    const issues = await issuesOf(home, file);
+    expect(issues).toEqual(['netrc:1:1 must be a map', 'shadow:1:1 has neither hosts: nor tunnels:']);
   });
 
   test('is watched: the digests tell which file changed', () => {

@@ -304,6 +304,17 @@ ${one('host: a, ways: [b, direct, [b, c@c.x]]')}`;
       { path: ['tunnels', 't', 'host'], message: 'its jumps go in a circle: a → b → a' },
     ]);
   });
+
+  test('by a jump host of ssh_config that cannot be one is refused, never gone without', async () => {
+    const { config, problems } = await resolve(one('host: a'), { ssh: { a: { proxyjump: ['b,x;y'] } } });
+    expect(config.tunnels).toEqual([]);
+    expect(problems).toEqual([
+      {
+        path: ['tunnels', 't', 'host'],
+        message: 'ssh_config names a jump host that must not hold characters that a shell acts on',
+      },
+    ]);
+  });
 });
 
 describe('forwards', () => {
