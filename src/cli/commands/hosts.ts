@@ -6,9 +6,11 @@ import { createTrustStore, type TrustStore } from '../../trust/store.ts';
 import { shortPath } from '../../config/locate.ts';
 import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
+import { TunnelError } from '../../errors.ts';
+import type { Host } from '../../model/host.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
-import { foreignKnownHosts } from '../known-hosts-files.ts';
+import { foreignKnownHosts, hostsInConfig } from '../known-hosts-files.ts';
 import { usage } from '../parse.ts';
 
 export const hosts: Run = async (context, args) => {
@@ -28,7 +30,7 @@ export const hosts: Run = async (context, args) => {
 };
 
 async function list(context: Context, store: TrustStore): Promise<number> {
-  const known = await store.read(foreignKnownHosts(context.facts));
+  const known = await store.read(foreignKnownHosts(context.facts, await hostsInConfig(context)));
   const keys = listKeys(known.entries, await store.seen.read());
   if (context.options.json) {
     context.out(JSON.stringify(keys, null, 2));
@@ -52,21 +54,35 @@ function ago(context: Context, iso: string | null): string {
 }
 
 async function exportAll(context: Context, store: TrustStore): Promise<number> {
-  const known = await store.read(foreignKnownHosts(context.facts));
+  const known = await store.read(foreignKnownHosts(context.facts, await hostsInConfig(context)));
   const text = exportKeys(known.entries);
   if (text !== '') context.out(text.trimEnd());
   return 0;
 }
 
 async function forget(context: Context, store: TrustStore, names: readonly string[]): Promise<number> {
-  let forgotten = 0;
+  const hosts = await hostsInConfig(context);
+  const foreign = foreignKnownHosts(context.facts, hosts);
+  const lost: string[] = [];
   for (const name of names) {
-    const result = await forgetHost(store, storedName(name), foreignKnownHosts(context.facts));
-    forgotten += result.removed.length;
+    let result = await forgetHost(store, storedName(name), foreign);
+    const host = hosts.find((each) => each.name === name);
+    if (host !== undefined && isNothing(result)) result = await forgetHost(store, nameOf(host), foreign);
     showForgotten(context, name, result);
+    if (result.removed.length === 0) lost.push(name);
   }
-  return forgotten > 0 ? 0 : 2;
+  if (lost.length < names.length) return 0;
+  throw new TunnelError(
+    'USAGE',
+    `forget failed, on ${lost.join(', ')}: our store has no key of its own for it`,
+    { hint: 'tunnel hosts list' },
+  );
 }
+
+const nameOf = (host: Host): string => hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+
+const isNothing = ({ removed, kept, foreign }: Forgotten): boolean =>
+  removed.length + kept.length + foreign.length === 0;
 
 /** HOST, HOST:PORT and [HOST]:PORT all mean the name a known_hosts line has; port 22 is not written there. */
 function storedName(name: string): string {
@@ -76,8 +92,6 @@ function storedName(name: string): string {
 
 function showForgotten(context: Context, name: string, { removed, kept, foreign }: Forgotten): void {
   for (const key of removed) context.out(`forgot ${name} ${key.type} ${key.fingerprint}`);
-  if (removed.length === 0)
-    context.talk(`${name}: our store has no key of its own for it (tunnel hosts list)`);
   for (const entry of kept)
     context.talk(
       `${name}: stays at ${shortPath(entry.file, context.facts)}:${entry.line}${entry.marker === null ? '' : ` (@${entry.marker})`}`,

@@ -1,4 +1,5 @@
 // `tunnel status` in full: a table or a document, once or kept in sight, of one supervisor or of all.
+import { matchSelectors, selects } from '../../config/selectors.ts';
 import type { StatusDocument } from '../../model/status.ts';
 import { listSupervisors } from '../../daemon/reach.ts';
 import { worstExitCode, type ErrorCode } from '../../errors.ts';
@@ -25,13 +26,28 @@ async function statusOfAll(context: Context, selectors: readonly string[], check
   });
   const documents: StatusDocument[] = [];
   for (const { client } of running) {
-    documents.push(await client.call('status', { selectors }));
+    const document = await client.call('status', { selectors: [] });
     client.close();
+    const names = namesIn(document, selectors);
+    if (names.size === 0 && selectors.length > 0) continue;
+    documents.push({ ...document, tunnels: document.tunnels.filter(({ name }) => names.has(name)) });
   }
+  matchSelectors(
+    selectors,
+    documents.flatMap(({ tunnels }) => tunnels),
+  ); // each of them means something somewhere
   if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: documents }, null, 2));
   else showAll(context, documents);
   if (faults.length > 0) return worstExitCode(faults);
   return check ? Math.max(0, ...documents.map(checkCode)) : 0;
+}
+
+/** One supervisor need not know what another one does. */
+function namesIn({ tunnels }: StatusDocument, selectors: readonly string[]): ReadonlySet<string> {
+  const meant = tunnels.filter(
+    (tunnel) => selectors.length === 0 || selectors.some((selector) => selects(selector, tunnel)),
+  );
+  return new Set(meant.map(({ name }) => name));
 }
 
 function showAll(context: Context, documents: readonly StatusDocument[]): void {

@@ -55,7 +55,9 @@ export const trust: Run = async (context, args) => {
       failures.push(error.code);
     }
   }
-  if (context.options.json) context.out(JSON.stringify(outcomes, null, 2));
+  // Where every way failed there is no document (SPEC 4).
+  if (context.options.json && (outcomes.length > 0 || failures.length === 0))
+    context.out(JSON.stringify(outcomes, null, 2));
   await wake(context, outcomes);
   return worstExitCode(failures);
 };

@@ -1,0 +1,73 @@
+// Commands at their edges: several supervisors, host names of the config, documents that are not there (SPEC 4).
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { StatusDocument } from '../../src/model/status.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { createWorld } from '../helpers/world.ts';
+
+const text = (sshd: Sshd, tunnel: string, host = ''): string => `
+hosts:
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${sshd.identity}], agent: false${host} }
+tunnels:
+  ${tunnel}: { host: box, local: auto, remote: 9, tags: [${tunnel}-tag] }
+`;
+
+describe.skipIf(sshdMissing() !== null)('commands', () => {
+  test('status --all takes selectors that mean something to one supervisor only', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const other = join(world.folder, 'other.yaml');
+    world.config(text(sshd, 'one', ', host_keys: accept-new'));
+    writeFileSync(other, text(sshd, 'two', ', host_keys: accept-new'), { mode: 0o600 });
+    expect((await world.run(['up'])).code).toBe(0);
+    try {
+      expect((await world.run(['up', '-c', other])).code).toBe(0);
+      const namesOf = async (...selectors: string[]): Promise<string[]> => {
+        const ran = await world.run(['status', '--all', '--json', ...selectors]);
+        const { supervisors } = JSON.parse(ran.stdout) as { supervisors: StatusDocument[] };
+        return supervisors.map(({ tunnels }) => tunnels.map(({ name }) => name).join());
+      };
+      expect(await namesOf()).toEqual(['two', 'one']);
+      expect(await namesOf('two')).toEqual(['two']);
+      expect(await namesOf('one', 'tag:two-tag')).toEqual(['two', 'one']);
+      expect(await world.run(['status', '--all', '--json', 'one', 'three'])).toMatchObject({
+        code: 2,
+        stdout: '',
+      });
+    } finally {
+      await world.run(['down', '-c', other]);
+    }
+  });
+
+  test('trust --json prints nothing where nothing came of it', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    world.config(text(sshd, 'db'));
+    expect(await world.run(['trust', '--json'])).toMatchObject({ code: 7, stdout: '' });
+    const stored = await world.run(['trust', '--json', '--yes']);
+    expect(JSON.parse(stored.stdout)).toMatchObject([{ host: 'box', kind: 'stored' }]);
+  });
+
+  test('hosts knows the files and the names of the config', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const theirs = join(world.folder, 'their_hosts');
+    writeFileSync(theirs, `${sshd.knownHostsLine()}\n`);
+    world.config(text(sshd, 'db', `, known_hosts: ${theirs}`));
+    const listed = await world.run(['hosts', '--json']);
+    expect(JSON.parse(listed.stdout)).toMatchObject([
+      { host: `[127.0.0.1]:${sshd.port}`, file: theirs, line: 1, firstSeen: null, lastUsed: null },
+    ]);
+    const foreign = await world.run(['hosts', 'forget', 'box']);
+    expect(foreign).toMatchObject({ code: 2, stdout: '' });
+    expect(foreign.stderr).toContain(`still trusted by ${theirs}:1`);
+    expect(foreign.stderr).toContain('tunnel: forget failed, on box: ');
+
+    world.config(text(sshd, 'db'));
+    expect((await world.run(['trust', '--yes'])).code).toBe(0);
+    const forgotten = await world.run(['hosts', 'forget', 'box']);
+    expect(forgotten).toMatchObject({ code: 0, stdout: `forgot box ssh-ed25519 ${sshd.fingerprint()}\n` });
+    expect(readFileSync(join(world.folder, 'known_hosts'), 'utf8').trim()).toBe('');
+  });
+});
