@@ -1,6 +1,6 @@
 // A world for one end-to-end test: its own home, the built `tunnel`, real child processes. Nothing of the real home is seen.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
@@ -133,10 +133,12 @@ export async function processEnd(pid: number): Promise<void> {
   }
 }
 
+/** A zombie is gone: it only waits for its parent to look, and a container's init may take its time. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    const stat = process.platform === 'linux' ? readFileSync(`/proc/${pid}/stat`, 'latin1') : '';
+    return !/\) [ZX] /.test(stat.slice(stat.lastIndexOf(')')));
   } catch {
     return false;
   }
