@@ -26,19 +26,24 @@ tunnels:
 `);
 }
 
-/** Processes whose command line has the word in it. */
-function running(word: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      } catch {
-        return '';
-      }
-    })
-    .filter((line) => line.includes(word) && !line.includes('vitest'));
+const commandLine = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+};
+
+/** Processes whose command line has the words in it. */
+function pidsOf(words: string): number[] {
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return all.map(Number).filter((pid) => {
+    const line = commandLine(pid);
+    return line.includes(words) && !line.includes('vitest');
+  });
 }
+
+const running = (words: string): string[] => pidsOf(words).map(commandLine);
 
 describe.skipIf(sshdMissing() !== null)('a proxy command', () => {
   test.each([
@@ -50,7 +55,9 @@ describe.skipIf(sshdMissing() !== null)('a proxy command', () => {
     await using target = await startTarget(uppercase);
     await using world = createWorld();
     const local = await freePort();
-    configure(world, sshd, local, target.port, `proxy_command: "${command}"`);
+    // OpenBSD's nc keeps its output open when the server is gone, and leaves at our second ping
+    const quick = 'keepalive: { interval: 500ms, count: 3 }';
+    configure(world, sshd, local, target.port, `${quick}, proxy_command: "${command}"`);
     const up = await world.run(['up']);
     expect(up, up.stderr).toMatchObject({ code: 0 });
     expect(await request(local, 'through')).toEqual({ text: 'THROUGH', error: null });
@@ -90,6 +97,33 @@ nc "$1" "$2"
     expect(running('sleep 7654321')).toHaveLength(1);
     expect((await world.run(['down'])).code).toBe(0);
     await eventually(() => running('sleep 7654321').length === 0 && running(script).length === 0);
+  });
+
+  test('whose output ends with the server ends the link, though the command stays', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const script = join(world.folder, 'way.sh');
+    writeFileSync(
+      script,
+      `#!/bin/sh
+exec 3<&0
+nc -N "$1" "$2" <&3 &
+exec >&- 3<&-
+sleep 6543210
+`,
+      { mode: 0o755 },
+    );
+    const slow = 'keepalive: { interval: 10m, count: 3 }';
+    configure(world, sshd, await freePort(), target.port, `${slow}, proxy_command: "${script} %h %p"`);
+    const up = await world.run(['up']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    // what ends nc itself
+    for (const pid of pidsOf(`nc -N 127.0.0.1 ${sshd.port}`)) process.kill(pid, 'SIGKILL');
+    await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
+    await eventually(() => running('sleep 6543210').length === 1);
+    expect((await world.run(['down'])).code).toBe(0);
+    await eventually(() => running('sleep 6543210').length === 0);
   });
 
   test('that fails is 5 with its last words and its code', async () => {
