@@ -166,6 +166,26 @@ describe.skipIf(sshdMissing() !== null)('a remote listener', () => {
     });
   });
 
+  test('that waits for its next try is tried at once when asked, and tells when it would have been', async () => {
+    await withSshd([], async (session) => {
+      const holder = createServer().listen(0, '127.0.0.1');
+      await once(holder, 'listening');
+      const { port } = holder.address() as { port: number };
+      const clock = manualClock();
+      const { carrier } = remote(tcp('127.0.0.1', port), { clock });
+      carrier.link({ state: 'up', session });
+      await until(() => clock.armed() === 1);
+      expect(carrier.status()).toMatchObject({ broken: true, retryAtMs: clock.now() + 500 });
+      const closed = once(holder, 'close');
+      holder.close();
+      await closed;
+      carrier.retry?.();
+      await until(() => carrier.status().bound);
+      expect(carrier.status()).toMatchObject({ broken: false, retryAtMs: null });
+      await carrier.close(0);
+    });
+  });
+
   test('gets the server’s choice for port 0, shows it, and asks for the same again', async () => {
     await withSshd([], async (session, dial) => {
       const { carrier } = remote(loopback);
