@@ -11,7 +11,7 @@ export interface ChannelReader {
    * A promise: nobody looks at a chunk any more once it was `consumed`, not even a write that is under way. Its memory
    * is used for what comes next. Without it a chunk is the reader's for good.
    */
-  readonly letsGo?: true;
+  readonly letsGo?: boolean;
   /** Bytes from the far side. The buffer is yours; call `consumed` once they have left for good. */
   data(chunk: Buffer): void;
   /** The far side sent SSH_MSG_CHANNEL_EOF: nothing more will come. */

@@ -33,6 +33,8 @@ function pendingMemory(protocol: PrivateProtocol): PendingMemory {
   let decipher: unknown;
   let known = false;
   return () => {
+    // the messages of a key exchange pass `_onPayload` by, and views of them are kept until the host key is verified
+    if (protocol._kexinit !== undefined) return undefined;
     const current = protocol._decipher;
     if (current !== decipher) {
       decipher = current;

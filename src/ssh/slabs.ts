@@ -48,7 +48,7 @@ export class ReadSlabs {
     if (slab === null) return;
     this.#lent = null;
     slab.holds = 1;
-    slab.spoiled = this.#pending === null;
+    slab.spoiled = this.#pending?.() === undefined;
     try {
       use(slab.bytes.subarray(0, length));
     } catch (thrown) {
@@ -65,6 +65,7 @@ export class ReadSlabs {
     const carried = this.#carried;
     if (carried !== null && carried.bytes.buffer !== pending) {
       this.#carried = null;
+      if (pending === undefined) carried.spoiled = true;
       this.release(carried);
     }
     if (pending !== slab.bytes.buffer || this.#carried === slab) return;

@@ -117,16 +117,7 @@ class CountedChannel implements Channel {
 
   attach(reader: ChannelReader): void {
     this.#attached = true;
-    this.#channel.attach({
-      ...(reader.letsGo === true ? { letsGo: true } : {}),
-      data: (chunk) => reader.data(chunk),
-      end: () => reader.end(),
-      drain: () => reader.drain(),
-      closed: (clean) => {
-        this.#ended();
-        reader.closed(clean);
-      },
-    });
+    this.#channel.attach(new CountedReader(reader, this.#ended));
   }
 
   consumed(bytes: number): void {
@@ -144,5 +135,36 @@ class CountedChannel implements Channel {
   close(): void {
     this.#channel.close();
     if (!this.#attached) this.#ended();
+  }
+}
+
+class CountedReader implements ChannelReader {
+  readonly #reader: ChannelReader;
+  readonly #ended: () => void;
+
+  constructor(reader: ChannelReader, ended: () => void) {
+    this.#reader = reader;
+    this.#ended = ended;
+  }
+
+  get letsGo(): boolean {
+    return this.#reader.letsGo === true;
+  }
+
+  data(chunk: Buffer): void {
+    this.#reader.data(chunk);
+  }
+
+  end(): void {
+    this.#reader.end();
+  }
+
+  drain(): void {
+    this.#reader.drain();
+  }
+
+  closed(clean: boolean): void {
+    this.#ended();
+    this.#reader.closed(clean);
   }
 }

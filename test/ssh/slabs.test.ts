@@ -100,6 +100,17 @@ describe('a read buffer', () => {
     expect(good.read()).not.toBe(buffer);
   });
 
+  test('is left alone when it was parsed, in part, while nobody could know: in a key exchange', () => {
+    let pending: ArrayBufferLike | null | undefined = null;
+    const { read } = reads(() => pending);
+    const carrying = read((chunk) => (pending = chunk.buffer));
+    const begun = read(() => (pending = undefined));
+    const whole = read();
+    const ended = read(() => (pending = null));
+    const seen = [carrying, begun, whole, ended];
+    for (let after = 0; after < 4; after += 1) expect(seen).not.toContain(read());
+  });
+
   test('of memory that is no slab is nobody’s business', () => {
     const { slabs } = reads();
     expect(slabs.hold(Buffer.from('x'))).toBeNull();
