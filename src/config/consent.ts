@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
 import type { Forward } from '../model/forward.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { Declared } from './declared.ts';
 
 /**
@@ -71,7 +72,7 @@ export async function allow(stateDir: string, file: string, digest: string, now:
     throw new TunnelError(
       'DAEMON_DOWN',
       `use of a folder refused, on ${stateDir}: it is not ours, or others may write to it`,
-      { hint: `ls -ld ${stateDir}` },
+      { hint: `ls -ld ${shellWord(stateDir)}` },
     );
   const { files } = readAllowed(stateDir);
   const entry = { digest, at: new Date(now).toISOString() };

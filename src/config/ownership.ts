@@ -9,6 +9,7 @@ import {
   statSync,
   type Stats,
 } from 'node:fs';
+import { shellWord } from '../model/shell-word.ts';
 import type { PlaceFacts } from '../paths.ts';
 
 /** A sentence that says why the file cannot be believed; null when it can. Throws what stat throws. */
@@ -52,7 +53,7 @@ function problemOf(stats: Stats, file: string, facts: Pick<PlaceFacts, 'uid'>): 
 
 /** A command that mends it. */
 export function ownershipHint(file: string, problem: string): string | null {
-  return problem.startsWith('can be written') ? `chmod go-w ${file}` : null;
+  return problem.startsWith('can be written') ? `chmod go-w ${shellWord(file)}` : null;
 }
 
 /** Where every user has a group of the same name and nobody else in it (umask 002), the group is the user. */

@@ -2,6 +2,7 @@
 import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 
 export interface Owner {
   readonly platform: NodeJS.Platform;
@@ -58,7 +59,7 @@ interface Complaint {
 
 function folderComplaint(stats: Stats, owner: Owner, rule: FolderRule): Complaint | null {
   const remove = (path: string): string =>
-    `ls -ld ${path}    # then remove it, or set TUNNEL_HOME to another place`;
+    `ls -ld ${shellWord(path)}    # then remove it, or set TUNNEL_HOME to another place`;
   // A link is refused too: in a shared temp folder somebody else could have laid it.
   if (!stats.isDirectory()) return { why: 'it is not a folder', hint: remove };
   if (owner.platform === 'win32') return null;
@@ -67,5 +68,5 @@ function folderComplaint(stats: Stats, owner: Owner, rule: FolderRule): Complain
   const forbidden = rule === 'private' ? 0o077 : 0o022;
   if ((stats.mode & forbidden) === 0) return null;
   const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
-  return { why: `its mode is ${mode}, it must be 0700`, hint: (path) => `chmod 700 ${path}` };
+  return { why: `its mode is ${mode}, it must be 0700`, hint: (path) => `chmod 700 ${shellWord(path)}` };
 }

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { ControlClient } from '../control/client.ts';
 import type { Owner } from '../control/owned-folder.ts';
 import { TunnelError, errorTable, type ErrorReport } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { configIdentity } from '../config/locate.ts';
 import { placesOf, supervisorPlaces, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
 import { supervisorEnvironment } from './environment.ts';
@@ -90,7 +91,7 @@ export async function startSupervisor(options: StartOptions): Promise<ControlCli
     // The one that was faster has ended since, or ours was told to end at once.
     if (tries === 3) {
       throw new TunnelError('DAEMON_DOWN', `supervisor start failed, on ${config}: it ended at once`, {
-        hint: `tail ${at.log}`,
+        hint: `tail ${shellWord(at.log)}`,
       });
     }
   }
@@ -128,7 +129,7 @@ function readyMessage(child: ChildProcess, at: SupervisorPlaces): Promise<ReadyM
       clearTimeout(timer);
       reject(
         new TunnelError('DAEMON_DOWN', `supervisor start failed, on pid ${child.pid ?? '-'}: ${why}`, {
-          hint: `tail ${at.log}`,
+          hint: `tail ${shellWord(at.log)}`,
           cause,
         }),
       );

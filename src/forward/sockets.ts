@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { holderOf, nearestFreePort } from './holder.ts';
 import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
 
@@ -155,7 +156,7 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
         : ` by ${holder.command} (pid ${holder.pid}${holder.supervises === null ? '' : `, the supervisor of ${holder.supervises}`})`;
   const hint = freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`;
   throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: port in use${by}`, {
-    hint: holder?.supervises == null ? hint : `tunnel --config ${holder.supervises} down\n${hint}`,
+    hint: holder?.supervises == null ? hint : `tunnel --config ${shellWord(holder.supervises)} down\n${hint}`,
     facts: {
       port: at.port,
       freePort,

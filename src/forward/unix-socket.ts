@@ -3,6 +3,7 @@ import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 
 /** sun_path holds 108 bytes on Linux, 104 on macOS and the BSDs, with the closing NUL (unix(7)). */
 const pathLimit = process.platform === 'linux' ? 107 : 103;
@@ -23,12 +24,12 @@ export async function clearSocketPath(path: string): Promise<void> {
     );
   // libuv reports a missing folder as EACCES: said here, where it can be known
   if (!existsSync(dirname(path)))
-    throw failed(path, 'its folder does not exist', `mkdir -p ${dirname(path)}`);
+    throw failed(path, 'its folder does not exist', `mkdir -p ${shellWord(dirname(path))}`);
   const kind = kindOf(path);
   if (kind === 'none') return;
   if (kind === 'other')
     throw failed(path, 'there is a file that is not a socket', 'move it away, or use another path');
-  if (await answers(path)) throw failed(path, 'another process listens there', `lsof ${path}`);
+  if (await answers(path)) throw failed(path, 'another process listens there', `lsof ${shellWord(path)}`);
   try {
     unlinkSync(path);
   } catch (error) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
 import type { SecretKind } from '../model/secret.ts';
+import { shellWord } from '../model/shell-word.ts';
 
 export interface Binding {
   /** A host's name, or the absolute path of a key file. */
@@ -82,7 +83,7 @@ function unreadable(path: string, thrown: unknown): TunnelError {
     'SECRET_MISSING',
     `reading what a keychain entry belongs to failed, on ${path}: ${why}`,
     {
-      hint: `rm ${path}    # then tunnel secret set`,
+      hint: `rm ${shellWord(path)}    # then tunnel secret set`,
       cause: thrown,
     },
   );

@@ -4,6 +4,7 @@ import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { dirname, sep } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import { Secret } from '../model/secret.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { secretFromBytes, secretLimitBytes } from './text.ts';
 
 /** Who reads. Null where there are no user ids. */
@@ -29,7 +30,7 @@ export async function readSecretFile(written: string, options: FileSourceOptions
     if (!stat.isFile()) throw missing(path, 'it is not a regular file');
     const trusted = await isInside(path, options.credentialsDirectory);
     const exposure = trusted || options.reader === null ? null : exposureOf(stat, options.reader);
-    if (exposure !== null) throw missing(path, exposure, `chmod 600 ${path}`);
+    if (exposure !== null) throw missing(path, exposure, `chmod 600 ${shellWord(path)}`);
     if (stat.size > secretLimitBytes) throw missing(path, `it has ${stat.size} bytes, that is no secret`);
     return secretFromBytes(await file.readFile(), (why) => missing(path, why));
   } catch (thrown) {
@@ -71,7 +72,7 @@ async function isInside(path: string, folder: string | null): Promise<boolean> {
 
 function missing(path: string, why: string, hint?: string): TunnelError {
   return new TunnelError('SECRET_MISSING', `reading a secret failed, on ${path}: ${why}`, {
-    hint: hint ?? `ls -l ${path}`,
+    hint: hint ?? `ls -l ${shellWord(path)}`,
     facts: { source: 'file', path },
   });
 }

@@ -1,6 +1,7 @@
 // Unlocking a key file for a login: from memory, from its passphrase source, or by asking, up to three times.
 import type { KeyObject } from 'node:crypto';
 import type { Secret } from '../model/secret.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { KeyError } from './key-private.ts';
 import { unlockInThread } from './key-thread.ts';
 import type { KeyFile, KeyFileSecret } from './keys.ts';
@@ -101,7 +102,7 @@ function missing(scene: Scene, file: KeyFile, text: string): void {
   scene.notes.obstacles.push({
     code: 'KEY_UNREADABLE',
     why: `${shown(scene, file)} needs its passphrase, and nobody is here to type it`,
-    hint: `tunnel up ${scene.host.name} on a terminal; or ssh-add ${shown(scene, file)}; or tunnel secret set ${file.path} passphrase`,
+    hint: `tunnel up ${scene.host.name} on a terminal; or ssh-add ${shellWord(shown(scene, file))}; or tunnel secret set ${shellWord(file.path)} passphrase`,
     question: { kind: 'passphrase', text },
     decisive: true,
   });

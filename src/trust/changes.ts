@@ -1,5 +1,6 @@
 // Deliberate changes of trust: `trust --replace`, `hosts forget`, and the rotation a server proves (SPEC 5).
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { entriesUnder, withKey, withoutName } from './edit.ts';
 import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
 import {
@@ -224,11 +225,6 @@ function distinct(
 function foreignLine(entry: KnownHostEntry, name: string): ForeignLine {
   const { file, line, hosts, type } = entry;
   const removable = entry.marker === null && namesExactly(hosts, name) && !/[*?!]/.test(hosts);
-  const command = removable ? `ssh-keygen -R ${quote(name)} -f ${quote(file)}` : null;
+  const command = removable ? `ssh-keygen -R ${shellWord(name)} -f ${shellWord(file)}` : null;
   return { file, line, hosts, type, fingerprint: entry.fingerprint, command };
-}
-
-/** For a POSIX shell. */
-function quote(word: string): string {
-  return /^[\w@%+:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

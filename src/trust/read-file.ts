@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 
 /** What no key list comes near; more would only stall every login. */
 const sizeLimitBytes = 64 * 1024 * 1024;
@@ -44,14 +45,14 @@ async function readChecked(
   if (ownership === 'strict' && uid !== null) {
     if (stat.uid !== uid && stat.uid !== 0) throw unreadable(path, `it belongs to user ${stat.uid}`);
     if ((stat.mode & 0o022) !== 0)
-      throw unreadable(path, 'others may write it', undefined, `chmod 600 ${path}`);
+      throw unreadable(path, 'others may write it', undefined, `chmod 600 ${shellWord(path)}`);
   }
   return file.readFile('utf8');
 }
 
 function unreadable(path: string, why: string, cause?: unknown, hint?: string): TunnelError {
   return new TunnelError('HOST_KEY_UNKNOWN', `host key check failed, on ${path}: ${why}`, {
-    hint: hint ?? `ls -l ${path}`,
+    hint: hint ?? `ls -l ${shellWord(path)}`,
     facts: { file: path },
     cause,
   });

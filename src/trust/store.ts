@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
 import { unwritableName, withKey } from './edit.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -188,12 +189,13 @@ async function checkFolder(folder: string, uid: number | null): Promise<void> {
   if (uid === null) return;
   const facts = await stat(folder).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code === 'ENOENT') return null;
-    throw refused(folder, reasonOf(thrown), `ls -ld ${folder}`);
+    throw refused(folder, reasonOf(thrown), `ls -ld ${shellWord(folder)}`);
   });
   if (facts === null) return;
   if (facts.uid !== uid && facts.uid !== 0)
-    throw refused(folder, `it belongs to user ${facts.uid}`, `ls -ld ${folder}`);
-  if ((facts.mode & 0o022) !== 0) throw refused(folder, 'others may write it', `chmod 700 ${folder}`);
+    throw refused(folder, `it belongs to user ${facts.uid}`, `ls -ld ${shellWord(folder)}`);
+  if ((facts.mode & 0o022) !== 0)
+    throw refused(folder, 'others may write it', `chmod 700 ${shellWord(folder)}`);
 }
 
 function refused(folder: string, why: string, hint: string): TunnelError {
@@ -215,7 +217,7 @@ function unwritable(file: string, thrown: unknown): TunnelError {
   const cause = locked?.cause ?? thrown;
   const why = locked === null || locked.cause !== undefined ? reasonOf(cause) : locked.message;
   return new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${file}: ${why}`, {
-    hint: locked?.hint ?? `ls -ld ${dirname(file)}`,
+    hint: locked?.hint ?? `ls -ld ${shellWord(dirname(file))}`,
     cause,
   });
 }

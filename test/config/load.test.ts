@@ -34,6 +34,8 @@ describe('a config file', () => {
       code: 'CONFIG_INVALID',
       hint: `chmod go-w ${file}`,
     });
+    const sly = home.write('a;id/tunnels.yaml', good, 0o606);
+    await expect(loadConfig(sly, home.account)).rejects.toMatchObject({ hint: `chmod go-w '${sly}'` });
   });
 
   test.skipIf(!isRoot)(
