@@ -11,12 +11,14 @@ import { openFileLog, openTerminalLog, teeLog, type Log, type LogLevel } from '.
 import { claim } from './presence.ts';
 import { openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
+import { refuseDebugger } from './signals.ts';
 import { live, type Foreground } from './supervise.ts';
 import { readWanted } from './wanted.ts';
 import { wire } from './wiring.ts';
 
 /** `__supervise CONFIG`: the supervisor in the background, as launch.ts starts it. Answers the exit code. */
 export async function superviseCommand(argv: readonly string[]): Promise<number> {
+  refuseDebugger();
   const [config] = argv;
   if (config === undefined) throw new TunnelError('USAGE', 'supervisor start failed: no config was named');
   const sayReady = openReadyPipe(argv);
@@ -61,6 +63,7 @@ interface RunOptions {
 }
 
 async function run({ config, project, facts, foreground, sayReady }: RunOptions): Promise<number> {
+  refuseDebugger();
   process.umask(0o077);
   const places = placesOf(facts);
   const at = placesOfConfig(config, facts);

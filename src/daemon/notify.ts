@@ -33,7 +33,8 @@ export function createNotifier(show: (title: string, text: string) => void): Not
       for (const [cause, tunnel] of causes) {
         if (!enabled || told.has(cause)) continue;
         const others = waiting.length > 1 ? ` (and ${waiting.length - 1} more)` : '';
-        const why = cleanText(tunnel.question?.text ?? tunnel.error?.message ?? '').slice(0, 200);
+        // The error says who asks; a question's text alone may be a server's, and would look like ours.
+        const why = cleanText(tunnel.error?.message ?? tunnel.question?.text ?? '').slice(0, 200);
         show(`${tunnel.name}${others} needs you`, `${why}\ntunnel up ${tunnel.name}`);
       }
       told = new Set(causes.keys());

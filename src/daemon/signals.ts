@@ -15,11 +15,18 @@ export interface SignalHandlers {
 const ignore = (): void => undefined;
 
 const unixOnly: [string, () => void][] = [
-  // Untaken, Node opens a debugger on it, for every process of this machine to use.
-  ['SIGUSR1', ignore],
   // The terminal or the log reader that went away is no reason to end.
   ['SIGPIPE', ignore],
 ];
+
+/**
+ * Takes SIGUSR1, for good: untaken, Node opens a debugger on it, for every process of this machine to use. From the
+ * first moment of a supervisor to its last, since it holds secrets all the time.
+ */
+export function refuseDebugger(): void {
+  if (process.platform !== 'win32' && !process.listeners('SIGUSR1').includes(ignore))
+    process.on('SIGUSR1', ignore);
+}
 
 /** Takes the signals of this process. Answers what gives them back. */
 export function takeSignals(handlers: SignalHandlers): Cancel {

@@ -49,7 +49,7 @@ export function sameView(a: LinkView, b: LinkView): boolean {
 }
 
 /** Why a link is not up while it waits for an answer. */
-export function questionError(question: Question): TunnelError {
+export function questionError(question: PendingQuestion): TunnelError {
   const hint = 'answer at the terminal that asks, or run tunnel up on another';
   const on = question.host;
   if (question.kind === 'host-key') {
@@ -60,5 +60,7 @@ export function questionError(question: Question): TunnelError {
   }
   if (question.kind === 'passphrase')
     return new TunnelError('KEY_UNREADABLE', `login waits, on ${on}: a passphrase is asked for`, { hint });
-  return new TunnelError('SECRET_MISSING', `login waits, on ${on}: ${question.text.trim()}`, { hint });
+  // A server's words never look like ours (SPEC 4).
+  const who = question.fromServer ? `(${question.endpoint} asks) ` : '';
+  return new TunnelError('SECRET_MISSING', `login waits, on ${on}: ${who}${question.text.trim()}`, { hint });
 }

