@@ -49,9 +49,17 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
       warnings: [...work.warnings],
       metrics: declared.metrics,
       notify: declared.notify,
+      secretVariables: secretVariables(declared),
     },
     problems: work.problems,
   };
+}
+
+/** Of hosts that no tunnel uses too: the caller's environment holds their secrets all the same. */
+function secretVariables({ hosts, defaults }: Declared): readonly string[] {
+  const settings = [defaults, ...[...hosts.values()].map((host) => host.settings)];
+  const refs = settings.flatMap((each) => [each.password, each.passphrase, each.totp, each.proxy?.password]);
+  return [...new Set(refs.flatMap((ref) => (ref?.from === 'env' ? [ref.name] : [])))];
 }
 
 async function resolveTunnel(tunnel: DeclaredTunnel, work: Work): Promise<Tunnel | null> {

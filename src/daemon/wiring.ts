@@ -9,6 +9,7 @@ import type { CallerEnvironment } from '../model/session.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
 import type { SecretReader } from '../secrets/read.ts';
+import { withheldVariables } from '../secrets/withheld.ts';
 import { nativeCrypto } from '../ssh/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
@@ -59,7 +60,9 @@ export function wire(options: WiringOptions): Wired {
     nativeCrypto: nativeCrypto(),
     async load() {
       const resolved = await loadConfig(config, facts, project ? { allowedIn: places.stateDir } : {});
-      current = resolved;
+      // A tunnel that is gone from the file may still run, so its secrets stay withheld.
+      const before = current === null ? [] : withheldVariables(current);
+      current = { ...resolved, secretVariables: [...before, ...(resolved.secretVariables ?? [])] };
       return { config: resolved, files: [...readSources(config, facts).keys()] };
     },
   };

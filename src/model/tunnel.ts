@@ -37,4 +37,6 @@ export interface ResolvedConfig {
   readonly metrics: { readonly host: string; readonly port: number } | null;
   /** False switches desktop notifications off. */
   readonly notify: boolean;
+  /** Variables that `env:` sources of hosts name where no tunnel goes (yet): no command gets them either. */
+  readonly secretVariables?: readonly string[];
 }

@@ -24,6 +24,8 @@ export async function readSecretCommand(argv: readonly string[], options: Comman
   try {
     child = spawn(program, args, {
       env: options.environment,
+      // As a supervisor is: an empty word in PATH must not mean the folder somebody stands in.
+      cwd: process.platform === 'win32' ? undefined : '/',
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: process.platform !== 'win32', // a group of its own, to be killed as a whole
       windowsHide: true,

@@ -4,8 +4,10 @@ import type { SecretRef } from '../model/secret.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 
 /** Names of all variables that some source of the config reads. */
-export function withheldVariables(config: Pick<ResolvedConfig, 'tunnels'>): ReadonlySet<string> {
-  const names = new Set<string>();
+export function withheldVariables(
+  config: Pick<ResolvedConfig, 'tunnels' | 'secretVariables'>,
+): ReadonlySet<string> {
+  const names = new Set<string>(config.secretVariables);
   for (const ref of config.tunnels.flatMap(refsOf)) if (ref?.from === 'env') names.add(ref.name);
   return names;
 }

@@ -85,7 +85,10 @@ export async function commandStream(host: Host, command: string, parts: CommandP
     Object.entries(parts.variables).filter(([name]) => !parts.withheld.has(name)),
   );
   const [program, ...rest] = argv;
-  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env, detached: true });
+  // In / as a supervisor is, wherever a command or `up --foreground` was started: an empty word in PATH must not mean
+  // the folder somebody stands in.
+  const cwd = process.platform === 'win32' ? undefined : '/';
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env, cwd, detached: true });
   const stream = new CommandStream(host, child, parts);
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);

@@ -305,6 +305,14 @@ ${one('host: a, ways: [b, direct, [b, c@c.x]]')}`;
     ]);
   });
 
+  test('or not: the variables of every host count as secret', async () => {
+    const text = `
+defaults: { passphrase: "env:P" }
+hosts: { spare: { hostname: s.x, password: "env:S", proxy: { url: "http://u@p:1", password: "env:X" } } }
+${one('host: box')}`;
+    expect((await resolve(text)).config.secretVariables).toEqual(['P', 'S', 'X']);
+  });
+
   test('by a jump host of ssh_config that cannot be one is refused, never gone without', async () => {
     const { config, problems } = await resolve(one('host: a'), { ssh: { a: { proxyjump: ['b,x;y'] } } });
     expect(config.tunnels).toEqual([]);

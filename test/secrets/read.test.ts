@@ -162,6 +162,10 @@ describe('a command', () => {
     );
   });
 
+  test('runs in /, where nobody has laid a program in its way', async () => {
+    expect(await reading().value({ from: 'command', argv: ['pwd'] })).toBe('/');
+  });
+
   test("gets the caller's environment without any variable that an env: source names", async () => {
     const { value } = reading({ withheld: () => new Set(['DB']) }, { DB: 'planted', KEEP: 'kept' });
     expect(await value(sh('echo "$KEEP-${DB-none}"'))).toBe('kept-none');
@@ -265,8 +269,8 @@ describe('withheld variables', () => {
       ],
       forwards: [{ type: 'dynamic', socksAuth: { user: 'u', password: env('E') } }, { type: 'local' }],
     } as unknown as Tunnel;
-    const names = withheldVariables({ tunnels: [tunnel] });
-    expect([...names].sort()).toEqual(['A', 'B', 'C', 'D', 'E']);
+    const names = withheldVariables({ tunnels: [tunnel], secretVariables: ['A', 'Z'] });
+    expect([...names].sort()).toEqual(['A', 'B', 'C', 'D', 'E', 'Z']);
     expect(environmentWithout({ A: '1', F: '2' }, names)).toEqual({ F: '2' });
   });
 });
