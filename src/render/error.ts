@@ -1,15 +1,19 @@
 // Errors as people read them: `tunnel: WHAT failed, on WHAT: WHY` and, below it, `hint: a command to paste`.
 import type { ErrorReport } from '../errors.ts';
+import { cleanText } from '../model/clean.ts';
 import type { Paint } from './color.ts';
 
-/** The lines of an error. A hint of several lines gives several `hint:` lines. */
+/**
+ * The lines of an error. Whatever it names (a folder somebody gave an odd name, a host) is shown without what a
+ * terminal would obey. A hint of several lines gives several `hint:` lines.
+ */
 export function renderError(error: Pick<ErrorReport, 'message' | 'hint'>, paint: Paint): string[] {
-  return [`${paint.red('tunnel:')} ${error.message}`, ...renderHint(error.hint, paint)];
+  return [`${paint.red('tunnel:')} ${cleanText(error.message)}`, ...renderHint(error.hint, paint)];
 }
 
 export function renderHint(hint: string | null, paint: Paint): string[] {
   if (hint === null) return [];
-  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${line}`);
+  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${cleanText(line)}`);
 }
 
 /** What failed the same way is said once: errors with the names of all tunnels they hit, in the order they first came. */
