@@ -1,4 +1,5 @@
 // One connection of a command to the supervisor: hello first, then calls. A client that leaves cancels its calls; one that does not read is dropped.
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { asTunnelError, reportError, TunnelError } from '../errors.ts';
 import { createDecoder, encodeMessage } from './framing.ts';
@@ -63,6 +64,7 @@ class Connection {
   constructor(socket: Socket, terms: ConnectionTerms) {
     this.#socket = socket;
     this.#terms = terms;
+    setMaxListeners(callLimit, this.#leaving.signal); // each call may listen; Node would warn in the log at 11
     socket.on('error', () => socket.destroy()); // the client left: 'close' follows and ends its calls
     const decode = createDecoder((message) => this.#take(message));
     const deadline = setTimeout(() => this.#greeted || socket.destroy(), terms.helloDeadlineMs);

@@ -188,6 +188,25 @@ describe('the control socket', () => {
     await expect.poll(() => server.connections).toBe(0);
   });
 
+  test('takes many long calls on one connection without a word on stderr', async () => {
+    const { address } = await serve({
+      watch: (_, call) =>
+        new Promise((resolve) => call.signal.addEventListener('abort', () => resolve(null), { once: true })),
+    });
+    const warned: Error[] = [];
+    const warn = (warning: Error): unknown => warned.push(warning);
+    process.on('warning', warn);
+    closers.push(() => process.off('warning', warn));
+    const control = await client(address);
+    const calls = Array.from({ length: 40 }, () =>
+      control.call('watch', { selectors: [] }).catch(() => null),
+    );
+    await control.call('status', { selectors: [] });
+    control.close();
+    await Promise.all(calls);
+    expect(warned).toEqual([]);
+  });
+
   test('refuses another protocol and names the way out', async () => {
     const { address } = await serve({});
     const raw = await rawSocket(address);
