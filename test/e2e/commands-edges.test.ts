@@ -1,9 +1,9 @@
 // Commands at their edges: several supervisors, host names of the config, documents that are not there (SPEC 4).
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
-import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { createWorld } from '../helpers/world.ts';
 
 const text = (sshd: Sshd, tunnel: string, host = ''): string => `
@@ -12,6 +12,29 @@ hosts:
 tunnels:
   ${tunnel}: { host: box, local: auto, remote: 9, tags: [${tunnel}-tag] }
 `;
+
+describe('commands without a server', () => {
+  test('wait tells at once of a name that nobody has, and of a broken file', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: me@127.0.0.1, local: 2345, remote: 5432 }\n');
+    expect(await world.run(['wait', 'nope', '--timeout', '10h'])).toMatchObject({ code: 2, stdout: '' });
+    world.config('tunnels: { db: { local: 0.5 } }\n');
+    expect(await world.run(['wait', '--json', '--timeout', '10h'])).toMatchObject({ code: 3, stdout: '' });
+  });
+
+  test('hosts shows names of a file without what a terminal would obey', async () => {
+    await using world = createWorld();
+    const key = makeKey(join(world.folder, 'key'));
+    const [type, blob] = readFileSync(`${key}.pub`, 'utf8').split(' ');
+    mkdirSync(join(world.folder, 'home', '.ssh'));
+    writeFileSync(
+      join(world.folder, 'home', '.ssh', 'known_hosts'),
+      `\u001b[31mred.test,\u202eabc.test ${type} ${blob}\n`,
+    );
+    const { stdout } = await world.run(['hosts']);
+    expect(stdout).toContain('\nred.test,abc.test');
+  });
+});
 
 describe.skipIf(sshdMissing() !== null)('commands', () => {
   test('status --all takes selectors that mean something to one supervisor only', async () => {

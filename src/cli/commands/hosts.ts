@@ -7,6 +7,7 @@ import { shortPath } from '../../config/locate.ts';
 import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
 import { TunnelError } from '../../errors.ts';
+import { cleanText } from '../../model/clean.ts';
 import type { Host } from '../../model/host.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -44,9 +45,16 @@ async function list(context: Context, store: TrustStore): Promise<number> {
 }
 
 function cellsOf(context: Context, key: ListedKey): string[] {
-  const type = key.marker === null ? key.type : `${key.type} (${key.marker})`;
+  const type = cleanText(key.marker === null ? key.type : `${key.type} (${key.marker})`);
   const where = `${shortPath(key.file, context.facts)}:${key.line}`;
-  return [key.host, type, key.fingerprint, where, ago(context, key.firstSeen), ago(context, key.lastUsed)];
+  return [
+    cleanText(key.host),
+    type,
+    key.fingerprint,
+    where,
+    ago(context, key.firstSeen),
+    ago(context, key.lastUsed),
+  ];
 }
 
 function ago(context: Context, iso: string | null): string {

@@ -2,12 +2,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TunnelError, worstExitCode } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
+import type { StatusDocument } from '../../model/status.ts';
 import type { Run } from '../command.ts';
 import { Interrupted, type Context } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { statusWithout } from '../no-supervisor.ts';
-import { ask, locateTarget, type Target } from '../supervisor.ts';
+import { ask, locateTarget } from '../supervisor.ts';
 
 /** How soon a supervisor that is not there yet is looked for again. */
 const lookAgainMs = 100;
@@ -16,6 +17,7 @@ export const wait: Run = async (context, args) => {
   const deadline = context.now() + args.durationMs('timeout', 30_000);
   const target = locateTarget(context);
   using interruption = context.interruption();
+  let away: StatusDocument | null = null;
   try {
     for (;;) {
       const leftMs = Math.max(0, deadline - context.now());
@@ -24,7 +26,9 @@ export const wait: Run = async (context, args) => {
       const options = { signal: interruption.signal, onProgress: conversation.progress };
       const result = await ask(context, target, 'wait', params, options);
       if (result !== null) return conclude(context, result);
-      if (leftMs === 0) return await nobody(context, target, args.words);
+      // A name that is nobody's, or a broken file, is told at once: that is not a thing of time.
+      away ??= await statusWithout(context, target, args.words);
+      if (leftMs === 0) return nobody(context, away);
       await pause(Math.min(lookAgainMs, leftMs), undefined, { signal: interruption.signal });
     }
   } catch (thrown) {
@@ -40,8 +44,7 @@ function conclude(context: Context, { document, failures }: UpResult): number {
   return worstExitCode(failures.map(({ error }) => error.code));
 }
 
-async function nobody(context: Context, target: Target, selectors: readonly string[]): Promise<number> {
-  const document = await statusWithout(context, target, selectors); // a name that is nobody's is exit 2 here too
+function nobody(context: Context, document: StatusDocument): never {
   if (context.options.json) context.out(JSON.stringify(document, null, 2));
   throw new TunnelError('NOT_UP', 'wait failed, on the supervisor: none is running', { hint: 'tunnel up' });
 }
