@@ -1,5 +1,5 @@
 // Commands at their edges: several supervisors, host names of the config, documents that are not there (SPEC 4).
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
@@ -20,6 +20,19 @@ describe('commands without a server', () => {
     expect(await world.run(['wait', 'nope', '--timeout', '10h'])).toMatchObject({ code: 2, stdout: '' });
     world.config('tunnels: { db: { local: 0.5 } }\n');
     expect(await world.run(['wait', '--json', '--timeout', '10h'])).toMatchObject({ code: 3, stdout: '' });
+  });
+
+  test('init allows the project file it wrote', async () => {
+    await using world = createWorld();
+    const place = { cwd: join(world.folder, 'work'), env: { TUNNEL_HOME: '' } };
+    mkdirSync(place.cwd, { mode: 0o700 });
+    const options = ['--host', 'me@127.0.0.1:9', '--remote', 'db:5432', '--local', '2345'];
+    expect((await world.run(['init', '-c', 'tunnels.yaml', ...options], place)).code).toBe(0);
+    expect((await world.run(['show'], place)).code).toBe(0);
+    const other = { ...place, cwd: join(world.folder, 'elsewhere') };
+    mkdirSync(other.cwd, { mode: 0o700 });
+    copyFileSync(join(place.cwd, 'tunnels.yaml'), join(other.cwd, 'tunnels.yaml'));
+    expect(await world.run(['show'], other)).toMatchObject({ code: 3, stdout: '' });
   });
 
   test('hosts shows names of a file without what a terminal would obey', async () => {

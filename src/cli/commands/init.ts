@@ -2,6 +2,8 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localListen, login, target } from '../../config/address.ts';
+import { allow, consentDigest } from '../../config/consent.ts';
+import { readDeclared } from '../../config/load.ts';
 import { shortPath } from '../../config/locate.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
@@ -22,10 +24,20 @@ export const init: Run = async (context, args) => {
   }
   const tunnel = await collect(context, args);
   write(file, firstConfig(tunnel));
+  await allowOwn(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
   context.out(context.options.config === undefined ? 'next: tunnel up' : `next: tunnel up -c ${shown}`);
   return 0;
 };
+
+/** What was typed here is nobody else's: it may be used from its own folder too (SPEC 1). */
+async function allowOwn({ facts, places, now }: Context, file: string): Promise<void> {
+  try {
+    await allow(places.stateDir, file, consentDigest(readDeclared(file, facts)), now());
+  } catch {
+    // a state folder that cannot be written: `up` says so, and the file is there
+  }
+}
 
 function write(file: string, text: string): void {
   try {
