@@ -131,8 +131,7 @@ export class Connection {
     stream.once('close', () => this.#lost());
     if (stream.destroyed || stream.readableEnded) setImmediate(() => this.#lost());
     this.#watch();
-    // the idle round trip: what windows are measured with
-    this.#ping(() => undefined);
+    this.#measure(4);
     const latency = (): number | null => this.#latencyMs;
     return {
       host,
@@ -165,6 +164,11 @@ export class Connection {
         stream.destroy();
       },
     });
+  }
+
+  /** The idle round trip, what windows are measured with: the first ping waits for a server that has just begun. */
+  #measure(times: number): void {
+    if (times > 0) this.#ping(() => this.#measure(times - 1));
   }
 
   #ping(answered: (ms: number) => void): void {
