@@ -1,7 +1,7 @@
 // Outages, from outside: whatever happens to the server, the port never refuses and never lies.
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 
@@ -36,7 +36,7 @@ describe.skipIf(sshdMissing() !== null)('an outage', () => {
     await using world = createWorld();
     const local = await upWorld(world, sshd, target.port);
     const { over } = await running(local);
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     expect(await over).toEqual({ text: 'A', error: 'ECONNRESET' });
     expect(await request(local, 'back', { halfClose: false })).toEqual({ text: 'BACK', error: null });
     const after = await world.until('db', (tunnel) => tunnel.state === 'up');
@@ -73,15 +73,14 @@ describe.skipIf(sshdMissing() !== null)('an outage', () => {
     await using world = createWorld();
     const local = await upWorld(world, sshd, target.port);
     const { over } = await running(local);
-    const frozen = sshd.sessionPids();
-    for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+    const frozen = sshd.signalSessions('SIGSTOP');
     expect((await over).error).toBe('ECONNRESET');
     expect(await request(local, 'new session', { halfClose: false })).toEqual({
       text: 'NEW SESSION',
       error: null,
     });
     expect((await world.tunnel('db')).lastError?.message).toMatch(/no byte from 127\.0\.0\.1/);
-    for (const pid of frozen) process.kill(pid, 'SIGKILL');
+    sendSignal(frozen, 'SIGKILL');
   });
 
   test('counts a held client that leaves, and delivers nothing of it', async () => {
@@ -107,7 +106,10 @@ describe.skipIf(sshdMissing() !== null)('an outage', () => {
     await using world = createWorld();
     const local = await upWorld(world, sshd, target.port, ', hold: 1s');
     await sshd.stop();
-    expect(await request(local, 'too late', { halfClose: false })).toMatchObject({ text: '', error: 'ECONNRESET' });
+    expect(await request(local, 'too late', { halfClose: false })).toMatchObject({
+      text: '',
+      error: 'ECONNRESET',
+    });
     await sshd.start();
     await world.until('db', (tunnel) => tunnel.state === 'up');
     expect(await request(local, 'served', { halfClose: false })).toEqual({ text: 'SERVED', error: null });

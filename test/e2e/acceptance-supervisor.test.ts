@@ -74,7 +74,7 @@ describe.skipIf(sshdMissing() !== null)('supervisors', () => {
     );
     const up = await world.run(['up']);
     expect(up, up.stderr).toMatchObject({ code: 0 });
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await sshd.stop();
     for (let call = 0; call < 200; call += 1) {
       const document = await world.status();

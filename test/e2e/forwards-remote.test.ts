@@ -16,7 +16,7 @@ import {
   portOf,
   unixListenersOn,
 } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort, sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld } from '../helpers/world.ts';
 
@@ -59,8 +59,7 @@ describe.skipIf(sshdMissing() !== null)('a remote forward', () => {
       sshd,
       `  hooks: { host: box, type: remote, remote: ${port}, local: ${target.port} }`,
     );
-    const frozen = sshd.sessionPids();
-    for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+    const frozen = sshd.signalSessions('SIGSTOP');
     const refused = await world.until(
       'hooks',
       ({ state, error }) => state === 'retrying' && error?.code === 'FORWARD_REFUSED',
@@ -72,7 +71,7 @@ describe.skipIf(sshdMissing() !== null)('a remote forward', () => {
     expect(up, up.stderr).toMatchObject({ code: 8 });
     expect(up.stderr).toContain(`127.0.0.1:${port}`);
     expect(up.stderr).toContain('ClientAliveInterval');
-    for (const pid of frozen) process.kill(pid, 'SIGKILL');
+    sendSignal(frozen, 'SIGKILL');
     await world.until('hooks', ({ state }) => state === 'up');
     expect(await exchange(`:${port}`, 'who is there')).toEqual(served);
     await world.run(['down']);

@@ -146,7 +146,7 @@ describe.skipIf((sshdMissing() ?? namespaceMissing() ?? tmuxMissing()) !== null)
     terminal.type('right');
     terminal.key('Enter');
     await terminal.until(/second=0/);
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     expect(sshd.log().match(/^Failed password/gm)).toHaveLength(3);
     expect((await world.run(['down'])).code).toBe(0);
@@ -254,7 +254,7 @@ describe.skipIf((sshdMissing() ?? tmuxMissing()) !== null)('an attended link', (
     expect(logins(sshd)).toBe(1);
 
     const before = requests(sshd);
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     const waiting = await world.until('db', ({ state }) => state === 'needs-you');
     expect(waiting.error?.message).toMatch(/is back and wants your second factor/);
     expect(waiting.error?.hint).toBe('tunnel up db');

@@ -71,7 +71,7 @@ describe.skipIf(sshdMissing() !== null)('several methods', () => {
     }[source];
     configure(world, sshd, `agent: false, identity: [${sshd.identity}], password: ${from}`);
     expect(await upWith(world, sshd, { BOX_WORD: 'open sesame' })).toBe(1);
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
   });
 });

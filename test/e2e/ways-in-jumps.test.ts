@@ -104,7 +104,7 @@ tunnels:
     expect(up, up.stderr).toMatchObject({ code: 0 });
     expect([logins(bastion), logins(first), logins(second)]).toEqual([1, 1, 1]);
 
-    for (const pid of bastion.sessionPids()) process.kill(pid, 'SIGKILL');
+    bastion.signalSessions('SIGKILL');
     await world.until('one', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     for (const local of [one, two, three])
       expect(await request(local, 'again')).toEqual({ text: 'AGAIN', error: null });
@@ -164,7 +164,7 @@ tunnels:
     await world.until('db', ({ state, via }) => state === 'up' && via[0] === 'b');
     await first.start();
     // sticky: a loss with both there again goes by b
-    for (const pid of second.sessionPids()) process.kill(pid, 'SIGKILL');
+    second.signalSessions('SIGKILL');
     const back = await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 2);
     expect(back.via).toEqual(['b']);
 

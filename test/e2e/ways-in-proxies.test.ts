@@ -65,7 +65,7 @@ describe.skipIf(sshdMissing() !== null)('a proxy command', () => {
       running(String(sshd.port)).filter((line) => line.startsWith(program) && !line.includes('sshd'));
     expect(own()).toHaveLength(1);
 
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     expect(await request(local, 'again')).toEqual({ text: 'AGAIN', error: null });
     await eventually(() => own().length === 1);
@@ -167,7 +167,7 @@ describe.skipIf(sshdMissing() !== null)('a proxy', () => {
     const up = await world.run(['up'], { env: { PROXY_WORD: 'p@ss: word' } });
     expect(up, up.stderr).toMatchObject({ code: 0 });
     expect(await request(local, 'through')).toEqual({ text: 'THROUGH', error: null });
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await world.until('db', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     expect(new Set(proxy.asked)).toEqual(new Set([`127.0.0.1:${sshd.port}`]));
   });

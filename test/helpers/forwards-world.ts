@@ -40,7 +40,7 @@ export const portOf = (listen: string): number => Number(listen.split(':').at(-1
 
 /** Kills what serves the sessions; the listening sshd goes on. */
 export function killSessions(sshd: Sshd): void {
-  for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+  sshd.signalSessions('SIGKILL');
 }
 
 /** Sends, half-closes, reads to the end, over TCP (`HOST:PORT`) or a unix socket. */

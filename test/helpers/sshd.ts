@@ -45,6 +45,8 @@ export interface Sshd {
   log(): string;
   /** Pids of the session children of this sshd (both of the privilege-separated pair). */
   sessionPids(): number[];
+  /** Signals every session child and returns their pids. One that has ended in the meantime is no fault. */
+  signalSessions(signal: NodeJS.Signals): number[];
   /** The listening process. */
   pid(): number;
   stop(): Promise<void>;
@@ -142,7 +144,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     child = null;
     if (running === null || running.exitCode !== null || running.signalCode !== null) return;
     const gone = new Promise((resolve) => running.once('exit', resolve));
-    for (const pid of descendants(running.pid ?? 0)) kill(pid);
+    sendSignal(descendants(running.pid ?? 0), 'SIGKILL');
     running.kill('SIGKILL');
     await gone;
   };
@@ -163,6 +165,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
       execFileSync('ssh-keygen', ['-lf', `${hostKey(type)}.pub`], { encoding: 'utf8' }).split(' ')[1] ?? '',
     log: () => readFileSync(logFile, 'utf8'),
     sessionPids: () => descendants(child?.pid ?? 0),
+    signalSessions(signal) {
+      const pids = descendants(child?.pid ?? 0);
+      sendSignal(pids, signal);
+      return pids;
+    },
     pid: () => child?.pid ?? 0,
     start,
     stop,
@@ -187,11 +194,14 @@ async function answers(port: number): Promise<boolean> {
   });
 }
 
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it ended by itself in the meantime
+/** Signals processes. The child that did a key exchange ends at the login: between looking and signalling, often. */
+export function sendSignal(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // it ended by itself in the meantime
+    }
   }
 }
 

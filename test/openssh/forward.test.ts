@@ -216,7 +216,7 @@ describe.skipIf(sshdMissing() !== null).each(kinds)('$name', (kind) => {
     client.write('x');
     await until(() => watched.received().length === 1);
     const ended = new Promise<void>((resolve) => session.onEnd(() => resolve()));
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await ended;
     carrier.link({ state: 'away', sinceMs: Date.now(), failures: 0, reached: false });
     const ending = await watched.ending;

@@ -8,7 +8,7 @@ import { readChannel } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
-import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
 const anew = { via: null, transport: null };
 const limits = { timeoutMs: 10_000 };
@@ -131,13 +131,12 @@ describe.skipIf(sshdMissing() !== null)('a listener on the server', () => {
     await using own = await startSshd();
     const session = await dial(own);
     const listener = await session.listenRemote(tcp('127.0.0.1', 0), upperCase, limits);
-    const pids = own.sessionPids();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = own.signalSessions('SIGSTOP');
     expect(
       await failureOf(session.listenRemote(tcp('127.0.0.1', 0), upperCase, { timeoutMs: 50 })),
     ).toMatchObject({ code: 'TIMED_OUT' });
     const waiting = failureOf(session.listenRemote(tcp('127.0.0.1', 0), upperCase, limits));
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    sendSignal(pids, 'SIGKILL');
     expect((await waiting).code).toBe('LINK_LOST');
     await listener.close(10);
     await session.close();

@@ -9,7 +9,7 @@ import type { Session } from '../../src/model/session.ts';
 import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort, makeKey, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
 const origin = { host: '127.0.0.1', port: 1 };
 const anew = { via: null, transport: null };
@@ -146,12 +146,11 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
   test('lets a ping fail, and ends, when nothing answers', async () => {
     await using own = await startSshd();
     const session = await testDialer().dialer.dial(hostOf(own), anew, testContext());
-    const pids = own.sessionPids();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = own.signalSessions('SIGSTOP');
     const ended = endOf(session);
     expect((await failureOf(session.ping(50))).code).toBe('LINK_LOST');
     expect(await ended).toMatchObject({ code: 'LINK_LOST' });
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    sendSignal(pids, 'SIGCONT');
   });
 
   test('ends every channel uncleanly when the session process is killed', async () => {
@@ -161,7 +160,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     const ended = endOf(session);
     const channel = await session.openChannel(target, origin, limits);
     const read = readChannel(channel);
-    for (const pid of own.sessionPids()) process.kill(pid, 'SIGKILL');
+    own.signalSessions('SIGKILL');
     expect(await read.closed).toBe(false);
     expect(await ended).toMatchObject({ code: 'LINK_LOST' });
     await session.close();
@@ -176,10 +175,9 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
       testContext(),
     );
     const ended = endOf(session);
-    const pids = own.sessionPids();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = own.signalSessions('SIGSTOP');
     const reason = await ended;
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    sendSignal(pids, 'SIGCONT');
     expect(reason).toMatchObject({ code: 'LINK_LOST' });
     expect(reason?.message).toContain(`no byte from 127.0.0.1:${own.port} for 0.3s`);
   });
@@ -188,12 +186,11 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await using own = await startSshd();
     const { dialer } = testDialer();
     const session = await dialer.dial(hostOf(own), anew, testContext());
-    const pids = own.sessionPids();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = own.signalSessions('SIGSTOP');
     const started = performance.now();
     await session.close();
     expect(performance.now() - started).toBeLessThan(1000);
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    sendSignal(pids, 'SIGCONT');
   });
 
   test('names the target that refuses, and stays', async () => {
@@ -227,8 +224,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await using own = await startSshd();
     const { dialer } = testDialer();
     const session = await dialer.dial(hostOf(own), anew, testContext());
-    const pids = own.sessionPids();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = own.signalSessions('SIGSTOP');
     expect(await failureOf(session.openChannel(target, origin, { timeoutMs: 50 }))).toMatchObject({
       code: 'TIMED_OUT',
     });
@@ -236,7 +232,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     const opening = session.openChannel(target, origin, { timeoutMs: 10_000, signal: stopped.signal });
     stopped.abort();
     expect(await failureOf(opening)).toMatchObject({ code: 'LINK_LOST' });
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    sendSignal(pids, 'SIGCONT');
     const channel = await session.openChannel(target, origin, limits);
     const read = readChannel(channel);
     channel.end();

@@ -108,7 +108,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     const running = await client(port);
     running.socket.write('x');
     await new Promise((resolve) => running.socket.once('data', resolve));
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     expect(await running.ended).toBe('ECONNRESET');
     expect((await request(port, 'held', { halfClose: false })).text).toBe('HELD');
     const status = await until(engine, 'upper', ({ state }) => state === 'up');
@@ -138,7 +138,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     engine.up(['upper'], offTerminal);
     expect(await engine.settled('upper', limit())).toBeNull();
     expect((await request(port, 'deep')).text).toBe('DEEP');
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     expect((await request(port, 'again', { halfClose: false })).text).toBe('AGAIN');
     expect(await until(engine, 'upper', ({ state }) => state === 'up')).toMatchObject({
       via: ['one', 'two'],
@@ -176,7 +176,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     engine.up(['hooks'], offTerminal);
     expect(await engine.settled('hooks', limit())).toBeNull();
     expect((await request(listen, 'remote')).text).toBe('REMOTE');
-    for (const pid of sshd.sessionPids()) process.kill(pid, 'SIGKILL');
+    sshd.signalSessions('SIGKILL');
     await until(engine, 'hooks', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     expect((await request(listen, 'again')).text).toBe('AGAIN');
     await engine.down(['hooks'], 0);
