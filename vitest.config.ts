@@ -7,6 +7,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     globalSetup: ['./test/helpers/global-setup.ts'],
     pool: 'forks',
+    maxWorkers: 4, // they wait for servers and processes more than they compute
     reporters: ['default', './test/helpers/summary-reporter.ts'],
   },
 });
