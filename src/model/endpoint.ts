@@ -42,7 +42,10 @@ export function isLoopback(endpoint: Endpoint): boolean {
   if (endpoint.kind === 'unix') return true;
   const host = endpoint.host.toLowerCase();
   return (
-    host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host) || host.startsWith('::ffff:127.')
+    host === 'localhost' ||
+    host === '::1' ||
+    /^127(\.\d{1,3}){3}$/.test(host) ||
+    host.startsWith('::ffff:127.')
   );
 }
 
