@@ -146,6 +146,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
   test('lets a ping fail, and ends, when nothing answers', async () => {
     await using own = await startSshd();
     const session = await testDialer().dialer.dial(hostOf(own), anew, testContext());
+    await session.ping(10_000); // only then the server's last process of the session is there
     const pids = own.signalSessions('SIGSTOP');
     const ended = endOf(session);
     expect((await failureOf(session.ping(50))).code).toBe('LINK_LOST');
