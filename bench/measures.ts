@@ -102,19 +102,3 @@ export async function roundTrips(port: number, count: number, pauseMs = 0): Prom
   socket.destroy();
   return times;
 }
-
-/** Endless bulk until it is stopped. */
-export function flood(port: number, direction: 'up' | 'down'): () => void {
-  const socket = open(port);
-  socket.resume();
-  if (direction === 'down') socket.write(`down ${2 ** 40}\n`);
-  else {
-    socket.write('up\n');
-    const pour = (): void => {
-      while (!socket.destroyed && socket.write(chunk));
-    };
-    socket.on('drain', pour);
-    pour();
-  }
-  return () => socket.destroy();
-}

@@ -1,8 +1,8 @@
 // Rows of a link without distance: bulk, new connections, requests, and requests beside bulk.
 import { startSshd } from '../test/helpers/sshd.ts';
-import { connections, down, flood, quantile, roundTrips, up } from './measures.ts';
+import { connections, down, quantile, roundTrips, up } from './measures.ts';
 import { compare, plainRow, rounds, type Row } from './rows.ts';
-import { startService, viaSsh, viaTunnel, type Way } from './ways.ts';
+import { startFlood, startService, viaSsh, viaTunnel, type Way } from './ways.ts';
 
 const bulkBytes = Number(process.env['BULK_MB'] ?? 256) * 1024 * 1024;
 const aes = ['-c', 'aes128-gcm@openssh.com'];
@@ -51,13 +51,13 @@ export async function beside(): Promise<Row[]> {
         const busy: number[] = [];
         for (let round = 0; round < rounds; round += 1) {
           idle.push(...(await roundTrips(port, 100, 5)));
-          const stop = flood(port, direction);
-          await new Promise((resolve) => setTimeout(resolve, 200));
+          await using _flood = await startFlood(port, direction);
+          await new Promise((resolve) => setTimeout(resolve, 300));
           busy.push(...(await roundTrips(port, 100, 5)));
-          stop();
         }
         medians[`${name}, idle`] = quantile(idle, 0.99);
         medians[name] = quantile(busy, 0.99);
+        medians[`${name}, median`] = quantile(busy, 0.5);
       }
       const what = `p99 of a keystroke beside bulk ${direction}`;
       rows.push(plainRow({ what, unit: 'ms', goal: '<= 2 x idle + a round trip', base: 0 }, medians));

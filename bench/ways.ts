@@ -33,6 +33,16 @@ export async function startService(to?: { port: number; delayMs: number }): Prom
   return { port: Number(line.toString()), [Symbol.asyncDispose]: () => ended(child) };
 }
 
+/** Bulk without end through a port, until it is disposed of. */
+export async function startFlood(port: number, direction: 'up' | 'down'): Promise<AsyncDisposable> {
+  const file = join(import.meta.dirname, 'flood.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', file, String(port), direction], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await new Promise<Buffer>((resolve) => child.stdout.once('data', resolve));
+  return { [Symbol.asyncDispose]: () => ended(child) };
+}
+
 async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
