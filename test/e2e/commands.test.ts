@@ -239,7 +239,9 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     await using world = createWorld();
     configure(world, sshd, 'auto', 9, '  other: { host: box, local: auto, remote: "9", autostart: false }\n');
     expect((await world.run(['up'])).code).toBe(0);
-    const following = world.start(['logs', '-f', '--json', '--since', '0s']);
+    const following = world.start(['logs', '-f', '--json', '-n', '1']);
+    // it follows from the line it showed on
+    await new Promise((resolve) => following.stdout?.once('data', resolve));
     const followed = new Promise<Record<string, unknown>>((resolve) => {
       let text = '';
       following.stdout?.on('data', (chunk) => {
