@@ -448,7 +448,9 @@ test('whatever happens in whatever order, a flow ends once, leaks nothing and ne
       // tell a reset from an end, see wasReset: what the splice did counts.)
       const resets = program.some((step) => step.do === 'client-reset');
       if (!resets && fates[0]?.failed === false) expect(gotDown.length).toBe(down.length);
-      if (!resets && ending === 'reset') expect(fates[0]?.failed).toBe(true);
+      // Nor is it a fault when the client's bytes meet a target that said its end and closed: the kernel resets them there too.
+      const metClosedTarget = program.some((step) => step.do === 'far-close') && gotUp.length < up.length;
+      if (!resets && !metClosedTarget && ending === 'reset') expect(fates[0]?.failed).toBe(true);
     }),
     { numRuns: 150 },
   );
