@@ -94,7 +94,7 @@ function downForward(forward: Forward): ForwardStatus {
 }
 
 /** `*`: any target, by SOCKS. */
-export function targetOf(forward: Forward): string {
+function targetOf(forward: Forward): string {
   if (forward.type === 'dynamic' || forward.target === null) return '*';
   return formatEndpoint(forward.target);
 }

@@ -132,7 +132,7 @@ tunnels:
     ]);
     expect(shown.stdout).not.toContain('open');
     const text = await world.run(['show', 'db']);
-    expect(text.stdout).toMatch(/jump\s+b@bastion\.test:22/);
+    expect(text.stdout).toMatch(/hop\s+bastion\s+b@bastion\.test:22/);
     expect(text.stdout).toMatch(/password\s+env:SESAME/);
   });
 
