@@ -3,8 +3,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -18,47 +16,11 @@ import {
   type Tool,
 } from '../helpers/forwards-world.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { behind, startVsftpd } from '../helpers/vsftpd.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 
 const missing = sshdMissing() ?? toolMissing('vsftpd', 'curl', 'lftp');
-/** Not 127.0.0.1: a data connection that does not go through the tunnel finds nobody. */
-const behind = '127.0.0.2';
 const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
-async function startVsftpd(folder: string, files: string, port: number): Promise<ChildProcess> {
-  const config = join(folder, 'vsftpd.conf');
-  const lines = [
-    'listen=YES',
-    `listen_address=${behind}`,
-    `listen_port=${port}`,
-    'background=NO',
-    'run_as_launching_user=YES',
-    'anonymous_enable=YES',
-    'no_anon_password=YES',
-    `ftp_username=${userInfo().username}`,
-    `anon_root=${files}`,
-    'write_enable=YES',
-    'anon_upload_enable=YES',
-    'anon_mkdir_write_enable=YES',
-    'anon_other_write_enable=YES',
-    'anon_world_readable_only=NO',
-    'allow_writeable_chroot=YES',
-    'pasv_address=203.0.113.9', // as often behind NAT: must be ignored
-    'seccomp_sandbox=NO',
-    'async_abor_enable=YES',
-  ];
-  writeFileSync(config, `${lines.join('\n')}\n`, { mode: 0o600 });
-  const server = spawn('vsftpd', [config], { stdio: 'inherit' });
-  for (let up = false; !up;) {
-    const probe = connect(port, behind);
-    up = await new Promise((resolve) => {
-      probe.once('data', () => resolve(true));
-      probe.once('error', () => resolve(false));
-    });
-    probe.destroy();
-  }
-  return server;
-}
 
 describe.skipIf(missing !== null)('FTP through a tunnel', () => {
   let sshd: Sshd & AsyncDisposable;

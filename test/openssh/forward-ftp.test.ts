@@ -1,10 +1,9 @@
 // FTP through a tunnel: vsftpd on an address that only the SSH server is told of, curl and lftp as clients.
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Carrier } from '../../src/model/carrier.ts';
@@ -13,12 +12,11 @@ import type { Session } from '../../src/model/session.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { clientOf, dialSshd, makeCarrier, until } from '../helpers/forward-scene.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { behind, startVsftpd } from '../helpers/vsftpd.ts';
 
 const vsftpd = ['/usr/sbin/vsftpd', '/usr/local/sbin/vsftpd'].find((path) => existsSync(path));
 const missing = sshdMissing() !== null || vsftpd === undefined || process.platform !== 'linux';
 const has = (name: string): boolean => existsSync(`/usr/bin/${name}`);
-/** Not 127.0.0.1: a data connection that does not go through the tunnel finds nobody. */
-const behind = '127.0.0.2';
 
 const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -65,41 +63,7 @@ describe.skipIf(missing)('FTP through a tunnel', () => {
   beforeAll(async () => {
     mkdirSync(files, { mode: 0o777 });
     const port = await freePort();
-    const config = join(root, 'vsftpd.conf');
-    writeFileSync(
-      config,
-      [
-        'listen=YES',
-        `listen_address=${behind}`,
-        `listen_port=${port}`,
-        'background=NO',
-        'run_as_launching_user=YES',
-        'anonymous_enable=YES',
-        'no_anon_password=YES',
-        `ftp_username=${userInfo().username}`,
-        `anon_root=${files}`,
-        'write_enable=YES',
-        'anon_upload_enable=YES',
-        'anon_mkdir_write_enable=YES',
-        'anon_other_write_enable=YES',
-        'anon_world_readable_only=NO',
-        'allow_writeable_chroot=YES',
-        'pasv_address=203.0.113.9', // as often behind NAT: must be ignored
-        'seccomp_sandbox=NO',
-        'async_abor_enable=YES',
-        '',
-      ].join('\n'),
-      { mode: 0o600 },
-    );
-    server = spawn(vsftpd ?? '', [config], { stdio: 'inherit' });
-    for (let up = false; !up;) {
-      const probe = connect(port, behind);
-      up = await new Promise((resolve) => {
-        probe.once('data', () => resolve(true));
-        probe.once('error', () => resolve(false));
-      });
-      probe.destroy();
-    }
+    server = await startVsftpd(root, files, port);
     sshd = await startSshd();
     ({ carrier, logged } = makeCarrier({
       type: 'local',
