@@ -402,7 +402,7 @@ test.skipIf(sshdMissing() !== null)('a server at its MaxStartups is told as what
     const told = await why(world, 'db', sshd);
     expect(told).toMatchObject({ code: 5, document: { error: { code: 'LINK_LOST' } } });
     expect(told.stderr).toMatch(
-      /it says: Exceeded MaxStartups; .*\(PerSourcePenalties, MaxStartups, fail2ban\)/,
+      /it says: (Exceeded MaxStartups|Not allowed at this time); .*\(PerSourcePenalties, MaxStartups, fail2ban\)/,
     );
     expect(sshd.log().split('drop connection').length - before).toBe(1);
   } finally {

@@ -10,6 +10,9 @@ const sshdPath = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/libexec/sshd']
   existsSync(path),
 );
 
+/** For SshdOptions.root: a tree with OpenSSH 9.9 or later, which speaks the hybrid key exchange; null where none was laid out. */
+export const newerOpenssh: string | null = process.env['NEWER_OPENSSH'] ?? process.env['SSHD_ROOT'] ?? null;
+
 /** Null when tests may run against sshd; else why they are skipped. REQUIRE_SSHD=1 turns that into a failure. */
 export function sshdMissing(): string | null {
   if (sshdPath !== undefined) return null;
@@ -26,6 +29,8 @@ export interface SshdOptions {
   readonly port?: number;
   /** A command in front of sshd's own, that ends by executing it: for a mount namespace. */
   readonly launcher?: readonly string[];
+  /** A Debian tree (debootstrap(8)) whose /usr, and so whose sshd, is used. Default: SSHD_ROOT, else this machine's. */
+  readonly root?: string;
 }
 
 export interface Sshd {
@@ -77,6 +82,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
   const missing = sshdMissing();
   if (missing !== null) throw new Error(missing);
   const folder = temporaryFolder('sshd');
+  const root = options.root ?? process.env['SSHD_ROOT'];
   const types = options.hostKeyTypes ?? ['ed25519'];
   const port = options.port ?? (await freePort());
   const hostKey = (type: 'ed25519' | 'ecdsa' | 'rsa' = types[0] ?? 'ed25519'): string =>
@@ -106,6 +112,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
       'LogLevel DEBUG1',
       'MaxStartups 500:30:1000',
       'MaxSessions 1000',
+      ...(root === undefined ? [] : ['PerSourcePenalties no']), // since 9.8: a test's refused logins are no attack
     ].join('\n') + '\n',
   );
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
@@ -114,6 +121,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
   const start = async (): Promise<void> => {
     const [program, ...args] = [
       ...(options.launcher ?? []),
+      ...rootLauncher(root),
       sshdPath ?? 'sshd',
       '-f',
       configFile,
@@ -179,6 +187,12 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     },
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Runs a command where another tree's /usr is this machine's: everything else (/etc, /tmp, /root) stays what it is. */
+function rootLauncher(root: string | undefined): readonly string[] {
+  if (root === undefined) return [];
+  return ['unshare', '-m', 'sh', '-c', 'mount --bind "$0/usr" /usr && exec "$@"', root];
 }
 
 async function answers(port: number): Promise<boolean> {
