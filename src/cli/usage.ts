@@ -135,7 +135,10 @@ export const commands: readonly CommandSpec[] = [
     words: '[SEL…|HOST…]',
     takes: any,
     about: "look at servers' host keys and trust them",
-    more: ['Fetches the key over the way the tunnel would go, shows it, asks, stores it.'],
+    more: [
+      'Fetches the key over the way the tunnel would go, shows it, asks, stores it. HOST is a name from hosts: or',
+      'ssh_config, or [user@]host:port; the name of a tunnel comes first.',
+    ],
     options: [
       { name: 'yes', alias: 'y', about: 'trust the keys that are offered, of every hop, without asking' },
       {
@@ -150,6 +153,7 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel trust db', 'look, compare, say yes'],
       ['tunnel trust --fingerprint SHA256:q3Vx1b0g… db', 'off a terminal'],
       ['tunnel trust --replace db', 'after the server was set up anew'],
+      ['tunnel trust bastion.example:2222', 'a server that no tunnel goes to yet'],
     ],
   },
   {

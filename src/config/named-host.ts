@@ -1,12 +1,16 @@
-// One host by its name, resolved although no tunnel goes there yet: what a secret is set for.
+// One host by its name, resolved although no tunnel goes there yet: what a secret is set for, and whose key is to be trusted.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
-import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
-import { accountOf } from './account.ts';
+import { accountOf, type Account } from './account.ts';
+import type { Declared } from './declared.ts';
 import { readDeclared } from './load.ts';
 import { resolveConfig } from './resolve.ts';
-import { sshConfigReader } from './ssh-config.ts';
+import { sshConfigReader, type AskSsh } from './ssh-config.ts';
+import type { SshValues } from './ssh-settings.ts';
 
 /** Every different form in which tunnels go to a host of that name (a tunnel may override its user). */
 export function hostsNamed(name: string, config: ResolvedConfig): readonly Host[] {
@@ -16,15 +20,86 @@ export function hostsNamed(name: string, config: ResolvedConfig): readonly Host[
 
 /** The entry of `hosts:` with that name, as a tunnel to it would have it; null when there is none. */
 export async function declaredHost(name: string, file: string, facts: PlaceFacts): Promise<Host | null> {
-  const declared = readDeclared(file, facts);
-  const entry = declared.hosts.get(name);
-  if (entry === undefined) return null;
-  const settings = { ...declared.defaults, host: name };
-  const tunnel = { name, own: { host: name }, settings, forwards: [], folder: entry.folder };
+  const names = openHostNames(file, facts, { run: true });
+  return names.isDeclared(name) ? ((await names.waysTo(name))[0].at(-1) ?? null) : null;
+}
+
+export interface HostNames {
+  isDeclared(name: string): boolean;
+  /** True when ssh_config says something of this very name: more than it says of any name there may be. */
+  isAlias(name: string): Promise<boolean>;
+  /** As a tunnel whose `host:` is this word would go. Throws CONFIG_INVALID for what only shows when it is resolved. */
+  waysTo(word: string): Promise<Tunnel['ways']>;
+}
+
+/**
+ * What words mean as hosts by a config (null: by none) and by ssh_config. `run` false: no `ssh -G`, our own parser reads
+ * ssh_config. Throws ConfigError or CONFIG_MISSING.
+ */
+export function openHostNames(
+  file: string | null,
+  facts: PlaceFacts,
+  { run }: { readonly run: boolean },
+): HostNames {
+  const declared = file === null ? nothing(facts) : readDeclared(file, facts);
   const account = accountOf(facts);
-  const { config } = await resolveConfig(
-    { ...declared, tunnels: new Map([[name, tunnel]]) },
-    { account, askSsh: sshConfigReader(account, true), exists: existsSync },
+  const askSsh = sshConfigReader(account, run);
+  return {
+    isDeclared: (name) => declared.hosts.has(name),
+    isAlias: (name) => isAlias(name, askSsh),
+    waysTo: (word) => waysTo(word, { declared, account, askSsh }),
+  };
+}
+
+function nothing({ cwd }: PlaceFacts): Declared {
+  return {
+    file: join(cwd, 'tunnels.yaml'),
+    files: [],
+    defaults: {},
+    hosts: new Map(),
+    tunnels: new Map(),
+    metrics: null,
+    notify: true,
+    hooks: {},
+  };
+}
+
+interface Sources {
+  readonly declared: Declared;
+  readonly account: Account;
+  readonly askSsh: AskSsh;
+}
+
+async function waysTo(word: string, { declared, account, askSsh }: Sources): Promise<Tunnel['ways']> {
+  const settings = { ...declared.defaults, host: word };
+  const tunnel = { name: word, own: { host: word }, settings, forwards: [], folder: account.cwd };
+  const { config, problems } = await resolveConfig(
+    { ...declared, tunnels: new Map([[word, tunnel]]) },
+    { account, askSsh, exists: existsSync },
   );
-  return config.tunnels[0]?.ways[0].at(-1) ?? null;
+  const found = config.tunnels[0];
+  if (found !== undefined) return found.ways;
+  const why = problems[0]?.message ?? 'it cannot be resolved';
+  throw new TunnelError('CONFIG_INVALID', `host failed, on ${word}: ${why}`, { hint: 'tunnel check' });
+}
+
+/** A name that no pattern but a star's is made for. */
+const nobody = 'a-host-that-nobody-has-named';
+
+async function isAlias(name: string, askSsh: AskSsh): Promise<boolean> {
+  const [own, any] = await Promise.all(
+    [name, nobody].map((alias) => askSsh({ alias, user: null, port: null })),
+  );
+  // What cannot be read is for whoever resolves the name: there the reason is told.
+  if (own === undefined || any === undefined || 'failure' in own || 'failure' in any) return true;
+  return flat(own.values, name) !== flat(any.values, nobody);
+}
+
+/** The settings in one text, without the name that a token or a canonical form brought in. */
+function flat(values: SshValues, name: string): string {
+  const plain = [...values].map(([key, all]) => [
+    key,
+    ...all.map((value) => value.toLowerCase().replaceAll(name.toLowerCase(), '\0')),
+  ]);
+  return JSON.stringify(plain.sort(([one = ''], [other = '']) => (one < other ? -1 : 1)));
 }

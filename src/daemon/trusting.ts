@@ -33,7 +33,7 @@ export interface PresentedKey {
 export interface TrustTerms {
   /** Answers for all hops. */
   readonly yes: boolean;
-  /** SHA256:…: stores without asking what matches, and nothing else. */
+  /** SHA256:…: of the last server; stores without asking what matches, and nothing else. */
   readonly fingerprint: string | null;
   /** A changed key takes the place of the known ones. */
   readonly replace: boolean;
@@ -79,7 +79,9 @@ export async function trustWay(request: TrustRequest, tell: (outcome: TrustOutco
     for (const [index, host] of way.entries()) {
       const via = sessions.at(-1) ?? null;
       const isLast = index === way.length - 1;
-      if (isLast || !(await isKnown(host, request))) tell(await trustHop(host, via, request));
+      // A fingerprint is that of the server that was named: what is met on the way there is asked for.
+      const hop = isLast ? request : { ...request, terms: { ...request.terms, fingerprint: null } };
+      if (isLast || !(await isKnown(host, request))) tell(await trustHop(host, via, hop));
       if (isLast) return;
       const dial = (): Promise<Session> =>
         ssh.dialer.dial(host, { via, transport: null }, { ...context, acceptNew: false });
@@ -87,7 +89,7 @@ export async function trustWay(request: TrustRequest, tell: (outcome: TrustOutco
         await dial().catch(async (thrown: unknown) => {
           // Known, but by another key: the same questions as for the last hop.
           if (!(thrown instanceof TunnelError) || thrown.code !== 'HOST_KEY_CHANGED') throw thrown;
-          tell(await trustHop(host, via, request));
+          tell(await trustHop(host, via, hop));
           return dial();
         }),
       );

@@ -1,16 +1,16 @@
 // `tunnel hosts`: the host keys that are trusted, by us and by ssh; forgetting one; and all of them as a known_hosts file.
 import { forgetHost, type Forgotten } from '../../trust/changes.ts';
 import { exportKeys, listKeys, type ListedKey } from '../../trust/list.ts';
-import { hostKeyName } from '../../trust/known-hosts.ts';
+import type { Place } from '../../trust/known-hosts.ts';
 import { createTrustStore, type TrustStore } from '../../trust/store.ts';
 import { shortPath } from '../../config/locate.ts';
 import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
 import { TunnelError } from '../../errors.ts';
 import { cleanText } from '../../model/clean.ts';
-import type { Host } from '../../model/host.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
+import { keyNamesOf } from '../key-names.ts';
 import { foreignKnownHosts, hostsInConfig } from '../known-hosts-files.ts';
 import { usage } from '../parse.ts';
 
@@ -68,35 +68,51 @@ async function exportAll(context: Context, store: TrustStore): Promise<number> {
   return 0;
 }
 
-async function forget(context: Context, store: TrustStore, names: readonly string[]): Promise<number> {
+async function forget(context: Context, store: TrustStore, words: readonly string[]): Promise<number> {
   const hosts = await hostsInConfig(context);
   const foreign = foreignKnownHosts(context.facts, hosts);
   const lost: string[] = [];
-  for (const name of names) {
-    let result = await forgetHost(store, storedName(name), foreign);
-    const host = hosts.find((each) => each.name === name);
-    if (host !== undefined && isNothing(result)) result = await forgetHost(store, nameOf(host), foreign);
-    showForgotten(context, name, result);
-    if (result.removed.length === 0) lost.push(name);
+  let trusted = false;
+  for (const word of words) {
+    const { exact, sameMachine } = await keyNamesOf(context, word, hosts);
+    let result = await forgetAll(store, exact, foreign);
+    if (isNothing(result)) result = await forgetAll(store, sameMachine, foreign);
+    showForgotten(context, word, result);
+    if (result.removed.length > 0) continue;
+    lost.push(word);
+    trusted ||= !isNothing(result);
   }
-  if (lost.length < names.length) return 0;
-  throw new TunnelError(
-    'USAGE',
-    `forget failed, on ${lost.join(', ')}: our store has no key of its own for it`,
-    { hint: 'tunnel hosts list' },
-  );
+  if (lost.length < words.length) return 0;
+  const why = trusted ? 'our store has no key of its own for it' : 'no key is known for it';
+  throw new TunnelError('USAGE', `forget failed, on ${lost.join(', ')}: ${why}`, {
+    hint: 'tunnel hosts list',
+  });
 }
 
-const nameOf = (host: Host): string => hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+async function forgetAll(
+  store: TrustStore,
+  names: readonly string[],
+  foreign: readonly string[],
+): Promise<Forgotten> {
+  let all: Forgotten = { removed: [], kept: [], foreign: [] };
+  for (const name of names) {
+    const { removed, kept, foreign: lines } = await forgetHost(store, name, foreign);
+    const isNew = ({ file, line }: Place): boolean =>
+      ![...all.kept, ...all.foreign].some((one) => one.file === file && one.line === line);
+    all = {
+      removed: [
+        ...all.removed,
+        ...removed.filter((key) => all.removed.every((one) => one.fingerprint !== key.fingerprint)),
+      ],
+      kept: [...all.kept, ...kept.filter(isNew)],
+      foreign: [...all.foreign, ...lines.filter(isNew)],
+    };
+  }
+  return all;
+}
 
 const isNothing = ({ removed, kept, foreign }: Forgotten): boolean =>
   removed.length + kept.length + foreign.length === 0;
-
-/** HOST, HOST:PORT and [HOST]:PORT all mean the name a known_hosts line has; port 22 is not written there. */
-function storedName(name: string): string {
-  const match = /^\[(.+)\]:(\d+)$/.exec(name) ?? /^([^:|]+):(\d+)$/.exec(name);
-  return match === null ? name : hostKeyName(match[1] ?? '', Number(match[2]), null);
-}
 
 function showForgotten(context: Context, name: string, { removed, kept, foreign }: Forgotten): void {
   for (const key of removed) context.out(`forgot ${name} ${key.type} ${key.fingerprint}`);

@@ -1,12 +1,9 @@
 // `tunnel trust`: looks at host keys by the way the tunnels go, asks, stores them, and wakes what waited for them.
-import { matchSelectors, selects } from '../../config/selectors.ts';
 import { shortPath } from '../../config/locate.ts';
 import { openSsh } from '../../daemon/ssh-parts.ts';
 import { trustWays, type TrustOutcome, type TrustTerms } from '../../daemon/trusting.ts';
-import { asTunnelError, TunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
+import { asTunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
 import { systemClock } from '../../model/clock.ts';
-import { formatAddress, type Way } from '../../model/host.ts';
-import type { ResolvedConfig } from '../../model/tunnel.ts';
 import { readFingerprint } from '../../trust/fingerprint.ts';
 import type { Args, Run } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -14,11 +11,12 @@ import { usage } from '../parse.ts';
 import { readyConfig } from '../ready-config.ts';
 import { ask, locateTarget } from '../supervisor.ts';
 import { confirmKey, loginContext } from '../trust-questions.ts';
+import { errorIn, routesTo } from '../trust-routes.ts';
 
 export const trust: Run = async (context, args) => {
   const terms = termsOf(args);
   const config = await readyConfig(context);
-  const routes = routesTo(args.words, config.resolved);
+  const routes = await routesTo(args.words, config, context);
   if (terms.fingerprint !== null && routes.length > 1)
     throw usage('--fingerprint', 'it is for one server', 'tunnel trust --fingerprint SHA256:… NAME');
   using interruption = context.interruption();
@@ -35,7 +33,7 @@ export const trust: Run = async (context, args) => {
   const outcomes: TrustOutcome[] = [];
   const failures: ErrorCode[] = [];
   const dialContext = loginContext(context, interruption);
-  for (const ways of routes) {
+  for (const route of routes) {
     const request = {
       terms,
       ssh,
@@ -44,13 +42,13 @@ export const trust: Run = async (context, args) => {
       now: context.now,
     };
     try {
-      await trustWays(ways, request, (outcome) => {
+      await trustWays(route.ways, request, (outcome) => {
         outcomes.push(outcome);
         if (!context.options.json) show(context, outcome);
       });
     } catch (thrown) {
       interruption.signal.throwIfAborted();
-      const error = asTunnelError(thrown);
+      const error = errorIn(asTunnelError(thrown), route);
       context.complain(error);
       failures.push(error.code);
     }
@@ -63,16 +61,10 @@ export const trust: Run = async (context, args) => {
 };
 
 function termsOf(args: Args): TrustTerms {
-  const fingerprint = args.text('fingerprint') ?? null;
-  if (fingerprint !== null && readFingerprint(fingerprint) === null)
-    throw usage(
-      '--fingerprint',
-      `${fingerprint} is no SHA256 fingerprint`,
-      'ssh-keygen -lf KEY.pub prints one',
-    );
+  const written = args.text('fingerprint');
   const terms = {
     yes: args.flag('yes'),
-    fingerprint,
+    fingerprint: written === undefined ? null : fingerprintOf(written),
     replace: args.flag('replace'),
     also: args.flag('also'),
   };
@@ -81,35 +73,19 @@ function termsOf(args: Args): TrustTerms {
   return terms;
 }
 
-type Ways = readonly [Way, ...Way[]];
-
-/** The ways to what the words mean: tunnels, or hosts on the way of one. Each way once. */
-function routesTo(words: readonly string[], config: ResolvedConfig): Ways[] {
-  const isTunnel = (word: string): boolean => config.tunnels.some((tunnel) => selects(word, tunnel));
-  const hosts = words.filter((word) => !isTunnel(word));
-  const selectors = words.filter(isTunnel);
-  const names = new Set(
-    words.length > 0 && selectors.length === 0 ? [] : matchSelectors(selectors, config.tunnels),
-  );
-  const routes = [
-    ...config.tunnels.filter(({ name }) => names.has(name)).map(({ ways }) => ways),
-    ...hosts.map((word) => routeToHost(word, config)),
-  ];
-  return [...new Map(routes.map((ways) => [JSON.stringify(ways), ways])).values()];
-}
-
-function routeToHost(word: string, config: ResolvedConfig): Ways {
-  for (const way of config.tunnels.flatMap(({ ways }) => ways)) {
-    const at = way.findIndex((host) => [host.name, host.hostname, formatAddress(host)].includes(word));
-    const [first, ...others] = way.slice(0, at + 1);
-    if (first !== undefined) return [[first, ...others]];
-  }
-  throw new TunnelError(
-    'NO_SUCH_TUNNEL',
-    `trust failed, on ${word}: no such tunnel, and no tunnel goes through such a host`,
-    {
-      hint: 'tunnel show',
-    },
+/** SHA256:…, with or without the word in front. */
+function fingerprintOf(written: string): string {
+  const read = readFingerprint(written.trim().replace(/^sha256:/i, ''));
+  if (read !== null) return read;
+  const isMd5 = /^(md5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}$/i.test(written.trim());
+  const why = isMd5
+    ? `${written} is an MD5 fingerprint, which can be forged; only SHA256 counts`
+    : `${written} is no SHA256 fingerprint (SHA256: and 43 characters)`;
+  // What whoever runs the server types there.
+  throw usage(
+    '--fingerprint',
+    why,
+    'ssh-keygen -l -E sha256 -f /etc/ssh/ssh_host_ed25519_key.pub    # on the server',
   );
 }
 
@@ -135,7 +111,8 @@ function show(context: Context, outcome: TrustOutcome): void {
 
 /** What waited for these keys looks again; no supervisor is started for it. */
 async function wake(context: Context, outcomes: readonly TrustOutcome[]): Promise<void> {
-  const hosts = [...new Set(outcomes.map(({ host }) => host))];
+  // By address: a name may be that of other hosts too, whose refused logins are not to be tried again for this.
+  const hosts = [...new Set(outcomes.map(({ address }) => address))];
   if (hosts.length === 0) return;
   try {
     await ask(context, locateTarget(context), 'recheck', { hosts });

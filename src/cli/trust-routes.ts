@@ -1,0 +1,145 @@
+// Where `tunnel trust` goes: to the tunnels its words select, or to hosts, be they on the way of a tunnel or not.
+import { login } from '../config/address.ts';
+import { openHostNames, type HostNames } from '../config/named-host.ts';
+import { nearest } from '../config/nearest.ts';
+import { matchSelectors, selects } from '../config/selectors.ts';
+import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
+import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
+import type { Tunnel } from '../model/tunnel.ts';
+import { hostKeyName } from '../trust/known-hosts.ts';
+import type { Context } from './context.ts';
+import type { ReadyConfig } from './ready-config.ts';
+
+export interface Route {
+  /** The alternatives, in order. */
+  readonly ways: Tunnel['ways'];
+  /** The tunnel it is the way of; null for a host. */
+  readonly tunnel: string | null;
+  /** What to call a hop so that `tunnel trust` finds it again. */
+  readonly wordFor: (host: Host) => string;
+}
+
+/**
+ * The routes to what the words mean, each once: a tunnel's name, glob or tag; else a host on the way of a tunnel; else a
+ * host by the rules of `host:`. Throws NO_SUCH_TUNNEL for a word that can be none of these, before anything is dialled.
+ */
+export async function routesTo(
+  words: readonly string[],
+  config: ReadyConfig,
+  context: Context,
+): Promise<readonly Route[]> {
+  const { tunnels } = config.resolved;
+  const isTunnel = (word: string): boolean => tunnels.some((tunnel) => selects(word, tunnel));
+  const selectors = words.filter(isTunnel);
+  const names = new Set(words.length > 0 && selectors.length === 0 ? [] : matchSelectors(selectors, tunnels));
+  const hostNames = openHostNames(config.path, context.facts, { run: true });
+  const wordFor = wordsOf(tunnels, hostNames);
+  const routes: Route[] = tunnels
+    .filter(({ name }) => names.has(name))
+    .map(({ name, ways }) => ({ ways, tunnel: name, wordFor }));
+  for (const word of words) {
+    if (isTunnel(word)) continue;
+    const ways = waysBySight(word, tunnels);
+    for (const each of ways.length > 0 ? ways : [await waysByName(word, tunnels, hostNames, context)])
+      routes.push({
+        ways: each,
+        tunnel: null,
+        wordFor: (host) => (isLast(host, each) ? word : wordFor(host)),
+      });
+  }
+  return [...new Map(routes.map((route) => [JSON.stringify(route.ways), route])).values()];
+}
+
+const isLast = (host: Host, ways: Tunnel['ways']): boolean => ways.some((way) => way.at(-1) === host);
+
+/** By its name where that leads to it, else by its address. */
+function wordsOf(tunnels: readonly Tunnel[], names: HostNames): Route['wordFor'] {
+  return (host) => {
+    const seen = waysBySight(host.name, tunnels);
+    return seen.length === 1 || (seen.length === 0 && names.isDeclared(host.name))
+      ? host.name
+      : formatAddress(host);
+  };
+}
+
+/** The ways of tunnels, as far as a host that is known by this word; one for each name its keys may stand under. */
+function waysBySight(word: string, tunnels: readonly Tunnel[]): readonly Tunnel['ways'][] {
+  const found = new Map<string, Tunnel['ways']>();
+  for (const way of tunnels.flatMap(({ ways }) => ways)) {
+    const at = way.findIndex((host) =>
+      [host.name, host.hostname, formatAddress(host), formatLogin(host)].includes(word),
+    );
+    const host = way[at];
+    if (host === undefined) continue;
+    const key = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+    if (!found.has(key)) found.set(key, [way.slice(0, at + 1) as unknown as Way]);
+  }
+  return [...found.values()];
+}
+
+async function waysByName(
+  word: string,
+  tunnels: readonly Tunnel[],
+  names: HostNames,
+  context: Context,
+): Promise<Tunnel['ways']> {
+  // As known_hosts and `hosts list` write it.
+  const written = word.replace(/^\[([^\]:]+)\](?=:\d+$)/, '$1');
+  const read = login(written);
+  if (word.startsWith('tag:') || /[*?]/.test(word)) matchSelectors([word], tunnels); // throws
+  if ('problem' in read)
+    throw new TunnelError(
+      'NO_SUCH_TUNNEL',
+      `trust failed, on ${word}: no such tunnel, and a host ${read.problem}`,
+      {
+        hint: 'tunnel show',
+      },
+    );
+  const isBare = !/[@:]/.test(word);
+  const known = names.isDeclared(word) || (isBare && (await names.isAlias(word)));
+  if (isBare && !known && !word.includes('.')) throw nobody(word, tunnels);
+  const near = nearest(
+    word,
+    tunnels.map(({ name }) => name),
+  );
+  if (isBare && !known && near !== null)
+    context.talk(`${word} is no tunnel, so it is taken for a server; did you mean ${near}?`);
+  return names.waysTo(written);
+}
+
+/** A slip in a tunnel's name must not become a look-up in the DNS: a bare word is a host only where somebody wrote it down. */
+function nobody(word: string, tunnels: readonly Tunnel[]): TunnelError {
+  const near = nearest(
+    word,
+    tunnels.map(({ name }) => name),
+  );
+  const server = `tunnel trust ${shellWord(`${word}:22`)}    # if ${word} is a server's name`;
+  return new TunnelError(
+    'NO_SUCH_TUNNEL',
+    `trust failed, on ${word}: no tunnel has that name, and no host in hosts: or ssh_config`,
+    { hint: near === null ? server : `tunnel trust ${near}    # did you mean that?\n${server}` },
+  );
+}
+
+/**
+ * An error of a login knows a host by its name only: a hint in the words of this command line. Where no tunnel goes,
+ * there is nothing but `trust` to ask again with.
+ */
+export function errorIn(error: TunnelError, { ways, tunnel, wordFor }: Route): TunnelError {
+  const { code, message, facts, cause } = error;
+  let { hint } = error;
+  for (const host of new Map(ways.flat().map((each) => [each.name, each])).values()) {
+    const name = host.name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+    const trust = new RegExp(`(tunnel trust(?: --fingerprint \\S+)?) ${name}(?![\\w@.:-]*\\w)`, 'g');
+    const other = new RegExp(`tunnel (up|why|restart|status) ${name}(?![\\w@.:-]*\\w)`, 'g');
+    const word = shellWord(wordFor(host));
+    hint =
+      hint
+        ?.replaceAll(trust, (_, command: string) => `${command} ${word}`)
+        .replaceAll(other, (_, command: string) =>
+          tunnel === null ? `tunnel trust ${word}` : `tunnel ${command} ${tunnel}`,
+        ) ?? null;
+  }
+  return hint === error.hint ? error : new TunnelError(code, message, { hint, facts, cause });
+}
