@@ -2,11 +2,11 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { hostname as localHostname, userInfo } from 'node:os';
 import { Duplex, type Readable, type Writable } from 'node:stream';
-import { createInterface } from 'node:readline';
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
+import { boundedLines } from './bounded-lines.ts';
 import type { TransportLog } from './transport.ts';
 
 export interface CommandParts {
@@ -110,6 +110,9 @@ function commandFailed(host: Host, why: string): TunnelError {
 /** How long a command may take to leave after it was asked to. */
 const graceMs = 1000;
 
+/** Characters of one line of its standard error. */
+const lineLimit = 8192;
+
 /** How long after the end of its output a command's own end, with its reason, is waited for. */
 const lastWordsMs = 250;
 
@@ -133,11 +136,12 @@ class CommandStream extends Duplex {
       this.#cancelEnd = parts.clock.schedule(lastWordsMs, () => void this.push(null));
     });
     child.stdin.on('error', () => undefined); // EPIPE when it has left: the exit says more
-    const lines = createInterface({ input: child.stderr, crlfDelay: Infinity });
-    lines.on('line', (line) => {
+    const lines = boundedLines(lineLimit, (line) => {
       this.#lastWords = cleanText(line).slice(0, 500) || this.#lastWords;
-      parts.log('info', 'proxy-command', `${host.name}: ${cleanText(line).slice(0, 500)}`);
+      parts.log('info', 'proxy-command', `${host.name}: ${cleanText(line)}`);
     });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => lines.feed(chunk));
+    child.stderr.once('end', () => lines.end()).on('error', () => undefined);
     // 'close' comes after the last byte of both outputs, so that the reason is complete
     child.once('close', (code, signal) => {
       this.#exited = true;

@@ -1,7 +1,8 @@
 // ProxyCommand lines: tokens, when a shell is needed, and what is never passed on.
 import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { commandLine } from '../../src/ssh/transport-command.ts';
+import { systemClock } from '../../src/model/clock.ts';
+import { commandLine, commandStream } from '../../src/ssh/transport-command.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
 
 const host = hostOf(
@@ -35,6 +36,21 @@ describe('a proxy command', () => {
     ['a user for the shell', { ...host, user: '$(id)' }, 'nc %h "%r"'],
   ])('is refused with %s', (_, bad, command) => {
     expect(() => commandLine(bad, command)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+  });
+
+  test('that complains without end is logged up to a limit, and its end is told', async () => {
+    const logged: string[] = [];
+    const stream = await commandStream(host, "head -c 100000 /dev/zero | tr '\\0' x >&2; echo done >&2", {
+      clock: systemClock,
+      variables: { PATH: process.env['PATH'] ?? '' },
+      withheld: new Set(),
+      log: (_level, _event, message) => logged.push(message),
+    });
+    const failure = await new Promise((resolve) => stream.resume().once('error', resolve));
+    expect(failure).toMatchObject({ code: 'UNREACHABLE' });
+    expect(logged).toHaveLength(1);
+    expect(logged[0]).toHaveLength('katie: '.length + 8192 + ' … (cut at 8192 characters)'.length);
+    expect(logged[0]).toMatch(/x … \(cut at 8192 characters\)$/);
   });
 
   test('passes a name with shell words on unharmed where no shell reads it', () => {
