@@ -1,6 +1,6 @@
 // The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { formatHostPort } from '../model/endpoint.ts';
+import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { prometheusText } from './prometheus.ts';
@@ -36,7 +36,7 @@ export function createMetricsServer(status: () => readonly TunnelStatus[], log: 
   };
   const start = async (at: MetricsAddress): Promise<void> => {
     const fresh = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) =>
-      answer(request, response, status),
+      isAddressed(request, at.host) ? answer(request, response, status) : misdirected(response),
     );
     fresh.maxConnections = 64;
     try {
@@ -71,6 +71,23 @@ export function createMetricsServer(status: () => readonly TunnelStatus[], log: 
     serve: (at) => (turn = turn.then(() => change(at))),
     close: () => (turn = turn.then(() => change(null))),
   };
+}
+
+/**
+ * A page of somebody's site can have its name point to 127.0.0.1 and read what it finds there (DNS rebinding): on
+ * loopback only requests for an address, localhost or the name in the config are ours. Beyond it any name may be right.
+ */
+function isAddressed({ headers }: IncomingMessage, listenHost: string): boolean {
+  const { host } = headers;
+  if (host === undefined || !isLoopback(tcp(listenHost, 0))) return true; // no browser leaves it out
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  const isIp = /^\d+\.\d+\.\d+\.\d+$|^\[[\da-f:.%]+\]$/.test(name); // no name ends in a number or has a colon
+  return isIp || name === 'localhost' || name === listenHost.toLowerCase();
+}
+
+function misdirected(response: ServerResponse): void {
+  response.writeHead(421, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
+  response.end('asked for by a name that is not its own: use 127.0.0.1 or localhost\n');
 }
 
 function answer(

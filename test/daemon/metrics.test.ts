@@ -80,21 +80,29 @@ afterEach(async () => {
   for (const server of open.splice(0)) await server.close();
 });
 
-async function serve(tunnels: readonly TunnelStatus[]): Promise<{ server: MetricsServer; logged: string[] }> {
+async function serve(
+  tunnels: readonly TunnelStatus[],
+  host = '127.0.0.1',
+): Promise<{ server: MetricsServer; logged: string[] }> {
   const logged: string[] = [];
   const server = createMetricsServer(
     () => tunnels,
     (_level, _event, message) => void logged.push(message),
   );
   open.push(server);
-  await server.serve({ host: '127.0.0.1', port: 0 });
+  await server.serve({ host, port: 0 });
   return { server, logged };
 }
 
-function fetchText(server: MetricsServer, path: string, method = 'GET'): Promise<[number, string]> {
+function fetchText(
+  server: MetricsServer,
+  path: string,
+  method = 'GET',
+  headers: Record<string, string> = {},
+): Promise<[number, string]> {
   return new Promise((resolve, reject) => {
     const request = get(
-      { host: '127.0.0.1', port: server.at?.port, path, method, agent: false },
+      { host: '127.0.0.1', port: server.at?.port, path, method, headers, agent: false },
       (response) => {
         let text = '';
         response.on('data', (chunk) => (text += String(chunk)));
@@ -123,6 +131,24 @@ describe('the metrics server', () => {
     expect((await fetchText(server, '/'))[0]).toBe(404);
     expect((await fetchText(server, '/metrics', 'POST'))[0]).toBe(405);
     expect(await fetchText(server, '/healthz', 'HEAD')).toEqual([200, '']);
+  });
+
+  test('answers on loopback only to an address or its own name: a page must not read it by DNS rebinding', async () => {
+    const { server } = await serve([tunnel('db')]);
+    const port = server.at?.port ?? 0;
+    const codeFor = async (host: string, of = server): Promise<number> =>
+      (await fetchText(of, '/metrics', 'GET', { host }))[0];
+    for (const host of [`127.0.0.1:${port}`, '127.0.0.1', `localhost:${port}`, 'LOCALHOST', `[::1]:${port}`])
+      expect(await codeFor(host), host).toBe(200);
+    for (const host of [`evil.example:${port}`, 'localhost.evil.example', '127.0.0.1.evil.example', 'evil'])
+      expect(await codeFor(host), host).toBe(421);
+    const named = await serve([], 'localhost');
+    expect(await codeFor('localhost', named.server)).toBe(200);
+    const exposed = await serve([], '0.0.0.0');
+    expect(
+      await codeFor(`tunnel.default.svc:9464`, exposed.server),
+      'any name may be that of a machine',
+    ).toBe(200);
   });
 
   test('moves when its address changes, and stays when it does not', async () => {
