@@ -6,6 +6,7 @@ import { placesOf, type PlaceFacts, type Places } from '../paths.ts';
 import { colorLevel, paintOf, type Paint } from '../render/color.ts';
 import { renderError } from '../render/error.ts';
 import { count } from '../render/units.ts';
+import { forConfig } from './hints.ts';
 import type { Prompter } from './prompt.ts';
 
 export interface GlobalOptions {
@@ -106,9 +107,12 @@ export async function createContext(options: GlobalOptions): Promise<Context> {
     },
     out: (line) => void process.stdout.write(`${line}\n`),
     talk: (line) => {
-      if (!options.quiet) standardError().write(`${line}\n`);
+      if (!options.quiet) standardError().write(`${forConfig(line, options.config)}\n`);
     },
-    complain: (error) => void standardError().write(`${renderError(error, talkPaint).join('\n')}\n`),
+    complain: ({ message, hint }) => {
+      const shown = { message, hint: hint === null ? null : forConfig(hint, options.config) };
+      standardError().write(`${renderError(shown, talkPaint).join('\n')}\n`);
+    },
     now: () => Date.now(),
     interruption: catchSignals,
   };

@@ -2,9 +2,16 @@
 import { superviseHere } from '../daemon/main.ts';
 import type { Args } from './command.ts';
 import type { Context } from './context.ts';
+import { usage } from './parse.ts';
 import { readyConfig } from './ready-config.ts';
 
 export async function foreground(context: Context, args: Args): Promise<number> {
+  if (args.text('timeout') !== undefined)
+    throw usage(
+      'tunnel up --foreground --timeout',
+      'it waits for nothing, it is the supervisor',
+      'tunnel wait --timeout 30s    # beside it',
+    );
   const { path, project } = await readyConfig(context);
   return superviseHere({
     config: path,
@@ -14,5 +21,7 @@ export async function foreground(context: Context, args: Args): Promise<number> 
     project,
     selectors: args.words,
     drainMs: args.durationMs('drain', 0),
+    acceptNew: args.flag('accept-new'),
+    remap: args.flag('remap'),
   });
 }

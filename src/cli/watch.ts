@@ -2,9 +2,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StatusDocument } from '../model/status.ts';
 import { enterScreen, leaveScreen, redraw } from '../render/screen.ts';
-import { renderStatus, supervisorNotes } from '../render/status.ts';
+import { supervisorNotes } from '../render/status.ts';
 import { Interrupted, type Context } from './context.ts';
 import { statusWithout } from './no-supervisor.ts';
+import { statusLines } from './show-status.ts';
 import { ask, locateTarget, type Target } from './supervisor.ts';
 
 /** How soon a supervisor that is not there is looked for again. */
@@ -63,7 +64,7 @@ function openLog(context: Context): View {
   let last = '';
   return {
     show(document) {
-      const lines = renderStatus(document, context.now(), context.paint);
+      const lines = statusLines(context, document);
       const text = JSON.stringify(
         document.tunnels.map(({ state, error, forwards }) => [state, error, forwards]),
       );
@@ -81,7 +82,7 @@ function openScreen(context: Context): View {
   const draw = (): void => {
     if (document === null) return;
     const lines = [
-      ...renderStatus(document, context.now(), context.paint),
+      ...statusLines(context, document),
       '',
       ...supervisorNotes(document),
       context.paint.dim('Ctrl-C ends the view'),

@@ -12,6 +12,7 @@ import { claim } from './presence.ts';
 import { openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
 import { refuseDebugger } from './signals.ts';
+import { stopCommand } from './stop-command.ts';
 import { live, type Foreground } from './supervise.ts';
 import { readWanted } from './wanted.ts';
 import { wire } from './wiring.ts';
@@ -137,9 +138,7 @@ function alreadyServed(config: string, pid: number): TunnelError {
   return new TunnelError(
     'DAEMON_DOWN',
     `start failed, on ${config}: another supervisor (pid ${pid}) serves it`,
-    {
-      hint: 'tunnel down    # ends it, when nothing else is wanted',
-    },
+    { hint: `${stopCommand(pid)}    # ends it; its tunnels go down with it` },
   );
 }
 

@@ -50,6 +50,10 @@ export interface Foreground {
   /** Empty: all with autostart. */
   readonly selectors: readonly string[];
   readonly drainMs: number;
+  /** As for a command: until the first time that a tunnel serves. */
+  readonly acceptNew: boolean;
+  /** As for a command: until the tunnel is down. */
+  readonly remap: boolean;
 }
 
 /** How long a supervisor with nothing wanted waits for a first command, and for a next one. */
@@ -136,7 +140,10 @@ class Life {
     engine.onPorts((ports) => this.#wanted.remember({ ports }));
     this.#presence = await this.#appear();
     log.write('info', 'start', `supervisor ${version} (pid ${process.pid}) serves ${this.#parts.config}`);
-    if (names.length > 0) engine.up(names, unattended(environment, []));
+    if (names.length > 0) {
+      const { acceptNew = false, remap = false } = foreground ?? {};
+      engine.up(names, { ...unattended(environment, []), acceptNew, remap });
+    }
     this.#restoreTimer = this.#parts.clock.schedule(restoreMs, () => this.#restore([], []));
     this.#consider(firstCommandMs);
   }

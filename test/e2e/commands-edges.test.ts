@@ -1,5 +1,5 @@
 // Commands at their edges: several supervisors, host names of the config, documents that are not there (SPEC 4).
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
@@ -33,6 +33,40 @@ describe('commands without a server', () => {
     mkdirSync(other.cwd, { mode: 0o700 });
     copyFileSync(join(place.cwd, 'tunnels.yaml'), join(other.cwd, 'tunnels.yaml'));
     expect(await world.run(['show'], other)).toMatchObject({ code: 3, stdout: '' });
+  });
+
+  test('hints name the config that was named, and mean what they say when pasted', async () => {
+    await using world = createWorld();
+    const file = join(world.folder, 'of mine.yaml');
+    const text = 'tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 5432, hold: 0s }\n';
+    writeFileSync(file, text, { mode: 0o600 });
+    const up = await world.run(['-c', 'of mine.yaml', 'up', '--timeout', '1ms']);
+    expect(up.stderr).toContain("hint: tunnel -c 'of mine.yaml' why db");
+    expect(up.stderr).toContain("in the background: tunnel -c 'of mine.yaml' status db");
+    const status = await world.run(['-c', 'of mine.yaml', 'status']);
+    expect(status.stdout).toContain("hint: tunnel -c 'of mine.yaml' why db");
+    expect((await world.run(['status', '--all'])).stdout).toContain(`hint: tunnel -c '${file}' why db`);
+    expect((await world.run(['-c', 'of mine.yaml', 'down'])).code).toBe(0);
+    const again = await world.run(['-c', 'of mine.yaml', 'init', '--host', 'a', '--remote', 'b:1']);
+    expect(again.stderr).toContain("hint: tunnel -c './of mine.yaml' check");
+  });
+
+  test.each([
+    ['that others may write', 0o777, /its mode is 0777/],
+    ['whose group may write', 0o770, /its mode is 0770/],
+  ])('secret refuses a state folder %s', async (_, mode, why) => {
+    await using world = createWorld();
+    const state = join(world.folder, 'state');
+    mkdirSync(state);
+    chmodSync(state, mode);
+    const refused = await world.run(['secret', 'list'], { env: { TUNNEL_HOME: state } });
+    expect(refused).toMatchObject({ code: 4, stdout: '' });
+    expect(refused.stderr).toMatch(why);
+    expect(refused.stderr).toContain(`hint: chmod 700 ${state}`);
+    chmodSync(state, 0o700);
+    mkdirSync(join(state, 'secrets'));
+    chmodSync(join(state, 'secrets'), mode);
+    expect((await world.run(['secret', 'list'], { env: { TUNNEL_HOME: state } })).code).toBe(4);
   });
 
   test('hosts shows names of a file without what a terminal would obey', async () => {

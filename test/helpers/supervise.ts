@@ -34,6 +34,8 @@ async function foreground([config = '', ...selectors]: readonly string[]): Promi
       verbose: false,
       project: false,
       drainMs: 0,
+      acceptNew: false,
+      remap: false,
     });
   } catch (thrown) {
     const error = asTunnelError(thrown);

@@ -4,13 +4,15 @@ import { dirname } from 'node:path';
 import { localListen, login, target } from '../../config/address.ts';
 import { allow, consentDigest } from '../../config/consent.ts';
 import { readDeclared } from '../../config/load.ts';
-import { shortPath } from '../../config/locate.ts';
+import { findConfig, shortPath } from '../../config/locate.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
 import { firstConfig, nameFor, portOf, type FirstTunnel } from '../first-config.ts';
 import type { Args, Run } from '../command.ts';
 import { Interrupted, type Context } from '../context.ts';
+import { forConfig } from '../hints.ts';
 import { usage } from '../parse.ts';
 import { createPrompter, type Prompter } from '../prompt.ts';
 
@@ -19,14 +21,16 @@ export const init: Run = async (context, args) => {
   const shown = shortPath(file, context.facts);
   if (existsSync(file)) {
     throw new TunnelError('USAGE', `init failed, on ${shown}: it is there already`, {
-      hint: `tunnel check -c ${shown}    # or edit it, or remove it first`,
+      hint: `tunnel -c ${shellWord(shown)} check    # or edit it, or remove it first`,
     });
   }
   const tunnel = await collect(context, args);
   write(file, firstConfig(tunnel));
   await allowOwn(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
-  context.out(context.options.config === undefined ? 'next: tunnel up' : `next: tunnel up -c ${shown}`);
+  // In a folder with a tunnels.yaml of its own that one would be used.
+  const isFound = findConfig(context.places, context.facts, undefined).path === file;
+  context.out(`next: ${forConfig('tunnel up', isFound ? undefined : shown)}`);
   return 0;
 };
 

@@ -1,5 +1,6 @@
 // `tunnel secret`: entries of the keychain, each bound to the server it was set for. A value never stands in arguments.
 import { shortPath } from '../../config/locate.ts';
+import { checkOwnFolder } from '../../control/owned-folder.ts';
 import { TunnelError } from '../../errors.ts';
 import { Secret, type SecretKind } from '../../model/secret.ts';
 import { renderTable } from '../../render/table.ts';
@@ -20,6 +21,7 @@ export const secret: Run = async (context, args) => {
   const [action = 'list', name, kind, ...others] = args.words;
   if (kind !== undefined && !isKind(kind))
     throw usage(`tunnel secret ${action} ${kind}`, `it is ${kinds.join(', ')}`, 'tunnel secret --help');
+  refuseOthersState(context);
   switch (action) {
     case 'list':
       if (name !== undefined) break;
@@ -37,6 +39,14 @@ export const secret: Run = async (context, args) => {
     'tunnel secret --help',
   );
 };
+
+/** Whoever can write there decides which server a password goes to. Throws DAEMON_DOWN, as a supervisor would. */
+function refuseOthersState({ places, facts }: Context): void {
+  for (const folder of [places.stateDir, bindingsFolder(places.stateDir)]) {
+    const refused = checkOwnFolder(folder, facts);
+    if (refused !== null) throw refused;
+  }
+}
 
 const isKind = (word: string): word is SecretKind => kinds.some((kind) => kind === word);
 

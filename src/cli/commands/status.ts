@@ -3,10 +3,11 @@ import { matchSelectors, selects } from '../../config/selectors.ts';
 import type { StatusDocument } from '../../model/status.ts';
 import { listSupervisors } from '../../daemon/reach.ts';
 import { worstExitCode, type ErrorCode } from '../../errors.ts';
+import { supervisorNotes } from '../../render/status.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { statusWithout } from '../no-supervisor.ts';
-import { checkCode, showStatus } from '../show-status.ts';
+import { checkCode, showStatus, statusLines } from '../show-status.ts';
 import { ask, locateTarget } from '../supervisor.ts';
 
 export const status: Run = async (context, args) => {
@@ -56,6 +57,7 @@ function showAll(context: Context, documents: readonly StatusDocument[]): void {
     if (index > 0) context.out('');
     const { config, pid } = document.supervisor;
     context.out(`${context.paint.bold(config ?? '')}  pid ${pid ?? '-'}`);
-    showStatus(context, document, false);
+    for (const line of statusLines(context, document, config)) context.out(line);
+    for (const note of supervisorNotes(document)) context.talk(note);
   });
 }

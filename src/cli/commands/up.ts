@@ -9,6 +9,7 @@ import { Interrupted, type Context } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { createKeepOffer } from '../keep-offer.ts';
+import { usage } from '../parse.ts';
 import { readyConfig } from '../ready-config.ts';
 import { isRunning, locateTarget } from '../supervisor.ts';
 
@@ -23,6 +24,12 @@ export const up: Run = async (context, args) => {
 export const restart: Run = (context, args) => bring(context, args, 'restart');
 
 async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
+  if (args.text('drain') !== undefined)
+    throw usage(
+      `tunnel ${method} --drain`,
+      'it is for the supervisor in the foreground, or for down',
+      'tunnel down --drain 5s',
+    );
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const running = await isRunning(context, locateTarget(context));

@@ -1,0 +1,11 @@
+// Commands to paste, for the config in use: where one was named on the command line, a hint without it would mean another. Pure.
+import { shellWord } from '../model/shell-word.ts';
+
+/** Commands that go by a config. */
+const commands = 'up|down|restart|status|wait|logs|check|show|trust|hosts|why|secret|reload|init';
+const mention = new RegExp(String.raw`(?<=^|[\s;(])tunnel (?=(?:${commands})(?:$|[\s;),]))`, 'g');
+
+/** `config`: as given to --config; undefined: none was. */
+export function forConfig(text: string, config: string | undefined): string {
+  return config === undefined ? text : text.replaceAll(mention, () => `tunnel -c ${shellWord(config)} `);
+}

@@ -1,0 +1,72 @@
+// `tunnel up --foreground` as a command: the options it takes, those it refuses, and how one that serves is ended (SPEC 4).
+import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { request, startTarget, uppercase } from '../helpers/targets.ts';
+import { createWorld } from '../helpers/world.ts';
+
+/** Resolves when what it has written to stderr matches. */
+async function said(child: ChildProcess, pattern: RegExp): Promise<void> {
+  let text = '';
+  for await (const chunk of child.stderr ?? []) {
+    text += String(chunk);
+    if (pattern.test(text)) break;
+  }
+  child.stderr?.resume();
+}
+
+describe('a supervisor in the foreground', () => {
+  test('is ended by the hint of a second one', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n');
+    const first = world.start(['up', '--foreground']);
+    const ended = once(first, 'exit');
+    await said(first, /serves/);
+    const second = await world.run(['up', '--foreground']);
+    expect(second).toMatchObject({ code: 4, stdout: '' });
+    const [, command, pid] = /^hint: (kill) (\d+) /m.exec(second.stderr) ?? [];
+    expect([command, Number(pid)]).toEqual(['kill', first.pid]);
+    process.kill(Number(pid), 'SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test.each([
+    [['--timeout', '5s'], 'tunnel wait'],
+    [['--drain', '5'], '--drain'],
+  ])('takes no %s', async (options, hint) => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9 }\n');
+    const refused = await world.run(['up', '--foreground', ...options]);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toContain(`hint: ${hint}`);
+  });
+
+  test('has options that up in the background does not take', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9 }\n');
+    expect(await world.run(['up', '--drain', '5s'])).toMatchObject({ code: 2, stdout: '' });
+    expect((await world.status()).supervisor.running).toBe(false);
+  });
+
+  test.skipIf(sshdMissing() !== null)('remaps a taken port and accepts a new key, when told to', async () => {
+    await using sshd = await startSshd();
+    await using holder = await startTarget(uppercase);
+    await using world = createWorld();
+    world.config(`hosts:
+  box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${sshd.identity}], agent: false }
+tunnels:
+  db: { host: box, local: ${holder.port}, remote: "127.0.0.1:${holder.port}" }
+`);
+    const child = world.start(['up', '--foreground', '--remap', '--accept-new']);
+    const ended = once(child, 'exit');
+    await said(child, /serves/);
+    expect(await world.run(['wait'])).toMatchObject({ code: 0 });
+    const { listen } = (await world.tunnel('db')).forwards[0] ?? { listen: '' };
+    const port = Number(listen.split(':').at(-1));
+    expect(port).not.toBe(holder.port);
+    expect(await request(port, 'x')).toEqual({ text: 'X', error: null });
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+});
