@@ -17,6 +17,7 @@ import { withheldVariables } from '../secrets/withheld.ts';
 import { createCredentials, type Credentials } from '../ssh/credentials.ts';
 import { createDialer, type DialerParts } from '../ssh/dialer.ts';
 import { openProven, provenInMemory } from '../ssh/proven.ts';
+import { openSpentCodes, spentInMemory } from '../ssh/spent-codes.ts';
 import { createTrustStore, type TrustStore } from '../trust/store.ts';
 
 /** How long the keychain may take: somebody may be unlocking it. */
@@ -68,6 +69,9 @@ export function openSsh(options: SshOptions): SshHouse {
     proven: options.writable
       ? openProven(join(places.stateDir, 'proven.json'), (why) => log('warn', 'proven', why))
       : provenInMemory(),
+    spentCodes: options.writable
+      ? openSpentCodes(join(places.stateDir, 'codes'), (why) => log('warn', 'codes', why))
+      : spentInMemory(),
     clock,
     log,
     uid: facts.platform === 'win32' ? null : facts.uid,

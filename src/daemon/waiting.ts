@@ -171,5 +171,6 @@ function personAt(call: Call<UpProgress>, patience: Patience): Person {
       call.progress({ kind: 'withdrawn', question });
     },
     banner: (host, text) => call.progress({ kind: 'banner', host, text }),
+    notice: (text) => call.progress({ kind: 'notice', text }),
   };
 }

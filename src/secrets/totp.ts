@@ -12,6 +12,8 @@ export interface TotpParameters {
 
 export interface TotpCode {
   readonly code: string;
+  /** Periods since 1970: two codes are the same exactly when their steps are. */
+  readonly step: number;
   /** Until the next code begins. */
   readonly expiresInMs: number;
 }
@@ -38,13 +40,14 @@ export function parseTotp(secret: Secret): TotpParameters {
 /** The code that is valid at a time (milliseconds since 1970). */
 export function totpCode(parameters: TotpParameters, nowMs: number): TotpCode {
   const periodMs = parameters.periodSeconds * 1000;
+  const step = Math.floor(nowMs / periodMs);
   const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(nowMs / periodMs)));
+  counter.writeBigUInt64BE(BigInt(step));
   const digest = createHmac(parameters.algorithm, parameters.key).update(counter).digest();
   const offset = digest.readUInt8(digest.length - 1) & 0xf;
   const number = digest.readUInt32BE(offset) & 0x7fffffff;
   const code = String(number % 10 ** parameters.digits).padStart(parameters.digits, '0');
-  return { code, expiresInMs: periodMs - (nowMs % periodMs) };
+  return { code, step, expiresInMs: periodMs - (nowMs % periodMs) };
 }
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';

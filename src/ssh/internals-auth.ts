@@ -41,6 +41,8 @@ export interface AuthWire {
   /** The server sent SSH_MSG_DISCONNECT. */
   readonly farewell: boolean;
   readonly gone: boolean;
+  /** Resolves when the connection has ended. */
+  readonly ended: Promise<void>;
 }
 
 /** The connection ended before the server answered. */
@@ -111,10 +113,13 @@ export function hookAuth(client: Client, succeeded: () => void): AuthWire {
   };
   hookReplies(protocol, settle, succeeded);
   hookFacts(protocol, talk);
-  client.once('close', () => {
-    talk.gone = true;
-    talk.waiting?.reject(new ConnectionGone('the connection ended'));
-    talk.waiting = null;
+  const ended = new Promise<void>((resolve) => {
+    client.once('close', () => {
+      talk.gone = true;
+      talk.waiting?.reject(new ConnectionGone('the connection ended'));
+      talk.waiting = null;
+      resolve();
+    });
   });
   const send = (message: number, body: Buffer): Promise<AuthReply> => {
     if (talk.gone) return Promise.reject(new ConnectionGone('the connection ended'));
@@ -148,6 +153,7 @@ export function hookAuth(client: Client, succeeded: () => void): AuthWire {
     get gone() {
       return talk.gone;
     },
+    ended,
   };
 }
 

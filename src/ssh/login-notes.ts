@@ -28,6 +28,8 @@ export interface Notes {
   typedCode: boolean;
   /** A password or an answer was refused: the trouble is with what was said, not with an agent. */
   secretRefused: boolean;
+  /** A code from a totp: source was among what was refused. */
+  codeRefused: boolean;
   /** The server hung up while there was more to offer. */
   hungUp: boolean;
 }
@@ -41,6 +43,7 @@ export function startNotes(): Notes {
     methods: null,
     typedCode: false,
     secretRefused: false,
+    codeRefused: false,
     hungUp: false,
   };
 }
@@ -109,6 +112,8 @@ function refusalHint(notes: Notes, host: Host): string {
   const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
   if (keys.length > 2 && notes.hungUp)
     return `name the right key, so that no other is offered: identity: [~/.ssh/id_…] under host ${host.name}`;
+  if (notes.codeRefused)
+    return `date -u    # codes are made from this machine's clock; if it is right, is totp: of host ${host.name} the seed of this account?`;
   if (notes.secretRefused)
     return `tunnel up ${host.name} on a terminal asks again; tunnel secret set ${host.name} password replaces a stored one`;
   if (keys.length > 0 && takes('publickey'))

@@ -7,7 +7,12 @@ import type { KeyFile } from './keys.ts';
 import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
 import type { Offer, Offers } from './offers.ts';
 import { createPasswords, noteMissingPassword, type Passwords } from './passwords.ts';
-import { answerQuestions, noteMissingAnswer, type InteractiveMemory } from './step-interactive.ts';
+import {
+  answerQuestions,
+  noteMissingAnswer,
+  startInteractive,
+  type InteractiveMemory,
+} from './step-interactive.ts';
 import { offerKey } from './step-key.ts';
 import { offerPassword } from './step-password.ts';
 
@@ -39,7 +44,7 @@ const mostPartials = 8;
 export async function runLogin(scene: Scene, offers: Offers, agent: Agent | null): Promise<boolean> {
   const progress: Progress = {
     passwords: createPasswords(scene),
-    interactive: { totpSpent: false, typed: false, refusals: 0, declined: false },
+    interactive: startInteractive(),
     answered: new Set(),
     spent: new Set(),
     interactiveRuns: 0,
@@ -182,9 +187,10 @@ function interactiveStep(scene: Scene, progress: Progress): Step | null {
     return null;
   const totp = host.totp !== null && !interactive.totpSpent;
   const person = context.personPresent() && interactive.refusals < 3 && !passwords.declined;
+  // the server asks the same again, and what there was to say without a person has been said
+  if (!person && progress.interactiveRuns > 0) return null;
   if (!totp && !passwords.stored() && !(person && (interactive.refusals > 0 || passwords.available()))) {
-    if (!context.personPresent() && progress.interactiveRuns === 0)
-      progress.interactiveRuns = mostInteractiveRuns;
+    if (!context.personPresent()) progress.interactiveRuns = mostInteractiveRuns;
     return null;
   }
   return {

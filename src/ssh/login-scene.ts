@@ -11,11 +11,13 @@ import type { Unlock } from './key-thread.ts';
 import type { Notes } from './login-notes.ts';
 import type { Proven } from './proven.ts';
 import type { Remembered } from './remembered.ts';
+import type { SpentCodes } from './spent-codes.ts';
 
 /** What the daemon hands in, once. */
 export interface CredentialParts {
   readonly secrets: Pick<SecretReader, 'read' | 'circumstances'>;
   readonly proven: Proven;
+  readonly spentCodes: SpentCodes;
   readonly clock: Clock;
   readonly log: (
     level: 'debug' | 'info' | 'warn',
@@ -86,7 +88,8 @@ export function remark(scene: Scene, words: string): void {
   report(scene, false, words, scene.parts.clock.now());
 }
 
-function report(scene: Scene, ok: boolean, detail: string, startedMs: number): void {
+/** A word on the login under way, for `why`. */
+export function report(scene: Scene, ok: boolean, detail: string, startedMs: number): void {
   const ms = Math.max(0, scene.parts.clock.now() - startedMs);
   scene.context.step({ hop: scene.host.name, layer: 'auth', status: ok ? 'ok' : 'failed', ms, detail });
 }

@@ -1,6 +1,6 @@
 // Passwords of one login: the remembered one, the source's, then a person, three times at most on one connection.
 import { formatLogin } from '../model/host.ts';
-import type { Secret } from '../model/secret.ts';
+import { formatSecretRef, type Secret } from '../model/secret.ts';
 import { ask, readSource, remark, type Scene } from './login-scene.ts';
 
 export interface Passwords {
@@ -9,13 +9,18 @@ export interface Passwords {
   /** True while one is to be had without a person, as far as can be told. */
   stored(): boolean;
   /**
-   * The next one; null when there is none (the notes say why). `prompt`: the server's own question, clean; null for
-   * the password method.
+   * The next one; null when there is none (the notes say why, in the words `what`). `prompt`: the server's own
+   * question, clean; null for the password method.
    */
-  take(prompt: string | null): Promise<Secret | null>;
-  /** What the server said of those taken since the last call. */
-  judge(accepted: boolean): void;
-  /** What was taken was not sent after all. */
+  take(prompt: string | null, what?: string): Promise<Secret | null>;
+  /** What was taken is on its way: it is not to be sent once more. */
+  sent(): void;
+  /**
+   * What the server said of those taken since the last call. `shared`: a code went with it, and may be to blame. False:
+   * none was taken.
+   */
+  judge(accepted: boolean, shared?: boolean): boolean;
+  /** What was taken was not sent after all, if `sent` was not called since. */
   putBack(): void;
   /** Replaces what was taken last: the server had it changed. */
   changed(password: Secret): void;
@@ -33,7 +38,7 @@ export function createPasswords(scene: Scene): Passwords {
   let typed = 0;
   let refusals = 0;
   let declined = false;
-  let taken: { secret: Secret; from: 'memory' | 'source' | 'person' } | null = null;
+  let taken: { secret: Secret; from: 'memory' | 'source' | 'person'; sent?: true } | null = null;
   let good: Secret | null = null;
 
   const hasSource = (): boolean => host.password !== null && host.password.from !== 'prompt';
@@ -49,7 +54,7 @@ export function createPasswords(scene: Scene): Passwords {
     if (secret === null && personLeft()) notes.obstacles.length = before; // a person can still say it
     return secret;
   };
-  const fromPerson = async (prompt: string | null): Promise<Secret | null> => {
+  const fromPerson = async (prompt: string | null, what?: string): Promise<Secret | null> => {
     const text = prompt ?? `Password for ${formatLogin(host)}`;
     const asked = await ask(scene, {
       kind: 'password',
@@ -65,7 +70,7 @@ export function createPasswords(scene: Scene): Passwords {
     if (asked.kind === 'declined') {
       declined = true;
       remark(scene, 'no password was given');
-    } else noteMissingPassword(scene, text);
+    } else noteMissingPassword(scene, text, what);
     return null;
   };
 
@@ -75,7 +80,7 @@ export function createPasswords(scene: Scene): Passwords {
     get declined() {
       return declined;
     },
-    async take(prompt) {
+    async take(prompt, what) {
       const memory = memorySpent ? null : remembered.password(host);
       memorySpent = true;
       const again = good;
@@ -91,28 +96,32 @@ export function createPasswords(scene: Scene): Passwords {
         return source;
       }
       if (declined || typed >= mostTyped) return null;
-      const answer = await remembered.inTurn(`password ${formatLogin(host)}`, () => fromPerson(prompt));
+      const answer = await remembered.inTurn(`password ${formatLogin(host)}`, () => fromPerson(prompt, what));
       if (answer === null) return null;
       // kept at once: should the link end before the server's word, it was not typed in vain
       remembered.keepPassword(host, answer);
       taken = { secret: answer, from: 'person' };
       return answer;
     },
-    judge(accepted) {
+    sent() {
+      if (taken !== null) taken.sent = true;
+    },
+    judge(accepted, shared = false) {
       const last = taken;
       taken = null;
-      if (last === null) return;
+      if (last === null) return false;
       if (accepted) {
         good = last.secret; // a second method may ask for the same one
-        return;
+        return true;
       }
       notes.secretRefused = true;
       if (last.from === 'person') refusals += 1;
       if (last.from !== 'source') remembered.dropPassword(host);
-      if (last.from === 'source') remark(scene, 'the stored password was refused');
+      if (last.from === 'source' && !shared) remark(scene, 'the stored password was refused');
+      return true;
     },
     putBack() {
-      good = taken?.secret ?? good;
+      if (taken?.sent !== true) good = taken?.secret ?? good;
       taken = null;
     },
     changed(password) {
@@ -122,14 +131,29 @@ export function createPasswords(scene: Scene): Passwords {
   };
 }
 
+/** A source that cannot be written to holds the old one from now on: that is said. */
+export function tellPasswordChanged(scene: Scene): void {
+  const { host, context, parts } = scene;
+  const stale = host.password !== null && host.password.from !== 'prompt';
+  (context.log ?? parts.log)(
+    stale ? 'warn' : 'info',
+    'password-changed',
+    `the password of ${formatLogin(host)} was changed at the server's demand${stale ? `, and ${formatSecretRef(host.password)} has the old one` : ''}`,
+  );
+}
+
+/** What stands in the way when a server asks for the old password and a new one. */
+export const mustChange = 'the server wants the password changed';
+
 /** Nobody is there to type it: what status then shows. */
 export function noteMissingPassword(scene: Scene, text: string, what = 'it takes a password'): void {
   const { host, notes } = scene;
+  const stored = `; or tunnel secret set ${host.name} password, and password: keychain under the host`;
   if (notes.obstacles.some(({ question }) => question?.kind === 'password')) return;
   notes.obstacles.push({
     code: 'SECRET_MISSING',
     why: `${what}, and nobody is here to type it`,
-    hint: `tunnel up ${host.name} on a terminal; or tunnel secret set ${host.name} password, and password: keychain under the host`,
+    hint: `tunnel up ${host.name} on a terminal${what === mustChange ? '' : stored}`,
     question: { kind: 'password', text },
     decisive: true,
   });

@@ -13,11 +13,8 @@ export interface Remembered {
   /** A key that was opened before, as long as its file (`stamp`) is the same. */
   opened(path: string, stamp: string): KeyObject | null;
   keepOpened(host: Host, path: string, stamp: string, key: KeyObject): void;
-  /** When the last one-time code that was used ends, in ms since 1970: a server takes each only once (RFC 6238 5.2). */
-  codeEnd(host: Host): number;
-  keepCodeEnd(host: Host, endMs: number): void;
-  /** One at a time for each `name`: two links that need one answer ask for it once. */
-  inTurn<T>(name: string, task: () => Promise<T>): Promise<T>;
+  /** One at a time for each `name`: two links that need one answer ask for it once. `behind`: somebody is at it. */
+  inTurn<T>(name: string, task: () => Promise<T>, behind?: () => void): Promise<T>;
   forget(host: Host): void;
 }
 
@@ -34,7 +31,6 @@ const passwordName = (host: Host): string =>
 export function createRemembered(): Remembered {
   const passwords = new Map<string, Secret>();
   const files = new Map<string, FileSecrets>();
-  const codeEnds = new Map<string, number>();
   const turns = new Map<string, Promise<unknown>>();
   const fileOf = (host: Host, path: string): FileSecrets => {
     const found = files.get(path) ?? { passphrase: null, opened: null, logins: new Set<string>() };
@@ -61,9 +57,8 @@ export function createRemembered(): Remembered {
     keepOpened(host, path, stamp, key) {
       fileOf(host, path).opened = { stamp, key };
     },
-    codeEnd: (host) => codeEnds.get(formatLogin(host)) ?? 0,
-    keepCodeEnd: (host, endMs) => void codeEnds.set(formatLogin(host), endMs),
-    async inTurn(name, task) {
+    async inTurn(name, task, behind) {
+      if (turns.has(name)) behind?.();
       const before = turns.get(name) ?? Promise.resolve();
       const mine = before.then(task, task);
       const settled = mine.catch(() => undefined);

@@ -4,7 +4,7 @@ import { formatLogin } from '../model/host.ts';
 import type { Secret } from '../model/secret.ts';
 import { passwordRequest } from './auth-requests.ts';
 import { ask, begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
-import { noteMissingPassword, type Passwords } from './passwords.ts';
+import { mustChange, noteMissingPassword, tellPasswordChanged, type Passwords } from './passwords.ts';
 
 export async function offerPassword(scene: Scene, passwords: Passwords): Promise<StepEnd> {
   const password = await passwords.take(null);
@@ -43,12 +43,9 @@ async function change(scene: Scene, passwords: Passwords, old: Secret, first: st
     const body = passwordRequest(scene.host.user, old.reveal(), fresh.reveal());
     const reply = await scene.wire.request('password', body);
     if (reply.kind !== 'change-password') {
-      (scene.context.log ?? scene.parts.log)(
-        'info',
-        'password-changed',
-        `the password of ${formatLogin(scene.host)} was changed at the server's demand`,
-      );
-      return judged(scene, passwords, reply);
+      const end = judged(scene, passwords, reply);
+      if (end.kind === 'success' || (end.kind === 'failure' && end.partial)) tellPasswordChanged(scene);
+      return end;
     }
     words = reply.prompt;
   }
@@ -64,7 +61,7 @@ async function askNew(scene: Scene, round: number): Promise<Secret | 'stop' | nu
     for (const text of [`New password for ${login}`, `New password for ${login}, once more`]) {
       const asked = await ask(scene, { kind: 'password', text, echo: false, fromServer: false, tries });
       if (asked.kind === 'nobody') {
-        noteMissingPassword(scene, text, 'the server wants the password changed');
+        noteMissingPassword(scene, text, mustChange);
         return null;
       }
       if (asked.kind === 'declined') return 'stop';

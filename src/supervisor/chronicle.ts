@@ -58,7 +58,8 @@ export class Chronicle {
     const asked = facts.link?.question != null && before.error?.error.message === now.error?.error.message;
     this.#verdict = asked ? { ...now, error: before.error } : now;
     const { state, error } = this.#verdict;
-    if (error !== null) this.#lastError = error;
+    // a login that only waits for its next code has not failed: what went before stays the last that did
+    if (error !== null && error.error.facts['waits'] !== true) this.#lastError = error;
     if (state === before.state) return;
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
     const why = error === null ? '' : `: ${error.error.message}`;

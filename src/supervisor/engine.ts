@@ -41,6 +41,8 @@ export interface Person {
   question(question: PendingQuestion): void;
   withdrawn(questionId: string): void;
   banner(host: string, text: string): void;
+  /** Words of our own: why it takes a while. */
+  notice?(text: string): void;
 }
 
 /** The names, tags and marks that selectors are matched against. */

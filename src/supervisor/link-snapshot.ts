@@ -17,7 +17,7 @@ export interface LinkSnapshot {
   readonly awaySinceMs: number;
   readonly failures: number;
   readonly reached: boolean;
-  /** Why it is not up; null while it is, and before the first failure. */
+  /** Why it is not up: what the login under way waits for, or the last failure; null while it is, and before the first. */
   readonly failure: TimedError | null;
   readonly retryAtMs: number | null;
   /** Waits for an answer of somebody at a terminal. */

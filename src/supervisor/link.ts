@@ -213,7 +213,7 @@ export class Link implements Asker {
       awaySinceMs: this.#outage.sinceMs,
       failures: this.#outage.failures,
       reached: this.#login.reached || (jump?.reached ?? false),
-      failure: jump?.failure ?? this.#outage.failure,
+      failure: jump?.failure ?? this.#login.waiting ?? this.#outage.failure,
       retryAtMs: jump === null ? this.#retryAtMs() : jump.retryAtMs,
       question: this.#parts.questions.of(this) ?? asked.find((found) => found !== null) ?? null,
       unanswered: jump === null ? this.#unanswered() : jump.unanswered,

@@ -1,4 +1,6 @@
 // The logins of one link: what each attempt is told of the world, and what it leaves behind.
+import type { TunnelError } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Answer, PendingQuestion, Question } from '../model/question.ts';
 import type { DialContext, Dialer, DialStep, OpenTransport } from '../model/session.ts';
@@ -8,11 +10,13 @@ import type { EngineLog } from './engine.ts';
 import type { Jumps } from './jumps.ts';
 import type { LinkUsers } from './link-users.ts';
 import { attendedError } from './needs-you.ts';
+import type { TimedError } from './outage.ts';
 import type { Asker, Questions } from './questions.ts';
 
 export interface LoginParts {
   readonly ways: readonly [Way, ...Way[]];
   readonly dialer: Dialer;
+  readonly clock: Clock;
   readonly questions: Questions;
   readonly log: EngineLog;
   readonly jumps: Jumps;
@@ -23,7 +27,7 @@ export interface LoginParts {
   /** Logins here were found to need a person. */
   readonly foundAttended: () => boolean;
   readonly wasUp: () => boolean;
-  /** `reached` changed. */
+  /** `reached` or `waiting` changed. */
   readonly changed: () => void;
 }
 
@@ -34,6 +38,7 @@ export class Login {
   unanswered: Question | null = null;
   readonly #parts: LoginParts;
   #reached = false;
+  #waiting: TimedError | null = null;
   #steps: DialStep[] = [];
   #transport: OpenTransport | null = null;
   #takeKnock: ((transport: OpenTransport | null) => void) | null = null;
@@ -45,6 +50,11 @@ export class Login {
   /** The attempt under way is past its TCP connect. */
   get reached(): boolean {
     return this.#reached;
+  }
+
+  /** What the attempt under way waits for; null while it does something. */
+  get waiting(): TimedError | null {
+    return this.#waiting;
   }
 
   /** What the last attempt recorded. */
@@ -78,6 +88,7 @@ export class Login {
   /** The attempt is over. */
   rest(): void {
     this.#reached = false;
+    this.#waiting = null;
     this.#transport?.destroy();
     this.#transport = null;
   }
@@ -85,6 +96,7 @@ export class Login {
   attempt(signal: AbortSignal): Promise<AttemptResult> {
     const { dialer, ways, jumps, first } = this.#parts;
     this.#reached = false;
+    this.#waiting = null;
     this.#steps = [];
     this.unanswered = null;
     const direct = ways.findIndex((way) => way.length === 1);
@@ -145,7 +157,17 @@ export class Login {
         log('info', 'link.banner', text, { link: asker.id });
         for (const person of users.persons()) person.banner(host.name, text);
       },
+      waits: (why) => {
+        if (!signal.aborted) this.#wait(why);
+      },
     };
+  }
+
+  #wait(why: TunnelError | null): void {
+    const { clock, users, changed } = this.#parts;
+    this.#waiting = why === null ? null : { error: why, atMs: clock.now() };
+    if (why !== null) for (const person of users.persons()) person.notice?.(why.message);
+    changed();
   }
 
   async #ask(question: Omit<PendingQuestion, 'id' | 'link'>, signal: AbortSignal): Promise<Answer> {

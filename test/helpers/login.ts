@@ -12,6 +12,7 @@ import { createSecretReader } from '../../src/secrets/read.ts';
 import { createCredentials, type Credentials } from '../../src/ssh/credentials.ts';
 import type { CredentialParts } from '../../src/ssh/login-scene.ts';
 import { provenInMemory } from '../../src/ssh/proven.ts';
+import { spentInMemory } from '../../src/ssh/spent-codes.ts';
 
 /** A host with nothing set that could help: a test adds what it is about. */
 export function bareHost(port: number, over: Partial<Host> = {}): Host {
@@ -53,6 +54,8 @@ export interface Outcome {
   readonly steps: readonly DialStep[];
   readonly asked: readonly AskedQuestion[];
   readonly banners: readonly string[];
+  /** What the login waited for; null each time a wait was over. */
+  readonly waits: readonly (string | null)[];
 }
 
 export interface LoginOptions {
@@ -75,6 +78,7 @@ export function testParts(over: Partial<CredentialParts> = {}): CredentialParts 
       credentialsDirectory: null,
     }),
     proven: provenInMemory(),
+    spentCodes: spentInMemory(),
     clock: systemClock satisfies Clock,
     log: () => undefined,
     uid: process.getuid?.() ?? null,
@@ -93,6 +97,7 @@ export async function logIn(
   const steps: DialStep[] = [];
   const asked: AskedQuestion[] = [];
   const banners: string[] = [];
+  const waits: (string | null)[] = [];
   const context: DialContext = {
     signal: new AbortController().signal,
     ask: (question) => {
@@ -109,11 +114,12 @@ export async function logIn(
     environment: { variables: options.variables ?? {}, agentSockets: options.agentSockets ?? [] },
     step: (step) => steps.push(step),
     banner: (text) => banners.push(text),
+    waits: (why) => waits.push(why?.message ?? null),
   };
   const login = credentials.createLogin(host, context);
   const outcome = (record: LoginRecord | null, error: TunnelError | null): Outcome => {
     login.finish(record !== null);
-    return { record, error, steps, asked, banners };
+    return { record, error, steps, asked, banners, waits };
   };
   try {
     await login.prepare();

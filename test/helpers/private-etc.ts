@@ -1,6 +1,6 @@
 // A mount namespace for an sshd: its own /etc/pam.d and /root, so that passwords can be real and the machine stays as it is.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 
@@ -28,8 +28,45 @@ export function privateEtc(pam: readonly string[]): PrivateEtc {
   mkdirSync(pamFolder);
   mkdirSync(home, { mode: 0o700 });
   writeFileSync(join(pamFolder, 'sshd'), `${pam.join('\n')}\n`);
-  const script = `mount --bind ${pamFolder} /etc/pam.d && mount --bind ${home} /root && exec "$@"`;
-  return { launcher: ['unshare', '-m', 'sh', '-c', script, 'sh'], home };
+  return { launcher: launcherFor(`mount --bind ${pamFolder} /etc/pam.d`, home), home };
+}
+
+function launcherFor(mount: string, home: string): readonly string[] {
+  return ['unshare', '-m', 'sh', '-c', `${mount} && mount --bind ${home} /root && exec "$@"`, 'sh'];
+}
+
+export interface PrivateAccounts extends PrivateEtc {
+  /** Root has to change the password at the next login, as after `chage -d 0`. */
+  expire(): void;
+  /** Root's entry of the shadow file inside: it changes with the password. */
+  shadow(): string;
+}
+
+/**
+ * A whole /etc of its own, so that pam_unix(8) can check a password of root's, and change it: it replaces /etc/shadow.
+ */
+export function privateAccounts(password: string, pam: readonly string[]): PrivateAccounts {
+  const folder = temporaryFolder('accounts');
+  const [etc, home] = [join(folder, 'etc'), join(folder, 'root')];
+  mkdirSync(home, { mode: 0o700 });
+  execFileSync('cp', ['-a', '/etc', etc]);
+  writeFileSync(join(etc, 'pam.d', 'sshd'), `${pam.join('\n')}\n`);
+  const file = join(etc, 'shadow');
+  const setRoot = (edit: (fields: string[]) => void): void => {
+    const lines = readFileSync(file, 'utf8').split('\n');
+    const fields = lines.find((line) => line.startsWith('root:'))?.split(':') ?? [];
+    edit(fields);
+    const next = lines.map((line) => (line.startsWith('root:') ? fields.join(':') : line));
+    writeFileSync(file, next.join('\n'));
+  };
+  const hash = execFileSync('openssl', ['passwd', '-5', '-stdin'], { input: password, encoding: 'utf8' });
+  setRoot((fields) => (fields[1] = hash.trim()));
+  return {
+    launcher: launcherFor(`mount --bind ${etc} /etc`, home),
+    home,
+    expire: () => setRoot((fields) => (fields[2] = '0')),
+    shadow: () => /^root:.*$/m.exec(readFileSync(file, 'utf8'))?.[0] ?? '',
+  };
 }
 
 /** A script for pam_exec(8) that takes one password, and lines of a stack around it. */

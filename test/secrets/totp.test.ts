@@ -31,7 +31,7 @@ describe('a code', () => {
 
   test('tells how long it lives', () => {
     const parameters = parseTotp(new Secret(base32(seed)));
-    expect(totpCode(parameters, 59_000)).toEqual({ code: '287082', expiresInMs: 1000 });
+    expect(totpCode(parameters, 59_000)).toEqual({ code: '287082', step: 1, expiresInMs: 1000 });
     expect(totpCode(parameters, 60_000).expiresInMs).toBe(30_000);
   });
 

@@ -1,12 +1,13 @@
 // keyboard-interactive and password changes: rounds, codes, hostile texts, and what is kept of what was typed.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AuthContext, KeyboardAuthContext, PasswordAuthContext } from 'ssh2';
-import { describe, expect, test } from 'vitest';
+import type { AuthContext, Client, Connection, KeyboardAuthContext, PasswordAuthContext } from 'ssh2';
+import { describe, expect, test, vi } from 'vitest';
+import type { Clock } from '../../src/model/clock.ts';
 import type { SecretRef } from '../../src/model/secret.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { createCredentials } from '../../src/ssh/credentials.ts';
-import { looksLikeCode } from '../../src/ssh/step-interactive.ts';
+import { spentInMemory } from '../../src/ssh/spent-codes.ts';
 import { parseTotp, totpCode } from '../../src/secrets/totp.ts';
 import { startAuthServer } from '../helpers/auth-server.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -100,6 +101,71 @@ describe('keyboard-interactive', () => {
     expect(first.record).toEqual({ accepted: ['keyboard-interactive'], attended: false });
     expect((await logIn(host, {}, credentials)).error).toBeNull();
     expect(used.size).toBe(2);
+  });
+
+  test('tells what it waits for, and takes no code for a connection that has ended meanwhile', async () => {
+    const seed = new Secret('otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period=3600');
+    const now = 1_700_000_000_000;
+    let timers = 0;
+    let connections: Connection[] = [];
+    const clock: Clock = {
+      now: () => now,
+      schedule() {
+        timers += 1;
+        connections.at(-1)?.end(); // as LoginGraceTime ends it, while the code is waited for
+        return () => void (timers -= 1);
+      },
+    };
+    await using server = await startAuthServer(['keyboard-interactive'], (context, connection) => {
+      connections = [...connections, connection];
+      asking([[hidden('Code: ')]], () => true)(context);
+    });
+    const spentCodes = spentInMemory();
+    const logged: string[] = [];
+    const log = (level: string, event: string): void => void logged.push(`${level} ${event}`);
+    const credentials = createCredentials(testParts({ clock, spentCodes, log }));
+    const host = bareHost(server.port, { totp: stored(seed.reveal()) });
+    expect((await logIn(host, {}, credentials)).waits).toEqual([]);
+    const cut = await logIn(host, {}, credentials);
+    await vi.waitFor(() => expect(cut.waits).toHaveLength(2));
+    expect(cut.waits).toEqual([expect.stringMatching(/takes a one-time code once .* begins in \d+s$/), null]);
+    expect(logged).toContain('info code-wait');
+    expect(timers).toBe(0);
+    const next = totpCode(parseTotp(seed), now).step + 1;
+    expect(spentCodes.take(parseTotp(seed), next)).toBe(true);
+  });
+
+  test('one login after the other is at its code, and one that has left the queue begins nothing', async () => {
+    const answers: (() => void)[] = [];
+    await using server = await startAuthServer(['keyboard-interactive'], (context) => {
+      (context as KeyboardAuthContext).prompt([hidden('Code: ')], () => {
+        answers.push(() => context.accept());
+      });
+    });
+    const seed = stored('otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period=1');
+    const host = bareHost(server.port, { totp: seed });
+    let queued = 0;
+    const log = (_level: string, _event: string, message: string): void => {
+      if (message.includes('another login there')) queued += 1;
+    };
+    const credentials = createCredentials(testParts({ log }));
+    const clients: Client[] = [];
+    const first = logIn(host, {}, credentials);
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    const second = logIn(host, { touch: (client) => clients.push(client) }, credentials);
+    await vi.waitFor(() => expect(queued).toBe(1));
+    clients[0]?.end();
+    expect((await second).error).not.toBeNull();
+    const third = logIn(host, {}, credentials);
+    await vi.waitFor(() => expect(queued).toBe(2));
+    answers[0]?.();
+    expect((await first).error).toBeNull();
+    await vi.waitFor(() => expect(answers).toHaveLength(2), 5_000);
+    answers[1]?.();
+    const { error, waits } = await third;
+    expect(error).toBeNull();
+    expect(waits.slice(0, 2)).toEqual([expect.stringContaining('another login there'), null]);
+    expect(server.requests).toHaveLength(2);
   });
 
   test('gives a stored password to one hidden prompt, once', async () => {
@@ -227,17 +293,6 @@ describe('keyboard-interactive', () => {
     );
     const pushed = await logIn(bareHost(server.port, { attended: true, password: stored('pw') }));
     expect(pushed.record?.attended).toBe(true);
-  });
-
-  test.each([
-    ['Verification code:', true],
-    ['Enter PIN:', true],
-    ['Passcode or option (1-2):', true],
-    ['Duo two-factor login', true],
-    ['Password:', false],
-    ['Spinning wheel:', false],
-  ])('%j looks like a code: %s', (text, expected) => {
-    expect(looksLikeCode(text)).toBe(expected);
   });
 });
 
