@@ -1,4 +1,5 @@
 // Whose config it is: homes, names and environment, as far as resolving needs them.
+import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { PlaceFacts } from '../paths.ts';
 
@@ -17,5 +18,15 @@ export function accountOf(facts: PlaceFacts): Account {
     return { ...facts, user: username, passwdHome: homedir };
   } catch {
     return { ...facts, user: named, passwdHome: null };
+  }
+}
+
+/** The home of any user of this machine; null when the passwd file does not know them (or is not where users are kept). */
+export function homeOfUser(user: string): string | null {
+  try {
+    const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
+    return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5] ?? null;
+  } catch {
+    return null; // no such file: users come from elsewhere
   }
 }

@@ -97,7 +97,7 @@ const off: Readonly<Record<AlgorithmKind, readonly string[]>> = {
 
 /** A list in our own config: text with commas or a YAML list, `+ - ^` in front of the first. Unknown names are refused. */
 export function algorithmList(kind: AlgorithmKind): (value: unknown) => Parsed<readonly string[]> {
-  const known = [...defaultAlgorithms[kind], ...off[kind]];
+  const known = knownNames(kind);
   return (value) => {
     const items: unknown[] = Array.isArray(value) ? value : [value];
     if (!items.every((item) => typeof item === 'string') || items.length === 0)
@@ -113,6 +113,56 @@ export function algorithmList(kind: AlgorithmKind): (value: unknown) => Parsed<r
     const list = applyAlgorithms(written, defaultAlgorithms[kind]);
     return list.length === 0 ? wrong('leaves nothing to offer') : ok(list);
   };
+}
+
+/**
+ * A list in ssh_config: why ssh would refuse it, null when it takes it. Names of keys may be patterns there, and what is
+ * taken away need not exist.
+ */
+export function algorithmProblem(kind: AlgorithmKind, written: string): string | null {
+  if (written.startsWith('-')) return null;
+  const names = written.replace(/^[+^]/, '').split(',');
+  const known = knownNames(kind);
+  const bad = names.find(
+    (each) => !known.some((name) => name === each || (ofKeys(kind) && globMatches(each, name))),
+  );
+  return bad === undefined ? null : `"${bad}" is no algorithm that is known here`;
+}
+
+/** The order in which OpenSSH finds the names for a pattern: `ssh -Q sig`, each with its certificate's. */
+const patternOrder: readonly string[] = [
+  'ssh-ed25519',
+  'sk-ssh-ed25519@openssh.com',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'sk-ecdsa-sha2-nistp256@openssh.com',
+  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
+  'ssh-dss',
+  'ssh-rsa',
+  'rsa-sha2-256',
+  'rsa-sha2-512',
+].flatMap((name) => [
+  name,
+  ...[...certificates, ...signaturesOff].filter((each) => isCertificateOf(each, name)),
+]);
+
+function isCertificateOf(certificate: string, name: string): boolean {
+  return certificate === `${name.replace('@openssh.com', '')}-cert-v01@openssh.com`;
+}
+
+const knownNames = (kind: AlgorithmKind): readonly string[] => [...defaultAlgorithms[kind], ...off[kind]];
+const ofKeys = (kind: AlgorithmKind): boolean => kind === 'hostKey' || kind === 'pubkey';
+
+/** What a list of ssh_config comes to: names of keys may be patterns there. */
+export function sshAlgorithms(kind: AlgorithmKind, written: string): readonly string[] {
+  if (!ofKeys(kind) || written.startsWith('-')) return applyAlgorithms(written, defaultAlgorithms[kind]);
+  const mode = /^[+^]/.exec(written)?.[0] ?? '';
+  const names = written
+    .slice(mode.length)
+    .split(',')
+    .flatMap((each) => patternOrder.filter((name) => globMatches(each, name)));
+  return applyAlgorithms(mode + names.join(','), defaultAlgorithms[kind]);
 }
 
 /** What a written list comes to: `+` appends, `-` removes (wildcards allowed), `^` puts first, else it is the list. */

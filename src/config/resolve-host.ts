@@ -3,9 +3,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import type { AgentRef, AuthMethod, Host, Proxy } from '../model/host.ts';
 import type { SecretRef } from '../model/secret.ts';
 import type { Account } from './account.ts';
+import { login } from './address.ts';
 import type { HostSettings } from './schema.ts';
-import type { SshSettings } from './ssh-settings.ts';
-import { expandHome, expandTokens, type TokenFacts } from './ssh-tokens.ts';
+import { inSmallLetters, type SshSettings } from './ssh-settings.ts';
+import { expandAnyHome, expandHome, expandTokens, type TokenFacts } from './ssh-tokens.ts';
 
 /** Settings of one level, and the folder where its relative paths begin. */
 export interface Layer {
@@ -32,7 +33,8 @@ const defaultGlobalKnownHosts = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known
 
 export function resolveHost(parts: HostParts): Host {
   const { name, ssh, account, behindJump } = parts;
-  const hostname = pick(parts, 'hostname') ?? ssh.hostname ?? name;
+  // In small letters, as ssh goes on with a name: %h must be the same in every path.
+  const hostname = pick(parts, 'hostname') ?? ssh.hostname ?? inSmallLetters(name);
   const port = pick(parts, 'port') ?? ssh.port ?? 22;
   const user = pick(parts, 'user') ?? ssh.user ?? account.user;
   const hostKeyAlias = pick(parts, 'host_key_alias') ?? ssh.hostKeyAlias ?? null;
@@ -76,9 +78,15 @@ function tokensOf(
     uid: account.uid,
     localHost: account.hostname,
     alias: name,
-    jump: ssh.proxyJump?.join(',') ?? '',
+    jump: hostOfJump(ssh.proxyJump?.at(-1) ?? ''),
     env: account.env,
   };
+}
+
+/** %j is the last hop without its user, port and brackets. */
+function hostOfJump(hop: string): string {
+  const read = login(hop);
+  return 'value' in read ? read.value.host : hop;
 }
 
 function algorithmsOf(parts: HostParts): Host['algorithms'] {
@@ -120,9 +128,10 @@ export function ownPath(path: string, folder: string, account: Pick<Account, 'ho
 
 /** A path of ssh_config. Relative ones begin at the home, since there is no current folder to speak of. */
 function sshPath(path: string, tokens: TokenFacts, { account, warn, name }: HostParts): string {
-  const expanded = expandTokens(expandHome(path, account.home), tokens);
+  const expanded = expandTokens(expandAnyHome(path, account.home), tokens);
   if ('problem' in expanded) warn(`ssh_config, ${name}: ${path}: ${expanded.problem}`);
   const text = 'text' in expanded ? expanded.text : path;
+  if (text.startsWith('~')) warn(`ssh_config, ${name}: ${path}: there is no such user here`);
   return isAbsolute(text) || text.startsWith('~') ? text : join(account.home, text);
 }
 

@@ -9,7 +9,7 @@ import type { Declared, DeclaredTunnel } from './declared.ts';
 import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
 import type { Path } from './source.ts';
-import type { AskSsh } from './ssh-config.ts';
+import type { AskSsh, SshQuery } from './ssh-config.ts';
 import { readSshSettings, sshWarnings, type SshSettings } from './ssh-settings.ts';
 
 export interface ResolveParts {
@@ -129,7 +129,7 @@ async function chainTo(host: Gathered, behind: readonly string[], at: Path, work
   }
   const hops: Host[] = [];
   for (const [index, word] of jump.entries()) {
-    const hop = await gather(word, [], work, at);
+    const hop = await gather(word, [], work, at, index > 0);
     if (hop === null) return null;
     if (index > 0) hops.push(finish(hop, true, work));
     else {
@@ -149,8 +149,14 @@ function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work
   return resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
 }
 
-/** The layers of the host that a word names, `above` on top, and what ssh_config says of it. */
-async function gather(word: string, above: readonly Layer[], work: Work, at: Path): Promise<Gathered | null> {
+/** The layers of the host that a word names, `above` on top, and what ssh_config says of it. `behindHop`: the way there is known. */
+async function gather(
+  word: string,
+  above: readonly Layer[],
+  work: Work,
+  at: Path,
+  behindHop = false,
+): Promise<Gathered | null> {
   const { declared } = work;
   const read = login(word);
   if ('problem' in read) {
@@ -175,7 +181,12 @@ async function gather(word: string, above: readonly Layer[], work: Work, at: Pat
   const said = pick('ssh_config') as string | null | undefined;
   const alias = said !== undefined ? said : entry?.settings.hostname === undefined ? name : null;
   if (alias === null) return { name, layers, ssh: {} };
-  const query = { alias, user: (pick('user') as string) ?? null, port: (pick('port') as number) ?? null };
+  const query: SshQuery = {
+    alias,
+    user: (pick('user') as string) ?? null,
+    port: (pick('port') as number) ?? null,
+    ...(behindHop || wayLayer(layers) !== null ? { way: 'given' } : {}),
+  };
   const ssh = await askAbout(query, at, work);
   if (ssh === null) return null;
   if (entry === undefined && Object.keys(ssh).length === 0) guessSlip(name, work);
@@ -193,11 +204,7 @@ function defaultsFor(name: string, declared: Declared): Layer {
   return { settings, folder: folderOf(declared.file) };
 }
 
-async function askAbout(
-  query: { alias: string; user: string | null; port: number | null },
-  at: Path,
-  work: Work,
-): Promise<SshSettings | null> {
+async function askAbout(query: SshQuery, at: Path, work: Work): Promise<SshSettings | null> {
   const answer = await work.askSsh(query);
   if ('failure' in answer) {
     work.problems.push({ path: at, message: `ssh_config, ${query.alias}: ${answer.failure}` });

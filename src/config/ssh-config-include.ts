@@ -2,11 +2,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { globMatches } from './glob.ts';
-import { expandHome } from './ssh-tokens.ts';
+import { expandAnyHome } from './ssh-tokens.ts';
 
 /** Relative names begin at `folder`. Files that are not there are left out. */
 export function includedFiles(pattern: string, folder: string, home: string): string[] {
-  const expanded = expandHome(pattern, home);
+  const expanded = expandAnyHome(pattern, home);
   const absolute = isAbsolute(expanded) ? expanded : join(folder, expanded);
   let found = ['/'];
   for (const part of absolute.split('/').filter(Boolean))

@@ -1,17 +1,23 @@
 // ssh_config without ssh: the same files, blocks and order as ssh_config(5), but no `Match exec` and no canonical names. For machines with no ssh.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import SSHConfig from 'ssh-config';
 import type { Account } from './account.ts';
-import { applyAlgorithms, defaultAlgorithms, type AlgorithmKind } from './algorithms.ts';
 import { ownershipProblem } from './ownership.ts';
 import { includedFiles } from './ssh-config-include.ts';
+import { lineProblem } from './ssh-config-keywords.ts';
+import { readConfigLines, type ConfigLine } from './ssh-config-lines.ts';
 import { matchesHost, matchesMatch, type MatchFacts } from './ssh-config-match.ts';
+import {
+  changedValues,
+  hostnameOf,
+  takeLine,
+  valuesOfQuery,
+  writtenHostname,
+  type OpenValues,
+} from './ssh-config-values.ts';
 import type { SshAnswer, SshFailure, SshQuery } from './ssh-config.ts';
 import { trustKeysIn, type SshValues } from './ssh-settings.ts';
-
-type Line = SSHConfig[number];
-type Directive = Extract<Line, { param: string }>;
+import { expandTokens, type TokenFacts } from './ssh-tokens.ts';
 
 /** OpenSSH's own limit for files that include files. */
 const includeDepth = 16;
@@ -19,63 +25,74 @@ const includeDepth = 16;
 interface Reading {
   readonly query: SshQuery;
   readonly account: Account;
-  readonly values: Map<string, readonly string[]>;
+  readonly values: OpenValues;
   readonly warnings: Set<string>;
   readonly finalPass: boolean;
-  /** Set when a `Match final` asks for a second pass. */
+  /** Set when a `Match final` or a canonical name asks for a second pass. */
   wantsFinal: boolean;
 }
 
-/** Reads ~/.ssh/config and /etc/ssh/ssh_config for one alias. Runs nothing. */
+/** Reads ~/.ssh/config and /etc/ssh/ssh_config for one alias. Runs nothing. Fails with FILE:LINE where ssh would refuse a line. */
 export function parseSshConfig(query: SshQuery, account: Account): SshAnswer | SshFailure {
-  const values = new Map<string, readonly string[]>();
-  if (query.user !== null) values.set('user', [query.user]);
-  if (query.port !== null) values.set('port', [String(query.port)]);
-  const warnings = new Set<string>();
+  const reading = newReading(query, account, false);
   try {
-    const first: Reading = { query, account, values, warnings, finalPass: false, wantsFinal: false };
-    readFiles(first);
-    if (first.wantsFinal) readFiles({ ...first, finalPass: true });
-    const own = changedValues(values, query);
+    readFiles(reading);
+    if (reading.wantsFinal) readAgain(reading);
+    expandUser(reading);
+    const own = changedValues(reading.values, query);
     const trust = trustKeysIn(own);
     const mine = trust.length === 0 ? [] : trustKeysIn(userValues(query, account));
     return {
       values: own,
       unsupported: { user: mine, system: trust.filter((key) => !mine.includes(key)) },
-      warnings: [...warnings],
+      warnings: [...reading.warnings],
     };
   } catch (thrown) {
     return { failure: thrown instanceof Error ? thrown.message : String(thrown) };
   }
 }
 
-const userFile = (account: Account): string => join(account.home, '.ssh', 'config');
-const userFolder = (account: Account): string => join(account.home, '.ssh');
-const systemFolder = '/etc/ssh';
+function newReading(query: SshQuery, account: Account, finalPass: boolean): Reading {
+  const values = valuesOfQuery(query);
+  return { query, account, values, warnings: new Set(), finalPass, wantsFinal: false };
+}
+
+/** The second pass: what was found stands, the host name too. */
+function readAgain(first: Reading): void {
+  first.values.set('hostname', [hostnameOf(first.values, first.query.alias).replaceAll('%', '%%')]);
+  readFiles({ ...first, finalPass: true });
+}
+
+interface Where {
+  readonly file: string;
+  /** Where relative names in Include begin. */
+  readonly folder: string;
+  /** The user's own, or what it includes. */
+  readonly own: boolean;
+  readonly depth: number;
+}
+
+function ownFile({ home }: Account): Where {
+  return { file: join(home, '.ssh', 'config'), folder: join(home, '.ssh'), own: true, depth: 0 };
+}
+const systemFile: Where = { file: '/etc/ssh/ssh_config', folder: '/etc/ssh', own: false, depth: 0 };
 
 function readFiles(reading: Reading): void {
   const { account } = reading;
-  readOne(reading, userFile(account), userFolder(account), true, 0);
+  readOne(reading, ownFile(account), true);
   // As with `ssh -F`, which is what is run where $HOME is not the passwd home: then the system's file does not count.
-  if (account.home !== account.passwdHome) return;
-  readOne(reading, join(systemFolder, 'ssh_config'), systemFolder, true, 0);
+  if (account.home === account.passwdHome) readOne(reading, systemFile, true);
 }
 
 /** The user's own file alone: to tell whose a key is. */
 function userValues(query: SshQuery, account: Account): SshValues {
-  const reading: Reading = {
-    query,
-    account,
-    values: new Map(),
-    warnings: new Set(),
-    finalPass: true,
-    wantsFinal: false,
-  };
-  readOne(reading, userFile(account), userFolder(account), true, 0);
+  const reading = newReading(query, account, true);
+  readOne(reading, ownFile(account), true);
   return changedValues(reading.values, query);
 }
 
-function readOne(reading: Reading, file: string, folder: string, active: boolean, depth: number): void {
+function readOne(reading: Reading, where: Where, active: boolean): void {
+  const { file, depth } = where;
   if (depth > includeDepth) throw new Error(`${file}: too many files include each other`);
   let text: string;
   try {
@@ -86,139 +103,126 @@ function readOne(reading: Reading, file: string, folder: string, active: boolean
   }
   const problem = ownershipProblem(file, reading.account);
   if (problem !== null) throw new Error(`${file} ${problem}`);
-  readLines(reading, parseLines(file, text), { file, folder, depth }, active);
+  readLines(reading, text, where, active);
 }
 
-function parseLines(file: string, text: string): SSHConfig {
-  try {
-    return SSHConfig.parse(text);
-  } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
+/** Every line is looked at, since ssh refuses a file for a bad line anywhere. `within`: the file itself is included by a block that applies. */
+function readLines(reading: Reading, text: string, where: Where, within: boolean): void {
+  let active = within;
+  for (const line of readConfigLines(text)) {
+    const fail = (problem: string): never => {
+      throw new Error(`${where.file}:${line.number}: ${problem}`);
+    };
+    if ('problem' in line) return fail(line.problem);
+    const problem = problemOf(line, reading);
+    if (problem !== null) fail(problem);
+    switch (line.keyword) {
+      case 'host':
+        active = within && matchesHost(line.words, hostOf(reading));
+        break;
+      case 'match':
+        active = matchLine(reading, line, within, fail) && within;
+        break;
+      case 'include':
+        include(reading, line, where, active, fail);
+        break;
+      default:
+        if (active) take(reading, line);
+    }
   }
 }
 
-interface Where {
-  readonly file: string;
-  readonly folder: string;
-  readonly depth: number;
+function problemOf(line: ConfigLine, { values, account }: Reading): string | null {
+  const problem = lineProblem(line, values.get('ignoreunknown')?.[0] ?? null);
+  if (problem !== null || line.keyword !== 'identityagent') return problem;
+  const [value = ''] = line.words;
+  if (/^\$(?!\{|\w+$)/.test(value)) return `${value} is no name of a variable`;
+  const unset = [...value.matchAll(/\$\{([^}]*)\}/g)].find(
+    ([, name = '']) => account.env[name] === undefined,
+  );
+  return unset === undefined ? null : `${unset[0]} is not set`;
 }
 
-function readLines(reading: Reading, lines: readonly Line[], where: Where, active: boolean): void {
-  for (const line of lines) {
-    if (line.type !== SSHConfig.DIRECTIVE) continue;
-    const key = line.param.toLowerCase();
-    const words = wordsOf(line);
-    if (key === 'host' || key === 'match') {
-      const inside = 'config' in line ? line.config : [];
-      const applies = key === 'host' ? matchesHost(words, hostOf(reading)) : matchLine(reading, words);
-      if (active && applies) readLines(reading, inside, where, true);
-    } else if (key === 'include') {
-      if (active) include(reading, words, where);
-    } else if (active) take(reading, key, line);
+function take(reading: Reading, line: ConfigLine): void {
+  if (!takeLine(reading.values, line)) return;
+  const [value = ''] = line.words;
+  if (line.keyword !== 'canonicalizehostname' || ['no', 'false'].includes(value.toLowerCase())) return;
+  const { alias } = reading.query;
+  reading.warnings.add(`ssh_config: CanonicalizeHostname is not done for ${alias}: there is no ssh to ask`);
+  reading.wantsFinal = true;
+}
+
+function include(
+  reading: Reading,
+  line: ConfigLine,
+  where: Where,
+  active: boolean,
+  fail: (problem: string) => never,
+): void {
+  for (const pattern of line.words) {
+    if (pattern.startsWith('~') && !where.own) fail(`Include ${pattern}: the system's file has no home`);
+    const expanded = expandTokens(pattern, tokensOf(reading));
+    if ('problem' in expanded) return fail(expanded.problem);
+    for (const file of includedFiles(expanded.text, where.folder, reading.account.home))
+      readOne(reading, { ...where, file, depth: where.depth + 1 }, active);
   }
-}
-
-function include(reading: Reading, patterns: readonly string[], where: Where): void {
-  for (const pattern of patterns)
-    for (const file of includedFiles(pattern, where.folder, reading.account.home))
-      readOne(reading, file, where.folder, true, where.depth + 1);
 }
 
 /** In the second pass `Host` is compared with the host name that the first one found. */
-function hostOf(reading: Reading): string {
-  return reading.finalPass ? hostnameOf(reading) : reading.query.alias;
+function hostOf({ finalPass, values, query }: Reading): string {
+  return finalPass ? hostnameOf(values, query.alias) : query.alias;
 }
 
-function hostnameOf({ values, query }: Reading): string {
-  const written = values.get('hostname')?.[0];
-  return written === undefined ? query.alias : expandHostname(written, query.alias);
-}
-
-function expandHostname(written: string, alias: string): string {
-  return written.replace(/%([h%])/g, (_, token) => (token === 'h' ? alias : '%'));
-}
-
-function matchLine(reading: Reading, words: readonly string[]): boolean {
-  const { account, query, values } = reading;
+function matchLine(
+  reading: Reading,
+  { words }: ConfigLine,
+  within: boolean,
+  fail: (problem: string) => never,
+): boolean {
+  const { account, query, values, finalPass } = reading;
   const facts: MatchFacts = {
-    host: hostnameOf(reading),
+    host: writtenHostname(values, query.alias),
     originalHost: query.alias,
-    user: values.get('user')?.[0] ?? account.user,
+    user: userOf(reading),
     localUser: account.user,
-    finalPass: reading.finalPass,
+    tag: values.get('tag')?.[0] ?? '',
+    finalPass,
   };
   const result = matchesMatch(words, facts);
+  if ('problem' in result) return fail(result.problem);
   if (result.wantsFinal) reading.wantsFinal = true;
-  for (const skipped of result.skipped)
+  for (const skipped of within ? result.skipped : [])
     reading.warnings.add(
       `ssh_config: a "Match ${skipped}" block was skipped for ${query.alias}: there is no ssh to ask`,
     );
   return result.matches;
 }
 
-const repeated = ['identityfile', 'certificatefile'];
-const lists = ['userknownhostsfile', 'globalknownhostsfile'];
-const algorithms: Readonly<Record<string, AlgorithmKind>> = {
-  ciphers: 'cipher',
-  kexalgorithms: 'kex',
-  macs: 'mac',
-  hostkeyalgorithms: 'hostKey',
-  pubkeyacceptedalgorithms: 'pubkey',
-  pubkeyacceptedkeytypes: 'pubkey',
-};
+const userOf = ({ values, account }: Reading): string => values.get('user')?.[0] ?? account.user;
 
-/** The first value counts; key files add up (ssh_config(5)). */
-function take({ values, warnings, query }: Reading, key: string, line: Directive): void {
-  const words = wordsOf(line);
-  const text = textOf(line);
-  if (key === 'canonicalizehostname' && !['no', 'false', 'none'].includes(text.toLowerCase()))
-    warnings.add(`ssh_config: CanonicalizeHostname is not done for ${query.alias}: there is no ssh to ask`);
-  const before = values.get(key);
-  if (repeated.includes(key)) {
-    if (before?.includes(text) !== true) values.set(key, [...(before ?? []), text]);
-    return;
-  }
-  // ProxyJump and ProxyCommand: whichever comes first switches the other off.
-  const rival = { proxyjump: 'proxycommand', proxycommand: 'proxyjump' }[key];
-  if (before !== undefined || (rival !== undefined && values.has(rival))) return;
-  const kind = algorithms[key];
-  if (kind !== undefined) values.set(key, [applyAlgorithms(text, defaultAlgorithms[kind]).join(',')]);
-  else values.set(key, lists.includes(key) ? words : [text]);
+function tokensOf(reading: Reading): TokenFacts {
+  const { account, query, values } = reading;
+  return {
+    home: account.home,
+    localUser: account.user,
+    uid: account.uid,
+    localHost: account.hostname,
+    alias: query.alias,
+    hostname: writtenHostname(values, query.alias),
+    port: Number(values.get('port')?.[0] ?? 22),
+    user: userOf(reading),
+    jump: '',
+    hostKeyAlias: values.get('hostkeyalias')?.[0] ?? null,
+    env: account.env,
+  };
 }
 
-function wordsOf(line: Directive): string[] {
-  return typeof line.value === 'string' ? [line.value] : line.value.map(({ val }) => val);
-}
-
-/** The value as one text; a command keeps the quotes that its shell needs. */
-function textOf(line: Directive): string {
-  if (typeof line.value === 'string') return line.value;
-  return line.value.map(({ val, quoted }) => (quoted === true ? `"${val}"` : val)).join(' ');
-}
-
-/** What ssh would say of a host that nobody configured: such a value counts as unset (SPEC 2). */
-const usual: Readonly<Record<string, readonly string[]>> = {
-  port: ['22'],
-  serveraliveinterval: ['0'],
-  serveralivecountmax: ['3'],
-  stricthostkeychecking: ['ask'],
-  connecttimeout: ['none', '0'],
-  identitiesonly: ['no', 'false'],
-  compression: ['no', 'false'],
-  addressfamily: ['any'],
-  requiredrsasize: ['1024'],
-};
-
-function changedValues(values: ReadonlyMap<string, readonly string[]>, query: SshQuery): SshValues {
-  const changed = new Map<string, readonly string[]>();
-  for (const [key, all] of values) {
-    const [first = ''] = all;
-    if (key === 'hostname') {
-      const hostname = expandHostname(first, query.alias).toLowerCase();
-      if (hostname !== query.alias.toLowerCase()) changed.set(key, [hostname]);
-    } else if (key === 'hostkeyalias') changed.set(key, [first.toLowerCase()]);
-    else if ((key === 'user' && query.user !== null) || (key === 'port' && query.port !== null)) continue;
-    else if (usual[key]?.includes(first.toLowerCase()) !== true) changed.set(key, all);
-  }
-  return changed;
+/** OpenSSH 10 fills tokens into User. */
+function expandUser(reading: Reading): void {
+  const { values, query } = reading;
+  const written = values.get('user')?.[0];
+  if (written === undefined || query.user !== null) return;
+  const expanded = expandTokens(written, tokensOf(reading));
+  if ('problem' in expanded) throw new Error(`User ${written}: ${expanded.problem}`);
+  values.set('user', [expanded.text]);
 }

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 import type { Account } from './account.ts';
+import { ownershipProblem } from './ownership.ts';
+import { readConfigLines } from './ssh-config-lines.ts';
 import { parseSshConfig } from './ssh-config-parser.ts';
 import { trustKeysIn, type SshValues } from './ssh-settings.ts';
 
@@ -11,6 +13,8 @@ export interface SshQuery {
   readonly alias: string;
   readonly user: string | null;
   readonly port: number | null;
+  /** Set where the way there comes from elsewhere: ssh_config's ProxyJump and ProxyCommand do not count, nor that they go in a circle. */
+  readonly way?: 'given';
 }
 
 export interface SshAnswer {
@@ -37,7 +41,7 @@ export function sshConfigReader(account: Account, run: boolean): AskSsh {
   const ask = program === null || onlyParserKnows(account) ? byParser : sshAsker(program, account, byParser);
   const answers = new Map<string, Promise<SshAnswer | SshFailure>>();
   return (query) => {
-    const key = JSON.stringify([query.alias, query.user, query.port]);
+    const key = JSON.stringify([query.alias, query.user, query.port, query.way]);
     const known = answers.get(key) ?? ask(query);
     answers.set(key, known);
     return known;
@@ -51,7 +55,10 @@ export function sshConfigReader(account: Account, run: boolean): AskSsh {
 function onlyParserKnows(account: Account): boolean {
   if (account.home === account.passwdHome) return false;
   try {
-    return /^\s*include[\s=]+(?!["']?\/)/im.test(readFileSync(userConfig(account), 'utf8'));
+    return readConfigLines(readFileSync(userConfig(account), 'utf8')).some(
+      (line) =>
+        'words' in line && line.keyword === 'include' && line.words.some((file) => !file.startsWith('/')),
+    );
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
@@ -64,7 +71,7 @@ function sshAsker(program: string, account: Account, byParser: AskSsh): AskSsh {
   const files = own === null ? [] : ['-F', own];
   const turn = limiter(atOnce);
   const call = (args: readonly string[]): Promise<string | SshFailure> =>
-    turn(() => runSsh(program, ['-T', ...args], account));
+    turn(() => runSsh(program, ['-N', '-T', ...args], account)); // a tunnel is a session without shell: Match sessiontype
   let baseline: Promise<string | SshFailure> | null = null;
   return async (query) => {
     baseline ??= call(['-F', 'none', '-G', '--', 'tunnel']);
@@ -74,7 +81,11 @@ function sshAsker(program: string, account: Account, byParser: AskSsh): AskSsh {
     const as = [
       ...(query.user === null ? [] : ['-l', query.user]),
       ...(query.port === null ? [] : ['-p', String(query.port)]),
+      ...(query.way === undefined ? [] : ['-o', 'ProxyCommand=none']),
     ];
+    // ssh asks this of its usual file, but not of one that it is handed.
+    const problem = own === null ? null : ownershipProblem(own, account);
+    if (problem !== null) return { failure: `${own} ${problem}` };
     const said = await call([...files, ...as, '-G', '--', query.alias]);
     if (typeof said !== 'string') return said;
     const defaults = readOutput(untouched);
@@ -168,16 +179,21 @@ function runSsh(program: string, args: readonly string[], account: Account): Pro
     child.once('close', (code) => {
       clearTimeout(timer);
       if (failure === null && code === 0) resolve(output);
-      else resolve({ failure: failure ?? (firstLine(complaint) || `ssh -G ended with ${code}`) });
+      else resolve({ failure: failure ?? (complaintOf(complaint) || `ssh -G ended with ${code}`) });
     });
   });
 }
 
-const firstLine = (text: string): string =>
-  text
+/** The words that say where, with those that say why in front of them: "FILE line 3: Bad Match condition (Missing …)". */
+function complaintOf(text: string): string {
+  const lines = text
     .split('\n')
-    .find((line) => line.trim() !== '' && !line.startsWith('Pseudo-terminal'))
-    ?.trim() ?? '';
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('Pseudo-terminal'));
+  const place = lines.findIndex((line) => / line \d+:/.test(line));
+  if (place <= 0) return lines[0] ?? '';
+  return `${lines[place]} (${lines.slice(0, place).join('; ')})`;
+}
 
 /** An executable file of that name on PATH, or null. */
 function findProgram(name: string, { env, platform }: Account): string | null {

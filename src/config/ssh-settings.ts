@@ -1,5 +1,6 @@
 // What ssh_config says of one host, read from its plain keys and values (ssh_config(5)), as settings of our own. Pure.
 import type { AuthMethod, HostKeyPolicy } from '../model/host.ts';
+import { jumpHops } from './ssh-jumps.ts';
 
 /** Lower-case keys with their values as written, and only what somebody set. The form of `ssh -G`, less its defaults. */
 export type SshValues = ReadonlyMap<string, readonly string[]>;
@@ -61,6 +62,11 @@ export function sshWarnings(values: SshValues, alias: string): readonly string[]
     : [];
 }
 
+/** A host name as ssh goes on with it. Of addresses only IPv6 has letters, and those it leaves. */
+export function inSmallLetters(hostname: string): string {
+  return hostname.includes(':') ? hostname : hostname.toLowerCase();
+}
+
 export function readSshSettings(values: SshValues): SshSettings {
   const first = (key: string): string | undefined => values.get(key)?.[0];
   const list = (key: string): readonly string[] | undefined => first(key)?.split(',').filter(Boolean);
@@ -76,7 +82,7 @@ export function readSshSettings(values: SshValues): SshSettings {
     identitiesOnly: flag(first('identitiesonly')),
     identityAgent: first('identityagent'),
     certificates: none(values.get('certificatefile')),
-    proxyJump: jump === undefined || jump.toLowerCase() === 'none' ? undefined : hopsOf(jump),
+    proxyJump: jump === undefined ? undefined : (jumpHops(jump) ?? undefined),
     proxyCommand: command === undefined || command.toLowerCase() === 'none' ? undefined : command,
     userKnownHosts: none(values.get('userknownhostsfile')),
     globalKnownHosts: none(values.get('globalknownhostsfile')),
@@ -146,11 +152,6 @@ function policy(value: string | undefined): HostKeyPolicy | undefined {
     default:
       return undefined;
   }
-}
-
-function hopsOf(written: string): readonly string[] {
-  // None is left out for being odd: that would be another way than the one that was asked for.
-  return written.split(',').map((hop) => hop.trim().replace(/^ssh:\/\//i, ''));
 }
 
 const defaultAuth: readonly AuthMethod[] = ['agent', 'publickey', 'keyboard-interactive', 'password'];

@@ -1,6 +1,7 @@
-// Tokens of ssh_config: %h and its kin, ${NAME}, and ~ (ssh_config(5), TOKENS and ENVIRONMENT VARIABLES). Pure.
+// Tokens of ssh_config: %h and its kin, ${NAME}, and ~ (ssh_config(5), TOKENS and ENVIRONMENT VARIABLES).
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { homeOfUser } from './account.ts';
 
 /** What the tokens stand for. */
 export interface TokenFacts {
@@ -16,7 +17,7 @@ export interface TokenFacts {
   readonly hostname: string;
   readonly port: number;
   readonly user: string;
-  /** %j: ProxyJump as written, "" without one. */
+  /** %j: the host of ProxyJump's last hop, "" without one. */
   readonly jump: string;
   readonly hostKeyAlias: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -56,7 +57,15 @@ function connectionHash({ localHost, hostname, port, user, jump }: TokenFacts): 
   return createHash('sha1').update(`${localHost}${hostname}${port}${user}${jump}`).digest('hex');
 }
 
-/** `~` and `~/x` under the home; `~user/x` is left as it is, since only the passwd file could tell. */
+/** `~` and `~/x` under the home; `~user/x` is left as it is. */
 export function expandHome(path: string, home: string): string {
   return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
+}
+
+/** The same, and `~user/x` under that user's home where the passwd file knows one, as ssh does. */
+export function expandAnyHome(path: string, home: string): string {
+  const user = /^~([^/]+)/.exec(path)?.[1];
+  if (user === undefined) return expandHome(path, home);
+  const theirs = homeOfUser(user);
+  return theirs === null ? path : join(theirs, path.slice(1 + user.length));
 }

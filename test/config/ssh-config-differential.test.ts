@@ -252,6 +252,98 @@ const cases: readonly Case[] = [
     hosts: ['a'],
   },
   {
+    name: 'comments behind values, and # inside words',
+    config:
+      'Host a # "b\n  HostName real.example # why\n  IdentityFile ~/x#y # "z\n  UserKnownHostsFile ~/a # ~/b\n  ProxyCommand nc %h %p # stays\n',
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'quotes and escapes',
+    config: String.raw`Host "a" 'b' c\d
+  IdentityFile "~/q\"x"
+  IdentityFile ~/it\'s
+  IdentityFile ~/a\ b
+  IdentityFile '~/two  words'
+  IdentityFile ~/joi"ned wo"rds
+  User dom\user
+`,
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'keywords in quotes, with = and tabs, carriage returns, no end',
+    config: '"Host" a\r\n\tPort=\t77 \r\n\tUser = bob\r\n  IdentityFile\t=~/k\r\n  HostName="real.example"',
+    hosts: ['a'],
+  },
+  {
+    name: 'other names of keywords',
+    config:
+      'Host a\n  ChallengeResponseAuthentication no\n  KbdInteractiveAuthentication yes\n  IdentityFile2 ~/k\n  PubkeyAcceptedKeyTypes ssh-ed25519\nHost b\n  DSAAuthentication no\n',
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'ProxyJump none leaves ProxyCommand, but not the other way',
+    config:
+      'Host a\n  ProxyJump none\n  ProxyCommand nc %h %p\nHost b\n  ProxyCommand none\n  ProxyJump c\nHost d\n  ProxyJump none\n  ProxyJump c\n',
+    hosts: ['a', 'b', 'd'],
+  },
+  {
+    name: 'times that are none leave the line behind them',
+    config:
+      'Host a\n  ConnectTimeout none\n  ServerAliveInterval none\nHost *\n  ConnectTimeout 7\n  ServerAliveInterval 9\n',
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'the second pass keeps the host name',
+    config:
+      'Match final\n  HostName late.example\n  Port 5\nHost a\n  HostName Real.Example\nHost real.example\n  User found\nHost late.example\n  User lost\n',
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'names in capitals',
+    config:
+      'Match host box\n  Port 7\nMatch originalhost bOx\n  User u\nHost *\n  IdentityFile ~/.ssh/%h-%n-%k\n  HostKeyAlias Ali\n',
+    hosts: ['Box', 'box'],
+  },
+  {
+    name: 'Match with = and quotes',
+    config: 'Match host="a" user=root,bob\n  Port 7\nMatch originalhost "b" # c\n  Port 8\n',
+    hosts: ['bob@a', 'nobody@a', 'b'],
+  },
+  {
+    name: 'a file that is included where nothing applies',
+    config: 'Host b\n  Include HOME/more\nHost *\n  User last\n',
+    files: { more: 'Port 1\nHost *\n  Port 2\nMatch all\n  Port 3\n' },
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'a jump of a chain that has a jump of its own, even itself',
+    config: 'Host gate1\n  ProxyJump none\nHost *\n  ProxyJump gate1,gate2\n',
+    hosts: ['a', 'gate1'],
+  },
+  {
+    name: 'a way of our own over one that goes in a circle',
+    config: 'Host *\n  ProxyJump gate\n',
+    hosts: ['gate'],
+    keys: 'jump: []',
+  },
+  {
+    name: 'what a jump is called in tokens',
+    config:
+      'Host a b\n  IdentityFile ~/.ssh/to-%h\nHost a\n  ProxyJump u@[2001:db8::1]:22\nHost b\n  ProxyJump ssh://u%41@gate:24/,x@y@real:25\n',
+    hosts: ['a', 'b'],
+  },
+  {
+    name: 'homes of other users',
+    config: 'Host a\n  IdentityFile ~root/key\n  CertificateFile ~nobody/cert\n',
+    hosts: ['a'],
+  },
+  {
+    name: 'names of keys by pattern',
+    config:
+      'Host a\n  HostKeyAlgorithms ssh-ed25519*,rsa-*\n  PubkeyAcceptedAlgorithms *-cert-v01@openssh.com\nHost b\n  Ciphers -nothing*\n',
+    hosts: ['a', 'b'],
+  },
+  {
     name: 'our own keys stand above',
     config: 'Host a\n  User them\n  Port 3\n  IdentityFile ~/.ssh/theirs\nMatch user us\n  Compression yes\n',
     hosts: ['a'],

@@ -42,8 +42,8 @@ describe('ssh_config', () => {
     expect(one).toBe(two);
     expect('values' in one && [...one.values]).toEqual([['hostname', ['real.x']]]);
     expect(calls()).toEqual([
-      '-T -F none -G -- tunnel',
-      `-T -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
+      '-N -T -F none -G -- tunnel',
+      `-N -T -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
     ]);
   });
 
@@ -64,7 +64,7 @@ describe('ssh_config', () => {
     const { calls, account } = homeWith(`printf 'host box\\nport 5\\n'`);
     const ask = sshConfigReader({ ...account, passwdHome: account.home }, true);
     await ask({ alias: 'box', user: null, port: null });
-    expect(calls()).toEqual(['-T -F none -G -- tunnel', '-T -G -- box']);
+    expect(calls()).toEqual(['-N -T -F none -G -- tunnel', '-N -T -G -- box']);
   });
 
   test("that narrows trust for everybody on the system is a warning, since it is not the user's doing", async () => {
@@ -158,13 +158,101 @@ describe('ssh_config', () => {
     }
   });
 
-  test('that others may write is refused by our own parser as by ssh', async () => {
+  test('that others may write is refused, with and without ssh', async () => {
+    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+      const home = createHome({ PATH });
+      home.write('.ssh/config', 'Host box\n  Port 2\n', 0o666);
+      const file = home.write('tunnels.yaml', tunnel('box'));
+      await expect(loadConfig(file, home.account)).rejects.toMatchObject({
+        issues: [{ message: expect.stringContaining('can be written by everybody') }],
+      });
+    }
+  });
+
+  test.each([
+    'Bogus yes',
+    'Port',
+    'Port 0',
+    'Port 65536',
+    'Port 22 23',
+    'Port == 22',
+    'User "open',
+    "ProxyCommand it's open",
+    'User ""',
+    'Host ""',
+    'IdentityFile a b',
+    'IdentityAgent ${NOT_SET}',
+    'IdentityAgent $a-b',
+    'Compression maybe',
+    'IdentitiesOnly on',
+    'StrictHostKeyChecking perhaps',
+    'ServerAliveInterval soon',
+    'ServerAliveCountMax -1',
+    'ConnectTimeout NONE',
+    'Ciphers rot13',
+    'KexAlgorithms +rot13',
+    'HostKeyAlgorithms ssh-x*',
+    'UserKnownHostsFile /a none',
+    'ProxyJump a,,b',
+    'ProxyJump a:70000',
+    'ProxyJump ssh://a/b',
+    'Match',
+    'Match host',
+    'Match all host a',
+    'Match weather fine',
+    'Match host a\n  Port x',
+    '\ufeffPort 3',
+    'HostName %x',
+  ])('with the line %s is a clear error that says where, with ssh and without', async (bad) => {
+    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+      const home = createHome({ PATH });
+      home.write('.ssh/config', `Host other box\n${bad}\n`);
+      const file = home.write('tunnels.yaml', tunnel('box'));
+      const thrown = await loadConfig(file, home.account).then(null, (error: unknown) => error);
+      expect(thrown).toMatchObject({ code: 'CONFIG_INVALID', issues: [{ path: 'tunnels.t.host' }] });
+      const { message } = (thrown as { issues: [{ message: string }] }).issues[0];
+      expect(message).toMatch(/^ssh_config, box: /);
+      if (bad !== 'HostName %x') expect(message).toMatch(/\.ssh\/config(?::| line |: line )[23]: ./);
+    }
+  });
+
+  test('may hold what a newer ssh or Apple knows, and what IgnoreUnknown names', async () => {
     const home = createHome({ PATH: '/nonexistent' });
-    home.write('.ssh/config', 'Host box\n  Port 2\n', 0o666);
-    const file = home.write('tunnels.yaml', tunnel('box'));
-    await expect(loadConfig(file, home.account)).rejects.toMatchObject({
-      issues: [{ message: expect.stringContaining('can be written by everybody') }],
+    home.write(
+      '.ssh/config',
+      'IgnoreUnknown Future*,other\nFutureKey yes\nOTHER 1\nUseKeychain yes\nObscureKeystrokeTiming no\nPort 9\n',
+    );
+    const answer = await sshConfigReader(home.account, true)({ alias: 'box', user: null, port: null });
+    expect('values' in answer && answer.values.get('port')).toEqual(['9']);
+  });
+
+  test('of OpenSSH 10 is read without one: tagged, sessiontype, tokens in User and Include', async () => {
+    const home = createHome({ PATH: '/nonexistent', SUB: 'sub' });
+    home.write('.ssh/sub/box', 'Port 9\n');
+    home.write(
+      '.ssh/config',
+      'Include ${SUB}/%n\nTag work\nMatch tagged w* sessiontype none command ""\n  HostName tagged.x\nMatch !tagged work\n  Compression yes\nUser %u-${SUB}\n',
+    );
+    const answer = await sshConfigReader(home.account, true)({ alias: 'box', user: null, port: null });
+    expect('values' in answer && Object.fromEntries(answer.values)).toMatchObject({
+      port: ['9'],
+      hostname: ['tagged.x'],
     });
+    expect('values' in answer && answer.values.has('compression')).toBe(false);
+  });
+
+  test('warns of a Match exec only where it would have decided', async () => {
+    const home = createHome({ PATH: '/nonexistent' });
+    home.write('.ssh/config', 'Match host other exec "true"\n  Port 1\nMatch exec "true" user nobody-here\n');
+    const ask = sshConfigReader(home.account, true);
+    const warningsFor = async (alias: string): Promise<unknown> => {
+      const answer = await ask({ alias, user: null, port: null });
+      return 'warnings' in answer ? answer.warnings : answer;
+    };
+    expect(await warningsFor('box')).toEqual([]);
+    expect(await warningsFor('other')).toEqual([
+      'ssh_config: a "Match exec" block was skipped for other: there is no ssh to ask',
+    ]);
   });
 
   test('that includes itself is refused', async () => {
