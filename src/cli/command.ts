@@ -28,8 +28,6 @@ export type Run = (context: Context, args: Args) => Promise<number>;
 /** What stood on the command line, after the parser. */
 export interface Args {
   readonly words: readonly string[];
-  /** What followed `--`. */
-  readonly rest: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
   /** A duration with a unit, in milliseconds. Throws USAGE. */

@@ -1,5 +1,7 @@
 // The text of a first config: one host, one tunnel, and room to go on. Pure.
 import { login } from '../config/address.ts';
+import { addTunnel } from '../config/edit.ts';
+import { parseFile } from '../config/parse.ts';
 import { namePattern } from '../config/value.ts';
 
 export interface FirstTunnel {
@@ -33,6 +35,21 @@ export function firstConfig({ host, remote, local, name }: FirstTunnel): string 
     `    remote: ${scalar(remote)}`,
     '',
   ].join('\n');
+}
+
+/** True for a config without a fault but that: blank, comments only, or hosts and defaults that wait for a tunnel. */
+export function hasNoTunnel(file: string, text: string): boolean {
+  const { source, settings, issues } = parseFile(file, text);
+  if (source.value === null) return source.issues.length === 0;
+  return (
+    issues.length === 0 && settings.include === undefined && Object.keys(settings.tunnels ?? {}).length === 0
+  );
+}
+
+/** The text with the tunnel in it; all that stands there stays. */
+export function withTunnel(text: string, { host, remote, local, name }: FirstTunnel): string {
+  const plain = (value: string): string | number => (/^[1-9]\d{0,4}$/.test(value) ? Number(value) : value);
+  return addTunnel(text, name, { host, local: plain(local), remote: plain(remote) });
 }
 
 /** Plain where YAML reads it back as the same text, quoted elsewhere. */

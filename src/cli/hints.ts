@@ -7,5 +7,8 @@ const mention = new RegExp(String.raw`(?<=^|[\s;(])tunnel (?=(?:${commands})(?:$
 
 /** `config`: as given to --config; undefined: none was. */
 export function forConfig(text: string, config: string | undefined): string {
-  return config === undefined ? text : text.replaceAll(mention, () => `tunnel -c ${shellWord(config)} `);
+  const isNamed = /\s(-c|--config)[\s=]/.test(text);
+  return config === undefined || isNamed
+    ? text
+    : text.replaceAll(mention, () => `tunnel -c ${shellWord(config)} `);
 }

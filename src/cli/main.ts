@@ -1,5 +1,6 @@
 // From the command line to an exit code: parses, makes the context, runs the command.
-import { exitCodeOf } from '../errors.ts';
+import { exitCodeOf, TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { version } from '../model/version.ts';
 import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
@@ -39,6 +40,16 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await run(context, args);
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;
-    return exitCodeOf(complainOf(context, thrown).code);
+    return exitCodeOf(complainOf(context, inCommand(thrown, argv)).code);
   }
+}
+
+/** "did you mean db?" knows the name only; here is the command it was meant in. */
+function inCommand(thrown: unknown, argv: readonly string[]): unknown {
+  if (!(thrown instanceof TunnelError) || thrown.code !== 'NO_SUCH_TUNNEL') return thrown;
+  const near = /^did you mean (\S+)\?$/.exec(thrown.hint ?? '')?.[1];
+  const lost = /^selection failed, on (\S+): /.exec(thrown.message)?.[1];
+  if (near === undefined || lost === undefined || !argv.includes(lost)) return thrown;
+  const meant = argv.map((word) => shellWord(word === lost ? near : word)).join(' ');
+  return new TunnelError(thrown.code, thrown.message, { hint: `tunnel ${meant}    # did you mean that?` });
 }

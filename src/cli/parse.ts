@@ -3,6 +3,7 @@ import yargs from 'yargs';
 import { TunnelError } from '../errors.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDuration } from '../model/duration.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { Args, CommandSpec, OptionSpec } from './command.ts';
 import type { GlobalOptions } from './context.ts';
 import { commands, globalOptions } from './usage.ts';
@@ -19,10 +20,13 @@ export interface Parsed {
 export function parseCommandLine(argv: readonly string[]): Parsed {
   const first = commandWord(argv);
   const askedFor = first === 'help' ? commandWord(argv.slice(argv.indexOf('help') + 1)) : first;
-  const command = askedFor === null ? null : findCommand(askedFor);
+  const command = askedFor === null || askedFor === 'help' ? null : findCommand(askedFor);
   const options = [...globalOptions, ...(command?.options ?? [])];
   const found = readOptions(argv, command, options);
-  const words = found._.map(String).slice(command === null ? 0 : 1);
+  // Behind -- stand words too, as everywhere;.
+  const rest = Array.isArray(found['--']) ? found['--'].map(String) : [];
+  const words = [...found._.map(String).slice(command === null ? 0 : 1), ...rest];
+  if (first === null && words.length > 0) throw usage('tunnel', 'no command before --', 'tunnel --help');
   const wants =
     found['help'] === true || first === 'help' ? 'help' : found['version'] === true ? 'version' : 'run';
   if (command !== null && wants === 'run') checkWords(command, words);
@@ -60,8 +64,8 @@ function findCommand(name: string): CommandSpec {
     name,
     commands.map((each) => each.name),
   );
-  const hint = near === null ? 'tunnel --help' : `did you mean tunnel ${near}?`;
-  throw usage(`tunnel ${name}`, 'no such command', hint);
+  const hint = near === null ? 'tunnel --help' : `tunnel ${near}    # did you mean that?`;
+  throw usage(`tunnel ${shellWord(name)}`, 'no such command', hint);
 }
 
 function readOptions(
@@ -117,7 +121,7 @@ function optionError(
   return usage(
     on,
     `no such option ${shown.join(', ')}`,
-    near === null ? help : `did you mean --${near}?    # ${help}`,
+    near === null ? help : `${on} --${near}    # did you mean that? or ${help}`,
   );
 }
 
@@ -142,7 +146,6 @@ function argsOf(found: Found, words: readonly string[], command: CommandSpec | n
   const text = (name: string): string | undefined => textOf(found, name, command);
   return {
     words,
-    rest: Array.isArray(found['--']) ? found['--'].map(String) : [],
     flag: (name) => found[name] === true,
     text,
     durationMs(name, otherwise) {
@@ -153,7 +156,7 @@ function argsOf(found: Found, words: readonly string[], command: CommandSpec | n
       throw usage(
         `--${name}`,
         `${written} is no duration; it needs a unit`,
-        `--${name} 30s    # 250ms 30s 5m 2h`,
+        `tunnel ${command === null ? '' : `${command.name} `}--${name} 30s    # 250ms 30s 5m 2h`,
       );
     },
   };

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
 import { accountOf, type Account } from './account.ts';
@@ -155,6 +156,8 @@ function readOne(path: string, included: boolean, account: Account): ParsedFile 
   try {
     const read = readOwned(path, account, textLimitBytes);
     if ('problem' in read) return refuse(read.problem, ownershipHint(path, read.problem));
+    // So is all that some editors save as "Unicode".
+    if (read.text.includes('\0')) return refuse('is not text in UTF-8', `file ${shellWord(path)}`);
     return parseFile(path, read.text, included);
   } catch (error) {
     return refuse(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, null);

@@ -29,7 +29,8 @@ export function parseFile(file: string, text: string, included = false): ParsedF
   });
   if (source.value === null) {
     fault([]);
-    const empty = source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', 'tunnel add')];
+    const empty =
+      source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', 'tunnel init')];
     return parsed({}, [...source.issues, ...empty]);
   }
   if (included && isNoConfig(source.value)) {
@@ -110,6 +111,7 @@ function problemsOf(issue: SchemaIssue, value: unknown): Problem[] {
   const plain = { path: issue.path, side: 'value', hint: null, meant: null } as const;
   if (issue.code === 'custom') return [{ ...plain, message: issue.message, hint: hintOf(issue, value) }];
   if (valueAt(value, issue.path) === null) return [{ ...plain, message: 'is empty' }];
+  if (issue.path.length === 0) return [{ ...plain, message: 'must be a map of keys such as tunnels:' }];
   const forms: Record<string, string> = { object: 'a map', record: 'a map', array: 'a list' };
   return [
     { ...plain, message: `must be ${forms[issue.expected ?? ''] ?? issue.expected ?? 'something else'}` },

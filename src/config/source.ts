@@ -68,7 +68,7 @@ function readDocument(file: string, text: string, lineCounter: LineCounter, at: 
     lineCounter,
     merge: true,
     prettyErrors: false,
-    logLevel: 'silent',
+    logLevel: 'error', // 'silent' would leave out that there is a second document
     stringKeys: true,
   });
   const syntax = [...document.errors, ...document.warnings];

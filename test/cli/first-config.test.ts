@@ -1,6 +1,6 @@
 // What `init` writes is what the config parser reads.
 import { describe, expect, test } from 'vitest';
-import { firstConfig, nameFor, portOf } from '../../src/cli/first-config.ts';
+import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel } from '../../src/cli/first-config.ts';
 import { parseFile } from '../../src/config/parse.ts';
 
 const tunnel = {
@@ -38,6 +38,27 @@ describe('a first config', () => {
     expect(issues).toEqual([]);
     expect(settings.tunnels).toHaveProperty(answers.name);
   });
+
+  test.each([
+    ['# mine\n', '# mine\ntunnels:\n  katie:\n'],
+    ['tunnels:\n', 'tunnels:\n  katie:\n'],
+    ['tunnels: {}\n', 'tunnels:\n  katie:\n'],
+    ['hosts:\n  b: { hostname: h } # b\n', 'hosts:\n  b: { hostname: h } # b\ntunnels:\n  katie:\n'],
+  ])('goes into %j, which has no tunnel yet', (text, beginning) => {
+    expect(hasNoTunnel('/t.yaml', text)).toBe(true);
+    const written = withTunnel(text, tunnel);
+    expect(written.startsWith(beginning), written).toBe(true);
+    expect(parseFile('/t.yaml', written)).toMatchObject({
+      issues: [],
+      settings: { tunnels: { katie: { host: tunnel.host } } },
+    });
+    expect(hasNoTunnel('/t.yaml', written)).toBe(false);
+  });
+
+  test.each(['tunels: {}\n', 'include: other.yaml\n', '[]\n', 'tunnels: [\n'])(
+    'does not go into %j, which says something else',
+    (text) => expect(hasNoTunnel('/t.yaml', text)).toBe(false),
+  );
 
   test('names a tunnel after its server', () => {
     expect(nameFor('vertanen@katie.mtech.edu')).toBe('katie');

@@ -47,19 +47,19 @@ describe('the command line', () => {
     expect(parse('status --no-color').globals.color).toBe(false);
   });
 
-  test('keeps what follows -- apart', () => {
-    const { args } = parse('status db -- psql -h x');
-    expect(args.words).toEqual(['db']);
-    expect(args.rest).toEqual(['psql', '-h', 'x']);
+  test('takes what follows -- for words, whatever it looks like', () => {
+    expect(parse('status db -- web -h').args.words).toEqual(['db', 'web', '-h']);
+    expect(faultOf('-- up').message).toContain('no command before --');
+    expect(faultOf('check -- up').message).toContain('up is too much');
   });
 
   test.each([
     ['frobnicate', /no such command/, 'tunnel --help'],
-    ['statsu', /no such command/, 'did you mean tunnel status?'],
-    ['up --acept-new', /no such option --acept-new/, 'did you mean --accept-new?'],
+    ['statsu', /no such command/, 'tunnel status    # did you mean that?'],
+    ['up --acept-new', /no such option --acept-new/, 'tunnel up --accept-new    # did you mean that?'],
     ['up -Z', /no such option -Z/, 'tunnel up --help'],
     ['up --timeout', /timeout/, 'tunnel up --help'],
-    ['up --timeout 30', /it needs a unit/, '--timeout 30s'],
+    ['up --timeout 30', /it needs a unit/, 'tunnel up --timeout 30s'],
     ['check nonsense', /nonsense is too much/, 'tunnel check --help'],
     ['status -c', /-c needs a value/, 'tunnel status --help'],
   ])('refuses %s with a hint', (line, message, hint) => {
@@ -73,7 +73,8 @@ describe('the command line', () => {
     expect(parse('--version').wants).toBe('version');
     expect(parse('up --help')).toMatchObject({ wants: 'help', command: { name: 'up' } });
     expect(parse('help up')).toMatchObject({ wants: 'help', command: { name: 'up' } });
-    expect(parse('help')).toMatchObject({ wants: 'help', command: null });
+    for (const line of ['help', 'help help', 'help --', '--help'])
+      expect(parse(line)).toMatchObject({ wants: 'help', command: null });
   });
 });
 

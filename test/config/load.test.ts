@@ -141,7 +141,10 @@ describe('include:', () => {
     home.write('netrc', 'machine h login l password hunter2\n', 0o600);
     home.write('shadow', 'root:$y$hunter2:19000: {}\nsecret: hunter2\n', 0o600);
     const issues = await issuesOf(home, file);
-    expect(issues).toEqual(['netrc:1:1 must be a map', 'shadow:1:1 has neither hosts: nor tunnels:']);
+    expect(issues).toEqual([
+      'netrc:1:1 must be a map of keys such as tunnels:',
+      'shadow:1:1 has neither hosts: nor tunnels:',
+    ]);
   });
 
   test('is watched: the digests tell which file changed', () => {

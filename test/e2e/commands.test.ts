@@ -84,8 +84,10 @@ describe('without a server', () => {
       expect(ran, args.join(' ')).toMatchObject({ code: 2, stdout: '' });
       expect(ran.stderr).toMatch(/^tunnel: .*\nhint: /);
     }
-    expect((await world.run(['stauts'])).stderr).toContain('did you mean tunnel status?');
-    expect((await world.run(['status', 'dv'])).stderr).toContain('did you mean db?');
+    expect((await world.run(['stauts'])).stderr).toContain('hint: tunnel status    # did you mean that?');
+    expect((await world.run(['status', 'dv'])).stderr).toContain(
+      'hint: tunnel status db    # did you mean that?',
+    );
     expect((await world.status()).supervisor.running).toBe(false);
   });
 

@@ -18,7 +18,6 @@ import { up } from './up.ts';
 const patienceMs = 10_000;
 const noArgs: Args = {
   words: [],
-  rest: [],
   flag: () => false,
   text: () => undefined,
   durationMs: (_, otherwise) => otherwise,

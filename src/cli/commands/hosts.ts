@@ -19,9 +19,10 @@ export const hosts: Run = async (context, args) => {
   const store = createTrustStore({ file: context.places.knownHosts, now: context.now });
   switch (action) {
     case 'list':
-      return list(context, store);
     case 'export':
-      return exportAll(context, store);
+      if (names.length > 0)
+        throw usage(`tunnel hosts ${action}`, `${names.join(' ')} is too much`, 'tunnel hosts --help');
+      return action === 'list' ? list(context, store) : exportAll(context, store);
     case 'forget':
       if (names.length === 0) throw usage('tunnel hosts forget', 'which host?', 'tunnel hosts list');
       return forget(context, store, names);

@@ -5,11 +5,13 @@ import { localListen, login, target } from '../../config/address.ts';
 import { allow, consentDigest } from '../../config/consent.ts';
 import { readDeclared } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
+import { readOwned } from '../../config/ownership.ts';
+import { textLimitBytes } from '../../config/source.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
-import { firstConfig, nameFor, portOf, type FirstTunnel } from '../first-config.ts';
+import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
 import type { Args, Run } from '../command.ts';
 import { Interrupted, type Context } from '../context.ts';
 import { forConfig } from '../hints.ts';
@@ -19,20 +21,29 @@ import { createPrompter, type Prompter } from '../prompt.ts';
 export const init: Run = async (context, args) => {
   const file = namedConfig(context.facts, context.options.config) ?? context.places.defaultConfig;
   const shown = shortPath(file, context.facts);
-  if (existsSync(file)) {
+  const isNew = !existsSync(file);
+  const before = isNew ? '' : textWithoutTunnel(file, context);
+  if (before === null) {
     throw new TunnelError('USAGE', `init failed, on ${shown}: it is there already`, {
       hint: `tunnel -c ${shellWord(shown)} check    # or edit it, or remove it first`,
     });
   }
   const tunnel = await collect(context, args);
-  write(file, firstConfig(tunnel));
+  write(file, before.trim() === '' ? firstConfig(tunnel) : withTunnel(before, tunnel), isNew);
   await allowOwn(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
-  // In a folder with a tunnels.yaml of its own that one would be used.
-  const isFound = findConfig(context.places, context.facts, undefined).path === file;
-  context.out(`next: ${forConfig('tunnel up', isFound ? undefined : shown)}`);
+  context.out(`next: ${forConfig('tunnel up', isFound(file, context) ? undefined : shown)}`);
   return 0;
 };
+
+/** Without being named: in a folder with a tunnels.yaml of its own that one would be used. */
+function isFound(file: string, { places, facts }: Context): boolean {
+  try {
+    return findConfig(places, facts, undefined).path === file;
+  } catch {
+    return false; // CONFIG_MISSING: it is in no place that is looked at
+  }
+}
 
 /** What was typed here is nobody else's: it may be used from its own folder too (SPEC 1). */
 async function allowOwn({ facts, places, now }: Context, file: string): Promise<void> {
@@ -43,11 +54,22 @@ async function allowOwn({ facts, places, now }: Context, file: string): Promise<
   }
 }
 
-function write(file: string, text: string): void {
+/** Of a file that says something, but not of a tunnel: its first one is added. Null for any other. */
+function textWithoutTunnel(file: string, { facts }: Context): string | null {
+  try {
+    const read = readOwned(file, facts, textLimitBytes);
+    return 'text' in read && hasNoTunnel(file, read.text) ? read.text : null;
+  } catch {
+    return null; // not ours to read: then not ours to write
+  }
+}
+
+/** `isNew`: what somebody else has put there meanwhile is not written over. */
+function write(file: string, text: string, isNew: boolean): void {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    writeFileSync(file, text, { mode: 0o600, flag: 'wx' });
-    chmodSync(file, 0o600);
+    writeFileSync(file, text, { mode: 0o600, flag: isNew ? 'wx' : 'w' });
+    if (isNew) chmodSync(file, 0o600);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new TunnelError('CONFIG_MISSING', `writing the config failed, on ${file}: ${why}`, {

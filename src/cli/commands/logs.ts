@@ -10,9 +10,9 @@ import { locateTarget } from '../supervisor.ts';
 const lastLines = 100;
 
 export const logs: Run = async (context, args) => {
-  const target = locateTarget(context);
   const count = lineCount(args);
   const sinceMs = args.text('since') === undefined ? null : context.now() - args.durationMs('since', 0);
+  const target = locateTarget(context);
   const filter = createLineFilter(args.words, await knownTunnels(context, target, args.words));
   const lines: LogLine[] = [];
   const collect = (text: string): void => {

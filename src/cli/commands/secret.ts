@@ -20,7 +20,11 @@ const kinds: readonly SecretKind[] = ['password', 'passphrase', 'totp'];
 export const secret: Run = async (context, args) => {
   const [action = 'list', name, kind, ...others] = args.words;
   if (kind !== undefined && !isKind(kind))
-    throw usage(`tunnel secret ${action} ${kind}`, `it is ${kinds.join(', ')}`, 'tunnel secret --help');
+    throw usage(
+      `tunnel secret ${action}`,
+      `${kind} is no kind: it is ${kinds.slice(0, -1).join(', ')} or ${kinds.at(-1) ?? ''}`,
+      'tunnel secret --help',
+    );
   refuseOthersState(context);
   switch (action) {
     case 'list':
