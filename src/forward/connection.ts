@@ -2,8 +2,10 @@
 import type { Socket } from 'node:net';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import { GiveUp, type GiveUpSignal } from '../model/give-up.ts';
 import type { Channel, Session } from '../model/session.ts';
 import type { Arrival } from './arrival.ts';
+import type { Listed } from './roster.ts';
 import { Splice, type Traffic } from './splice.ts';
 
 /** How a kind of forward gets from an accepted connection to a channel. */
@@ -13,7 +15,7 @@ export interface OpenRequest {
   readonly arrival: Arrival;
   readonly session: Session;
   /** Aborted when the client leaves or the connection is reset. */
-  readonly signal: AbortSignal;
+  readonly signal: GiveUpSignal;
   readonly clock: Clock;
   /** Until then (wall clock) a client may wait for a server of which nobody knows yet whether it lives. */
   readonly patientUntilMs: number;
@@ -33,7 +35,7 @@ export interface ConnectionParts {
   readonly clock: Clock;
   readonly traffic: Traffic;
   /** Makes the request for an OpenWay. */
-  request(session: Session, signal: AbortSignal): OpenRequest;
+  request(session: Session, signal: GiveUpSignal): OpenRequest;
   /** The link was lost before anything of the client reached the target: hold it again. */
   again(session: Session, error: TunnelError): void;
   /** Called exactly once: its end, with the fault if it was one. */
@@ -43,17 +45,20 @@ export interface ConnectionParts {
 /** How long a client may take to read its last bytes. */
 const farewellMs = 5000;
 
-export class Connection {
+export class Connection implements Listed {
+  place = -1;
   readonly #parts: ConnectionParts;
-  readonly #abort = new AbortController();
+  readonly #leaving = new GiveUp();
   #over = false;
-  /** An OpenWay is at work: only then is there something to abort, which is dear (an error with its stack). */
-  #opening = false;
   #running: Splice | null = null;
   #resetBy: TunnelError | null = null;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
+  }
+
+  get arrival(): Arrival {
+    return this.#parts.arrival;
   }
 
   /** The link is there. */
@@ -62,8 +67,7 @@ export class Connection {
     if (this.#over) return;
     arrival.watch({ left: () => this.#finish(null) });
     if (arrival.gone()) return this.#finish(null);
-    this.#opening = true;
-    open(this.#parts.request(session, this.#abort.signal)).then(
+    open(this.#parts.request(session, this.#leaving)).then(
       (opened) => this.#settle(opened),
       (thrown: unknown) => this.#failed(asTunnelError(thrown), session),
     );
@@ -78,14 +82,12 @@ export class Connection {
   }
 
   #failed(error: TunnelError, session: Session): void {
-    this.#opening = false;
     if (this.#over) return;
     if (error.code === 'LINK_LOST') this.#parts.again(session, error);
     else this.reset(error);
   }
 
   #settle(opened: Opened): void {
-    this.#opening = false;
     const late = this.#over || this.#parts.arrival.gone();
     if (opened.kind === 'channel') {
       if (late) discard(opened.channel);
@@ -123,7 +125,7 @@ export class Connection {
   #finish(error: TunnelError | null): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#opening) this.#abort.abort();
+    this.#leaving.abort();
     this.#parts.over(error);
   }
 }

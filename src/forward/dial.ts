@@ -2,13 +2,14 @@
 import { connect, type Socket } from 'node:net';
 import { TunnelError, type ErrorCode } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 
 export interface DialLimits {
   readonly timeoutMs: number;
   readonly clock: Clock;
   /** Ends the attempt: rejects with LINK_LOST, since only a channel that is gone ends it. */
-  readonly signal?: AbortSignal;
+  readonly signal?: GiveUpSignal;
 }
 
 /** Why a dial failed, for those who must tell it on: facts.dial of its error. */

@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import type { TcpEndpoint } from '../model/endpoint.ts';
 import { httpConnect, httpReply } from './http-connect.ts';
 import {
@@ -34,7 +35,7 @@ export type Asked =
 
 export interface HandshakeLimits {
   readonly clock: Clock;
-  readonly signal: AbortSignal;
+  readonly signal: GiveUpSignal;
   readonly login: CheckLogin;
 }
 

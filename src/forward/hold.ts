@@ -13,31 +13,36 @@ const lateMs = 3000;
 /** How long a connection that woke a lazy link is held when the tunnel refuses while it is not up. */
 const wakeMs = 30_000;
 
-export interface WaitingRoomParts {
+/** Who waits: whatever has an arrival. */
+export interface Guest {
+  readonly arrival: Arrival;
+}
+
+export interface WaitingRoomParts<G extends Guest> {
   readonly clock: Clock;
   hold(): Hold;
   knock(): void;
-  /** The link is there: serve it. The room has forgotten the arrival. */
-  serve(arrival: Arrival, session: Session): void;
-  /** It cannot be served: reset it. The room has forgotten the arrival. */
-  refuse(arrival: Arrival, error: TunnelError): void;
+  /** The link is there: serve it. The room has forgotten the guest. */
+  serve(guest: G, session: Session): void;
+  /** It cannot be served: reset it. The room has forgotten the guest. */
+  refuse(guest: G, error: TunnelError): void;
   changed(): void;
 }
 
-interface Waiting {
-  readonly arrival: Arrival;
+interface Waiting<G extends Guest> {
+  readonly guest: G;
   /** The outage's failures when a late one came; null for one that is not late. */
   readonly lateSince: number | null;
   readonly cancels: Cancel[];
 }
 
-export class WaitingRoom {
-  readonly #parts: WaitingRoomParts;
-  readonly #waiting = new Set<Waiting>();
+export class WaitingRoom<G extends Guest> {
+  readonly #parts: WaitingRoomParts<G>;
+  readonly #waiting = new Set<Waiting<G>>();
   #view: LinkView;
 
   /** An empty room before a link that is away. */
-  constructor(parts: WaitingRoomParts) {
+  constructor(parts: WaitingRoomParts<G>) {
     this.#parts = parts;
     this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
   }
@@ -50,20 +55,20 @@ export class WaitingRoom {
    * Serves, holds or refuses. `deadSession`: the session that was just lost under it, not to be used again even if
    * the link still calls it up.
    */
-  admit(arrival: Arrival, deadSession: Session | null = null): void {
+  admit(guest: G, deadSession: Session | null = null): void {
     const view = this.#view;
     switch (view.state) {
       case 'up':
-        if (view.session === deadSession) this.#holdUnlessZero(arrival, null);
-        else this.#parts.serve(arrival, view.session);
+        if (view.session === deadSession) this.#holdUnlessZero(guest, null);
+        else this.#parts.serve(guest, view.session);
         return;
       case 'asleep':
-        return this.#holdUnlessZero(arrival, null);
+        return this.#holdUnlessZero(guest, null);
       case 'away':
-        return this.#holdUnlessZero(arrival, this.#isLate(view) ? view.failures : null);
+        return this.#holdUnlessZero(guest, this.#isLate(view) ? view.failures : null);
       case 'blocked':
-        if (view.personPresent) this.#holdUnlessZero(arrival, null);
-        else this.#parts.refuse(arrival, refusal('LINK_LOST', 'the link needs you'));
+        if (view.personPresent) this.#holdUnlessZero(guest, null);
+        else this.#parts.refuse(guest, refusal('LINK_LOST', 'the link needs you'));
         return;
     }
   }
@@ -73,7 +78,7 @@ export class WaitingRoom {
     for (const held of Array.from(this.#waiting)) {
       if (view.state === 'up') {
         this.#forget(held);
-        this.#parts.serve(held.arrival, view.session);
+        this.#parts.serve(held.guest, view.session);
       } else if (view.state === 'blocked' && !view.personPresent) this.#refuse(held, 'the link needs you');
       else if (view.state === 'away' && held.lateSince !== null && view.failures > held.lateSince)
         this.#refuse(held, 'the server cannot be reached');
@@ -85,7 +90,7 @@ export class WaitingRoom {
   empty(error: TunnelError): void {
     for (const held of Array.from(this.#waiting)) {
       this.#forget(held);
-      this.#parts.refuse(held.arrival, error);
+      this.#parts.refuse(held.guest, error);
     }
   }
 
@@ -95,21 +100,22 @@ export class WaitingRoom {
     return hold.kind === 'wait' && this.#parts.clock.now() - away.sinceMs > hold.ms;
   }
 
-  #holdUnlessZero(arrival: Arrival, lateSince: number | null): void {
+  #holdUnlessZero(guest: G, lateSince: number | null): void {
     const hold = this.#parts.hold();
-    if (hold.kind === 'refuse') return this.#hold(arrival, wakeMs, null); // accepted before the listener closed
-    if (hold.ms > 0) return this.#hold(arrival, hold.ms, lateSince);
+    if (hold.kind === 'refuse') return this.#hold(guest, wakeMs, null); // accepted before the listener closed
+    if (hold.ms > 0) return this.#hold(guest, hold.ms, lateSince);
     this.#parts.knock();
-    this.#parts.refuse(arrival, refusal('LINK_LOST', 'the link is away, and hold is 0s'));
+    this.#parts.refuse(guest, refusal('LINK_LOST', 'the link is away, and hold is 0s'));
   }
 
-  #hold(arrival: Arrival, ms: number, lateSince: number | null): void {
+  #hold(guest: G, ms: number, lateSince: number | null): void {
     const parts = this.#parts;
+    const { arrival } = guest;
     const { clock } = parts;
-    if (arrival.ended() || arrival.gone()) return parts.refuse(arrival, refusal('LINK_LOST', leftWhileHeld));
+    if (arrival.ended() || arrival.gone()) return parts.refuse(guest, refusal('LINK_LOST', leftWhileHeld));
     if (this.#waiting.size >= maxHeld)
-      return parts.refuse(arrival, refusal('LINK_LOST', `${maxHeld} connections wait already`));
-    const held: Waiting = { arrival, lateSince, cancels: [] };
+      return parts.refuse(guest, refusal('LINK_LOST', `${maxHeld} connections wait already`));
+    const held: Waiting<G> = { guest, lateSince, cancels: [] };
     this.#waiting.add(held);
     const leave = (): void => this.#refuse(held, leftWhileHeld);
     arrival.watch({ left: leave, ended: leave });
@@ -124,17 +130,17 @@ export class WaitingRoom {
     parts.changed();
   }
 
-  #giveUpLate(held: Waiting): void {
+  #giveUpLate(held: Waiting<G>): void {
     if (this.#view.state === 'away' && !this.#view.reached)
       this.#refuse(held, `the server does not answer for ${lateMs / 1000}s`, 'TIMED_OUT');
   }
 
-  #refuse(held: Waiting, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void {
+  #refuse(held: Waiting<G>, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void {
     this.#forget(held);
-    this.#parts.refuse(held.arrival, refusal(code, why));
+    this.#parts.refuse(held.guest, refusal(code, why));
   }
 
-  #forget(held: Waiting): void {
+  #forget(held: Waiting<G>): void {
     this.#waiting.delete(held);
     for (const cancel of held.cancels) cancel();
     this.#parts.changed();

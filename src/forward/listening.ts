@@ -12,6 +12,7 @@ import { Arrival } from './arrival.ts';
 import { Connection, type OpenWay } from './connection.ts';
 import { Crowd } from './crowd.ts';
 import { WaitingRoom } from './hold.ts';
+import { Roster } from './roster.ts';
 import { listen, type Listener } from './sockets.ts';
 import { createTally } from './tally.ts';
 
@@ -34,8 +35,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
   readonly #kind: ListeningKind<F>;
   readonly #parts: CarrierParts;
   readonly #tally;
-  readonly #room: WaitingRoom;
-  readonly #connections = new Map<Arrival, Connection>();
+  readonly #room: WaitingRoom<Connection>;
+  readonly #connections = new Roster<Connection>();
   readonly #crowd: Crowd;
   #forward: F;
   #hold: Hold;
@@ -64,9 +65,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
       clock: parts.clock,
       hold: () => this.#hold,
       knock: () => parts.events.knock(),
-      serve: (arrival, session) =>
-        this.#connections.get(arrival)?.serve(session, this.#kind.open(this.#forward)),
-      refuse: (arrival, error) => this.#connections.get(arrival)?.reset(error),
+      serve: (connection, session) => connection.serve(session, this.#kind.open(this.#forward)),
+      refuse: (connection, error) => connection.reset(error),
       changed: () => parts.events.changed(),
     });
   }
@@ -137,8 +137,8 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   #accept(socket: Socket): void {
     const arrival = new Arrival(socket, this.#parts.clock);
-    this.#add(arrival, (session) => this.#room.admit(arrival, session));
-    this.#room.admit(arrival);
+    const connection = this.#add(arrival, (session) => this.#room.admit(connection, session));
+    this.#room.admit(connection);
   }
 
   /** `again`: what to do when the link was lost before anything reached the target. */
@@ -161,12 +161,12 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
       }),
       again: (session, error) => (this.#wanted ? again(session, error) : connection.reset(error)),
       over: (error) => {
-        this.#connections.delete(arrival);
+        this.#connections.remove(connection);
         this.#tally.ended(error);
         this.#crowd.leave();
       },
     });
-    this.#connections.set(arrival, connection);
+    this.#connections.add(connection);
     return connection;
   }
 
@@ -180,7 +180,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   #resetAll(error: TunnelError): void {
     this.#room.empty(error);
-    for (const connection of this.#connections.values()) connection.reset(error);
+    for (const connection of this.#connections.all()) connection.reset(error);
   }
 
   /** With `hold: refuse` there is a listener only while the link is up, or could be woken. */

@@ -32,7 +32,7 @@ async function serverLives({ session, signal, clock, patientUntilMs }: OpenReque
   const patience = new Promise<void>((resolve) => {
     const cancel = clock.schedule(Math.max(0, patientUntilMs - clock.now()), resolve);
     const stop = (): void => (cancel(), resolve());
-    signal.addEventListener('abort', stop, { once: true });
+    signal.addEventListener('abort', stop);
     answered.then(stop, stop);
   });
   await Promise.race([answered, patience]);

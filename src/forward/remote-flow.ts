@@ -1,9 +1,11 @@
 // A connection that came from the server: dialled here, then joined. The mirror of connection.ts.
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import { GiveUp } from '../model/give-up.ts';
 import type { Channel } from '../model/session.ts';
 import { flowError } from './connection.ts';
 import type { ConnectHere, Connected } from './remote-target.ts';
+import type { Listed } from './roster.ts';
 import { Splice, type Traffic } from './splice.ts';
 
 export interface RemoteFlowParts {
@@ -14,9 +16,10 @@ export interface RemoteFlowParts {
   over(error: TunnelError | null): void;
 }
 
-export class RemoteFlow {
+export class RemoteFlow implements Listed {
+  place = -1;
   readonly #parts: RemoteFlowParts;
-  readonly #abort = new AbortController();
+  readonly #leaving = new GiveUp();
   #over = false;
   #running: Splice | null = null;
   #resetBy: TunnelError | null = null;
@@ -28,7 +31,7 @@ export class RemoteFlow {
   start(connect: ConnectHere): void {
     const { channel, clock } = this.#parts;
     const left = (clean: boolean): void => this.#stop(clean ? null : flowError('link lost'));
-    connect({ channel, clock, signal: this.#abort.signal, left }).then(
+    connect({ channel, clock, signal: this.#leaving, left }).then(
       (connected) => this.#run(connected),
       (thrown: unknown) => this.#stop(asTunnelError(thrown)),
     );
@@ -55,7 +58,7 @@ export class RemoteFlow {
 
   #stop(error: TunnelError | null): void {
     this.#finish(error);
-    this.#abort.abort();
+    this.#leaving.abort();
     this.#parts.channel.close();
   }
 

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { RemoteForward } from '../model/forward.ts';
 import type { Channel } from '../model/session.ts';
@@ -18,7 +19,7 @@ const dialMs = 10_000;
 export interface TargetRequest {
   readonly channel: Channel;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
+  readonly signal: GiveUpSignal;
   /** The far client has gone (`clean`), or the link. */
   readonly left: (clean: boolean) => void;
 }

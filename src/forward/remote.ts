@@ -15,6 +15,7 @@ import { Crowd } from './crowd.ts';
 import { sameEndpoint } from './listening.ts';
 import { RemoteFlow } from './remote-flow.ts';
 import { connectHere } from './remote-target.ts';
+import { Roster } from './roster.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import { createTally } from './tally.ts';
 
@@ -37,7 +38,7 @@ export class RemoteCarrier implements Carrier {
   readonly #parts: CarrierParts;
   readonly #tally;
   readonly #crowd: Crowd;
-  readonly #flows = new Set<RemoteFlow>();
+  readonly #flows = new Roster<RemoteFlow>();
   #forward: RemoteForward;
   #asking: Asking | null = null;
   #lastPort: number | null;
@@ -90,7 +91,7 @@ export class RemoteCarrier implements Carrier {
   }
 
   resetConnections(): void {
-    for (const flow of this.#flows) flow.reset(ended('the tunnel is restarted'));
+    for (const flow of this.#flows.all()) flow.reset(ended('the tunnel is restarted'));
   }
 
   status(): CarrierStatus {
@@ -119,7 +120,7 @@ export class RemoteCarrier implements Carrier {
     this.#asking = null;
     await this.#leave(asking);
     await this.#crowd.drained(drainMs);
-    for (const flow of this.#flows) flow.reset(ended('the tunnel is down'));
+    for (const flow of this.#flows.all()) flow.reset(ended('the tunnel is down'));
   }
 
   /** Ends a listener; resolves when the server confirmed, or soon. */
@@ -211,7 +212,7 @@ export class RemoteCarrier implements Carrier {
       clock: this.#parts.clock,
       traffic: this.#tally.traffic,
       over: (error) => {
-        this.#flows.delete(flow);
+        this.#flows.remove(flow);
         this.#tally.ended(error);
         this.#crowd.leave();
       },

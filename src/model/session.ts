@@ -1,4 +1,5 @@
 // Sessions and channels as the rest of the house sees them: pure types, so that forward/ and supervisor/ never meet ssh2.
+import type { GiveUpSignal } from './give-up.ts';
 import type { ErrorCode, TunnelError } from '../errors.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Host } from './host.ts';
@@ -67,7 +68,7 @@ export interface Session {
   openChannel(
     target: Endpoint,
     origin: Origin,
-    limits: { timeoutMs: number; signal?: AbortSignal },
+    limits: { timeoutMs: number; signal?: GiveUpSignal },
   ): Promise<Channel>;
   /** Asks the server to listen. Throws FORWARD_REFUSED, TIMED_OUT or LINK_LOST. */
   listenRemote(

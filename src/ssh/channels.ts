@@ -1,11 +1,11 @@
 // The channels of one session: opening them, taking those the server opens, and turns to send when the transport is full.
-import { TunnelError } from '../errors.ts';
+import type { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
-import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Channel, Origin } from '../model/session.ts';
 import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
-import { forwardRefused } from './failure.ts';
 import type { IncomingOpen, Wire, WireEvents } from './internals-wire.ts';
+import { gaveUp, notOpen, Opening, type OpenLimits } from './opening.ts';
 import type { ReadSlabs } from './slabs.ts';
 import type { WindowBudget } from './window.ts';
 
@@ -25,23 +25,13 @@ export interface ChannelsParts {
   disconnect(reason: number, words: string): void;
 }
 
-interface Limits {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
-}
-
-interface Opening {
-  readonly window: number;
-  opened(channel: Channel): void;
-  failed(reason: number, words: string): void;
-  lost(): void;
-}
-
 export class Channels {
   readonly events: WireEvents;
   readonly #parts: ChannelsParts;
-  readonly #openings = new Map<number, Opening>();
-  readonly #open = new Map<number, OpenChannel>();
+  /** By our number. Arrays: a Map that changes by the thousand keeps what left it (forward/roster.ts tells why). */
+  readonly #openings: (Opening | undefined)[] = [];
+  readonly #open: (OpenChannel | undefined)[] = [];
+  #count = 0;
   #waiting: OpenChannel[] = [];
   #pumping = false;
   #home: ChannelHome | null = null;
@@ -51,14 +41,13 @@ export class Channels {
     this.#parts = parts;
     this.events = {
       opened: (id, remoteId, window, packetSize) => this.#opened(id, { remoteId, window, packetSize }),
-      refused: (id, reason, words) => this.#opening(id)?.failed(reason, words),
-      data: (id, chunk) => this.#open.get(id)?.received(chunk),
-      extendedData: (id, bytes) => this.#open.get(id)?.receivedExtended(bytes),
-      adjusted: (id, bytes) => this.#open.get(id)?.granted(bytes),
-      end: (id) => this.#open.get(id)?.ended(),
-      // RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we
-      closed: (id) => (this.#open.get(id) ?? refusal(this.#opening(id)))?.closedByPeer(),
-      requestFailed: (id) => this.#open.get(id)?.close(),
+      refused: (id, reason, words) => this.#refused(id)?.refused(reason, words),
+      data: (id, chunk) => this.#open[id]?.received(chunk),
+      extendedData: (id, bytes) => this.#open[id]?.receivedExtended(bytes),
+      adjusted: (id, bytes) => this.#open[id]?.granted(bytes),
+      end: (id) => this.#open[id]?.ended(),
+      closed: (id) => this.#closed(id),
+      requestFailed: (id) => this.#open[id]?.close(),
       incoming: (open) => this.#incoming(open),
       debug: (words) => parts.debug(words),
       disconnect: (reason, words) => parts.disconnect(reason, words),
@@ -77,14 +66,15 @@ export class Channels {
       waitForRoom: (channel) => this.#waitForRoom(channel),
       bug: (thrown) => this.#parts.bug(thrown),
       over: (channel) => {
-        this.#open.delete(channel.id);
+        this.#open[channel.id] = undefined;
+        this.#count -= 1;
         wire.release(channel.id);
       },
     };
   }
 
   get count(): number {
-    return this.#open.size;
+    return this.#count;
   }
 
   #crowded(): boolean {
@@ -109,7 +99,7 @@ export class Channels {
   }
 
   /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. A confirmation that comes too late is closed again. */
-  open(to: Endpoint, from: Origin, limits: Limits): Promise<Channel> {
+  open(to: Endpoint, from: Origin, limits: OpenLimits): Promise<Channel> {
     return this.#openWith(to, limits, (wire, id, window) => {
       if (to.kind === 'tcp') wire.openTcp(id, window, to, from);
       else wire.openUnix(id, window, to.path);
@@ -117,7 +107,7 @@ export class Channels {
   }
 
   /** A session channel with a subsystem on it (RFC 4254 6.5). It is closed when the server has no such subsystem. */
-  async openSubsystem(name: string, limits: Limits): Promise<Channel> {
+  async openSubsystem(name: string, limits: OpenLimits): Promise<Channel> {
     const label: Endpoint = { kind: 'unix', path: name };
     const channel = await this.#openWith(label, limits, (wire, id, window) => wire.openSession(id, window));
     if (channel instanceof SshChannel) this.#home?.wire.subsystem(channel.remoteId, name);
@@ -126,58 +116,35 @@ export class Channels {
 
   #openWith(
     to: Endpoint,
-    limits: Limits,
+    limits: OpenLimits,
     ask: (wire: Wire, id: number, window: number) => void,
   ): Promise<Channel> {
     const home = this.#home;
     if (home === null || this.#lost !== null) return Promise.reject(this.#lost ?? notOpen());
     if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
     const id = home.wire.reserve();
-    const window = openingWindow(home.budget);
-    return new Promise((resolve, reject) => {
-      const settle = (act: () => void): void => {
-        cancel();
-        limits.signal?.removeEventListener('abort', abort);
-        act();
-      };
-      const leave = (error: TunnelError): void => {
-        this.#openings.set(id, {
-          window,
-          opened: (late) => late.close(),
-          failed: () => undefined,
-          lost: () => undefined,
-        });
-        settle(() => reject(error));
-      };
-      const abort = (): void => leave(gaveUp(to));
-      const cancel = this.#parts.clock.schedule(limits.timeoutMs, () =>
-        leave(openTimedOut(to, limits.timeoutMs)),
-      );
-      limits.signal?.addEventListener('abort', abort, { once: true });
-      this.#openings.set(id, {
-        window,
-        opened: (channel) => settle(() => resolve(channel)),
-        failed: (reason, words) => settle(() => reject(forwardRefused(to, reason, words))),
-        lost: () => settle(() => reject(this.#lost ?? notOpen())),
-      });
-      ask(home.wire, id, window);
-    });
+    const opening = new Opening(to, openingWindow(home.budget), limits, this.#parts.clock);
+    this.#openings[id] = opening;
+    ask(home.wire, id, opening.window);
+    return opening.channel;
   }
 
-  #opening(id: number): Opening | undefined {
-    const opening = this.#openings.get(id);
+  /** The opening that the server refused; its number is free again. */
+  #refused(id: number): Opening | undefined {
+    const opening = this.#openings[id];
     if (opening === undefined) return undefined;
-    this.#openings.delete(id);
-    if (!this.#open.has(id)) this.#home?.wire.release(id);
+    this.#openings[id] = undefined;
+    if (this.#open[id] === undefined) this.#home?.wire.release(id);
     return opening;
   }
 
   #opened(id: number, peer: { remoteId: number; window: number; packetSize: number }): void {
-    const opening = this.#openings.get(id);
+    const opening = this.#openings[id];
     if (opening === undefined || this.#home === null) return;
-    this.#openings.delete(id);
+    this.#openings[id] = undefined;
     const channel = new SshChannel(this.#home, { id, remoteId: peer.remoteId }, peer, opening.window);
-    this.#open.set(id, channel);
+    this.#open[id] = channel;
+    this.#count += 1;
     opening.opened(channel);
   }
 
@@ -188,7 +155,8 @@ export class Channels {
     const id = home.wire.reserve();
     const window = openingWindow(home.budget);
     const channel = new SshChannel(home, { id, remoteId: open.sender }, open, window);
-    this.#open.set(id, channel);
+    this.#open[id] = channel;
+    this.#count += 1;
     home.wire.confirm(open.sender, id, window);
     try {
       take(channel);
@@ -199,42 +167,19 @@ export class Channels {
     return true;
   }
 
+  /** RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we. */
+  #closed(id: number): void {
+    const channel = this.#open[id];
+    if (channel === undefined) this.#refused(id)?.refused(2, '');
+    else channel.closedByPeer();
+  }
+
   /** The link is gone: every channel ends uncleanly, every opening fails. */
   lose(reason: TunnelError): void {
     if (this.#lost !== null) return;
     this.#lost = reason;
     this.#waiting = [];
-    for (const opening of this.#openings.values()) opening.lost();
-    this.#openings.clear();
-    for (const channel of this.#open.values()) channel.lost();
+    for (const opening of this.#openings.splice(0)) opening?.lost(reason);
+    for (const channel of this.#open.slice()) channel?.lost();
   }
-}
-
-function refusal(opening: Opening | undefined): { closedByPeer(): void } | undefined {
-  return opening === undefined ? undefined : { closedByPeer: () => opening.failed(2, '') };
-}
-
-function notOpen(): TunnelError {
-  return new TunnelError('LINK_LOST', 'channel open failed: the session is not open');
-}
-
-function openTimedOut(to: Endpoint, timeoutMs: number): TunnelError {
-  return new TunnelError(
-    'TIMED_OUT',
-    `connection to ${formatEndpoint(to)} failed: the server gave no answer in ${timeoutMs / 1000}s`,
-    {
-      hint: 'the target may drop packets silently: check its firewall and address',
-      facts: { layer: 'channel' },
-    },
-  );
-}
-
-function gaveUp(to: Endpoint): TunnelError {
-  return new TunnelError(
-    'LINK_LOST',
-    `connection to ${formatEndpoint(to)} given up: nobody waits for it any more`,
-    {
-      facts: { layer: 'channel', aborted: true },
-    },
-  );
 }

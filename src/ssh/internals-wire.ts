@@ -99,8 +99,7 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
     send();
   };
   return {
-    reserve: () => parts._chanMgr.add(),
-    release: (id) => parts._chanMgr.remove(id),
+    ...channelNumbers(),
     openTcp: (id, window, to, from) =>
       protocol.directTcpip(id, window, maxPacket, {
         dstIP: to.host,
@@ -136,6 +135,13 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
     rekey: () => protocol.rekey(),
     freshKeys: (limits) => meter.reset(limits),
   };
+}
+
+/** Our numbers of channels, the last freed one first: they stay small, and index arrays. ssh2 counts up for ever. */
+function channelNumbers(): Pick<Wire, 'reserve' | 'release'> {
+  const free: number[] = [];
+  let next = 0;
+  return { reserve: () => free.pop() ?? next++, release: (id) => void free.push(id) };
 }
 
 interface Meter {

@@ -65,7 +65,6 @@ export interface PrivateKex {
 export interface PrivateClient {
   _protocol: PrivateProtocol;
   /** Hands out channel numbers. A number reserved without a value is left alone by ssh2. */
-  _chanMgr: { add(): number; remove(id: number): void };
   /** Replies to global requests come in order: each is shifted off here. */
   _callbacks: ((failed: Error | boolean, data?: Buffer | null) => void)[];
 }
@@ -151,8 +150,6 @@ const handlerNames = [
 export function missingParts(client: Client): string[] {
   const parts = privateParts(client);
   const missing = ownPackage.version === knownVersion ? [] : [`version ${knownVersion}`];
-  if (typeof parts._chanMgr?.add !== 'function' || typeof parts._chanMgr.remove !== 'function')
-    missing.push('_chanMgr');
   if (!Array.isArray(parts._callbacks)) missing.push('_callbacks');
   const protocol: PrivateProtocol | undefined = parts._protocol;
   if (protocol === undefined) return [...missing, '_protocol'];

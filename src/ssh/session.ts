@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
@@ -210,7 +211,7 @@ export class Connection {
   #openChannel(
     to: Endpoint,
     from: Origin,
-    limits: { timeoutMs: number; signal?: AbortSignal },
+    limits: { timeoutMs: number; signal?: GiveUpSignal },
   ): Promise<Channel> {
     if (this.#ended !== null) return Promise.reject(this.#reason());
     return this.channels.open(to, from, limits);

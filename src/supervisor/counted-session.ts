@@ -1,6 +1,7 @@
 // A session that counts its open channels, so that a link which is no longer wanted can end after its last flow.
 import type { TunnelError } from '../errors.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import type { Host } from '../model/host.ts';
 import type {
   Channel,
@@ -46,7 +47,7 @@ export class CountedSession implements Session {
   async openChannel(
     target: Endpoint,
     origin: Origin,
-    limits: { timeoutMs: number; signal?: AbortSignal },
+    limits: { timeoutMs: number; signal?: GiveUpSignal },
   ): Promise<Channel> {
     const ended = this.#begin();
     try {

@@ -2,6 +2,7 @@
 import { TunnelError } from '../../src/errors.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import { tcp } from '../../src/model/endpoint.ts';
+import type { GiveUpSignal } from '../../src/model/give-up.ts';
 import type { Host } from '../../src/model/host.ts';
 import type { Channel, ChannelReader, Origin, RemoteListener, Session } from '../../src/model/session.ts';
 
@@ -172,7 +173,7 @@ export interface MemorySession extends Session {
     target: Endpoint,
     origin: Origin,
     far: MemoryChannel,
-    signal?: AbortSignal,
+    signal?: GiveUpSignal,
   ) => void | Promise<void>;
   onListen: (at: Endpoint) => Endpoint | Promise<Endpoint>;
   /** A connection arrives at a listener on the server: its far end. Throws when nothing listens there. */

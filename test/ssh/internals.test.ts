@@ -64,12 +64,6 @@ describe('the ssh2 we know', () => {
     expect(missingParts(new ssh2.Client())).toContain('_protocol');
   });
 
-  test('reserves a channel number without owning it', () => {
-    const { _chanMgr: numbers } = privateParts(connectedClient());
-    expect([numbers.add(), numbers.add()]).toEqual([0, 1]);
-    numbers.remove(0);
-  });
-
   test('supports all our defaults, and host certificates since they were added', () => {
     allowHybridKex();
     const supported = supportedAlgorithms();
