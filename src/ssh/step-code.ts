@@ -70,10 +70,7 @@ async function freshCode(scene: Scene, parameters: TotpParameters, memory: CodeM
       }
       if (toldOf !== step) {
         const wait = `${Math.ceil(expiresInMs / 1000)}s`;
-        tellWait(
-          scene,
-          `a server takes a one-time code once and this one was used, the next begins in ${wait}`,
-        );
+        tellWait(scene, `this one-time code was used, the next begins in ${wait}`);
       }
       toldOf = step;
       await pause(scene, expiresInMs);
@@ -87,7 +84,6 @@ async function freshCode(scene: Scene, parameters: TotpParameters, memory: CodeM
 function tellWait(scene: Scene, words: string): void {
   const { host, context, parts } = scene;
   const why = new TunnelError('TIMED_OUT', `login waits, on ${formatLogin(host)}: ${words}`, {
-    hint: `tunnel up ${host.name}`,
     facts: { layer: 'auth', waits: true },
   });
   (context.log ?? parts.log)('info', 'code-wait', why.message, { host: host.name });

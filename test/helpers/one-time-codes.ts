@@ -73,3 +73,14 @@ export function authenticator(periodSeconds = 30): Authenticator {
     tries: () => numbers(/^" RATE_LIMIT 100 3600(.*)$/m).length,
   };
 }
+
+/** Another module, pam_oath(8): it knows periods of 30 and 60 s, and asks for a one-time password. */
+export function oath(periodSeconds: 30 | 60): { readonly uri: string; readonly pam: string } {
+  const file = join(temporaryFolder('oath'), 'users.oath');
+  const [seed, hex] = ['PL4NTEDSEEDJBSWY3DPEHPK3PX', '7af8d99072210690cad8d8de43bd5b7d'];
+  writeFileSync(file, `HOTP/T${periodSeconds}/6 root - ${hex}\n`, { mode: 0o600 });
+  return {
+    uri: `otpauth://totp/box:root?secret=${seed}&period=${periodSeconds}`,
+    pam: `auth required pam_oath.so usersfile=${file} window=5 digits=6`,
+  };
+}

@@ -8,12 +8,11 @@ import { systemClock, type Clock } from '../../src/model/clock.ts';
 import { createCredentials, type Credentials } from '../../src/ssh/credentials.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost, logIn, testParts, type Outcome } from '../helpers/login.ts';
-import { authenticator, codesMissing, type Authenticator } from '../helpers/one-time-codes.ts';
-import { namespaceMissing, privateAccounts, type PrivateAccounts } from '../helpers/private-etc.ts';
-import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { authenticator, oath, type Authenticator } from '../helpers/one-time-codes.ts';
+import { pamServerMissing, startPamServer, unix, watch, type PamServer } from '../helpers/pam-server.ts';
 
 const password = 'open sesame';
-const missing = sshdMissing() ?? namespaceMissing() ?? codesMissing();
+const missing = pamServerMissing();
 
 function stored(value: string): SecretRef {
   const path = join(temporaryFolder('source'), 'value');
@@ -21,47 +20,13 @@ function stored(value: string): SecretRef {
   return { from: 'file', path };
 }
 
-const unix = 'auth requisite pam_unix.so nodelay';
-const rest = [
-  'auth optional pam_permit.so', // sets credentials, which a module that asks for codes leaves to others
-  'account required pam_unix.so',
-  'session required pam_permit.so',
-  'password required pam_unix.so sha256 minlen=6',
-];
-
-interface Door extends AsyncDisposable {
-  readonly sshd: Sshd;
-  readonly accounts: PrivateAccounts;
-}
-
-async function open(auth: readonly string[], config: readonly string[] = []): Promise<Door> {
-  const accounts = privateAccounts(password, [...auth, ...rest]);
-  const sshd = await startSshd({
-    launcher: accounts.launcher,
-    config: [...config, 'UsePAM yes', 'KbdInteractiveAuthentication yes', 'PasswordAuthentication no'],
-  });
-  return { sshd, accounts, [Symbol.asyncDispose]: () => sshd.stop() };
-}
-
-/** What the server has seen since: attempts by method (`none` left out), refusals, and questions of the PAM stack. */
-function watch(sshd: Sshd): () => { attempts: string[]; refused: number; asked: number } {
-  const from = sshd.log().length;
-  return () => {
-    const log = sshd.log().slice(from);
-    const attempts = [...log.matchAll(/userauth-request for user \S+ service \S+ method (\S+)/g)];
-    return {
-      attempts: attempts.flatMap(([, method = '']) => (method === 'none' ? [] : [method])),
-      refused: log.match(/^Failed (?!none)\S+ for/gm)?.length ?? 0,
-      asked: log.match(/^Postponed keyboard-interactive/gm)?.length ?? 0,
-    };
-  };
-}
-
+const open = (auth: readonly string[], config: readonly string[] = []): Promise<PamServer> =>
+  startPamServer(password, auth, config);
 const texts = ({ asked }: Outcome): string[] => asked.map(({ text }) => text);
 const shifted = (byMs: number): Clock => ({ ...systemClock, now: () => Date.now() + byMs });
 
 describe.skipIf(missing !== null)('a password, then a code', () => {
-  let door: Door;
+  let door: PamServer;
   let codes: Authenticator;
   const kbd = 'keyboard-interactive';
   beforeAll(async () => {
@@ -83,7 +48,7 @@ describe.skipIf(missing !== null)('a password, then a code', () => {
       { kind: 'prompt', text: 'Verification code:', echo: false, fromServer: true, tries: 0 },
     ]);
     expect(outcome.record).toEqual({ accepted: [kbd], attended: true });
-    expect(seen()).toEqual({ attempts: [kbd], refused: 0, asked: 3 }); // the third has no question in it
+    expect(seen()).toEqual({ attempts: [kbd], refused: 0, asked: 3, connections: 1 }); // the third has no question in it
   });
 
   test('from their sources need nobody, and no code is sent twice, one after the other or at once', async () => {
@@ -175,7 +140,7 @@ describe.skipIf(missing !== null)('a password that the server took', () => {
 });
 
 describe.skipIf(missing !== null)('a key, then a code', () => {
-  let door: Door;
+  let door: PamServer;
   let codes: Authenticator;
   const methods = ['publickey', 'keyboard-interactive'];
   beforeAll(async () => {
@@ -240,25 +205,15 @@ describe.skipIf(missing !== null)('other ways to ask for a code', () => {
   });
 
   test('as a one-time password, by another module', async () => {
-    const file = join(temporaryFolder('oath'), 'users.oath');
-    const seed = Buffer.from('a seed of twenty byte');
-    writeFileSync(file, `HOTP/T30/6 root - ${seed.toString('hex')}\n`, { mode: 0o600 });
-    await using door = await open([unix, `auth required pam_oath.so usersfile=${file} window=5 digits=6`]);
+    const codes = oath(30);
+    await using door = await open([unix, codes.pam]);
     const seen = watch(door.sshd);
-    const host = bareHost(door.sshd.port, { password: stored(password), totp: stored(base32(seed)) });
+    const host = bareHost(door.sshd.port, { password: stored(password), totp: stored(codes.uri) });
     const { error } = await logIn(host);
     expect(error).toBeNull();
     expect(seen()).toMatchObject({ attempts: ['keyboard-interactive'], refused: 0 });
   });
 });
-
-function base32(bytes: Buffer): string {
-  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-  const groups = bits.match(/.{1,5}/g) ?? [];
-  return groups
-    .map((group) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[parseInt(group.padEnd(5, '0'), 2)])
-    .join('');
-}
 
 describe.skipIf(missing !== null)('what a PAM module tells', () => {
   test('is shown, clean, and changes no answer, whatever it speaks of', async () => {
@@ -285,7 +240,7 @@ describe.skipIf(missing !== null)('what a PAM module tells', () => {
 
 describe.skipIf(missing !== null)('an expired password', () => {
   const fresh = 'a new and longer one';
-  async function expired(): Promise<Door & { credentials: Credentials; logged: string[] }> {
+  async function expired(): Promise<PamServer & { credentials: Credentials; logged: string[] }> {
     const door = await open([unix]);
     door.accounts.expire();
     const logged: string[] = [];

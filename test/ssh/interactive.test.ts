@@ -128,7 +128,10 @@ describe('keyboard-interactive', () => {
     expect((await logIn(host, {}, credentials)).waits).toEqual([]);
     const cut = await logIn(host, {}, credentials);
     await vi.waitFor(() => expect(cut.waits).toHaveLength(2));
-    expect(cut.waits).toEqual([expect.stringMatching(/takes a one-time code once .* begins in \d+s$/), null]);
+    expect(cut.waits).toEqual([
+      expect.stringMatching(/this one-time code was used, the next begins in \d+s$/),
+      null,
+    ]);
     expect(logged).toContain('info code-wait');
     expect(timers).toBe(0);
     const next = totpCode(parseTotp(seed), now).step + 1;
