@@ -42,15 +42,20 @@ export interface Context {
   readonly now: () => number;
   /** Catches Ctrl-C and SIGTERM until disposed: `signal` is aborted with an `Interrupted`. */
   interruption(): Interruption;
+  /** The same, and it ends too when nobody reads stdout any more: for commands that go on for ever. */
+  untilUnread(): Interruption;
 }
 
-/** The user ended the waiting. Exit code 130 for SIGINT, 143 for SIGTERM, 129 for a closed terminal. */
+/**
+ * The user ended the waiting. Exit code 130 for SIGINT, 143 for SIGTERM, 129 for a closed terminal, 0 where whoever reads
+ * the output has read enough.
+ */
 export class Interrupted extends Error {
   readonly exitCode: number;
 
   constructor(signal: NodeJS.Signals) {
     super(`interrupted by ${signal}`);
-    this.exitCode = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[signal as string] ?? 130;
+    this.exitCode = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGPIPE: 0 }[signal as string] ?? 130;
   }
 }
 
@@ -69,16 +74,8 @@ export function placeFacts(): PlaceFacts {
     home: process.env['HOME'] || homedir(),
     tmpdir: tmpdir(),
     hostname: hostname(),
-    cwd: currentFolder(),
+    cwd: process.cwd(),
   };
-}
-
-function currentFolder(): string {
-  try {
-    return process.cwd();
-  } catch {
-    return process.env['PWD'] || '/'; // the folder we stand in was removed
-  }
 }
 
 export async function createContext(options: GlobalOptions): Promise<Context> {
@@ -115,6 +112,7 @@ export async function createContext(options: GlobalOptions): Promise<Context> {
     },
     now: () => Date.now(),
     interruption: catchSignals,
+    untilUnread: catchUnread,
   };
 }
 
@@ -137,6 +135,19 @@ function catchSignals(): Interruption {
     interrupt,
     [Symbol.dispose]() {
       for (const name of names) process.off(name, interrupt);
+    },
+  };
+}
+
+function catchUnread(): Interruption {
+  const interruption = catchSignals();
+  const unread = (): void => interruption.interrupt('SIGPIPE');
+  process.stdout.on('error', unread);
+  return {
+    ...interruption,
+    [Symbol.dispose]() {
+      process.stdout.off('error', unread);
+      interruption[Symbol.dispose]();
     },
   };
 }

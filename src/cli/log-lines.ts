@@ -88,8 +88,10 @@ export function createLineFilter(selectors: readonly string[], known: readonly S
 export function formatLine(line: LogLine, paint: Paint): string {
   const at = line.atMs === null ? '-'.padEnd(19) : localTime(new Date(line.atMs));
   const level = levelPaint(line.level, paint)(line.level.padEnd(5));
-  const who = line.tunnel ?? line.link;
-  return `${paint.dim(at)} ${level} ${who === null ? '' : `${paint.bold(cleanText(who))}: `}${cleanText(line.message)}`;
+  const about = line.tunnel ?? line.link;
+  const isSaid = about === null || line.message.startsWith(`${about} `); // "db is connecting"
+  const who = isSaid ? '' : `${paint.bold(cleanText(about))}: `;
+  return `${paint.dim(at)} ${level} ${who}${cleanText(line.message)}`;
 }
 
 function levelPaint(level: string, paint: Paint): (text: string) => string {

@@ -5,6 +5,7 @@ import { version } from '../model/version.ts';
 import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
+import { systemFailure } from './system-failure.ts';
 
 const noOptions: GlobalOptions = {
   config: undefined,
@@ -40,7 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await run(context, args);
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;
-    return exitCodeOf(complainOf(context, inCommand(thrown, argv)).code);
+    return exitCodeOf(complainOf(context, systemFailure(inCommand(thrown, argv), command.name)).code);
   }
 }
 

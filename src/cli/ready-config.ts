@@ -4,6 +4,7 @@ import type { Declared } from '../config/declared.ts';
 import { loadConfig, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
 import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import { summarizeProject } from '../config/consent-summary.ts';
 import { Interrupted, type Context } from './context.ts';
@@ -68,10 +69,11 @@ function notAllowed(context: Context, path: string): TunnelError {
   );
 }
 
-function unwritable(stateDir: string, thrown: unknown): TunnelError {
+export function unwritable(stateDir: string, thrown: unknown): TunnelError {
   if (thrown instanceof TunnelError) return thrown;
   const why = thrown instanceof Error ? thrown.message : String(thrown);
   return new TunnelError('CONFIG_NOT_ALLOWED', `consent could not be kept, on ${stateDir}: ${why}`, {
+    hint: `ls -ld ${shellWord(stateDir)}`,
     cause: thrown,
   });
 }

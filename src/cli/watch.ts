@@ -13,7 +13,7 @@ const lookAgainMs = 500;
 
 export async function watch(context: Context, selectors: readonly string[]): Promise<number> {
   const target = locateTarget(context);
-  using interruption = context.interruption();
+  using interruption = context.untilUnread();
   using view = openView(context);
   try {
     for (;;) {

@@ -160,6 +160,11 @@ function readOne(path: string, included: boolean, account: Account): ParsedFile 
     if (read.text.includes('\0')) return refuse('is not text in UTF-8', `file ${shellWord(path)}`);
     return parseFile(path, read.text, included);
   } catch (error) {
-    return refuse(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, null);
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    const denied = code === 'EACCES' || code === 'EPERM';
+    return refuse(
+      `cannot be read: ${denied ? 'permission denied' : code}`,
+      denied ? `ls -l ${shellWord(path)}` : null,
+    );
   }
 }

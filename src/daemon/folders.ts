@@ -33,7 +33,7 @@ export function readOnlyState(at: SupervisorPlaces): TunnelError {
     'DAEMON_DOWN',
     `supervisor start failed, on ${at.folder}: the folder cannot be written`,
     {
-      hint: 'set XDG_STATE_HOME or TUNNEL_HOME to a folder of yours, or use tunnel up --foreground',
+      hint: 'tunnel up --foreground    # or set XDG_STATE_HOME to a folder of yours',
     },
   );
 }

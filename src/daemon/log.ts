@@ -58,7 +58,8 @@ export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel):
   const write: EngineLog = (at, _event, message, facts) => {
     if (ranks[at] < ranks[level]) return;
     const about = facts?.tunnel ?? facts?.link;
-    const who = typeof about === 'string' ? `${about}: ` : '';
+    const isSaid = typeof about !== 'string' || message.startsWith(`${about} `);
+    const who = isSaid ? '' : `${about}: `;
     stream.write(`${localTime(new Date())} ${at.padEnd(5)} ${cleanText(`${who}${message}`)}\n`);
   };
   return { write, last: write, close: () => Promise.resolve() };

@@ -1,10 +1,13 @@
 // Commands at their edges: several supervisors, host names of the config, documents that are not there (SPEC 4).
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
 import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
-import { createWorld } from '../helpers/world.ts';
+import { createWorld, finished } from '../helpers/world.ts';
+
+const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
 
 const text = (sshd: Sshd, tunnel: string, host = ''): string => `
 hosts:
@@ -67,6 +70,44 @@ describe('commands without a server', () => {
     mkdirSync(join(state, 'secrets'));
     chmodSync(join(state, 'secrets'), mode);
     expect((await world.run(['secret', 'list'], { env: { TUNNEL_HOME: state } })).code).toBe(4);
+  });
+
+  test.skipIf(!existsSync('/dev/full'))(
+    'a result that cannot be written is said in one line, exit 1',
+    async () => {
+      await using world = createWorld();
+      world.config('tunnels:\n  db: { host: me@127.0.0.1, local: 2345, remote: 5432 }\n');
+      const shell = `exec "${process.execPath}" "${bin}" show --json > /dev/full`;
+      const ran = await finished(spawn('sh', ['-c', shell], { env: world.env }));
+      expect(ran).toMatchObject({ code: 1, stdout: '' });
+      expect(ran.stderr).toMatch(/^tunnel: writing failed, on the standard output: ENOSPC.*\n$/);
+    },
+  );
+
+  test('a folder that was removed under our feet is no matter', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: me@127.0.0.1, local: 2345, remote: 5432 }\n');
+    for (const args of ['status', 'check', 'up --timeout', '-c t.yaml status']) {
+      const shell = `mkdir gone && cd gone && rmdir ../gone && exec "${process.execPath}" "${bin}" ${args}`;
+      const ran = await finished(spawn('sh', ['-c', shell], { env: world.env, cwd: world.folder }));
+      expect(ran.stderr).not.toContain('uv_cwd');
+      expect(ran.code, args).toBe({ 'up --timeout': 2, '-c t.yaml status': 3 }[args] ?? 0);
+    }
+  });
+
+  test('a reader that left changes nothing of what is done, nor of the exit code; what goes on for ever ends', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n');
+    const unread = async (...args: string[]): Promise<number | null> => {
+      const child = world.start(args);
+      child.stdout?.destroy();
+      return (await finished(child)).code;
+    };
+    expect(await unread('up', '--timeout', '1ms')).toBe(5);
+    expect(await unread('status', '--check')).toBe(9);
+    expect(await unread('status')).toBe(0);
+    expect(await unread('logs', '-f')).toBe(0);
+    expect(await unread('status', '--watch')).toBe(0);
   });
 
   test('hosts shows names of a file without what a terminal would obey', async () => {

@@ -3,7 +3,7 @@ import { allow as remember, consentDigest } from '../../config/consent.ts';
 import { readDeclared } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import type { Run } from '../command.ts';
-import { summaryLines } from '../ready-config.ts';
+import { summaryLines, unwritable } from '../ready-config.ts';
 
 export const allow: Run = async (context) => {
   const { path } = findConfig(context.places, context.facts, context.options.config);
@@ -11,7 +11,12 @@ export const allow: Run = async (context) => {
   const shown = shortPath(path, context.facts);
   context.talk(`${shown}`);
   for (const line of summaryLines(declared)) context.talk(line);
-  await remember(context.places.stateDir, path, consentDigest(declared), context.now());
+  const { stateDir } = context.places;
+  try {
+    await remember(stateDir, path, consentDigest(declared), context.now());
+  } catch (thrown) {
+    throw unwritable(stateDir, thrown);
+  }
   context.out(`${shown} may be used as it is now`);
   return 0;
 };

@@ -29,7 +29,7 @@ export const logs: Run = async (context, args) => {
     if (lines.length === 0) context.talk('nothing is written down');
     return 0;
   }
-  using interruption = context.interruption();
+  using interruption = context.untilUnread();
   try {
     await followLog(target.supervisor.log, position, interruption.signal, (text) => {
       const line = parseLine(text);
