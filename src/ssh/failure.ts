@@ -129,8 +129,8 @@ function openHint(to: Endpoint, reason: number): string | null {
   switch (reason) {
     case 1:
       return unix
-        ? "the server's sshd_config may have AllowStreamLocalForwarding no or DisableForwarding yes; the key's authorized_keys line may say restrict or no-port-forwarding"
-        : "the server's sshd_config may have AllowTcpForwarding no, PermitOpen or DisableForwarding yes; the key's authorized_keys line may say permitopen, restrict or no-port-forwarding";
+        ? "the server's sshd_config may have AllowStreamLocalForwarding no or DisableForwarding yes; the key's authorized_keys line may say restrict or no-port-forwarding; or the account's password has expired (sshd forwards nothing then)"
+        : "the server's sshd_config may have AllowTcpForwarding no, PermitOpen or DisableForwarding yes; the key's authorized_keys line may say permitopen, restrict or no-port-forwarding; or the account's password has expired (sshd forwards nothing then)";
     case 2:
       return unix
         ? "is a service listening on that path there, and may the SSH user open it? the server's sshd_config may have AllowStreamLocalForwarding no"

@@ -215,6 +215,25 @@ describe.skipIf(missing !== null)('a wrong answer with nobody there', () => {
   });
 });
 
+test.skipIf(missing !== null)(
+  'an expired password behind a key is named where forwarding fails for it',
+  async () => {
+    await using server = await startPamServer(password, [unix]);
+    server.accounts.expire();
+    await using world = createWorld();
+    world.config(`hosts:
+  box: ${hostKeys(server.sshd, `identity: [${server.sshd.identity}]`)}
+tunnels:
+  db: { host: box, local: auto, remote: 9 }
+`);
+    expect((await world.run(['up'])).code).toBe(0);
+    const why = await world.run(['why', 'db']);
+    expect(why.code).toBe(8);
+    expect(why.stderr).toMatch(/^hint: .*password has expired/m);
+    expect((await world.run(['logs'])).stdout).toContain('box#1: You are required to change your password');
+  },
+);
+
 describe.skipIf((missing ?? tmuxMissing()) !== null)('a person at a terminal', () => {
   const up = (terminal: Terminal, word: string): void => {
     terminal.type(`clear; ${process.execPath} ${bin} up; echo "${word}=$?"`);
