@@ -120,6 +120,12 @@ export interface DialContext {
   readonly acceptNew: boolean;
   /** Offer only keys and certificates that logged in here before (SPEC 3, the slow retry after AUTH_REFUSED). */
   readonly onlyProven: boolean;
+  /**
+   * What was refused on this link since a person was there: names that hold no secret. A login adds to it, and with
+   * `onlyNew` offers nothing that is in it: something changed, but not what was refused (SPEC 3).
+   */
+  readonly refused?: Set<string>;
+  readonly onlyNew?: boolean;
   /** Environment of the command that wanted the tunnel: env: sources, SSH_AUTH_SOCK, ProxyCommand. */
   readonly environment: CallerEnvironment;
   readonly step: (step: DialStep) => void;

@@ -6,12 +6,14 @@ import type { CallerEnvironment, DialContext } from '../model/session.ts';
 import { describeCircumstances } from './circumstances.ts';
 import { ConnectionGone, hookAuth, type AuthWire } from './internals-auth.ts';
 import { gatherKeys, type KeyRing } from './key-ring.ts';
-import { loginFailure, recordOf, startNotes } from './login-notes.ts';
+import { loginFailure, recordOf, startNotes, type Notes } from './login-notes.ts';
 import { notePerson, runLogin } from './login-run.ts';
-import { settle, type CredentialParts, type Scene } from './login-scene.ts';
+import { settle, type CredentialParts, type Reading, type Scene } from './login-scene.ts';
 import type { CreateLogin, Login, NextMethod } from './login.ts';
-import type { Offers } from './offers.ts';
+import type { Offer } from './offers.ts';
+import { mayBeAcceptedAgain, refusalOfHost, refusalOfKey, spurnedBy } from './refusals.ts';
 import { createRemembered, type Remembered } from './remembered.ts';
+import { hasFresh, hasStored, keepStored, withoutStored } from './stored-answers.ts';
 
 export interface Credentials {
   readonly createLogin: CreateLogin;
@@ -27,13 +29,18 @@ export interface Credentials {
 /** What the logins of one process have in common. */
 interface Shared {
   readonly remembered: Remembered;
-  /** Why the last login failed, by user@hostname:port. */
-  readonly failures: Map<string, TunnelError>;
+  /** How the last login failed, by host. */
+  readonly failures: Map<string, Failure>;
+}
+
+interface Failure {
+  readonly error: TunnelError;
+  readonly notes: Notes;
 }
 
 /** Once a process. See CredentialParts for what is needed from outside. */
 export function createCredentials(parts: CredentialParts): Credentials {
-  const shared = { remembered: createRemembered(), failures: new Map<string, TunnelError>() };
+  const shared = { remembered: createRemembered(), failures: new Map<string, Failure>() };
   return {
     createLogin: (host, context) => createLogin(host, context, parts, shared),
     forget: (host) => shared.remembered.forget(host),
@@ -47,7 +54,14 @@ function createLogin(
   parts: CredentialParts,
   { remembered, failures }: Shared,
 ): Login {
+  const name = JSON.stringify(host);
+  const before = failures.get(name);
   const notes = startNotes();
+  const recalled = context.onlyNew === true && before !== undefined ? recall(notes, before.notes) : 0;
+  const spurned = spurnedBy(context);
+  const answers = keepStored(parts.secrets);
+  const reading: Reading = { host, context, notes, parts: { ...parts, secrets: answers.reader } };
+  let spurnsStored = false;
   let ring: KeyRing | null = null;
   let scene: Scene | null = null;
   let wire: AuthWire | null = null;
@@ -55,7 +69,17 @@ function createLogin(
   let finished = false;
   const log = context.log ?? parts.log;
 
-  const kept = (): TunnelError | undefined => failures.get(formatLogin(host));
+  const isProven = ({ credential }: Offer): boolean =>
+    credential !== null && parts.proven.has(formatLogin(host), credential);
+  const isNew = ({ wire: named }: Offer): boolean => named === null || !spurned.has(refusalOfKey(named.blob));
+  const all = (): readonly Offer[] => (ring === null ? [] : [...ring.offers.agent, ...ring.offers.files]);
+  /** A keyboard-interactive login to which nothing was said that is kept: somebody pushed a button (SPEC 3). */
+  const byPerson = (): boolean =>
+    notes.accepted.includes('keyboard-interactive') &&
+    answers.refusals().length === 0 &&
+    remembered.password(host) === null;
+  const failureNow = (): TunnelError =>
+    loginFailure(notes, host, mayBeAcceptedAgain(all(), notes, isProven, context.refused));
   const gather = async (): Promise<KeyRing> => {
     ring ??= await gatherKeys(host, context.environment, parts);
     if (finished) ring.agent?.close(); // the dial was given up meanwhile
@@ -77,57 +101,76 @@ function createLogin(
 
   return {
     async prepare() {
-      const { obstacles, offers } = await gather();
+      const { obstacles } = await gather();
       notes.obstacles.push(...obstacles);
-      if (context.onlyProven && !anyProven(offers, host, parts)) throw kept() ?? loginFailure(notes, host);
-      const keys = offers.agent.length + offers.files.length;
-      if (keys > 0 || obstacles.length === 0 || hasOther(host, context)) return;
+      // No connection is made just to say nothing: what would be said is known (SPEC 3).
+      if (context.onlyProven && !all().some(isProven)) throw before?.error ?? failureNow();
+      if (context.onlyNew === true) {
+        spurnsStored = !context.personPresent() && !(await hasFresh(reading, spurned));
+        const fresh = all().some(isNew) || (hasStored(host) && !spurnsStored);
+        if (fresh || hasOther(host, context, spurned)) return;
+        notes.methods = before?.notes.methods ?? null;
+        throw failureNow();
+      }
+      if (all().length > 0 || obstacles.length === 0 || hasStored(host) || hasOther(host, context, spurned))
+        return;
       throw loginFailure(notes, host);
     },
     install(client: Client) {
       wire = hookAuth(client, () => {
         if (scene !== null) settle(scene, { kind: 'success' });
       });
-      scene = { host, context, wire, parts, remembered, notes, current: null };
+      const told = spurnsStored ? { host: withoutStored(host) } : {};
+      scene = { ...reading, ...told, wire, remembered, spurned, current: null };
     },
     // ssh2 asks once; from then on the conversation is ours, and it hears only of its end
     handler: (_methods, _partial, next) => void run(next),
-    record: () => recordOf(notes, host),
+    record() {
+      const record = recordOf(notes, host);
+      return { ...record, attended: record.attended || (host.attended === null && byPerson()) };
+    },
     failure() {
       notes.hungUp = wire?.farewell === true;
       if (scene !== null) hungUpOn(scene);
-      const failure = bug ?? loginFailure(notes, host);
-      failures.set(formatLogin(host), failure);
-      return failure;
+      const said = notes.refused.slice(recalled);
+      if (said.includes('password') || said.includes('keyboard-interactive'))
+        for (const refusal of answers.refusals()) context.refused?.add(refusal);
+      if (bug !== null) return bug;
+      // The slow retry says less than the login it repeats, and nothing new when all of it was refused.
+      if (context.onlyProven && before !== undefined && notes.accepted.length === 0) return before.error;
+      const error = failureNow();
+      failures.set(name, { error, notes });
+      return error;
     },
     finish(succeeded) {
       finished = true;
       ring?.agent?.close();
       if (!succeeded) return;
-      failures.delete(formatLogin(host));
+      failures.delete(name);
       log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
     },
   };
 }
 
-/** Nothing that has logged in there is left: then no connection is made just to say nothing (SPEC 3, the slow retry). */
-function anyProven(offers: Offers, host: Host, { proven }: CredentialParts): boolean {
-  return [...offers.agent, ...offers.files].some(
-    ({ credential }) => credential !== null && proven.has(formatLogin(host), credential),
-  );
+/** What an earlier login was refused is part of why this one fails, though it is not offered again. How much it was. */
+function recall(notes: Notes, before: Notes): number {
+  notes.secretRefused = before.secretRefused;
+  return notes.refused.push(...before.refused);
 }
 
-/** True when something else than a key may do: a password, a person, this machine's own key. */
-function hasOther(host: Host, context: DialContext): boolean {
-  const secret = (host.password !== null && host.password.from !== 'prompt') || host.totp !== null;
+/** True when something may do that is neither a key nor stored: a person, this machine's own key, nothing at all. */
+function hasOther(host: Host, context: DialContext, spurned: ReadonlySet<string>): boolean {
   return host.auth.some((method) => {
-    if (method === 'password' || method === 'keyboard-interactive') return secret || context.personPresent();
-    return method === 'none' || method === 'hostbased';
+    if (method === 'password' || method === 'keyboard-interactive') return context.personPresent();
+    return method === 'none' || (method === 'hostbased' && !spurned.has(refusalOfHost));
   });
 }
 
 /** The credential under way when the server hung up counts as refused: OpenSSH ends a login that way (MaxAuthTries). */
 function hungUpOn(scene: Scene): void {
-  if (scene.current !== null && scene.notes.hungUp) scene.notes.refused.push(scene.current.words);
+  const { current, notes, context } = scene;
   scene.current = null;
+  if (current === null || !notes.hungUp) return;
+  notes.refused.push(current.words);
+  if (current.key !== null) context.refused?.add(current.key.refusal);
 }

@@ -6,6 +6,7 @@ import { fingerprintOf, typeWord } from './key-public.ts';
 import { signWith } from './key-sign.ts';
 import { isProblem, readKeyFile, type KeyFile } from './keys.ts';
 import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
+import { refusalOfHost } from './refusals.ts';
 import { signatureChoices } from './signature-algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
 
@@ -36,6 +37,7 @@ export async function offerHost(scene: Scene, file: KeyFile): Promise<StepEnd> {
   begin(
     scene,
     `host key ${typeWord(publicKey.type)} ${fingerprintOf(publicKey.blob)} of ${parts.hostname} (host-based)`,
+    { method: 'hostbased', credential: null, refusal: refusalOfHost },
   );
   // OpenSSH ends the name with a dot, and its server takes one off
   const from = { hostname: `${parts.hostname}.`, localUser: parts.localUser };

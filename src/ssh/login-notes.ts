@@ -52,21 +52,24 @@ export function recordOf(notes: Notes, host: Host): LoginRecord {
   return { accepted: [...notes.accepted], attended: host.attended ?? notes.typedCode };
 }
 
-/** Why a login failed: the cause a person can act on first. Holds no secret. */
-export function loginFailure(notes: Notes, host: Host): TunnelError {
+/**
+ * Why a login failed: the cause a person can act on first. Holds no secret. `proven`: a key that has logged in there
+ * before may be accepted again.
+ */
+export function loginFailure(notes: Notes, host: Host, proven = false): TunnelError {
   const obstacle = chooseObstacle(notes);
   const on = formatLogin(host);
   if (obstacle === null) {
     const { hint, why } = refusal(notes, host);
     return new TunnelError('AUTH_REFUSED', `authentication failed, on ${on}: ${why}`, {
       hint,
-      facts: { layer: 'auth', offered: [...notes.refused], takes: [...(notes.methods ?? [])] },
+      facts: { layer: 'auth', proven, offered: [...notes.refused], takes: [...(notes.methods ?? [])] },
     });
   }
   const also = notes.refused.length === 0 ? '' : `; refused: ${notes.refused.join(', ')}`;
   return new TunnelError(obstacle.code, `login failed, on ${on}: ${obstacle.why}${also}`, {
     hint: obstacle.hint ?? `tunnel up ${host.name}`,
-    facts: { layer: 'auth', ...questionFacts(obstacle, host) },
+    facts: { layer: 'auth', proven, ...questionFacts(obstacle, host) },
   });
 }
 

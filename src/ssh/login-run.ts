@@ -6,6 +6,7 @@ import { offerHost, readHostbasedKeys } from './hostbased.ts';
 import type { KeyFile } from './keys.ts';
 import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
 import type { Offer, Offers } from './offers.ts';
+import { refusalOfHost } from './refusals.ts';
 import { createPasswords, noteMissingPassword, type Passwords } from './passwords.ts';
 import {
   answerQuestions,
@@ -212,7 +213,7 @@ function passwordStep(scene: Scene, progress: Progress): Step | null {
 }
 
 async function hostbasedStep(scene: Scene, progress: Progress): Promise<Step | null> {
-  if (scene.context.onlyProven) return null;
+  if (scene.context.onlyProven || scene.spurned.has(refusalOfHost)) return null;
   progress.hostKeys ??= [...(await readHostbasedKeys(scene))];
   const key = progress.hostKeys.shift();
   return key === undefined ? null : { method: 'hostbased', costly: false, run: () => offerHost(scene, key) };

@@ -42,6 +42,8 @@ export interface Scene {
   readonly parts: CredentialParts;
   readonly remembered: Remembered;
   readonly notes: Notes;
+  /** Names of what is not offered: it was refused before, and only what is new is worth another try. */
+  readonly spurned: ReadonlySet<string>;
   /** Words of the credential under way: what a success in the next packet is written down for. */
   current: Current | null;
 }
@@ -49,8 +51,17 @@ export interface Scene {
 export interface Current {
   readonly words: string;
   readonly startedMs: number;
-  /** Name among the proven keys; null for what is no key. */
+  /** Null for what is no key. */
+  readonly key: OfferedKey | null;
+}
+
+/** A key or certificate on the wire. */
+export interface OfferedKey {
+  readonly method: 'publickey' | 'hostbased';
+  /** Its name among the proven ones; null where none is kept. */
   readonly credential: string | null;
+  /** Its name among the refused ones. */
+  readonly refusal: string;
 }
 
 /** How a step ended: with the server's word, by nothing being offered, or by a person who does not want to go on. */
@@ -60,8 +71,8 @@ export type StepEnd =
   | { readonly kind: 'stop' };
 
 /** Opens the book on a credential: what the server says next is about it. */
-export function begin(scene: Scene, words: string, credential: string | null = null): void {
-  scene.current = { words, startedMs: scene.parts.clock.now(), credential };
+export function begin(scene: Scene, words: string, key: OfferedKey | null = null): void {
+  scene.current = { words, startedMs: scene.parts.clock.now(), key };
 }
 
 /** Writes down what the server said about the credential under way. Idempotent until the next `begin`. */
@@ -74,17 +85,33 @@ export function settle(
   scene.current = null;
   const taken = reply.kind === 'success' || reply.partial;
   (taken ? notes.accepted : notes.refused).push(current.words);
-  if (taken && current.credential !== null)
-    scene.parts.proven.add(formatLogin(scene.host), current.credential);
+  if (current.key !== null) judge(scene, current.key, taken, reply);
   const more =
     reply.kind === 'failure' ? `; the server takes ${reply.methods.join(',') || 'nothing else'}` : '';
   const said = taken ? (reply.kind === 'success' ? 'accepted' : 'accepted, more is wanted') : 'refused';
   report(scene, taken, `${current.words}: ${said}${more}`, current.startedMs);
 }
 
+/** A method that is not wanted now says nothing of the key (AuthenticationMethods password,publickey). */
+function judge(
+  { host, context, parts }: Scene,
+  key: OfferedKey,
+  taken: boolean,
+  reply: { kind: 'success' } | { kind: 'failure'; methods: readonly string[] },
+): void {
+  if (!taken && reply.kind === 'failure' && reply.methods.includes(key.method))
+    context.refused?.add(key.refusal);
+  if (taken && key.credential !== null) parts.proven.add(formatLogin(host), key.credential);
+}
+
 /** A credential that could not be offered, or the trouble with it. */
 export function remark(scene: Scene, words: string): void {
   if (!scene.notes.remarks.includes(words)) scene.notes.remarks.push(words);
+  tell(scene, words);
+}
+
+/** For `why` alone. */
+export function tell(scene: Scene, words: string): void {
   report(scene, false, words, scene.parts.clock.now());
 }
 
@@ -127,9 +154,12 @@ export function shownPath(path: string, environment: CallerEnvironment): string 
   return home.length > 1 && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
 }
 
+/** What reading a source takes of a scene. */
+export type Reading = Pick<Scene, 'host' | 'context' | 'parts' | 'notes'>;
+
 /** Reads a source; what stands in the way is written down, and null is the answer. */
 export async function readSource(
-  scene: Scene,
+  scene: Reading,
   ref: StoredRef,
   kind: SecretKind,
   file?: string,
@@ -151,7 +181,7 @@ export async function readSource(
   }
 }
 
-function readFor(scene: Scene, ref: StoredRef, kind: SecretKind, file: string | null): Promise<Secret> {
+function readFor(scene: Reading, ref: StoredRef, kind: SecretKind, file: string | null): Promise<Secret> {
   const { host, context, parts } = scene;
   const owner =
     file === null ? { name: host.name, endpoint: formatLogin(host) } : { name: file, endpoint: null };
@@ -165,7 +195,7 @@ function readFor(scene: Scene, ref: StoredRef, kind: SecretKind, file: string | 
 }
 
 /** In a keychain a passphrase stands under its key file's path, or under the host's name (SPEC 4, `secret set`). */
-async function readPassphrase(scene: Scene, ref: StoredRef, file: string): Promise<Secret> {
+async function readPassphrase(scene: Reading, ref: StoredRef, file: string): Promise<Secret> {
   if (ref.from !== 'keychain') return readFor(scene, ref, 'passphrase', file);
   try {
     return await readFor(scene, ref, 'passphrase', file);
@@ -175,7 +205,7 @@ async function readPassphrase(scene: Scene, ref: StoredRef, file: string): Promi
 }
 
 function questionFor(
-  scene: Scene,
+  scene: Reading,
   kind: SecretKind,
   file: string | undefined,
 ): { kind: QuestionKind; text: string } {

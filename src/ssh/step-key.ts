@@ -4,8 +4,9 @@ import { agentFlags, AgentError } from './agent.ts';
 import { keyProbe, keyRequest } from './auth-requests.ts';
 import { fingerprintOf, publicKeyOf, typeWord, type PublicKey } from './key-public.ts';
 import { signWith } from './key-sign.ts';
-import { begin, remark, settle, shownPath, type Scene, type StepEnd } from './login-scene.ts';
+import { begin, remark, settle, shownPath, tell, type Scene, type StepEnd } from './login-scene.ts';
 import { credentialName, type Offer } from './offers.ts';
+import { refusalOfKey } from './refusals.ts';
 import { signatureChoices, type SignatureChoice } from './signature-algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
 import { wireReader } from './wire.ts';
@@ -14,6 +15,10 @@ export async function offerKey(scene: Scene, offer: Offer, agent: Agent | null):
   const known = offer.wire ?? (await publicHalf(scene, offer));
   if (known === null) return { kind: 'skipped' };
   const named = offer.wire === null ? nameUnlocked(scene, offer, known) : offer;
+  if (scene.spurned.has(refusalOfKey(known.blob))) {
+    tell(scene, `${named.words}: refused before, and not offered again`);
+    return { kind: 'skipped' };
+  }
   const choices = signatureChoices(known.type, scene.host.algorithms.pubkey, scene.wire.signatureAlgorithms);
   if (choices.length === 0) {
     remark(scene, `${named.words}: no signature algorithm that both sides allow`);
@@ -35,7 +40,11 @@ async function offerOnce(
   agent: Agent | null,
 ): Promise<StepEnd> {
   const { host, wire } = scene;
-  begin(scene, offer.words, offer.credential);
+  begin(scene, offer.words, {
+    method: 'publickey',
+    credential: offer.credential,
+    refusal: refusalOfKey(key.blob),
+  });
   if (!signsAtOnce(offer)) {
     const reply = await wire.request('publickey', keyProbe(host.user, choice.requested, key.blob));
     if (reply.kind !== 'key-accepted') return finish(scene, reply);

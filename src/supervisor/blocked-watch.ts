@@ -1,20 +1,16 @@
 // Watches what could end a block: a link that needs a person looks again only when its cause may be gone (SPEC 3).
-import type { ErrorCode } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import type { Host } from '../model/host.ts';
-import type { CallerEnvironment, Dialer } from '../model/session.ts';
-import { environmentDigest } from './environment.ts';
 
 export interface BlockedWatchParts {
   readonly clock: Clock;
-  readonly dialer: Dialer;
-  readonly host: Host;
-  readonly code: ErrorCode;
-  readonly environment: () => CallerEnvironment;
-  /** Look again after this long whatever has changed; null: never. */
-  readonly lookAfterMs: number | null;
+  /** Look again then (wall clock) whatever has changed; null: never. */
+  readonly lookAtMs: number | null;
   /** How many changes were followed in vain already: the more, the rarer it polls. */
   readonly changesSeen: number;
+  /** What the attempt that failed began with; null where that is not known. */
+  readonly before: Promise<string | null>;
+  /** Of now; null where it cannot be read. */
+  readonly digest: () => Promise<string | null>;
   /** A credential, key list, secret file or key store changed. */
   readonly circumstancesChanged: () => void;
   /** The time to look again has come. */
@@ -24,7 +20,7 @@ export interface BlockedWatchParts {
 }
 
 const pollMs = 2_000;
-/** Circumstances that never stand still must not make us offer refused credentials all day long. */
+/** Circumstances that never stand still must not make us offer credentials all day long. */
 const patientPollMs = 300_000;
 const changesTaken = 4;
 /** A key agent that does not answer must not hold up whoever waits for the verdict. */
@@ -43,14 +39,16 @@ export class BlockedWatch {
 
   constructor(parts: BlockedWatchParts) {
     this.#parts = parts;
-    const { clock, lookAfterMs } = parts;
-    this.lookAtMs = lookAfterMs === null ? null : clock.now() + lookAfterMs;
-    if (lookAfterMs !== null) this.#cancels.push(clock.schedule(lookAfterMs, () => parts.look()));
-    void this.#compare();
+    const { clock, lookAtMs } = parts;
+    this.lookAtMs = lookAtMs;
+    if (lookAtMs !== null)
+      this.#cancels.push(clock.schedule(Math.max(0, lookAtMs - clock.now()), () => parts.look()));
+    // At once only the first time: what changes with every attempt would have us attempt without a pause.
+    if (parts.changesSeen === 0) this.examine();
     this.#poll();
   }
 
-  /** True while it is being found out whether a command brought something new. */
+  /** True while it is being found out whether there is something new. */
   get examining(): boolean {
     return this.#examining;
   }
@@ -87,19 +85,11 @@ export class BlockedWatch {
   }
 
   async #compare(): Promise<void> {
-    const { dialer, host, code, environment } = this.#parts;
-    const now = environment();
     this.#busy = true;
-    try {
-      const digest = `${environmentDigest(host, now)} ${await dialer.circumstances(host, code, now)}`;
-      if (this.#over) return;
-      const before = this.#digest;
-      this.#digest = digest;
-      if (before !== null && before !== digest) this.#parts.circumstancesChanged();
-    } catch {
-      // What cannot be read has not changed; the next poll looks again.
-    } finally {
-      this.#busy = false;
-    }
+    const [before, now] = await Promise.all([this.#digest ?? this.#parts.before, this.#parts.digest()]);
+    this.#busy = false;
+    if (this.#over || now === null) return;
+    this.#digest = now;
+    if (before !== null && before !== now) this.#parts.circumstancesChanged();
   }
 }

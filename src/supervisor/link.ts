@@ -16,7 +16,7 @@ import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
-import { questionOf } from './needs-you.ts';
+import { isHostKeyTrouble, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
 import type { Asker, Questions } from './questions.ts';
@@ -157,6 +157,11 @@ export class Link implements Asker {
     this.#runner.send({ kind: this.state.kind === 'blocked' ? 'answered' : 'kick' });
   }
 
+  /** The key or a secret of this host may be another one now. */
+  recheck(): void {
+    this.#block.recheck();
+  }
+
   /** A command came that may have brought another agent or variable: compare. */
   examine(): void {
     for (const jump of this.#jumps.links) jump.examine();
@@ -166,7 +171,7 @@ export class Link implements Asker {
   /** Ends a wait, probes, and looks again at a host key, which begins no login. */
   weather(): void {
     const { state } = this;
-    const hostKey = state.kind === 'blocked' && state.cause.code.startsWith('HOST_KEY');
+    const hostKey = state.kind === 'blocked' && isHostKeyTrouble(state.cause);
     // A connect that was begun over the old network may hang long after the new one is there.
     if (state.kind === 'connecting') this.#login.redial();
     this.#runner.send({ kind: hostKey && !this.#runner.inherited ? 'answered' : 'kick' });

@@ -32,8 +32,13 @@ export interface LoginParts {
 }
 
 export class Login {
-  /** Offer only credentials that worked here before: a refusal is not to be repeated by guessing. */
-  onlyProven = false;
+  /**
+   * A refusal is not to be repeated by guessing: after one, only what worked here before is offered (the slow retry), or
+   * only what was not refused (something changed).
+   */
+  offers: 'everything' | 'proven' | 'new' = 'everything';
+  /** Names of what was refused since a person was there. The dialer adds to it. */
+  readonly refused = new Set<string>();
   /** The question that nobody was there to answer, of the last attempt. */
   unanswered: Question | null = null;
   readonly #parts: LoginParts;
@@ -144,7 +149,9 @@ export class Login {
       get acceptNew() {
         return users.terms().acceptNew;
       },
-      onlyProven: this.onlyProven,
+      onlyProven: this.offers === 'proven',
+      onlyNew: this.offers === 'new',
+      refused: this.refused,
       environment: users.environment(),
       step: (step) => {
         this.#steps.push(step);

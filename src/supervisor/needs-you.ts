@@ -8,13 +8,18 @@ const hostKeyLookMs = 15 * minuteMs;
 /** After a refusal: a key that logged in here before is tried again, alone. Then for ever at the last distance. */
 const provenLooksMs = [5 * minuteMs, 15 * minuteMs, 30 * minuteMs] as const;
 
+export function isHostKeyTrouble({ code }: TunnelError): boolean {
+  return code.startsWith('HOST_KEY');
+}
+
 /**
  * Milliseconds until a blocked link looks again whatever has changed; null: never.
- * `tries` counts looks with proven credentials since the refusal.
+ * `tries` counts looks with proven credentials since the refusal. A login that also wanted a person counts too: most
+ * servers take passwords besides keys, and a key that worked is refused while a home is not mounted there.
  */
 export function lookAfterMs(cause: TunnelError, host: Host, tries: number): number | null {
-  if (cause.code.startsWith('HOST_KEY')) return hostKeyLookMs;
-  if (cause.code !== 'AUTH_REFUSED' || !host.authRetry || cause.facts['proven'] === false) return null;
+  if (isHostKeyTrouble(cause)) return hostKeyLookMs;
+  if (!host.authRetry || cause.facts['proven'] !== true) return null;
   return provenLooksMs[Math.min(tries, provenLooksMs.length - 1)] ?? null;
 }
 

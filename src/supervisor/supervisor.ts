@@ -177,13 +177,13 @@ class Supervisor implements Engine {
 
   recheck(hosts: readonly string[]): void {
     for (const link of this.#links.all()) {
-      const { state, host } = link;
-      if (state.kind !== 'blocked') continue;
+      const { host, state } = link;
       const names = [host.name, host.hostname, formatAddress(host), formatLogin(host)];
-      if (hosts.some((name) => names.includes(name))) link.answered();
+      if (hosts.some((name) => names.includes(name))) link.recheck();
+      else if (hosts.length > 0 || state.kind !== 'blocked') continue;
       // A refused credential is not offered again because something, somewhere, changed.
-      else if (hosts.length === 0 && state.cause.code === 'AUTH_REFUSED') link.examine();
-      else if (hosts.length === 0) link.answered();
+      else if (state.cause.code === 'AUTH_REFUSED') link.examine();
+      else link.recheck();
     }
   }
 

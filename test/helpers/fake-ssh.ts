@@ -17,7 +17,9 @@ import { settle } from './fake-clock.ts';
 
 export const unreachable = (): TunnelError =>
   new TunnelError('UNREACHABLE', 'connect failed, on it: refused', { facts: { tcpLevel: true } });
-export const refused = (): TunnelError => new TunnelError('AUTH_REFUSED', 'authentication failed, on it: no');
+/** Of a key that has logged in there before. */
+export const refused = (): TunnelError =>
+  new TunnelError('AUTH_REFUSED', 'authentication failed, on it: no', { facts: { proven: true } });
 export const kexFailed = (): TunnelError =>
   new TunnelError('KEX_FAILED', 'key exchange failed, on it: closed');
 export const lost = (): TunnelError => new TunnelError('LINK_LOST', 'link lost, on it: silence');

@@ -109,6 +109,55 @@ describe('a kept error', () => {
     expect(world.dialer.dialTo().context.onlyProven).toBe(false);
   });
 
+  test('ends at once when a credential changed while the login was under way', async () => {
+    const world = await worldOf(db);
+    await world.up('db');
+    world.dialer.digest = 'a key was added meanwhile';
+    await world.dialer.dialTo().fail(refused());
+    expect(world.dialer.dialTo().context.onlyNew).toBe(true);
+    await world.dialer.dialTo().open();
+    expect(world.one('db').state).toBe('up');
+  });
+
+  test('ends with the up that brings a variable while the login without it is under way', async () => {
+    const host = hostOf('katie', { password: { from: 'env', name: 'DB_PASS' } });
+    const world = await worldOf(tunnelOf('db', [host], local(1)));
+    await world.up('db');
+    world.engine.up(['db'], withEnvironment({ variables: { DB_PASS: 'x' }, agentSockets: [] }));
+    const settled = world.engine.settled('db', forever());
+    await world.dialer.dialTo().fail(new TunnelError('SECRET_MISSING', 'DB_PASS is not set'));
+    const dial = world.dialer.dialTo();
+    expect(dial.context.environment.variables).toEqual({ DB_PASS: 'x' });
+    await dial.open();
+    expect(await settled).toBeNull();
+  });
+
+  test('offers nothing a second time that was refused, when something else changed', async () => {
+    const world = await worldOf(db);
+    await world.up('db');
+    world.dialer.dialTo().context.refused?.add('a key');
+    await world.dialer.dialTo().fail(refused());
+    world.dialer.digest = 'another key was added';
+    await world.clock.advance(2_000);
+    const { onlyNew, refused: before } = world.dialer.dialTo().context;
+    expect({ onlyNew, before: [...(before ?? [])] }).toEqual({ onlyNew: true, before: ['a key'] });
+    await world.dialer.dialTo().fail(refused());
+    await world.engine.restart(['db'], offTerminal);
+    await settle();
+    const fresh = world.dialer.dialTo().context;
+    expect([fresh.onlyNew, fresh.refused?.size]).toEqual([false, 0]);
+  });
+
+  test('a change that leads to nothing does not put the slow retry off', async () => {
+    const world = await blockedWorld(refused());
+    await world.clock.advance(4 * minute);
+    world.dialer.digest = 'another key was added';
+    await world.clock.advance(2_000);
+    await world.dialer.dialTo().fail(refused());
+    await world.clock.advance(minute - 2_000);
+    expect(world.dialer.dialTo().context.onlyProven).toBe(true);
+  });
+
   test('is not retried all day long by circumstances that never stand still', async () => {
     const world = await blockedWorld(refused());
     for (let second = 0; second < 600; second += 1) {
@@ -187,6 +236,13 @@ describe('a kept error', () => {
     world.engine.recheck([]);
     await settle();
     expect(world.dialer.dialCount).toBe(1);
+  });
+
+  test('of a refused login ends when its host is named, with what is new alone', async () => {
+    const world = await blockedWorld(refused());
+    world.engine.recheck(['katie']);
+    await settle();
+    expect(world.dialer.dialTo().context.onlyNew).toBe(true);
   });
 
   test('of an unknown key ends with --accept-new, which is for that command alone', async () => {

@@ -127,12 +127,15 @@ describe('what needs a person', () => {
     new TunnelError(code, 'why', { facts });
 
   test.each([
-    [error('AUTH_REFUSED'), true, 0, 5],
-    [error('AUTH_REFUSED'), true, 9, 30],
-    [error('AUTH_REFUSED'), false, 0, null],
+    [error('AUTH_REFUSED', { proven: true }), true, 0, 5],
+    [error('AUTH_REFUSED', { proven: true }), true, 1, 15],
+    [error('AUTH_REFUSED', { proven: true }), true, 9, 30],
+    [error('AUTH_REFUSED', { proven: true }), false, 0, null],
     [error('AUTH_REFUSED', { proven: false }), true, 0, null],
+    [error('AUTH_REFUSED'), true, 0, null],
     [error('HOST_KEY_CHANGED'), false, 3, 15],
     [error('SECRET_MISSING'), true, 0, null],
+    [error('SECRET_MISSING', { proven: true }), true, 0, 5],
   ])('%s, auth_retry %s, after %i looks: in %s min', (cause, authRetry, tries, minutes) => {
     const ms = lookAfterMs(cause, hostOf('katie', { authRetry }), tries);
     expect(ms).toBe(minutes === null ? null : minutes * 60_000);
