@@ -61,7 +61,7 @@ async function hostOwner(context: Context, word: string): Promise<SecretOwner> {
 /** Works without a config: a key file is nobody's. */
 async function fileOwner(context: Context, path: string): Promise<SecretOwner> {
   if (!existsSync(path))
-    throw new TunnelError('USAGE', `tunnel secret set failed, on ${path}: there is no such key file`, {
+    throw new TunnelError('USAGE', `secret set failed, on ${path}: there is no such key file`, {
       hint: 'tunnel secret set NAME, with the name of a host or the path of a key file',
     });
   const config = await readyConfig(context).catch((): ReadyConfig | null => null);
@@ -85,13 +85,13 @@ function nobody(context: Context, word: string, tunnels: readonly Tunnel[]): Tun
   if (server !== undefined)
     return new TunnelError(
       'USAGE',
-      `tunnel secret failed, on ${word}: that is a tunnel, its host is ${server}`,
+      `secret failed, on ${word}: that is a tunnel, its host is ${server}`,
       {
         hint: `tunnel secret set ${server}`,
       },
     );
   const isFile = existsSync(resolve(context.facts.cwd, word));
-  return new TunnelError('USAGE', `tunnel secret failed, on ${word}: no host of that name is in the config`, {
+  return new TunnelError('USAGE', `secret failed, on ${word}: no host of that name is in the config`, {
     hint: isFile ? `tunnel secret set ./${word}    # for the key file` : 'tunnel show',
   });
 }

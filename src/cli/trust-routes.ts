@@ -98,7 +98,7 @@ async function waysByName(
     );
   const isBare = !/[@:]/.test(word);
   const known = names.isDeclared(word) || (isBare && (await names.isAlias(word)));
-  if (isBare && !known && !word.includes('.')) throw nobody(word, tunnels);
+  if (isBare && !known && !word.includes('.')) throw nobody(word, tunnels, names);
   const near = nearest(
     word,
     tunnels.map(({ name }) => name),
@@ -109,11 +109,8 @@ async function waysByName(
 }
 
 /** A slip in a tunnel's name must not become a look-up in the DNS: a bare word is a host only where somebody wrote it down. */
-function nobody(word: string, tunnels: readonly Tunnel[]): TunnelError {
-  const near = nearest(
-    word,
-    tunnels.map(({ name }) => name),
-  );
+function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): TunnelError {
+  const near = nearest(word, [...tunnels.map(({ name }) => name), ...names.declared]);
   const server = `tunnel trust ${shellWord(`${word}:22`)}    # if ${word} is a server's name`;
   return new TunnelError(
     'NO_SUCH_TUNNEL',

@@ -56,7 +56,8 @@ function openView(context: Context): View {
       [Symbol.dispose]: () => undefined,
     };
   }
-  return context.stdout.isTTY ? openScreen(context) : openLog(context);
+  const canDraw = context.stdout.isTTY && context.facts.env['TERM'] !== 'dumb';
+  return canDraw ? openScreen(context) : openLog(context);
 }
 
 /** Off a terminal: the whole table anew, each time something but an age changed. */

@@ -25,6 +25,8 @@ export async function declaredHost(name: string, file: string, facts: PlaceFacts
 }
 
 export interface HostNames {
+  /** Of `hosts:`. */
+  readonly declared: readonly string[];
   isDeclared(name: string): boolean;
   /** True when ssh_config says something of this very name: more than it says of any name there may be. */
   isAlias(name: string): Promise<boolean>;
@@ -45,6 +47,7 @@ export function openHostNames(
   const account = accountOf(facts);
   const askSsh = sshConfigReader(account, run);
   return {
+    declared: [...declared.hosts.keys()],
     isDeclared: (name) => declared.hosts.has(name),
     isAlias: (name) => isAlias(name, askSsh),
     waysTo: (word) => waysTo(word, { declared, account, askSsh }),

@@ -150,6 +150,7 @@ describe.skipIf(sshdMissing() !== null)('trust of a host that no tunnel goes to'
 describe('a word for trust that is no host', () => {
   test.each([
     ['uppercsae', 'tunnel trust uppercase    # did you mean that?'],
+    ['fra', 'tunnel trust far    # did you mean that?'],
     ['nothing-like-it', 'tunnel trust nothing-like-it:22'],
     ['lowercas*', 'tunnel status'],
     ['tag:demo', 'tunnel status'],

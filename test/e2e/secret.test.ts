@@ -267,7 +267,7 @@ describe('the command line of secret', () => {
   test.each([
     [['secret', 'set'], /set NAME \[KIND\]/],
     [['secret', 'put', 'box'], /set NAME \[KIND\]/],
-    [['secret', 'set', 'box', 'pin'], /password, passphrase, totp/],
+    [['secret', 'set', 'box', 'pin'], /password, passphrase or totp/],
     [['secret', 'set', 'nobody'], /no host of that name/],
     [['secret', 'set', 'db'], /that is a tunnel, its host is box[^]*hint: tunnel secret set box/],
     [['secret', 'set', './no-such-key'], /there is no such key file/],

@@ -117,7 +117,7 @@ async function typed(context: Context, entry: Binding): Promise<Secret> {
 const titled = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);
 
 function badValue(why: string): TunnelError {
-  return new TunnelError('USAGE', `tunnel secret set failed, on the value: ${why}`, {
+  return new TunnelError('USAGE', `secret set failed, on the value: ${why}`, {
     hint: 'tunnel secret set NAME < FILE, or on a terminal',
   });
 }

@@ -65,18 +65,18 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
       },
     );
     if (context.interactive && !context.options.json) await offer.make(result.document);
-    return conclude(context, result);
+    return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (signal.aborted) return ended(context, signal.reason, args.words);
     throw thrown;
   }
 }
 
-function conclude(context: Context, { document, failures }: UpResult): number {
+function conclude(context: Context, { document, failures }: UpResult, first: string): number {
   if (context.options.json) context.out(JSON.stringify(document, null, 2));
   else if (document.tunnels.length === 0) {
     context.talk('nothing to bring up: no tunnel has autostart: true');
-    context.talk('hint: tunnel up NAME');
+    context.talk(`hint: tunnel up ${first}`);
   }
   showFailures(context, failures, document.tunnels.length);
   const trying = document.tunnels

@@ -44,7 +44,7 @@ function tunnelOf(word: string, tunnels: readonly Tunnel[]): Tunnel {
   const [only, ...others] = matchSelectors([word], tunnels);
   const selected = others.length === 0 ? tunnels.find(({ name }) => name === only) : undefined;
   if (selected !== undefined) return selected;
-  throw new TunnelError('USAGE', `tunnel why ${word}: it is about one tunnel`, {
+  throw new TunnelError('USAGE', `why failed, on ${word}: it is about one tunnel`, {
     hint: `tunnel why ${only ?? 'NAME'}`,
   });
 }
