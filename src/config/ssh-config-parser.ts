@@ -98,7 +98,8 @@ function readOne(reading: Reading, where: Where, active: boolean): void {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if (depth > 0 || (error as NodeJS.ErrnoException).code === 'ENOENT') return; // as ssh: what is not there says nothing
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || (depth > 0 && code === 'EISDIR')) return; // as ssh: what is not there says nothing
     throw new Error(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   const problem = ownershipProblem(file, reading.account);

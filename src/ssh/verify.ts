@@ -68,6 +68,8 @@ async function storeKey({ trust, log }: VerifierParts, name: string, key: Buffer
 function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<Decision> {
   const { host, context } = parts;
   const { verdict } = judgement;
+  if (judgement.certificateProblem !== null && !mayBePlain(host, judgement.key))
+    return { accepted: false, error: onlyCertificates(host, judgement) };
   switch (verdict.kind) {
     case 'trusted':
       return { accepted: true, store: false, judgement, how: `known, ${placeWords(verdict.at)}` };
@@ -86,6 +88,23 @@ function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<
       if (!context.personPresent()) return { accepted: false, error: unknown(host, judgement, 'nobody') };
       return ask(parts, judgement);
   }
+}
+
+/** Where host_key_algorithms lists certificates alone, a plain key is no way in: as with HostKeyAlgorithms of OpenSSH 10. */
+function mayBePlain(host: Host, key: Buffer): boolean {
+  const type = keyType(key);
+  const listed = host.algorithms.hostKey;
+  return listed === null || listed.some((each) => each.replace(/^rsa-sha2-\d+$/, 'ssh-rsa') === type);
+}
+
+function onlyCertificates(host: Host, judgement: Judgement): TunnelError {
+  const type = shortTypeName(keyType(judgement.key));
+  const why = cleanText(judgement.certificateProblem ?? '');
+  return new TunnelError(
+    'HOST_KEY_UNKNOWN',
+    `host key refused, on ${formatAddress(host)}: its certificate does not count (${why}), and host_key_algorithms takes no plain ${type} key`,
+    { hint: `tunnel why ${host.name}`, facts: factsOf(host, judgement) },
+  );
 }
 
 async function ask({ host, context }: VerifierParts, judgement: Judgement): Promise<Decision> {

@@ -1,6 +1,6 @@
 // OpenSSH certificates (PROTOCOL.certkeys): what one says, whether its CA signed it, and whether it speaks for a host now. Pure.
-import { fingerprint } from './fingerprint.ts';
-import { verifySignature } from './signature.ts';
+import { fingerprint, keyType } from './fingerprint.ts';
+import { signatureAlgorithm, verifySignature } from './signature.ts';
 import { readStrings, readWire, wireString, type WireReader } from './wire.ts';
 
 export interface Certificate {
@@ -99,10 +99,30 @@ function readClaims(
   };
 }
 
-/** Options are pairs of a name and its packed value. */
+/** Options are pairs of a name and its packed value. RangeError for a name without. */
 function optionNames(bytes: Buffer): string[] {
-  return readStrings(bytes).filter((_, index) => index % 2 === 0);
+  const strings = readStrings(bytes);
+  if (strings.length % 2 !== 0) throw new RangeError('an option has no value');
+  return strings.filter((_, index) => index % 2 === 0);
 }
+
+/** OpenSSH reads no more names from one certificate (SSHKEY_CERT_MAX_PRINCIPALS in sshkey.h). */
+const mostPrincipals = 256;
+
+/**
+ * Why OpenSSH would not even read the certificate, null when it would (cert_parse in sshkey.c): then nothing that it
+ * brings counts, its plain key neither. A signature with SHA-1 it reads, and believes nothing of.
+ */
+export function certificateDamage(certificate: Certificate): string | null {
+  const { use, principals, caKey, signed, signature } = certificate;
+  if (use === 'unknown') return 'its kind is neither user nor host';
+  if (principals.length > mostPrincipals) return `it has ${principals.length} principals`;
+  if (isCertificateType(keyType(caKey))) return 'it was signed by another certificate';
+  if (isSha1(signature)) return null;
+  return verifySignature(caKey, signed, signature) ? null : "its CA's signature is wrong";
+}
+
+const isSha1 = (signature: Buffer): boolean => ['ssh-rsa', 'ssh-dss'].includes(signatureAlgorithm(signature));
 
 /**
  * Why the certificate does not speak for a host, null when it does. Same checks as sshkey_cert_check_host in OpenSSH:
@@ -119,10 +139,9 @@ export function certificateProblem(certificate: Certificate, host: string, nowMs
     return `it is for ${principals.join(', ')}, not for ${host}`;
   if (criticalOptions.length > 0)
     return `it has critical options that are not known here: ${criticalOptions.join(', ')}`;
-  if (isCertificateType(readWire(certificate.caKey).text())) return 'it was signed by another certificate';
-  if (!verifySignature(certificate.caKey, certificate.signed, certificate.signature))
-    return "its CA's signature is wrong";
-  return null;
+  return isSha1(certificate.signature)
+    ? "its CA's signature is made with SHA-1"
+    : certificateDamage(certificate);
 }
 
 /** ISO 8601, "never" for the largest number and "the beginning" for zero. */

@@ -62,25 +62,40 @@ export function* parseInSlices(
 
 function parseLine(raw: string, at: Place): KnownHostEntry | SkippedLine | null {
   const skip = (reason: string): SkippedLine => ({ ...at, reason });
-  const fields = raw.split(/[ \t\r]+/).filter((field) => field !== '');
-  if (fields[0] === undefined || fields[0].startsWith('#')) return null;
-  let marker: Marker | null = null;
-  if (fields[0].startsWith('@')) {
-    const word = fields.shift();
-    if (word === '@revoked') marker = 'revoked';
-    else if (word === '@cert-authority') marker = 'cert-authority';
-    else return skip(`unknown marker ${word}`);
-  }
-  const [hosts, type, base64, ...comment] = fields;
-  if (hosts === undefined || type === undefined || base64 === undefined) return skip('no key on the line');
+  const line = raw.replace(/^[ \t]+/, '');
+  if (line === '' || line === '\r' || line.startsWith('#')) return null;
+  const marked = takeMarker(line);
+  if ('reason' in marked) return skip(marked.reason);
+  const { marker } = marked;
+  const [hosts = '', type, base64, ...comment] = marked.rest.split(/[ \t]+/);
+  if (type === undefined || base64 === undefined || base64 === '') return skip('no key on the line');
   if (hosts.startsWith('|') && !hashForm.test(hosts)) return skip('the host name hash is malformed');
   if (/^\d+$/.test(type)) return skip('a key of SSH protocol 1');
-  const key = decodeBase64(base64);
+  // A carriage return at the end of the line, where no comment follows, is passed over as OpenSSH's decoder does.
+  const key = decodeBase64(base64.replace(/\s+/g, ''));
   if (key === null) return skip('the key is not base64');
   if (keyType(key) !== type) return skip(`the key is not of type ${type}`);
   const weakness = keyWeakness(key);
   if (weakness !== null) return skip(weakness);
-  return entryOf({ ...at, marker, hosts, type, key, comment: comment.join(' ') });
+  return entryOf({ ...at, marker, hosts, type, key, comment: comment.join(' ').trimEnd() });
+}
+
+/**
+ * OpenSSH ends a marker at the first space of the line, at a tab only where there is no space, and passes over a line
+ * whose marker it does not know (check_markers in hostfile.c). So do we, but for a revocation: that one counts.
+ */
+function takeMarker(
+  line: string,
+): { readonly marker: Marker | null; readonly rest: string } | { readonly reason: string } {
+  if (!line.startsWith('@')) return { marker: null, rest: line };
+  const end = line.includes(' ') ? line.indexOf(' ') : line.indexOf('\t');
+  const word = end < 0 ? line : line.slice(0, end);
+  const rest = line.slice(word.length).replace(/^[ \t]+/, '');
+  if (rest.startsWith('@')) return { reason: 'more than one marker' };
+  if (word === '@cert-authority') return { marker: 'cert-authority', rest };
+  const revoked = /^@revoked[ \t\r]+/.exec(line)?.[0];
+  if (revoked !== undefined) return { marker: 'revoked', rest: line.slice(revoked.length) };
+  return { reason: `unknown marker ${/^\S+/.exec(word)?.[0] ?? ''}` };
 }
 
 /** With its fingerprint, made when somebody wants it: of ten thousand lines a login looks at two. */
@@ -94,21 +109,31 @@ function entryOf(line: Omit<KnownHostEntry, 'fingerprint'>): KnownHostEntry {
   };
 }
 
-/** Strict, unlike Buffer.from, which drops what it does not know. */
+/** Strict, unlike Buffer.from, which drops what it does not know: also bits behind the last byte must be zero. */
 export function decodeBase64(text: string): Buffer | null {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return null;
-  return Buffer.from(text, 'base64');
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : null;
 }
 
 /** |1|salt|hash: HMAC-SHA1 of the name under the salt, both base64 of 20 bytes (HashKnownHosts in ssh_config(5)). */
 const hashForm = /^\|1\|[A-Za-z0-9+/]{27}=\|[A-Za-z0-9+/]{27}=$/;
 
+/** OpenSSH has no room for more in one pattern, and takes the whole list as no match (match_pattern_list in match.c). */
+const longestPattern = 1022;
+
+/** A to Z only, as OpenSSH: a letter that Unicode turns into one of these must not become another host's name. */
+function smallLetters(text: string): string {
+  return /[A-Z]/.test(text) ? text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : text;
+}
+
 /** True when the first field of a line is about the name: by itself, by pattern, or by hash; a negated match wins. */
 export function matchesHosts(hosts: string, name: string): boolean {
   if (hosts.startsWith('|')) return matchesHash(hosts, name);
-  const lower = name.toLowerCase();
+  const lower = smallLetters(name);
   let matched = false;
-  for (const written of hosts.toLowerCase().split(',')) {
+  for (const written of smallLetters(hosts).split(',')) {
+    if (written.length > longestPattern) return false;
     const negated = written.startsWith('!');
     if (!matchesPattern(negated ? written.slice(1) : written, lower)) continue;
     if (negated) return false;
@@ -120,7 +145,7 @@ export function matchesHosts(hosts: string, name: string): boolean {
 /** True when the name itself stands there, plain or hashed: not by a pattern. */
 export function namesExactly(hosts: string, name: string): boolean {
   if (hosts.startsWith('|')) return matchesHash(hosts, name);
-  return matchesHosts(hosts, name) && hosts.toLowerCase().split(',').includes(name.toLowerCase());
+  return matchesHosts(hosts, name) && smallLetters(hosts).split(',').includes(smallLetters(name));
 }
 
 function matchesHash(hosts: string, name: string): boolean {
@@ -158,8 +183,8 @@ export function matchesPattern(pattern: string, name: string): boolean {
  * its port in brackets unless that is 22 (put_host_port in OpenSSH's misc.c).
  */
 export function hostKeyName(hostname: string, port: number, alias: string | null): string {
-  if (alias !== null) return alias.toLowerCase();
-  const host = hostname.toLowerCase();
+  if (alias !== null) return smallLetters(alias);
+  const host = smallLetters(hostname);
   return port === 22 ? host : `[${host}]:${port}`;
 }
 

@@ -43,7 +43,10 @@ function verifyParts(keyBlob: Buffer, message: Buffer, signatureBlob: Buffer): b
   return verify(hash, data, { key, dsaEncoding: 'ieee-p1363' }, pairOfNumbers(signature, width));
 }
 
-/** What a security key signs: hashes of its application and the message, with its flags and counter. */
+/**
+ * What a security key signs: hashes of its application and the message, with its flags and counter. That somebody touched
+ * it is not asked of a CA, as in OpenSSH: one that signs by itself is made with `-O no-touch-required`.
+ */
 function tokenMessage(keyBlob: Buffer, message: Buffer, flags: number, counter: number): Buffer {
   const reader = readWire(keyBlob);
   const type = reader.text();
@@ -54,8 +57,6 @@ function tokenMessage(keyBlob: Buffer, message: Buffer, flags: number, counter: 
   middle.writeUInt8(flags);
   middle.writeUInt32BE(counter, 1);
   const digest = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
-  const userPresent = (flags & 1) === 1;
-  if (!userPresent) throw new RangeError('nobody touched the security key');
   return Buffer.concat([digest(application), middle, digest(message)]);
 }
 

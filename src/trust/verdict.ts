@@ -1,5 +1,11 @@
 // The verdict on a key that a server presents, from what known_hosts files say of its name (SPEC 5; OpenSSH's hostfile.c). Pure.
-import { certificateProblem, isCertificateType, parseCertificate, type Certificate } from './certificate.ts';
+import {
+  certificateDamage,
+  certificateProblem,
+  isCertificateType,
+  parseCertificate,
+  type Certificate,
+} from './certificate.ts';
 import { keyType, keyWeakness } from './fingerprint.ts';
 import {
   matchesHosts,
@@ -75,7 +81,7 @@ function judgeUnder(matching: readonly KnownHostEntry[], name: string, key: Buff
 /**
  * Judges what a server presents, a plain key or a certificate. A certificate that no @cert-authority line vouches for
  * (or that is expired, for another name …) counts as the plain key in it, as in OpenSSH. One whose CA or key is
- * revoked is refused for good.
+ * revoked, or whose CA never signed it, is refused for good.
  */
 export function judgePresented(
   entries: readonly KnownHostEntry[],
@@ -111,6 +117,9 @@ export function judgeCertificate(
     if (entry.key.equals(certificate.caKey))
       return of({ kind: 'revoked', at: placeOf(entry), what: 'certificate authority' }, null);
   }
+  const damage = certificateDamage(certificate);
+  if (damage !== null)
+    return of({ kind: 'unusable', reason: `the certificate cannot be believed: ${damage}` }, null);
   const authority = matching.find(
     (entry) => entry.marker === 'cert-authority' && entry.key.equals(certificate.caKey),
   );

@@ -53,3 +53,33 @@ test('a plain key marks its own line as used, and no other', async () => {
   const lines = await proved([`katie ${key.line}`, `katie ${other.line}`], key.blob);
   expect(lines.map(({ lastUsed }) => lastUsed)).toEqual([new Date(now).toISOString(), null]);
 });
+
+test('a certificate that does not count is no plain key where only certificates are listed', async () => {
+  const key = testKey();
+  const { blob } = certify(testKey(), key, ['-h', '-I', 'katie', '-n', 'katie']);
+  const rsa = testKey(['-t', 'rsa', '-b', '2048']);
+  const { blob: rsaBlob } = certify(testKey(), rsa, ['-h', '-I', 'katie', '-n', 'katie']);
+  const file = join(temporaryFolder('verify'), 'known_hosts');
+  writeFileSync(file, `katie ${key.line}\nkatie ${rsa.line}\n`, { mode: 0o600 });
+  const store = createTrustStore({ file, now: () => now });
+  const known = await store.read([]);
+  const judge = (presented: Buffer, listed: readonly string[] | null): unknown =>
+    createVerifier({
+      host: bareHost(22, {
+        hostname: 'katie',
+        algorithms: { kex: null, cipher: null, mac: null, hostKey: listed, pubkey: null },
+      }),
+      known,
+      trust: store,
+      context: testContext(),
+      confirmed: null,
+      log: () => undefined,
+    }).judge(presented);
+  const certificates = ['ssh-ed25519-cert-v01@openssh.com', 'rsa-sha2-512-cert-v01@openssh.com'];
+  expect(judge(blob, certificates)).toMatchObject({ accepted: false, error: { code: 'HOST_KEY_UNKNOWN' } });
+  expect(judge(rsaBlob, certificates)).toMatchObject({ accepted: false });
+  expect(judge(blob, [...certificates, 'ssh-ed25519'])).toMatchObject({ accepted: true });
+  expect(judge(rsaBlob, [...certificates, 'rsa-sha2-256'])).toMatchObject({ accepted: true });
+  expect(judge(blob, null)).toMatchObject({ accepted: true });
+  expect(judge(key.blob, ['ssh-ed25519'])).toMatchObject({ accepted: true });
+});

@@ -1,12 +1,15 @@
 // Host certificates made by ssh-keygen: parsed, verified, judged; and every way one can be wrong.
-import { execFileSync } from 'node:child_process';
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { certificateProblem, parseCertificate, plainKeyType } from '../../src/trust/certificate.ts';
 import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
 import { verifySignature } from '../../src/trust/signature.ts';
 import { judgePresented } from '../../src/trust/verdict.ts';
 import { wireString } from '../../src/trust/wire.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
 import { certify, testKey, type TestKey } from './keys.ts';
 
 const now = Date.now();
@@ -152,6 +155,88 @@ describe('a presented certificate', () => {
   );
 });
 
+/** A host certificate for `hostKey`, made by hand, so that it may say what ssh-keygen would not write. */
+function forge(change: Forgery = {}): Buffer {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
+  const authority = change.authority ?? Buffer.concat([wireString('ssh-ed25519'), wireString(raw)]);
+  const uint32 = (value: number): Buffer => Buffer.from([0, 0, 0, value]);
+  const signed = Buffer.concat([
+    wireString('ssh-ed25519-cert-v01@openssh.com'),
+    wireString('nonce'),
+    wireString(hostKey.blob.subarray(-32)),
+    Buffer.alloc(8),
+    uint32(change.kind ?? 2),
+    wireString('id'),
+    wireString(Buffer.concat((change.principals ?? ['katie']).map(wireString))),
+    Buffer.alloc(8),
+    Buffer.alloc(8, 0xff),
+    wireString(change.options ?? Buffer.alloc(0)),
+    wireString(change.extensions ?? Buffer.alloc(0)),
+    wireString(change.reserved ?? ''),
+    wireString(authority),
+  ]);
+  const by = change.signedBy ?? privateKey;
+  const signature = Buffer.concat([wireString('ssh-ed25519'), wireString(sign(null, signed, by))]);
+  return Buffer.concat([signed, wireString(change.signature?.(signature) ?? signature)]);
+}
+
+interface Forgery {
+  readonly kind?: number;
+  readonly principals?: readonly string[];
+  readonly options?: Buffer;
+  readonly extensions?: Buffer;
+  readonly reserved?: string;
+  readonly authority?: Buffer;
+  readonly signedBy?: KeyObject;
+  readonly signature?: (made: Buffer) => Buffer;
+}
+
+describe('a forged certificate', () => {
+  const shorter = (): Buffer =>
+    Buffer.concat([
+      wireString('ssh-rsa'),
+      wireString(Buffer.from([1, 0, 1])),
+      wireString(Buffer.alloc(65, 1)),
+    ]);
+  const rows: [string, Forgery, boolean][] = [
+    ['nothing', {}, true],
+    ['another signer', { signedBy: generateKeyPairSync('ed25519').privateKey }, false],
+    ['another CA than the one that signed', { authority: ca.blob }, false],
+    ['a certificate for a CA', { authority: certify(ca, testKey(), host()).blob }, false],
+    ['a CA that is too short', { authority: shorter() }, false],
+    ['a CA that is no key', { authority: Buffer.from('nonsense') }, false],
+    ['a third kind', { kind: 3 }, false],
+    ['no kind', { kind: 0 }, false],
+    ['256 principals', { principals: Array.from({ length: 256 }, String) }, true],
+    ['257 principals', { principals: Array.from({ length: 257 }, String) }, false],
+    ['a principal that is empty', { principals: ['', 'katie'] }, true],
+    ['an option without a value', { options: wireString('force-command') }, false],
+    ['an extension without a value', { extensions: wireString('x') }, false],
+    ['options that are cut short', { options: Buffer.from([0, 0, 0, 9, 1]) }, false],
+    ['something reserved', { reserved: 'later' }, true],
+    ['more behind the signature', { signature: (made) => Buffer.concat([made, Buffer.alloc(1)]) }, false],
+    ['no signature', { signature: () => Buffer.alloc(0) }, false],
+    [
+      'a signature of another algorithm',
+      { signature: () => Buffer.concat([wireString('none'), wireString('')]) },
+      false,
+    ],
+  ];
+
+  test.each(rows)(
+    'with %s is read or refused as ssh-keygen does, the plain key in it too',
+    (_, change, readable) => {
+      const blob = forge(change);
+      const path = join(temporaryFolder('forged'), 'cert.pub');
+      writeFileSync(path, `ssh-ed25519-cert-v01@openssh.com ${blob.toString('base64')}\n`);
+      expect(spawnSync('ssh-keygen', ['-L', '-f', path], { stdio: 'ignore' }).status === 0).toBe(readable);
+      const { verdict } = judged(blob, 'katie', `katie ${hostKey.line}`);
+      expect(verdict.kind).toBe(readable ? 'trusted' : 'unusable');
+    },
+  );
+});
+
 describe('a signature', () => {
   test('made by ssh-keygen over a file is verified in every algorithm', () => {
     for (const args of [
@@ -171,7 +256,7 @@ describe('a signature', () => {
     }
   });
 
-  test('made by a security key counts only when it was touched', () => {
+  test('made by a security key counts, touched or not, as in OpenSSH', () => {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519');
     const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
     const type = 'sk-ssh-ed25519@openssh.com';
@@ -182,8 +267,11 @@ describe('a signature', () => {
       const signed = sign(null, Buffer.concat([sha256('ssh:'), middle, sha256('hello')]), privateKey);
       return Buffer.concat([wireString(type), wireString(signed), middle]);
     };
+    const flagged = (bytes: Buffer): Buffer =>
+      Buffer.from(bytes.map((b, i) => (i === bytes.length - 5 ? b ^ 4 : b)));
     expect(verifySignature(blob, Buffer.from('hello'), signature(1))).toBe(true);
-    expect(verifySignature(blob, Buffer.from('hello'), signature(0))).toBe(false);
+    expect(verifySignature(blob, Buffer.from('hello'), signature(0))).toBe(true);
+    expect(verifySignature(blob, Buffer.from('hello'), flagged(signature(1)))).toBe(false);
     expect(verifySignature(blob, Buffer.from('other'), signature(1))).toBe(false);
   });
 

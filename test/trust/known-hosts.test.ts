@@ -42,7 +42,9 @@ describe('a line of known_hosts', () => {
 
   test.each([
     ['@nonsense a KEY', /unknown marker/],
-    ['@revoked @revoked a KEY', /base64|type/],
+    ['@revoked @revoked a KEY', /marker/],
+    ['@cert-authority\ta KEY', /unknown marker/],
+    ['a\r KEY\r\r#', /type|base64/],
     ['a', /no key/],
     ['a ssh-ed25519', /no key/],
     ['a ssh-rsa BASE', /not of type/],
@@ -55,6 +57,22 @@ describe('a line of known_hosts', () => {
     const { entries, skipped } = parseKnownHosts(text, '/kh');
     expect(entries.map((entry) => entry.hosts)).toEqual(['b']);
     expect(skipped).toEqual([{ file: '/kh', line: 1, reason: expect.stringMatching(reason) as string }]);
+  });
+
+  test('that is revoked counts although its marker ends in a tab, where OpenSSH passes it over', () => {
+    const { entries } = parseKnownHosts(`@revoked\ta ${key.line}\n@revoked a\t${key.line}`, '/kh');
+    expect(entries.map(({ marker, hosts }) => [marker, hosts])).toEqual([
+      ['revoked', 'a'],
+      ['revoked', 'a'],
+    ]);
+  });
+
+  test('whose base64 has bits too many is no key, as for OpenSSH', () => {
+    const ecdsa = testKey(['-t', 'ecdsa', '-b', '256']).line;
+    const last = ecdsa.lastIndexOf('=') - 1;
+    const sloppy = `${ecdsa.slice(0, last)}${String.fromCharCode(ecdsa.charCodeAt(last) + 1)}${ecdsa.slice(last + 1)}`;
+    expect(parseKnownHosts(`a ${sloppy}`, '/kh').entries).toEqual([]);
+    expect(parseKnownHosts(`a ${ecdsa}`, '/kh').entries).toHaveLength(1);
   });
 
   test('is written so that reading gives the same entry', () => {
@@ -96,6 +114,10 @@ describe('the hosts field', () => {
     ['[katie]:2222', '[katie]:2222', true],
     ['[katie]:*', '[katie]:2222', true],
     ['', 'katie', false],
+    ['\u212aatie', 'katie', false],
+    ['katie', '\u212aatie', false],
+    [`katie,${'x'.repeat(1022)}`, 'katie', true],
+    [`katie,${'x'.repeat(1023)}`, 'katie', false],
   ])('%s and the name %s: %s', (hosts, name, expected) => {
     expect(matchesHosts(hosts, name)).toBe(expected);
   });
