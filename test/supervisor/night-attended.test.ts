@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Host } from '../../src/model/host.ts';
 import { local, offTerminal, tunnelOf } from '../helpers/fake-world.ts';
-import { entered, minuteMs, startNight, visits, visitsSoFar, type Night } from '../helpers/night.ts';
+import { entered, minuteMs, startNight, vanish, visits, visitsSoFar, type Night } from '../helpers/night.ts';
 import { authenticator, codesMissing } from '../helpers/one-time-codes.ts';
 import { namespaceMissing, privateEtc } from '../helpers/private-etc.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
@@ -32,7 +32,7 @@ async function nightAt(sshd: Sshd, more: Partial<Host> = {}): Promise<Night & { 
 /** Lost, away for hours, and back: one TCP connection that says nothing; from then on not even that. */
 async function expectNoLogin(night: Night & { port: number }, sshd: Sshd): Promise<void> {
   await entered(sshd);
-  await sshd.stop();
+  await vanish(sshd);
   const before = { begun: requests(sshd), seen: visitsSoFar(sshd).length };
   await night.until('db', ({ state }) => state === 'retrying');
   for (let hour = 0; hour < 8; hour += 1) expect((await night.look('db')).state).toBe('retrying');
