@@ -16,7 +16,8 @@ export function forTunnel(error: TunnelError, tunnel: Pick<Tunnel, 'name' | 'way
 /** A hint that may name a host of the tunnel, in the tunnel's name. */
 export function hintOn(hint: string, tunnel: Pick<Tunnel, 'name' | 'ways'>): string {
   const hosts = new Set(tunnel.ways.flat().map(({ name }) => name));
-  let changed = hint;
+  // A listener knows no tunnel: without a name it would be all of them.
+  let changed = hint.replace(/tunnel up --remap(?=\s*(#|$))/m, `tunnel up --remap ${tunnel.name}`);
   for (const host of hosts)
     for (const command of commands)
       changed = replaceWord(changed, `tunnel ${command} ${host}`, `tunnel ${command} ${tunnel.name}`);

@@ -216,7 +216,7 @@ describe.skipIf(sshdMissing() !== null)('a port that is taken', () => {
     expect(up, up.stderr).toMatchObject({ code: 8 });
     expect(up.stderr).toContain(`listen failed, on 127.0.0.1:${holder.port}: port in use by `);
     expect(up.stderr).toContain(`(pid ${process.pid})`);
-    expect(up.stderr).toMatch(/hint: tunnel up --remap +# port \d+ is free/);
+    expect(up.stderr).toMatch(/hint: tunnel up --remap db +# port \d+ is free/);
     expect(await world.tunnel('db')).toMatchObject({ state: 'retrying', error: { code: 'LISTEN_FAILED' } });
     const remapped = await world.run(['up', '--remap']);
     expect(remapped, remapped.stderr).toMatchObject({ code: 0 });

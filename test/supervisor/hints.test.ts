@@ -21,6 +21,8 @@ test.each([
   ['tunnel why demo-2', 'tunnel why demo-2'],
   ['tunnel why demo.example.org', 'tunnel why demo.example.org'],
   ['tunnel why other', 'tunnel why other'],
+  ['tunnel up --remap    # port 2 is free', 'tunnel up --remap uppercase    # port 2 is free'],
+  ['tunnel down\ntunnel up --remap', 'tunnel down\ntunnel up --remap uppercase'],
   [null, null],
 ])('%s becomes %s', (hint, expected) => {
   expect(hinted(hint)).toBe(expected);
