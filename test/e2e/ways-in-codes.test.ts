@@ -47,11 +47,11 @@ function written(world: World): string {
     .join('\n');
 }
 
-/** As if other processes with this state folder took the codes of the next half hour. */
+/** As if other processes with this state folder took the codes of the next minutes. */
 function takeCodesToCome(world: World): string[] {
   const folder = join(world.folder, 'codes');
   const [mark, step] = readdirSync(folder).sort().at(-1)?.split('-') ?? [];
-  const files = Array.from({ length: 900 }, (_, ahead) =>
+  const files = Array.from({ length: 200 }, (_, ahead) =>
     join(folder, `${mark}-${Number(step) + 1 + ahead}`),
   );
   for (const file of files) writeFileSync(file, '');

@@ -1,6 +1,6 @@
 // A mount namespace for an sshd: its own /etc/pam.d and /root, so that passwords can be real and the machine stays as it is.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 
@@ -42,14 +42,35 @@ export interface PrivateAccounts extends PrivateEtc {
   shadow(): string;
 }
 
+/** What a login reads there. */
+const etcFiles = [
+  'environment',
+  'group',
+  'gshadow',
+  'host.conf',
+  'hosts',
+  'ld.so.cache',
+  'localtime',
+  'login.defs',
+  'nsswitch.conf',
+  'passwd',
+  'resolv.conf',
+  'security',
+  'shadow',
+  'shells',
+];
+
 /**
- * A whole /etc of its own, so that pam_unix(8) can check a password of root's, and change it: it replaces /etc/shadow.
+ * An /etc of its own, so that pam_unix(8) can check a password of root's, and change it: it replaces /etc/shadow.
  */
 export function privateAccounts(password: string, pam: readonly string[]): PrivateAccounts {
   const folder = temporaryFolder('accounts');
   const [etc, home] = [join(folder, 'etc'), join(folder, 'root')];
   mkdirSync(home, { mode: 0o700 });
-  execFileSync('cp', ['-a', '/etc', etc]);
+  mkdirSync(join(etc, 'pam.d'), { recursive: true });
+  const needed = etcFiles.map((name) => join('/etc', name)).filter((path) => existsSync(path));
+  execFileSync('cp', ['-a', ...needed, etc]);
+  chmodSync(etc, 0o755);
   writeFileSync(join(etc, 'pam.d', 'sshd'), `${pam.join('\n')}\n`);
   const file = join(etc, 'shadow');
   const setRoot = (edit: (fields: string[]) => void): void => {
