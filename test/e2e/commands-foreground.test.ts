@@ -33,7 +33,7 @@ describe('a supervisor in the foreground', () => {
 
   test.each([
     [['--timeout', '5s'], 'tunnel wait'],
-    [['--drain', '5'], '--drain'],
+    [['--drain', '5'], 'tunnel up --drain 30s'],
   ])('takes no %s', async (options, hint) => {
     await using world = createWorld();
     world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9 }\n');
