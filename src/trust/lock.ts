@@ -1,11 +1,11 @@
-// A lock file between processes of one user: taken by exclusive creation, given back by removal, broken only when its owner is gone.
+// A lock file between processes of one user: a link that names its owner, made exclusively, given back by removal, broken only when its owner is gone.
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, stat } from 'node:fs/promises';
+import { lstat, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { TunnelError } from '../errors.ts';
 import { reasonOf } from './read-file.ts';
 
-/** The work under the lock takes milliseconds; a busy disk may make it seconds. */
+/** How long one owner may keep it; the work under it takes milliseconds, a busy disk may make it seconds. */
 const patienceMs = 15_000;
 /** Age at which a lock is stale whose owner cannot be looked up (another machine on the same home). */
 const foreignAgeMs = 60_000;
@@ -18,28 +18,41 @@ interface LockOwner {
   readonly token: string;
 }
 
-/** Runs `work` while holding PATH.lock. Throws INTERNAL when it cannot be had within 15 s or cannot be made. */
+/**
+ * Runs `work` while holding PATH.lock. Throws INTERNAL when one owner keeps it for 15 s, or when it cannot be made;
+ * a lock that goes from hand to hand is waited for.
+ */
 export async function underLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const lock = `${path}.lock`;
-  await acquire(lock);
+  const mine = await ownerText();
+  await acquire(lock, mine);
   try {
     return await work();
   } finally {
-    await rm(lock, { force: true });
+    // Not one that somebody made after taking us for dead.
+    if ((await readLock(lock)) === mine) await rm(lock, { force: true });
   }
 }
 
-async function acquire(lock: string): Promise<void> {
+async function ownerText(): Promise<string> {
   const owner: LockOwner = {
     pid: process.pid,
     host: hostname(),
     born: await birthOf(process.pid),
     token: randomBytes(8).toString('hex'),
   };
-  const deadline = Date.now() + patienceMs;
-  while (!(await create(lock, JSON.stringify(owner)))) {
-    await breakStale(lock);
-    if (Date.now() > deadline)
+  return JSON.stringify(owner);
+}
+
+async function acquire(lock: string, mine: string): Promise<void> {
+  let holding = '';
+  let since = Date.now();
+  while (!(await create(lock, mine))) {
+    const seen = (await readLock(lock)) ?? '';
+    if (seen !== holding) since = Date.now();
+    holding = seen;
+    await breakStale(lock, mine);
+    if (Date.now() - since > patienceMs)
       throw new TunnelError('INTERNAL', `lock failed, on ${lock}: it is held by ${await holder(lock)}`, {
         hint: `rm ${lock}    # when no tunnel command is running`,
       });
@@ -47,15 +60,28 @@ async function acquire(lock: string): Promise<void> {
   }
 }
 
-/** False when it is there already. */
+/**
+ * False when it is there already. A link whose target is the owner's text comes into being as a whole: a file could be
+ * left empty by a process that dies between making and writing it, and nobody could tell whose it was.
+ */
 async function create(lock: string, content: string): Promise<boolean> {
   try {
-    const file = await open(lock, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-    } finally {
-      await file.close();
-    }
+    await symlink(content, lock);
+    return true;
+  } catch (thrown) {
+    const { code = '' } = thrown as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (noLinks.includes(code)) return createFile(lock, content);
+    throw new TunnelError('INTERNAL', `lock failed, on ${lock}: ${reasonOf(thrown)}`, { cause: thrown });
+  }
+}
+
+/** What a file system without links says; EPERM also Windows to who may not make them. */
+const noLinks = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'UNKNOWN'];
+
+async function createFile(lock: string, content: string): Promise<boolean> {
+  try {
+    await writeFile(lock, content, { flag: 'wx', mode: 0o600 });
     return true;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -67,12 +93,13 @@ async function create(lock: string, content: string): Promise<boolean> {
  * Removes a lock whose owner is gone. Only the holder of a second lock may do so, after a second look: else two
  * that wait could each remove what the other has just made.
  */
-async function breakStale(lock: string): Promise<void> {
+async function breakStale(lock: string, mine: string): Promise<void> {
   const seen = await readLock(lock);
   if (seen === null || !(await isStale(lock, seen))) return;
   const breaking = `${lock}.break`;
-  if (!(await create(breaking, ''))) {
-    if ((await ageMs(breaking)) > foreignAgeMs) await rm(breaking, { force: true });
+  if (!(await create(breaking, mine))) {
+    const other = await readLock(breaking);
+    if (other !== null && (await isStale(breaking, other))) await rm(breaking, { force: true });
     return;
   }
   try {
@@ -91,9 +118,12 @@ async function isStale(lock: string, content: string): Promise<boolean> {
 
 async function readLock(lock: string): Promise<string | null> {
   try {
-    return await readFile(lock, 'utf8');
-  } catch {
-    return null; // given back in the meantime
+    return await readlink(lock);
+  } catch (thrown) {
+    // a file, where there are no links
+    return (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+      ? null
+      : readFile(lock, 'utf8').catch(() => null);
   }
 }
 
@@ -104,13 +134,13 @@ function parseOwner(content: string): LockOwner | null {
       ? (owner as LockOwner)
       : null;
   } catch {
-    return null; // made a moment ago and not written yet, or its maker died in between
+    return null; // a file that is not written yet, or whose maker died before it was
   }
 }
 
 async function ageMs(path: string): Promise<number> {
   try {
-    return Date.now() - (await stat(path)).mtimeMs;
+    return Date.now() - (await lstat(path)).mtimeMs;
   } catch {
     return 0; // gone: not stale
   }
