@@ -3,7 +3,7 @@ import type { TunnelError } from '../errors.ts';
 import { asTunnelError, needsPerson } from '../errors.ts';
 import { tcp } from '../model/endpoint.ts';
 import type { Host, Way } from '../model/host.ts';
-import type { DialContext, Dialer, OpenTransport, Session } from '../model/session.ts';
+import type { Dialer, OpenTransport, Session } from '../model/session.ts';
 import { abortable } from './abortable.ts';
 
 export interface AttemptParts {
@@ -21,8 +21,11 @@ export interface AttemptParts {
   readonly mayLogIn: () => boolean;
   /** What to say when the server answers and no login may begin. */
   readonly wantsPerson: () => TunnelError;
-  readonly context: (host: Host, signal: AbortSignal) => DialContext;
+  /** One login over the way with this index; its host is the last one of the way. */
+  readonly dial: (index: number, from: DialFrom, signal: AbortSignal) => Promise<Session>;
 }
+
+type DialFrom = Parameters<Dialer['dial']>[1];
 
 export type AttemptResult =
   | { readonly kind: 'opened'; readonly session: Session; readonly index: number }
@@ -62,7 +65,9 @@ async function openWay(parts: AttemptParts, index: number, signal: AbortSignal):
       await answers(parts, host, via, signal);
       throw parts.wantsPerson();
     }
-    const session = await (via === null ? dialFirst(parts, host, signal) : dialVia(parts, host, via, signal));
+    const session = await (via === null
+      ? dialFirst(parts, index, signal)
+      : dialVia(parts, index, via, signal));
     return { kind: 'opened', session, index };
   } catch (thrown) {
     signal.throwIfAborted();
@@ -74,14 +79,13 @@ function closeLate(session: Session): void {
   void session.close();
 }
 
-function dialVia(parts: AttemptParts, host: Host, via: Session, signal: AbortSignal): Promise<Session> {
-  const dialled = parts.dialer.dial(host, { via, transport: null }, parts.context(host, signal));
-  return abortable(dialled, signal, closeLate);
+function dialVia(parts: AttemptParts, index: number, via: Session, signal: AbortSignal): Promise<Session> {
+  return abortable(parts.dial(index, { via, transport: null }, signal), signal, closeLate);
 }
 
 /** A dial whose TCP connect hangs gives way to a knock that got through, or to a new network. */
-async function dialFirst(parts: AttemptParts, host: Host, signal: AbortSignal): Promise<Session> {
-  const { dialer, context, awaitKnock } = parts;
+async function dialFirst(parts: AttemptParts, index: number, signal: AbortSignal): Promise<Session> {
+  const { dial, awaitKnock } = parts;
   let transport = parts.takeTransport();
   try {
     for (;;) {
@@ -93,8 +97,7 @@ async function dialFirst(parts: AttemptParts, host: Host, signal: AbortSignal): 
         hanging.abort(new Error('a later connect is better'));
       });
       try {
-        const dialled = dialer.dial(host, { via: null, transport }, context(host, until));
-        return await abortable(dialled, until, closeLate);
+        return await abortable(dial(index, { via: null, transport }, until), until, closeLate);
       } catch (thrown) {
         const next = better[0];
         if (next === undefined) throw thrown;

@@ -19,6 +19,7 @@ import { Login } from './login.ts';
 import { isHostKeyTrouble, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
+import type { Pilots } from './pilots.ts';
 import type { Asker, Questions } from './questions.ts';
 
 export interface LinkParts {
@@ -29,6 +30,7 @@ export interface LinkParts {
   readonly random: () => number;
   readonly log: EngineLog;
   readonly questions: Questions;
+  readonly pilots: Pilots<Login>;
   readonly knocking: Knocking;
   readonly acquireJump: AcquireJump;
   /** Whether logins here were found to need a person: outlives the link. */

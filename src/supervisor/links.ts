@@ -7,6 +7,8 @@ import type { EngineLog } from './engine.ts';
 import { Knocking } from './knocking.ts';
 import type { LinkUser } from './link-users.ts';
 import { Link } from './link.ts';
+import type { Login } from './login.ts';
+import { Pilots } from './pilots.ts';
 import type { Questions } from './questions.ts';
 
 export interface LinksParts {
@@ -27,6 +29,7 @@ export function linkKey(ways: readonly Way[], alone: string | null): string {
 export class Links {
   readonly #parts: LinksParts;
   readonly #knocking: Knocking;
+  readonly #pilots = new Pilots<Login>();
   readonly #current = new Map<string, Link>();
   /** Every link that is not at rest, superseded ones too. */
   readonly #alive = new Set<Link>();
@@ -92,6 +95,7 @@ export class Links {
       id: `${host?.name ?? ''}#${this.#last}`,
       ways,
       knocking: this.#knocking,
+      pilots: this.#pilots,
       acquireJump: (way, user) => this.acquire([way], alone, user),
       attended: {
         get: () => this.#attended.has(key),

@@ -3,14 +3,17 @@ import type { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Answer, PendingQuestion, Question } from '../model/question.ts';
-import type { DialContext, Dialer, DialStep, OpenTransport } from '../model/session.ts';
+import type { DialContext, Dialer, DialStep, OpenTransport, Session } from '../model/session.ts';
 import { attempt } from './attempt.ts';
 import type { AttemptResult } from './attempt.ts';
-import type { EngineLog } from './engine.ts';
+import { canonicalJson } from './canonical.ts';
+import type { EngineLog, Person } from './engine.ts';
+import { environmentDigest } from './environment.ts';
 import type { Jumps } from './jumps.ts';
 import type { LinkUsers } from './link-users.ts';
 import { attendedError } from './needs-you.ts';
 import type { TimedError } from './outage.ts';
+import type { Pilots } from './pilots.ts';
 import type { Asker, Questions } from './questions.ts';
 
 export interface LoginParts {
@@ -18,6 +21,7 @@ export interface LoginParts {
   readonly dialer: Dialer;
   readonly clock: Clock;
   readonly questions: Questions;
+  readonly pilots: Pilots<Login>;
   readonly log: EngineLog;
   readonly jumps: Jumps;
   readonly asker: Asker;
@@ -122,10 +126,32 @@ export class Login {
         },
         mayLogIn: () => this.#mayLogIn(),
         wantsPerson: () => this.#wantsPerson(),
-        context: (host, until) => this.#context(host, until),
+        dial: (index, from, until) => this.#dial(ways[index] as Way, from, until),
       },
       signal,
     );
+  }
+
+  /** After another link's that goes the same way, unless a knock got through: then the server is waiting for us. */
+  #dial(way: Way, from: Parameters<Dialer['dial']>[1], signal: AbortSignal): Promise<Session> {
+    const { dialer, pilots, users } = this.#parts;
+    const host = way.at(-1) as Host;
+    const dial = (): Promise<Session> => dialer.dial(host, from, this.#context(host, signal));
+    if (from.transport !== null) return dial();
+    const { acceptNew } = users.terms();
+    const environment = environmentDigest(host, users.environment());
+    const key = canonicalJson({ way, acceptNew, environment, offers: this.offers });
+    return pilots.run({ key, pilot: this, signal, dial, failedWith: (ahead) => this.#failWith(ahead) });
+  }
+
+  persons(): readonly Person[] {
+    return this.#parts.users.persons();
+  }
+
+  #failWith({ steps, refused, unanswered }: Login): void {
+    this.#steps = [...steps];
+    this.unanswered = unanswered;
+    for (const name of refused) this.refused.add(name);
   }
 
   #mayLogIn(): boolean {

@@ -8,6 +8,7 @@ import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
 import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
+import { connections, requests } from '../helpers/ways-in.ts';
 import { createWorld, isAlive, type World } from '../helpers/world.ts';
 
 const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
@@ -367,6 +368,53 @@ describe.skipIf(sshdMissing() !== null)('a tunnel that its supervisor cannot bri
 });
 
 describe.skipIf(sshdMissing() !== null)('good manners', () => {
+  /** Connections that a command makes; none of them begins a login beyond `logins`. */
+  const cost = async (world: World, sshd: Sshd, ...args: string[]): Promise<[number, number]> => {
+    const count = (): [number, number] => [connections(sshd), requests(sshd)];
+    const before = count();
+    await world.run(args);
+    const after = count();
+    return [after[0] - before[0], after[1] - before[1]];
+  };
+
+  test('a refused key costs the first `up` one login, and no command after it another', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    configure(world, sshd, { identity: makeKey(join(world.folder, 'stranger')) });
+    expect(await cost(world, sshd, 'up', 'db')).toEqual([1, 1]);
+    for (let round = 0; round < 10; round += 1) expect(await cost(world, sshd, 'up', 'db')).toEqual([0, 0]);
+    for (const args of [
+      ['wait', '--timeout', '300ms'],
+      ['why', 'db'],
+      ['exec', 'db', '--', 'true'],
+      ['reload'],
+    ])
+      expect(await cost(world, sshd, ...args), args.join(' ')).toEqual([0, 0]);
+    // looks at the key anew, and does not have the login begun anew
+    expect(await cost(world, sshd, 'trust', '--yes', 'db')).toEqual([1, 0]);
+    expect((await world.tunnel('db')).error?.code).toBe('AUTH_REFUSED');
+    expect(await cost(world, sshd, 'restart', 'db')).toEqual([1, 1]);
+  });
+
+  test('a changed key costs each command a key exchange at most, and none begins a login', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    configure(world, sshd);
+    expect(await cost(world, sshd, 'trust', '--yes', 'db')).toEqual([1, 0]);
+    await sshd.stop();
+    sshd.changeHostKey();
+    await sshd.start();
+    expect(await cost(world, sshd, 'up', 'db')).toEqual([1, 0]);
+    for (let round = 0; round < 3; round += 1)
+      expect(await cost(world, sshd, 'up', '--accept-new', 'db')).toEqual([0, 0]);
+    for (const args of [['wait', '--timeout', '300ms'], ['why', 'db'], ['reload']])
+      expect(await cost(world, sshd, ...args), args.join(' ')).toEqual([0, 0]);
+    expect(await cost(world, sshd, 'trust', '--yes', 'db')).toEqual([1, 0]);
+    expect((await world.tunnel('db')).error?.code).toBe('HOST_KEY_CHANGED');
+    expect(await cost(world, sshd, 'down', 'db')).toEqual([0, 0]);
+    expect(await cost(world, sshd, 'why', 'db')).toEqual([1, 0]);
+  });
+
   test('an unknown key costs `up`, `trust` and `why` one connection each, and `trust` begins no login', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

@@ -1,8 +1,10 @@
 // Links: who shares one, jump hosts, several ways, restart.
 import { describe, expect, test } from 'vitest';
+import type { Person } from '../../src/supervisor/engine.ts';
 import { kexFailed, lost, refused, unreachable } from '../helpers/fake-ssh.ts';
 import { settle } from '../helpers/fake-clock.ts';
 import { hostOf, local, offTerminal, onTerminal, tunnelOf, worldOf } from '../helpers/fake-world.ts';
+import type { World } from '../helpers/fake-world.ts';
 
 const katie = hostOf('katie');
 const bastion = hostOf('bastion');
@@ -19,10 +21,84 @@ describe('sharing', () => {
     );
     world.engine.up(['a', 'b', 'c', 'd', 'e'], offTerminal);
     await settle();
+    for (const dial of Array.from(world.dialer.dials)) await dial.open();
     expect(world.dialer.dialCount).toBe(4);
     const links = world.engine.status(['a', 'b', 'c', 'd', 'e']).map(({ link }) => link);
     expect(links[0]).toBe(links[1]);
     expect(new Set(links).size).toBe(4);
+  });
+
+  describe('links that do not share but go the same way', () => {
+    const tunnels = ['a', 'b', 'c'].map((name, index) =>
+      tunnelOf(name, [katie], local(index + 1), { share: false }),
+    );
+    const names = tunnels.map(({ name }) => name);
+    const begun = async (): Promise<World> => {
+      const world = await worldOf(...tunnels);
+      world.engine.up(names, offTerminal);
+      await settle();
+      expect(world.dialer.dialCount).toBe(1);
+      return world;
+    };
+
+    test('log in after the first, all at once', async () => {
+      const world = await begun();
+      await world.dialer.dialTo().open();
+      expect(world.dialer.dials).toHaveLength(2);
+      for (const dial of Array.from(world.dialer.dials)) await dial.open();
+      expect(world.engine.status(names).map(({ state }) => state)).toEqual(['up', 'up', 'up']);
+      expect(world.dialer.liveSessions).toBe(3);
+    });
+
+    test('are told what the first is told, now and at each look', async () => {
+      const world = await begun();
+      world.dialer.dialTo().context.refused?.add('a key');
+      await world.dialer.dialTo().fail(refused());
+      for (const status of world.engine.status(names))
+        expect(status).toMatchObject({ state: 'needs-you', error: { code: 'AUTH_REFUSED' } });
+      await world.clock.advance(5 * 60_000);
+      expect(world.dialer.dialCount).toBe(2);
+      const { onlyProven, refused: before } = world.dialer.dialTo().context;
+      expect([onlyProven, before?.has('a key')]).toEqual([true, true]);
+      await world.dialer.dialTo().open();
+      for (const dial of Array.from(world.dialer.dials)) await dial.open();
+      expect(world.engine.status(names).map(({ state }) => state)).toEqual(['up', 'up', 'up']);
+    });
+
+    test('go on without the first when nobody wants that any more', async () => {
+      const world = await begun();
+      await world.engine.down(['a'], 0);
+      expect(world.dialer.dialCount).toBe(2);
+      await world.engine.down(['b', 'c'], 0);
+      expect(world.dialer.dials).toHaveLength(0);
+      await world.up('a');
+      expect(world.dialer.dialCount).toBe(3);
+    });
+
+    test('do not wait when they have somebody to ask, or were brought something else', async () => {
+      const world = await begun();
+      const person: Person = { question: () => {}, withdrawn: () => {}, banner: () => {} };
+      await world.engine.down(['b', 'c'], 0);
+      world.engine.attend(['b'], person);
+      await world.up('b', onTerminal);
+      expect(world.dialer.dialCount).toBe(2);
+      const environment = { variables: {}, agentSockets: ['/another'] };
+      await world.up('c', { ...offTerminal, environment });
+      expect(world.dialer.dialCount).toBe(3);
+    });
+
+    test('are not held up by a first whose connect hangs, once the server answers', async () => {
+      const world = await worldOf(...tunnels);
+      const [a, b] = ['a', 'b'].map((name) => world.engine.settled(name, new AbortController().signal));
+      world.engine.up(['a', 'b'], offTerminal);
+      await settle();
+      await world.dialer.dialTo().fail(unreachable());
+      await world.clock.advance(1_000);
+      await world.dialer.reaches[0]?.answer();
+      for (let round = 0; round < 3; round += 1)
+        for (const dial of Array.from(world.dialer.dials)) await dial.open();
+      expect([await a, await b]).toEqual([null, null]);
+    });
   });
 
   test('a shared link lives until its last tunnel is down', async () => {
