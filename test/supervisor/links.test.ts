@@ -75,6 +75,13 @@ describe('sharing', () => {
       expect(world.dialer.dialCount).toBe(3);
     });
 
+    test('go on without a first that is late to hear that', async () => {
+      const world = await begun();
+      world.dialer.deaf = true;
+      await world.engine.down(['a'], 0);
+      expect(world.dialer.dialCount).toBe(2);
+    });
+
     test('do not wait when they have somebody to ask, or were brought something else', async () => {
       const world = await begun();
       const person: Person = { question: () => {}, withdrawn: () => {}, banner: () => {} };
