@@ -1,6 +1,6 @@
 // A real ssh-agent in a temp folder, gone with the test.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 
@@ -17,7 +17,7 @@ export async function startAgent(): Promise<TestAgent> {
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
   });
-  while (!existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (!(await answers(socket))) await new Promise((resolve) => setTimeout(resolve, 10));
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL');
     await gone;
@@ -33,4 +33,16 @@ export async function startAgent(): Promise<TestAgent> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** The socket is there a moment before anybody listens on it. */
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
 }

@@ -1,8 +1,17 @@
 // Attended links through a night, against the log of a real sshd: TCP is retried, and no login is begun without a person.
 import { describe, expect, test } from 'vitest';
-import type { Host } from '../../src/model/host.ts';
+import type { Host, Way } from '../../src/model/host.ts';
 import { local, offTerminal, tunnelOf } from '../helpers/fake-world.ts';
-import { entered, minuteMs, startNight, vanish, visits, visitsSoFar, type Night } from '../helpers/night.ts';
+import {
+  entered,
+  loseSessions,
+  minuteMs,
+  startNight,
+  vanish,
+  visits,
+  visitsSoFar,
+  type Night,
+} from '../helpers/night.ts';
 import { authenticator, codesMissing } from '../helpers/one-time-codes.ts';
 import { namespaceMissing, privateEtc } from '../helpers/private-etc.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
@@ -85,6 +94,27 @@ describe.skipIf((sshdMissing() ?? namespaceMissing()) !== null)('a link that nee
     expect(await night.upAtTerminal('db', nothing)).toBeNull();
     await expectNoLogin(night, sshd);
     expect(await night.upAtTerminal('db', nothing)).toBeNull();
+  });
+
+  test('a person at its jump host begins no login at night, neither there nor behind it', async () => {
+    await using bastion = await secondFactor('auth required pam_permit.so');
+    await using server = await startSshd();
+    const jump = hostOf(bastion, { name: 'bastion', auth: ['publickey', 'keyboard-interactive'] });
+    const way: Way = [jump, hostOf(server, { name: 'server' })];
+    const forward = local(await freePort(), '127.0.0.1:9');
+    await using night = await startNight(tunnelOf('db', way, forward));
+    expect(await night.upAtTerminal('db', () => null)).toBeNull();
+    await loseSessions(bastion);
+    const { error } = await night.until('db', ({ state }) => state === 'needs-you');
+    expect(error?.message).toBe('bastion is back and wants your second factor: tunnel up db');
+    const [first, back] = await visits(bastion);
+    expect([first?.attempts.at(-1), back?.attempts]).toEqual(['Accepted keyboard-interactive/pam', []]);
+    night.clock.advance(24 * hourMs);
+    night.engine.weather('woke');
+    expect(await night.up('db', offTerminal)).toBe('SECRET_MISSING');
+    expect(await visits(bastion)).toHaveLength(2);
+    expect(await visits(server)).toHaveLength(1);
+    expect(await night.upAtTerminal('db', () => null)).toBeNull();
   });
 
   test('what the config says is attended begins no login at night, though a key alone would do', async () => {
