@@ -128,6 +128,7 @@ function readLines(reading: Reading, text: string, where: Where, within: boolean
         include(reading, line, where, active, fail);
         break;
       default:
+        if (active && line.keyword === 'refuseconnection') fail(`RefuseConnection ${line.rest}`);
         if (active) take(reading, line);
     }
   }

@@ -4,7 +4,6 @@ import { algorithmKeywords, keywordOf } from './ssh-config-keywords.ts';
 import type { ConfigLine } from './ssh-config-lines.ts';
 import type { SshQuery } from './ssh-config.ts';
 import { inSmallLetters, type SshValues } from './ssh-settings.ts';
-import { jumpHops, jumpText } from './ssh-jumps.ts';
 
 export type OpenValues = Map<string, readonly string[]>;
 
@@ -19,7 +18,7 @@ export function valuesOfQuery(query: SshQuery): OpenValues {
 
 const repeated = ['identityfile', 'certificatefile'];
 const lists = ['userknownhostsfile', 'globalknownhostsfile'];
-const commands = ['proxycommand', 'knownhostscommand'];
+const asWritten = ['proxycommand', 'knownhostscommand', 'proxyjump'];
 const times = ['connecttimeout', 'serveraliveinterval'];
 
 /** False: something stood there before, and the line does not count. */
@@ -41,13 +40,13 @@ export function takeLine(values: OpenValues, line: ConfigLine): boolean {
 function isSwitchedOff(values: SshValues, keyword: string): boolean {
   if (keyword === 'proxyjump') return values.has('proxycommand');
   const jump = values.get('proxyjump')?.[0];
-  return keyword === 'proxycommand' && jump !== undefined && jumpHops(jump) !== null;
+  // With a comment behind it ssh does not see that it is `none` (10.0 and before).
+  return keyword === 'proxycommand' && jump !== undefined && jump.toLowerCase() !== 'none';
 }
 
 function valueOf(keyword: string, { rest, words }: ConfigLine, first: string): readonly string[] {
-  if (keyword === 'proxyjump') return [jumpText(rest)];
   // A command keeps its quotes for its shell; ssh takes a second = for a blank.
-  if (commands.includes(keyword)) return [rest.replace(/^[\s=]+/, '')];
+  if (asWritten.includes(keyword)) return [rest.replace(/^[\s=]+/, '')];
   if (lists.includes(keyword)) return words;
   const kind = algorithmKeywords[keyword];
   return kind === undefined ? [first] : [sshAlgorithms(kind, first).join(',')];

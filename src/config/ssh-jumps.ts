@@ -9,7 +9,7 @@ export function jumpHops(written: string): readonly string[] | null {
 }
 
 /** The text that counts: ssh ends it at the first blank or #. */
-export const jumpText = (written: string): string => /^[\s=]*([^\s#]*)/.exec(written)?.[1] ?? '';
+const jumpText = (written: string): string => /^[\s=]*([^\s#]*)/.exec(written)?.[1] ?? '';
 
 const isUri = (hop: string): boolean => hop.startsWith('ssh://');
 

@@ -283,8 +283,8 @@ const cases: readonly Case[] = [
   {
     name: 'ProxyJump none leaves ProxyCommand, but not the other way',
     config:
-      'Host a\n  ProxyJump none\n  ProxyCommand nc %h %p\nHost b\n  ProxyCommand none\n  ProxyJump c\nHost d\n  ProxyJump none\n  ProxyJump c\n',
-    hosts: ['a', 'b', 'd'],
+      'Host a\n  ProxyJump none\n  ProxyCommand nc %h %p\nHost b\n  ProxyCommand none\n  ProxyJump c\nHost d\n  ProxyJump none\n  ProxyJump c\nHost e\n  ProxyJump none # but\n  ProxyCommand nc\n',
+    hosts: ['a', 'b', 'd', 'e'],
   },
   {
     name: 'times that are none leave the line behind them',
@@ -340,7 +340,7 @@ const cases: readonly Case[] = [
   {
     name: 'names of keys by pattern',
     config:
-      'Host a\n  HostKeyAlgorithms ssh-ed25519*,rsa-*\n  PubkeyAcceptedAlgorithms *-cert-v01@openssh.com\nHost b\n  Ciphers -nothing*\n',
+      'Host a\n  HostKeyAlgorithms ssh-ed25519*,rsa-*\n  PubkeyAcceptedAlgorithms sk-*-cert-v01@openssh.com,ecdsa-*\nHost b\n  Ciphers -nothing*\n',
     hosts: ['a', 'b'],
   },
   {

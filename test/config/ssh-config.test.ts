@@ -241,6 +241,16 @@ describe('ssh_config', () => {
     expect('values' in answer && answer.values.has('compression')).toBe(false);
   });
 
+  test('that refuses a connection by RefuseConnection does so without ssh too', async () => {
+    const home = createHome({ PATH: '/nonexistent' });
+    home.write('.ssh/config', 'Match host box\n  RefuseConnection "use the other one"\n');
+    const ask = sshConfigReader(home.account, true);
+    expect(await ask({ alias: 'box', user: null, port: null })).toEqual({
+      failure: `${home.folder}/.ssh/config:2: RefuseConnection "use the other one"`,
+    });
+    expect(await ask({ alias: 'other', user: null, port: null })).toHaveProperty('values');
+  });
+
   test('warns of a Match exec only where it would have decided', async () => {
     const home = createHome({ PATH: '/nonexistent' });
     home.write('.ssh/config', 'Match host other exec "true"\n  Port 1\nMatch exec "true" user nobody-here\n');
