@@ -83,13 +83,9 @@ function nobody(context: Context, word: string, tunnels: readonly Tunnel[]): Tun
   const tunnel = tunnels.find(({ name }) => name === word);
   const server = tunnel?.ways[0].at(-1)?.name;
   if (server !== undefined)
-    return new TunnelError(
-      'USAGE',
-      `secret failed, on ${word}: that is a tunnel, its host is ${server}`,
-      {
-        hint: `tunnel secret set ${server}`,
-      },
-    );
+    return new TunnelError('USAGE', `secret failed, on ${word}: that is a tunnel, its host is ${server}`, {
+      hint: `tunnel secret set ${server}`,
+    });
   const isFile = existsSync(resolve(context.facts.cwd, word));
   return new TunnelError('USAGE', `secret failed, on ${word}: no host of that name is in the config`, {
     hint: isFile ? `tunnel secret set ./${word}    # for the key file` : 'tunnel show',
