@@ -23,6 +23,8 @@ import { eventually } from './ways-in.ts';
 import { isAlive } from './world.ts';
 
 export const minuteMs = 60_000;
+/** How often a link that needs somebody looks whether something changed. */
+const pollMs = 2_000;
 
 export interface Night extends AsyncDisposable {
   readonly engine: Engine;
@@ -37,6 +39,8 @@ export interface Night extends AsyncDisposable {
   up(name: string, request?: UpRequest): Promise<string | null>;
   /** `up` by a person who answers each question, and leaves when it is decided. */
   upAtTerminal(name: string, answer: (question: PendingQuestion) => string | null): Promise<string | null>;
+  /** Lets it look whether something changed until it has seen that and tries; what came of it. */
+  notice(name: string): Promise<TunnelStatus>;
   /** To the next look, and through it. What the status says of it afterwards. */
   look(name: string): Promise<TunnelStatus>;
 }
@@ -104,6 +108,16 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
       } finally {
         leave();
       }
+    },
+    async notice(name) {
+      let begun = false;
+      const began = night.until(name, ({ state }) => state === 'connecting').then(() => (begun = true));
+      // one look may be under way, and then the next one sees it
+      while (!begun) {
+        clock.advance(pollMs);
+        await Promise.race([began, new Promise((resolve) => setTimeout(resolve, 50))]);
+      }
+      return night.until(name, ({ state }) => state !== 'connecting');
     },
     look(name) {
       clock.advance((night.retryInMinutes(name) ?? 0) * minuteMs);

@@ -18,7 +18,6 @@ const newKey = (passphrase = ''): string =>
   makeKey(join(temporaryFolder('key'), 'id'), ['-t', 'ed25519', '-a', '4'], passphrase);
 const named = (key: string): string =>
   execFileSync('ssh-keygen', ['-lf', key], { encoding: 'utf8' }).split(' ')[1] ?? '';
-const pollMs = 2_000;
 
 async function nightAt(sshd: Sshd, more: Partial<Host>): Promise<Night> {
   const forward = local(await freePort(), '127.0.0.1:9');
@@ -28,19 +27,15 @@ async function nightAt(sshd: Sshd, more: Partial<Host>): Promise<Night> {
 const attempts = async (sshd: Sshd): Promise<(readonly string[])[]> =>
   (await visits(sshd)).map((visit) => visit.attempts);
 
-/** The next poll sees it, and the tunnel is up; then down, so that the log is complete. */
+/** It is seen, and the tunnel is up; then down, so that the log is complete. */
 async function expectUp(night: Night): Promise<void> {
-  night.clock.advance(pollMs);
-  await night.until('db', ({ state }) => state === 'up');
+  expect((await night.notice('db')).state).toBe('up');
   await night.engine.down(['db'], 0);
 }
 
-/** The next poll sees it, and it leads to nothing. */
+/** It is seen, and it leads to nothing. */
 async function expectStill(night: Night): Promise<void> {
-  const begun = night.until('db', ({ state }) => state === 'connecting');
-  night.clock.advance(pollMs);
-  await begun;
-  await night.until('db', ({ state }) => state === 'needs-you');
+  expect((await night.notice('db')).state).toBe('needs-you');
 }
 
 describe.skipIf(sshdMissing() !== null)('a refused login ends its wait', () => {
