@@ -78,10 +78,10 @@ export function readSshSettings(values: SshValues): SshSettings {
     hostname: first('hostname'),
     user: first('user'),
     port: number(first('port')),
-    identities: none(values.get('identityfile')),
+    identities: distinct(none(values.get('identityfile'))),
     identitiesOnly: flag(first('identitiesonly')),
     identityAgent: first('identityagent'),
-    certificates: none(values.get('certificatefile')),
+    certificates: distinct(none(values.get('certificatefile'))),
     proxyJump: jump === undefined ? undefined : (jumpHops(jump) ?? undefined),
     proxyCommand: command === undefined || command.toLowerCase() === 'none' ? undefined : command,
     userKnownHosts: none(values.get('userknownhostsfile')),
@@ -102,6 +102,10 @@ export function readSshSettings(values: SshValues): SshSettings {
     compression: flag(first('compression')),
   });
 }
+
+/** ssh lists a key file twice that stands in the user's file and in the system's. */
+const distinct = (all: readonly string[] | undefined): readonly string[] | undefined =>
+  all && [...new Set(all)];
 
 function defined<T extends Record<string, unknown>>(
   values: T,

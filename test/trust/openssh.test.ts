@@ -80,6 +80,11 @@ describe.skipIf(sshdMissing() !== null)('ssh and we agree', () => {
     ['a revoked CA, the plain key known', `plain ${K}\n@revoked * ${CA}`, 'plain', false],
     ['a CA, the plain key revoked', `@cert-authority * ${CA}\n@revoked plain ${K}`, 'plain', false],
     ['a CA, another plain key known', `@cert-authority * ${CA}\nplain ${other.line}`, 'plain', true],
+    ['a CA whose marker ends in a tab', `@cert-authority\t* ${CA}`, 'plain', false],
+    ['a pattern that is too long', `plain,${'x'.repeat(1023)} ${K}`, 'plain', false],
+    ['a host with a carriage return', `plain\r ${K}`, 'plain', false],
+    ['a carriage return in the key', `plain ${K.slice(0, 40)}\r${K.slice(40)}\r`, 'plain', true],
+    ['a tab everywhere', `\tplain\t${K.replace(' ', '\t')}\t`, 'plain', true],
     ['a CA key without its marker', `plain ${CA}`, 'plain', false],
   ];
 
