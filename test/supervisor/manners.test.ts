@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Host } from '../../src/model/host.ts';
+import type { Host, Way } from '../../src/model/host.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { local, offTerminal, tunnelOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -16,12 +16,9 @@ import { requests } from '../helpers/ways-in.ts';
 const newKey = (): string => makeKey(join(temporaryFolder('key'), 'id'));
 const many = Array.from({ length: 20 }, (_, index) => `t${index}`);
 
-async function tunnelsTo(sshd: Sshd, more: Partial<Host>, share: boolean): Promise<Tunnel[]> {
-  const ports = await Promise.all(many.map(() => freePort()));
+function tunnelsTo(sshd: Sshd, more: Partial<Host>, share: boolean): Tunnel[] {
   const host = hostOf(sshd, more);
-  return many.map((name, index) =>
-    tunnelOf(name, [host], local(ports[index] ?? 0, '127.0.0.1:9'), { share }),
-  );
+  return many.map((name) => tunnelOf(name, [host], local(0, '127.0.0.1:9'), { share }));
 }
 
 async function upAll(night: Night): Promise<(string | null)[]> {
@@ -40,7 +37,7 @@ describe.skipIf(sshdMissing() !== null).each([
 ])('twenty tunnels %s', (_what, share) => {
   test('with a refused key are one connection and one attempt, however often they are asked for', async () => {
     await using sshd = await startSshd();
-    await using night = await startNight(...(await tunnelsTo(sshd, { identities: [newKey()] }, share)));
+    await using night = await startNight(...tunnelsTo(sshd, { identities: [newKey()] }, share));
     expect(new Set(await upAll(night))).toEqual(new Set(['AUTH_REFUSED']));
     expect(new Set(await upAll(night))).toEqual(new Set(['AUTH_REFUSED']));
     const seen = await visits(sshd);
@@ -49,7 +46,7 @@ describe.skipIf(sshdMissing() !== null).each([
 
   test('to a host that is not known are one key exchange, at first and at each look', async () => {
     await using sshd = await startSshd();
-    await using night = await startNight(...(await tunnelsTo(sshd, { hostKeys: 'ask' }, share)));
+    await using night = await startNight(...tunnelsTo(sshd, { hostKeys: 'ask' }, share));
     expect(new Set(await upAll(night))).toEqual(new Set(['HOST_KEY_UNKNOWN']));
     for (const looks of [2, 3]) {
       await night.look('t0');
@@ -64,7 +61,7 @@ describe.skipIf(sshdMissing() !== null).each([
 
   test('whose key is refused for a while are one attempt a look, and all come back', async () => {
     await using sshd = await startSshd();
-    await using night = await startNight(...(await tunnelsTo(sshd, {}, share)));
+    await using night = await startNight(...tunnelsTo(sshd, {}, share));
     expect(new Set(await upAll(night))).toEqual(new Set([null]));
     const letIn = lockOut(sshd.authorizedKeys, readFileSync(sshd.authorizedKeys));
     await vanish(sshd);
@@ -104,14 +101,10 @@ test.skipIf(sshdMissing() !== null)(
     await using bastion = await startSshd();
     await using server = await startSshd();
     const jump = hostOf(bastion, { name: 'bastion', identities: [newKey()] });
-    const ports = await Promise.all(many.map(() => freePort()));
-    const tunnels = many.map((name, index) =>
-      tunnelOf(
-        name,
-        [jump, hostOf(server, { name: `server-${index % 5}` })],
-        local(ports[index] ?? 0, '127.0.0.1:9'),
-      ),
-    );
+    const tunnels = many.map((name, index) => {
+      const way: Way = [jump, hostOf(server, { name: `server-${index % 5}` })];
+      return tunnelOf(name, way, local(0, '127.0.0.1:9'));
+    });
     await using night = await startNight(...tunnels);
     expect(new Set(await upAll(night))).toEqual(new Set(['AUTH_REFUSED']));
     expect(await visits(bastion)).toHaveLength(1);
