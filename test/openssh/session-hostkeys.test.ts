@@ -148,12 +148,13 @@ describe.skipIf(sshdMissing() !== null)('a host key', () => {
   });
 
   test('that a person confirms after the server lost patience is used on a second connection, unasked', async () => {
-    await using own = await startSshd({ config: ['LoginGraceTime 1'] });
+    await using own = await startSshd();
     const { dialer, trust } = testDialer();
     let asked = 0;
     const context = testContext('yes', {
       ask: async () => {
         asked += 1;
+        own.signalSessions('SIGKILL'); // what LoginGraceTime does, at a moment of ours
         while (own.sessionPids().length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
         return new Secret('yes');
       },
