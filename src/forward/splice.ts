@@ -33,6 +33,9 @@ export interface SpliceParts {
 
 const orderly: Fate = { failed: false, reason: null };
 
+/** libuv reads a socket that is full 32 times before it looks at the next one, and keystrokes wait for 2 MiB. */
+const mostInARow = 128 * 1024;
+
 export class Splice implements ChannelReader {
   /** `consumed` is told only once a write is over. */
   readonly letsGo = true;
@@ -47,6 +50,8 @@ export class Splice implements ChannelReader {
   #channelFull = false;
   #socketOver = false;
   #corked = false;
+  /** Bytes of the socket since others had their turn. */
+  #row = 0;
   /** Bytes given to the socket, and those of them that left it. */
   #delivered = 0;
   #consumed = 0;
@@ -125,9 +130,20 @@ export class Splice implements ChannelReader {
   readonly #fromSocket = (chunk: Buffer): void => {
     if (this.#channelOver) return;
     this.#traffic.bytesOut += chunk.length;
-    if (this.#channel.write(chunk)) return;
-    this.#channelFull = true;
+    if (!this.#channel.write(chunk)) {
+      this.#channelFull = true;
+      this.#socket.pause();
+      return;
+    }
+    this.#row += chunk.length;
+    if (this.#row < mostInARow) return;
+    this.#row = 0;
     this.#socket.pause();
+    setImmediate(this.#goOn);
+  };
+
+  readonly #goOn = (): void => {
+    if (!this.#channelFull && !this.#socket.destroyed) this.#socket.resume();
   };
 
   readonly #socketEnded = (): void => {

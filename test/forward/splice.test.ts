@@ -250,6 +250,27 @@ describe.each(['tcp', 'unix'] as const)('a splice of a %s socket', (kind) => {
     far.channel.close();
   });
 
+  test('lets others have their turn while a client sends all that it can', async () => {
+    const { client, traffic, far, pair } = await scene({ kind, window: 64 * 1024 * 1024 });
+    const sent = randomBytes(16 * 1024 * 1024);
+    let inARow = 0;
+    let before = 0;
+    let over = false;
+    const turn = (): void => {
+      inARow = Math.max(inARow, traffic.bytesOut - before);
+      before = traffic.bytesOut;
+      if (!over) setImmediate(turn);
+    };
+    setImmediate(turn);
+    client.end(sent); // as much as the kernel takes lies there before the first read
+    await far.ended;
+    over = true;
+    expect(far.received().equals(sent)).toBe(true);
+    expect(inARow).toBeLessThan(256 * 1024);
+    pair.far.end();
+    pair.far.close();
+  });
+
   test('sends what came early, and the end that came with it', async () => {
     const { far, traffic, client, fate } = await scene({
       kind,
