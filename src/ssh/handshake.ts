@@ -19,7 +19,7 @@ import type { AlgorithmNames } from './internals.ts';
 import { KeyCheck } from './key-check.ts';
 import type { Login } from './login.ts';
 import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
-import type { Verifier } from './verify.ts';
+import type { Decision, Verifier } from './verify.ts';
 
 export interface HandshakeParts {
   readonly host: Host;
@@ -73,6 +73,8 @@ export class Handshake {
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
   #layerSince = performance.now();
   readonly #key: KeyCheck;
+  /** Bytes that had come when a person answered about the host key; null: nobody did. */
+  #receivedAtAnswer: number | null = null;
   #stored: Promise<void> = Promise.resolve();
   #algorithms: NegotiatedAlgorithms | null = null;
   #thrown: AttemptFacts['thrown'] = null;
@@ -90,6 +92,7 @@ export class Handshake {
       },
       failed: (thrown) => this.#end(asTunnelError(thrown)),
       wanted: () => this.#settle !== null,
+      answered: () => (this.#receivedAtAnswer = this.#hello.received),
     });
   }
 
@@ -119,10 +122,17 @@ export class Handshake {
 
   /** LoginGraceTime can run out while a person looks a fingerprint up: the answer must not be lost with the link. */
   async #afterQuestion(error: Error): Promise<Error> {
-    if (this.#key.asking === null || this.#parts.context.signal.aborted) return error;
-    const decision = await this.#key.asking;
+    if (this.#parts.context.signal.aborted) return error;
+    const decision = this.#key.asking === null ? this.#answeredInVain(error) : await this.#key.asking;
+    if (decision === null) return error;
     if (!decision.accepted) return decision.error;
     return new ConfirmedTooLate(decision.judgement.key);
+  }
+
+  /** The answer met a link that had ended, though its end was not seen yet: the server said nothing after it. */
+  #answeredInVain(error: Error): Decision | null {
+    const lost = error instanceof TunnelError && error.code === 'LINK_LOST';
+    return lost && this.#receivedAtAnswer === this.#hello.received ? this.#key.accepted : null;
   }
 
   #end(outcome: Handshaken | Error): void {

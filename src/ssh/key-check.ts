@@ -12,6 +12,8 @@ export interface KeyCheckParts {
   /** The key is refused: the connection is over. */
   readonly refused: (decision: Decision & { accepted: false }) => void;
   readonly failed: (thrown: unknown) => void;
+  /** A person has answered; what the key decides is said next. */
+  readonly answered: () => void;
   /** False: the connection is over, nothing is to be answered any more. */
   readonly wanted: () => boolean;
 }
@@ -54,6 +56,7 @@ export class KeyCheck {
         (late) => {
           if (!this.#parts.wanted()) return;
           this.asking = null;
+          this.#parts.answered();
           answer(this.#decided(presented, late));
         },
         (thrown: unknown) => this.#parts.failed(thrown),

@@ -147,23 +147,27 @@ describe.skipIf(sshdMissing() !== null)('a host key', () => {
     expect(refused.code).toBe('HOST_KEY_CHANGED');
   });
 
-  test('that a person confirms after the server lost patience is used on a second connection, unasked', async () => {
-    await using own = await startSshd();
-    const { dialer, trust } = testDialer();
-    let asked = 0;
-    const context = testContext('yes', {
-      ask: async () => {
-        asked += 1;
-        own.signalSessions('SIGKILL'); // what LoginGraceTime does, at a moment of ours
-        while (own.sessionPids().length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
-        return new Secret('yes');
-      },
-    });
-    const session = await dialer.dial(hostOf(own, ask), anew, context);
-    expect(asked).toBe(1);
-    expect(readFileSync(trust.file, 'utf8')).toContain(own.knownHostsLine());
-    await session.close();
-  });
+  test.each(['seen', 'not seen yet'])(
+    'that a person confirms after the server lost patience is used on a second connection, unasked; its end was %s',
+    async (end) => {
+      await using own = await startSshd();
+      const { dialer, trust } = testDialer();
+      let asked = 0;
+      const context = testContext('yes', {
+        ask: async () => {
+          asked += 1;
+          own.signalSessions('SIGKILL'); // what LoginGraceTime does, at a moment of ours
+          while (end === 'seen' && own.sessionPids().length > 0)
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          return new Secret('yes');
+        },
+      });
+      const session = await dialer.dial(hostOf(own, ask), anew, context);
+      expect(asked).toBe(1);
+      expect(readFileSync(trust.file, 'utf8')).toContain(own.knownHostsLine());
+      await session.close();
+    },
+  );
 
   test('that the server proves beside the known one is recorded', async () => {
     const { dialer, trust } = testDialer();
