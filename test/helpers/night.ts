@@ -18,9 +18,8 @@ import { configOf, offTerminal, onTerminal } from './fake-world.ts';
 import { temporaryFolder } from './folder.ts';
 import { testParts } from './login.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
-import { sendSignal, type Sshd } from './sshd.ts';
+import type { Sshd } from './sshd.ts';
 import { eventually } from './ways-in.ts';
-import { isAlive } from './world.ts';
 
 export const minuteMs = 60_000;
 /** How often a link that needs somebody looks whether something changed. */
@@ -180,16 +179,6 @@ export async function entered(sshd: Sshd): Promise<void> {
 export async function loseSessions(sshd: Sshd): Promise<void> {
   await entered(sshd);
   sshd.signalSessions('SIGKILL');
-}
-
-/** The machine is gone, and its sessions with it: nothing listens any more by the time they end. */
-export async function vanish(sshd: Sshd): Promise<void> {
-  const sessions = sshd.sessionPids();
-  const pid = sshd.pid();
-  process.kill(pid, 'SIGKILL');
-  await eventually(() => !isAlive(pid));
-  sendSignal(sessions, 'SIGKILL');
-  await sshd.stop();
 }
 
 /** Nobody gets in by a key any more; the returned function lets everybody in who was. */

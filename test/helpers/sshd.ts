@@ -152,9 +152,13 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     child = null;
     if (running === null || running.exitCode !== null || running.signalCode !== null) return;
     const gone = new Promise((resolve) => running.once('exit', resolve));
-    sendSignal(descendants(running.pid ?? 0), 'SIGKILL');
+    // Nothing listens any more by the time its sessions end: a client that connects again at once would else be let in,
+    // by a session that nobody knows of.
+    running.kill('SIGSTOP');
+    const sessions = descendants(running.pid ?? 0);
     running.kill('SIGKILL');
     await gone;
+    sendSignal(sessions, 'SIGKILL');
   };
   await start();
   const publicLine = (type?: 'ed25519' | 'ecdsa' | 'rsa'): string => {

@@ -7,7 +7,7 @@ import type { Host, Way } from '../../src/model/host.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { local, offTerminal, tunnelOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { lockOut, minuteMs, startNight, vanish, visits, type Night } from '../helpers/night.ts';
+import { lockOut, minuteMs, startNight, visits, type Night } from '../helpers/night.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
 import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request } from '../helpers/targets.ts';
@@ -64,7 +64,7 @@ describe.skipIf(sshdMissing() !== null).each([
     await using night = await startNight(...tunnelsTo(sshd, {}, share));
     expect(new Set(await upAll(night))).toEqual(new Set([null]));
     const letIn = lockOut(sshd.authorizedKeys, readFileSync(sshd.authorizedKeys));
-    await vanish(sshd);
+    await sshd.stop();
     for (const name of many) await night.until(name, ({ state }) => state === 'retrying');
     await sshd.start();
     const before = (await visits(sshd)).length;

@@ -7,7 +7,6 @@ import {
   loseSessions,
   minuteMs,
   startNight,
-  vanish,
   visits,
   visitsSoFar,
   type Night,
@@ -41,7 +40,7 @@ async function nightAt(sshd: Sshd, more: Partial<Host> = {}): Promise<Night & { 
 /** Lost, away for hours, and back: one TCP connection that says nothing; from then on not even that. */
 async function expectNoLogin(night: Night & { port: number }, sshd: Sshd): Promise<void> {
   await entered(sshd);
-  await vanish(sshd);
+  await sshd.stop();
   const before = { begun: requests(sshd), seen: visitsSoFar(sshd).length };
   await night.until('db', ({ state }) => state === 'retrying');
   for (let hour = 0; hour < 8; hour += 1) expect((await night.look('db')).state).toBe('retrying');
