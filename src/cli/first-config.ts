@@ -60,7 +60,7 @@ function scalar(text: string): string {
   return plain ? text : JSON.stringify(text);
 }
 
-/** A tunnel's name after its server: `katie` of vertanen@katie.mtech.edu, an address as it is. */
+/** A tunnel's name after its server: `katie` of me@katie.example.org, an address as it is. */
 export function nameFor(host: string): string {
   const read = login(host);
   const server = 'value' in read ? read.value.host : host;

@@ -53,7 +53,7 @@ function outcomeOf(reading: Exclude<Reading, { kind: 'line' }>): Outcome {
   return reading.kind === 'end' ? { kind: 'declined' } : reading;
 }
 
-/** The address without its user: `katie.mtech.edu:22`. */
+/** The address without its user: `katie.example.org:22`. */
 export function addressOf(endpoint: string): string {
   return endpoint.slice(endpoint.lastIndexOf('@') + 1);
 }

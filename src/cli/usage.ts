@@ -153,7 +153,7 @@ export const commands: readonly CommandSpec[] = [
       ['tunnel trust db', 'look, compare, say yes'],
       ['tunnel trust --fingerprint SHA256:q3Vx1b0g… db', 'off a terminal'],
       ['tunnel trust --replace db', 'after the server was set up anew'],
-      ['tunnel trust bastion.example:2222', 'a server that no tunnel goes to yet'],
+      ['tunnel trust bastion.example.org:2222', 'a server that no tunnel goes to yet'],
     ],
   },
   {
@@ -164,7 +164,7 @@ export const commands: readonly CommandSpec[] = [
     options: [],
     examples: [
       ['tunnel hosts', 'each with its fingerprint and the line it stands on'],
-      ['tunnel hosts forget katie.mtech.edu', ''],
+      ['tunnel hosts forget katie.example.org', ''],
       ['tunnel hosts export > known_hosts', 'for ssh -o UserKnownHostsFile='],
     ],
   },

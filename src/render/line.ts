@@ -3,7 +3,7 @@ import { statePaint } from './status.ts';
 import type { ForwardStatus, TunnelStatus } from '../model/status.ts';
 import type { Paint } from './color.ts';
 
-/** `uppercase  up  127.0.0.1:2345 → katie.mtech.edu:12000 via katie` */
+/** `uppercase  up  127.0.0.1:2345 → katie.example.org:12000 via katie` */
 export function renderTunnelLine(tunnel: TunnelStatus, paint: Paint): string {
   const ways = tunnel.forwards.map((forward) => arrow(tunnel, forward)).join(', ');
   const via = [...tunnel.via, tunnel.host].join(', ');

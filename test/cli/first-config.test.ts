@@ -4,8 +4,8 @@ import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel } from '../../src
 import { parseFile } from '../../src/config/parse.ts';
 
 const tunnel = {
-  host: 'vertanen@katie.mtech.edu',
-  remote: 'katie.mtech.edu:12000',
+  host: 'me@katie.example.org',
+  remote: 'katie.example.org:12000',
   local: '2345',
   name: 'katie',
 };
@@ -15,14 +15,14 @@ describe('a first config', () => {
     expect(firstConfig(tunnel).split('\n').slice(1)).toEqual([
       'hosts:',
       '  katie:',
-      '    hostname: katie.mtech.edu',
-      '    user: vertanen',
+      '    hostname: katie.example.org',
+      '    user: me',
       '',
       'tunnels:',
       '  katie:',
       '    host: katie',
       '    local: 2345',
-      '    remote: katie.mtech.edu:12000',
+      '    remote: katie.example.org:12000',
       '',
     ]);
   });
@@ -61,7 +61,7 @@ describe('a first config', () => {
   );
 
   test('names a tunnel after its server', () => {
-    expect(nameFor('vertanen@katie.mtech.edu')).toBe('katie');
+    expect(nameFor('me@katie.example.org')).toBe('katie');
     expect(nameFor('katie')).toBe('katie');
     expect(nameFor('me@10.0.0.1:22')).toBe('10.0.0.1');
     expect(nameFor('[::1]')).toBe('tunnel');

@@ -9,7 +9,7 @@ const question = (over: Partial<PendingQuestion>): PendingQuestion => ({
   link: 'l1',
   kind: 'passphrase',
   host: 'katie',
-  endpoint: 'vertanen@katie.mtech.edu:22',
+  endpoint: 'me@katie.example.org:22',
   text: 'Passphrase for ~/.ssh/id_ed25519',
   echo: false,
   fingerprint: null,
@@ -26,7 +26,7 @@ describe('questions', () => {
       question({ keyType: 'ssh-ed25519', fingerprint, randomart: ['+---+', '|  .|'] }),
     );
     expect(lines).toEqual([
-      'katie.mtech.edu:22 is new here. Its ed25519 key:',
+      'katie.example.org:22 is new here. Its ed25519 key:',
       `  ${fingerprint}`,
       '  +---+',
       '  |  .|',
@@ -49,7 +49,7 @@ describe('questions', () => {
 
   test("a server's question is marked as the server's", () => {
     const asked = question({ kind: 'prompt', fromServer: true, text: 'Verification code: ' });
-    expect(secretPrompt(asked)).toBe('(vertanen@katie.mtech.edu asks) Verification code: ');
+    expect(secretPrompt(asked)).toBe('(me@katie.example.org asks) Verification code: ');
   });
 
   test('an address is the endpoint without its user', () => {

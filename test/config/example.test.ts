@@ -31,6 +31,21 @@ describe('tunnels.example.yaml', () => {
   );
 });
 
+/** Names of algorithms and extensions end in a name too (RFC 4251 6): those of ssh's own. */
+const names = /(?<!@)\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|edu|io|dev)\b(?!\.)/g;
+
+test.each([
+  'README.md',
+  'tunnels.example.yaml',
+  'src/cli/usage.ts',
+  'src/cli/help.ts',
+  'src/cli/commands/init.ts',
+])('the examples of %s name no real host', (file) => {
+  const text = readFileSync(resolve(import.meta.dirname, '../..', file), 'utf8');
+  const real = (text.match(names) ?? []).filter((name) => !/(^|\.)example\.(com|org|net)$/.test(name));
+  expect(real).toEqual([]);
+});
+
 describe('the JSON Schema', () => {
   interface Schema {
     readonly properties?: Record<string, Schema>;

@@ -39,7 +39,7 @@ describe('without a server', () => {
         'tunnel: no config, looked at ./tunnels.yaml and ~/.config/tunnel/tunnels.yaml\nhint: tunnel init\n',
     });
     const init = await world.run(
-      ['init', '--host', 'vertanen@katie.mtech.edu', '--remote', 'katie.mtech.edu:12000', '--local', '2345'],
+      ['init', '--host', 'me@katie.example.org', '--remote', 'katie.example.org:12000', '--local', '2345'],
       place,
     );
     expect(init).toMatchObject({
@@ -65,7 +65,7 @@ describe('without a server', () => {
     expect(document.tunnels[0]).toMatchObject({
       name: 'katie',
       state: 'down',
-      endpoint: 'vertanen@katie.mtech.edu:22',
+      endpoint: 'me@katie.example.org:22',
     });
   });
 

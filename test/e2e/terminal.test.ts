@@ -177,13 +177,13 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     using terminal = openTerminal(world.env);
     run(terminal, 'init');
     await terminal.until(/SSH server \(user@host, or a name from ~\/\.ssh\/config\):/);
-    terminal.type('vertanen@katie.mtech.edu');
+    terminal.type('me@katie.example.org');
     terminal.key('Enter');
     await terminal.until(/Reach what from there \(host:port\):/);
-    terminal.type('katie.mtech.edu:99999');
+    terminal.type('katie.example.org:99999');
     terminal.key('Enter');
     await terminal.until(/must be/);
-    terminal.type('katie.mtech.edu:12000');
+    terminal.type('katie.example.org:12000');
     terminal.key('Enter');
     await terminal.until(/Local port \[12000\]:/);
     terminal.type('2345');

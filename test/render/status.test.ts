@@ -12,7 +12,7 @@ const forward = (over: Partial<ForwardStatus> = {}): ForwardStatus => ({
   name: null,
   type: 'local',
   listen: '127.0.0.1:2345',
-  target: 'katie.mtech.edu:12000',
+  target: 'katie.example.org:12000',
   bound: true,
   exposed: false,
   open: 0,
@@ -32,7 +32,7 @@ const tunnel = (over: Partial<TunnelStatus> = {}): TunnelStatus => ({
   since: ago(125_000),
   tags: [],
   host: 'katie',
-  endpoint: 'vertanen@katie.mtech.edu:22',
+  endpoint: 'me@katie.example.org:22',
   via: [],
   link: 'l1',
   orphan: false,
@@ -64,7 +64,7 @@ const document = (...tunnels: TunnelStatus[]): StatusDocument => ({
 
 const error = (over: Partial<StatusError> = {}): StatusError => ({
   code: 'LINK_LOST',
-  message: 'link lost, on katie.mtech.edu:22: no byte for 60s',
+  message: 'link lost, on katie.example.org:22: no byte for 60s',
   hint: 'tunnel why katie',
   at: ago(12_000),
   ...over,
@@ -77,8 +77,8 @@ describe('status', () => {
   test('shows a tunnel that is up as SPEC 7 does', () => {
     expect(show(tunnel())).toBe(
       [
-        'NAME   STATE  SINCE  LISTEN          TARGET                 OPEN  IN    OUT   MS',
-        'katie  up     2m     127.0.0.1:2345  katie.mtech.edu:12000  0     15 B  15 B  12',
+        'NAME   STATE  SINCE  LISTEN          TARGET                   OPEN  IN    OUT   MS',
+        'katie  up     2m     127.0.0.1:2345  katie.example.org:12000  0     15 B  15 B  12',
       ].join('\n'),
     );
   });
@@ -93,9 +93,9 @@ describe('status', () => {
     });
     expect(show(away)).toBe(
       [
-        'NAME   STATE     SINCE  LISTEN          TARGET                 HELD  NEXT TRY',
-        'katie  retrying  12s    127.0.0.1:2345  katie.mtech.edu:12000  1     4s',
-        '       link lost 09:14:07, on katie.mtech.edu:22: no byte for 60s',
+        'NAME   STATE     SINCE  LISTEN          TARGET                   HELD  NEXT TRY',
+        'katie  retrying  12s    127.0.0.1:2345  katie.example.org:12000  1     4s',
+        '       link lost 09:14:07, on katie.example.org:22: no byte for 60s',
         '       hint: tunnel why katie',
       ].join('\n'),
     );
@@ -144,7 +144,7 @@ describe('status', () => {
       forwards: [forward({ bound: false })],
     });
     expect(show(down)).toBe(
-      ['NAME   STATE  LISTEN          TARGET', 'katie  down   127.0.0.1:2345  katie.mtech.edu:12000'].join(
+      ['NAME   STATE  LISTEN          TARGET', 'katie  down   127.0.0.1:2345  katie.example.org:12000'].join(
         '\n',
       ),
     );
@@ -212,7 +212,7 @@ describe('status', () => {
 describe('lines', () => {
   test('up reads as in SPEC 4', () => {
     expect(renderTunnelLine(tunnel({ name: 'uppercase' }), plain)).toBe(
-      'uppercase  up  127.0.0.1:2345 → katie.mtech.edu:12000 via katie',
+      'uppercase  up  127.0.0.1:2345 → katie.example.org:12000 via katie',
     );
     expect(renderTunnelLine(tunnel({ via: ['bastion'] }), plain)).toMatch(/ via bastion, katie$/);
   });

@@ -25,14 +25,14 @@ test('one server: layer, status, time and what was found, as SPEC 7 shows it', (
   expect(
     lines(
       step('config', 'ok', 0),
-      step('dns', 'ok', 3, 'katie.mtech.edu is 203.0.113.10'),
+      step('dns', 'ok', 3, 'katie.example.org is 203.0.113.10'),
       step('tcp', 'failed', 3000, '203.0.113.10:22 does not answer'),
       step('kex', 'skipped', 0, 'last time: curve25519-sha256, aes128-gcm'),
       step('listen', 'ok', 0, '127.0.0.1:2345, 1 held'),
     ),
   ).toEqual([
     'config  ok       0 ms',
-    'dns     ok       3 ms   katie.mtech.edu is 203.0.113.10',
+    'dns     ok       3 ms   katie.example.org is 203.0.113.10',
     'tcp     FAILED   3.0 s  203.0.113.10:22 does not answer',
     'kex     skipped         last time: curve25519-sha256, aes128-gcm',
     'listen  ok              127.0.0.1:2345, 1 held',

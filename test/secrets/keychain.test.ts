@@ -92,7 +92,7 @@ describe.skipIf(keyringMissing() !== null)('a real gnome-keyring', () => {
     await desktop.startKeyring('unlock');
     const keychain = desktop.keychain();
     const entries = createEntries(keychain, createBindings(join(temporaryFolder('bindings'), 'b')));
-    const katie = { name: 'katie', kind: 'password', endpoint: 'vertanen@katie.example:22' } as const;
+    const katie = { name: 'katie', kind: 'password', endpoint: 'me@katie.example:22' } as const;
     const anyConfig = { onlyOurs: false };
     const project = { onlyOurs: true };
     await expect(entries.read(katie, anyConfig)).rejects.toMatchObject({
@@ -104,11 +104,11 @@ describe.skipIf(keyringMissing() !== null)('a real gnome-keyring', () => {
     await expect(entries.read(katie, project)).rejects.toThrow(/project file/);
     await entries.write(katie, new Secret(planted));
     expect((await entries.read(katie, project)).reveal()).toBe(planted);
-    const lure = { ...katie, endpoint: 'vertanen@evil.example:22' };
+    const lure = { ...katie, endpoint: 'me@evil.example:22' };
     await expect(entries.read(lure, anyConfig)).rejects.toThrow(
-      'it was set for vertanen@katie.example:22, not for vertanen@evil.example:22',
+      'it was set for me@katie.example:22, not for me@evil.example:22',
     );
-    const shouted = { ...katie, endpoint: 'vertanen@KATIE.example:22' };
+    const shouted = { ...katie, endpoint: 'me@KATIE.example:22' };
     expect((await entries.read(shouted, project)).reveal()).toBe(planted);
     expect(await entries.remove('katie', 'password')).toBe(true);
     await expect(entries.read(katie, anyConfig)).rejects.toThrow(/no such entry/);

@@ -6,24 +6,24 @@ import { commandLine, commandStream } from '../../src/ssh/transport-command.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
 
 const host = hostOf(
-  { port: 2222, user: 'vertanen', identity: '/dev/null' },
-  { name: 'katie', hostname: 'katie.mtech.edu', hostKeyAlias: 'kt' },
+  { port: 2222, user: 'me', identity: '/dev/null' },
+  { name: 'katie', hostname: 'katie.example.org', hostKeyAlias: 'kt' },
 );
 
 describe('a proxy command', () => {
   test.each([
-    ['nc %h %p', ['nc', 'katie.mtech.edu', '2222']],
-    ['ssh -W %h:%p bastion', ['ssh', '-W', 'katie.mtech.edu:2222', 'bastion']],
-    ['x %n %r %k %% %u', ['x', 'katie', 'vertanen', 'kt', '%', userInfo().username]],
-    ['  /usr/bin/nc   -q 1  %h  %p ', ['/usr/bin/nc', '-q', '1', 'katie.mtech.edu', '2222']],
+    ['nc %h %p', ['nc', 'katie.example.org', '2222']],
+    ['ssh -W %h:%p bastion', ['ssh', '-W', 'katie.example.org:2222', 'bastion']],
+    ['x %n %r %k %% %u', ['x', 'katie', 'me', 'kt', '%', userInfo().username]],
+    ['  /usr/bin/nc   -q 1  %h  %p ', ['/usr/bin/nc', '-q', '1', 'katie.example.org', '2222']],
   ])('without anything for a shell is run as it stands: %s', (command, argv) => {
     expect(commandLine(host, command)).toEqual({ argv, shell: false });
   });
 
   test.each([
-    ['nc "%h" %p 2>/dev/null', 'exec nc "katie.mtech.edu" 2222 2>/dev/null'],
-    ['echo $HOME | nc %h %p', 'exec echo $HOME | nc katie.mtech.edu 2222'],
-    ['FOO=bar nc %h %p', 'FOO=bar nc katie.mtech.edu 2222'],
+    ['nc "%h" %p 2>/dev/null', 'exec nc "katie.example.org" 2222 2>/dev/null'],
+    ['echo $HOME | nc %h %p', 'exec echo $HOME | nc katie.example.org 2222'],
+    ['FOO=bar nc %h %p', 'FOO=bar nc katie.example.org 2222'],
   ])('with words for a shell gets one: %s', (command, line) => {
     expect(commandLine(host, command)).toEqual({ argv: ['/bin/sh', '-c', line], shell: true });
   });
