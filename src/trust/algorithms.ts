@@ -1,7 +1,7 @@
 // Which host key algorithms to ask a server for first: those whose keys are known already, else a known host would look changed. Pure.
 import { isCertificateType, plainKeyType } from './certificate.ts';
 import { nameWithoutPort, type KnownHostEntry } from './known-hosts.ts';
-import { entriesFor } from './verdict.ts';
+import { entriesFor, revokes } from './verdict.ts';
 
 export interface KnownTypes {
   /** A CA vouches for hosts of this name: ask for certificates first. */
@@ -19,9 +19,8 @@ export function knownTypes(entries: readonly KnownHostEntry[], name: string): Kn
 
 function typesUnder(entries: readonly KnownHostEntry[], name: string): KnownTypes {
   const matching = entriesFor(entries, name);
-  const revoked = matching.filter((entry) => entry.marker === 'revoked');
   const usable = matching.filter(
-    (entry) => entry.marker !== 'revoked' && !revoked.some((other) => other.key.equals(entry.key)),
+    (entry) => entry.marker !== 'revoked' && !matching.some((other) => revokes(other, entry.key)),
   );
   return {
     certificates: usable.some((entry) => entry.marker === 'cert-authority'),

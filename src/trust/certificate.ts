@@ -57,6 +57,11 @@ export function parseCertificate(blob: Buffer): Certificate | null {
   }
 }
 
+/** The plain key that a blob is about: of a certificate the one in it. */
+export function plainKey(blob: Buffer): Buffer {
+  return isCertificateType(keyType(blob)) ? (parseCertificate(blob)?.key ?? blob) : blob;
+}
+
 function readCertificate(blob: Buffer): Certificate | null {
   const reader = readWire(blob);
   const type = reader.text();
@@ -125,9 +130,10 @@ export function certificateDamage(certificate: Certificate): string | null {
 const isSha1 = (signature: Buffer): boolean => ['ssh-rsa', 'ssh-dss'].includes(signatureAlgorithm(signature));
 
 /**
- * Why the certificate does not speak for a host, null when it does. Same checks as sshkey_cert_check_host in OpenSSH:
- * principals are compared letter by letter without wildcards, none means any host, and every critical option is one
- * too many, since no option for hosts is defined. `host` is the name without port, or the alias.
+ * Why the certificate does not speak for a host, null when it does. Same checks as sshkey_cert_check_host in OpenSSH 10:
+ * principals are compared letter by letter without wildcards, there must be one (older ones took none for any host),
+ * and every critical option is one too many, since no option for hosts is defined. `host` is the name without port, or
+ * the alias.
  */
 export function certificateProblem(certificate: Certificate, host: string, nowMs: number): string | null {
   if (certificate.use !== 'host') return 'it is not a host certificate';
@@ -135,8 +141,8 @@ export function certificateProblem(certificate: Certificate, host: string, nowMs
   if (now < certificate.validAfter) return `it is not valid before ${formatTime(certificate.validAfter)}`;
   if (now >= certificate.validBefore) return `it expired ${formatTime(certificate.validBefore)}`;
   const { principals, criticalOptions } = certificate;
-  if (principals.length > 0 && !principals.includes(host))
-    return `it is for ${principals.join(', ')}, not for ${host}`;
+  if (principals.length === 0) return 'it names no host (it has no principals)';
+  if (!principals.includes(host)) return `it is for ${principals.join(', ')}, not for ${host}`;
   if (criticalOptions.length > 0)
     return `it has critical options that are not known here: ${criticalOptions.join(', ')}`;
   return isSha1(certificate.signature)

@@ -12,7 +12,7 @@ import {
 } from './known-hosts.ts';
 import type { SeenKeys } from './seen.ts';
 import { checkName, type TrustStore } from './store.ts';
-import { judge } from './verdict.ts';
+import { judge, revokes } from './verdict.ts';
 
 /** A line in a file that is not ours, and what to do about it. */
 export interface ForeignLine extends Place {
@@ -51,11 +51,7 @@ export async function replaceKey(
     const own = entriesUnder(before, store.file, name);
     const elsewhere = foreign.filter((entry) => matchesHosts(entry.hosts, name));
     const old = [...own, ...elsewhere].filter(isOld);
-    const cleared = withoutName(
-      before,
-      name,
-      (entry) => isOld(entry) || (entry.marker === 'revoked' && entry.key.equals(key)),
-    );
+    const cleared = withoutName(before, name, (entry) => isOld(entry) || revokes(entry, key));
     refuseRevoked(cleared.text, store.file, foreign, name, key);
     const stored = withKey(cleared.text, name, key);
     const text = old.reduce((soFar, entry) => withKey(soFar, name, entry.key, 'revoked').text, stored.text);
@@ -81,7 +77,7 @@ function refuseRevoked(
   key: Buffer,
 ): void {
   const revoking = [...parseKnownHosts(text, file).entries, ...foreign].find(
-    (entry) => entry.marker === 'revoked' && entry.key.equals(key) && matchesHosts(entry.hosts, name),
+    (entry) => revokes(entry, key) && matchesHosts(entry.hosts, name),
   );
   if (revoking === undefined) return;
   throw new TunnelError(

@@ -4,6 +4,7 @@ import {
   certificateProblem,
   isCertificateType,
   parseCertificate,
+  plainKey,
   type Certificate,
 } from './certificate.ts';
 import { keyType, keyWeakness } from './fingerprint.ts';
@@ -67,8 +68,16 @@ export function judge(entries: readonly KnownHostEntry[], name: string, key: Buf
   return elsewhere.kind === 'revoked' ? elsewhere : verdict;
 }
 
+/**
+ * True when an @revoked line is about the key. A certificate on the line, or a presented one, stands for the plain key
+ * in it, as sshkey_equal_public has it in OpenSSH: whoever revokes one certificate of a host distrusts its key.
+ */
+export function revokes(entry: KnownHostEntry, key: Buffer): boolean {
+  return entry.marker === 'revoked' && plainKey(entry.key).equals(plainKey(key));
+}
+
 function judgeUnder(matching: readonly KnownHostEntry[], name: string, key: Buffer): Verdict {
-  const revoked = matching.find((entry) => entry.marker === 'revoked' && entry.key.equals(key));
+  const revoked = matching.find((entry) => revokes(entry, key));
   if (revoked !== undefined) return { kind: 'revoked', at: placeOf(revoked), what: 'key' };
   const known = matching.filter((entry) => entry.marker === null);
   const same = known.filter((entry) => entry.key.equals(key));
@@ -111,10 +120,9 @@ export function judgeCertificate(
   const bare = nameWithoutPort(name);
   const matching = [...entriesFor(entries, name), ...(bare === null ? [] : entriesFor(entries, bare))];
   for (const entry of matching) {
-    if (entry.marker !== 'revoked') continue;
-    if (entry.key.equals(certificate.key))
+    if (revokes(entry, certificate.key))
       return of({ kind: 'revoked', at: placeOf(entry), what: 'key' }, null);
-    if (entry.key.equals(certificate.caKey))
+    if (revokes(entry, certificate.caKey))
       return of({ kind: 'revoked', at: placeOf(entry), what: 'certificate authority' }, null);
   }
   const damage = certificateDamage(certificate);

@@ -92,6 +92,7 @@ describe.skipIf(sshdMissing() !== null)('a host certificate', () => {
 
   test.each([
     ['for another name', ['-n', 'elsewhere.example']],
+    ['without principals', []],
     ['that is expired', ['-n', '127.0.0.1', '-V', '20200101:20200102']],
   ])('%s does not count', async (_, args) => {
     await using sshd = await certified('ed25519', args);
@@ -108,6 +109,18 @@ describe.skipIf(sshdMissing() !== null)('a host certificate', () => {
     expect(context.questions[0]?.fingerprint).toBe(sshd.fingerprint());
     expect(readFileSync(trust.file, 'utf8')).toContain(sshd.knownHostsLine());
     await asked.close();
+  });
+
+  test('that is revoked itself is refused, also when its key is known', async () => {
+    await using sshd = await certified('ed25519', ['-n', '127.0.0.1']);
+    const [type, blob] = readFileSync(`${sshd.hostKey('ed25519')}-cert.pub`, 'utf8').split(' ');
+    const file = knownHosts(
+      `@cert-authority * ${authorityKey}\n${sshd.knownHostsLine()}\n@revoked * ${type} ${blob}`,
+    );
+    const refused = await failureOf(
+      testDialer().dialer.dial(hostOf(sshd, { knownHosts: [file] }), anew, testContext('yes')),
+    );
+    expect(refused.code).toBe('HOST_KEY_REVOKED');
   });
 
   test('of a revoked authority is refused', async () => {

@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { certificateProblem, parseCertificate, plainKeyType } from '../../src/trust/certificate.ts';
+import { knownTypes } from '../../src/trust/algorithms.ts';
 import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
 import { verifySignature } from '../../src/trust/signature.ts';
 import { judgePresented } from '../../src/trust/verdict.ts';
@@ -103,6 +104,7 @@ describe('a presented certificate', () => {
 
   const wrong: [string, string[], RegExp][] = [
     ['for another name', ['-h', '-I', 'x', '-n', 'robin'], /robin, not for katie/],
+    ['without principals', ['-h', '-I', 'x'], /names no host/],
     ['for names by a wildcard', ['-h', '-I', 'x', '-n', '*'], /not for katie/],
     ['that has expired', host('-V', '20200101:20210101'), /expired 2021/],
     ['that is not valid yet', host('-V', '20400101:20410101'), /not valid before 20/],
@@ -122,11 +124,6 @@ describe('a presented certificate', () => {
       exact: true,
     });
     expect(judged(blob, 'katie', caLine, `katie ${testKey().line}`).verdict.kind).toBe('changed');
-  });
-
-  test('without principals is for any host', () => {
-    const { blob } = certify(ca, hostKey, ['-h', '-I', 'x']);
-    expect(judged(blob, 'anyone', caLine).verdict.kind).toBe('trusted');
   });
 
   test('of an unknown CA, or of one for other hosts, counts as its plain key', () => {
@@ -153,6 +150,29 @@ describe('a presented certificate', () => {
       expect(judged(blob, '[katie]:2222', ...lines).verdict.kind).toBe('revoked');
     },
   );
+
+  test('that is itself revoked takes its key and all its certificates with it, wherever they are looked at', async () => {
+    const old = certify(ca, hostKey, host('-z', '1'));
+    const renewed = certify(ca, hostKey, host('-z', '2'));
+    const lines = [caLine, `katie ${hostKey.line}`, `@revoked katie ${old.line}`];
+    for (const blob of [old.blob, renewed.blob, hostKey.blob])
+      expect(judged(blob, 'katie', ...lines).verdict).toMatchObject({
+        kind: 'revoked',
+        at: { line: 3 },
+        what: 'key',
+      });
+    expect(judged(old.blob, 'katie.example', ...lines).verdict.kind).toBe('trusted');
+    expect(knownTypes(parseKnownHosts(lines.join('\n'), '/kh').entries, 'katie').keyTypes).toEqual([]);
+  });
+
+  test('whose CA is revoked by a certificate of the CA is refused', () => {
+    const { blob } = certify(ca, hostKey, host());
+    const authority = certify(testKey(), ca, host());
+    expect(judged(blob, 'katie', caLine, `@revoked * ${authority.line}`).verdict).toMatchObject({
+      kind: 'revoked',
+      what: 'certificate authority',
+    });
+  });
 });
 
 /** A host certificate for `hostKey`, made by hand, so that it may say what ssh-keygen would not write. */

@@ -16,6 +16,8 @@ describe.skipIf(sshdMissing() !== null)('ssh and we agree', () => {
   const key = testKey();
   const other = testKey();
   const rsa = testKey(['-t', 'rsa', '-b', '2048']);
+  const otherCertificate = certify(ca, key, ['-h', '-I', 'old', '-n', 'elsewhere']);
+  const foreign = certify(ca, other, ['-h', '-I', 'id', '-n', 'plain']);
   const certificate = certify(ca, key, ['-h', '-I', 'id', '-n', 'plain,*.wild,127.0.0.1']);
   const K = key.line;
   const CA = ca.line;
@@ -79,6 +81,30 @@ describe.skipIf(sshdMissing() !== null)('ssh and we agree', () => {
     ['a revoked CA', `@cert-authority * ${CA}\n@revoked * ${CA}`, 'plain', false],
     ['a revoked CA, the plain key known', `plain ${K}\n@revoked * ${CA}`, 'plain', false],
     ['a CA, the plain key revoked', `@cert-authority * ${CA}\n@revoked plain ${K}`, 'plain', false],
+    [
+      'a CA, the certificate revoked',
+      `@cert-authority * ${CA}\n@revoked * ${certificate.line}`,
+      'plain',
+      false,
+    ],
+    [
+      'the plain key known, the certificate revoked',
+      `plain ${K}\n@revoked plain ${certificate.line}`,
+      'plain',
+      false,
+    ],
+    [
+      'a CA, another certificate of the key revoked',
+      `@cert-authority * ${CA}\n@revoked HERE ${otherCertificate.line}`,
+      null,
+      false,
+    ],
+    [
+      'a CA, a certificate of another key revoked',
+      `@cert-authority * ${CA}\n@revoked * ${foreign.line}`,
+      'plain',
+      true,
+    ],
     ['a CA, another plain key known', `@cert-authority * ${CA}\nplain ${other.line}`, 'plain', true],
     ['a CA whose marker ends in a tab', `@cert-authority\t* ${CA}`, 'plain', false],
     ['a pattern that is too long', `plain,${'x'.repeat(1023)} ${K}`, 'plain', false],
