@@ -1,7 +1,7 @@
 // ssh_config by OpenSSH itself: `ssh -G -- ALIAS`, less what ssh says of a host that nobody configured (SPEC 2).
-import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { runProgram } from '../files/child.ts';
 import type { Account } from './account.ts';
 import { ownershipProblem } from './ownership.ts';
 import { readConfigLines } from './ssh-config-lines.ts';
@@ -154,34 +154,31 @@ function inHome(key: string, value: string, { home, passwdHome }: Account): stri
   return value.startsWith(`${passwdHome}/`) ? join(home, value.slice(passwdHome.length)) : value;
 }
 
-function runSsh(program: string, args: readonly string[], account: Account): Promise<string | SshFailure> {
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: account.env, cwd: '/' });
-    let output = '';
-    let complaint = '';
-    let failure: string | null = null;
-    const give = (reason: string): void => {
-      failure ??= reason;
-      child.kill('SIGKILL');
-    };
-    const timer = setTimeout(() => give(`ssh -G gave no answer in ${answerLimitMs / 1000} s`), answerLimitMs);
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      output += chunk;
-      if (output.length > outputLimitBytes) give('ssh -G said more than it should');
-    });
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-      if (complaint.length < 4096) complaint += chunk;
-    });
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      resolve({ failure: `ssh did not start: ${error.message}` });
-    });
-    child.once('close', (code) => {
-      clearTimeout(timer);
-      if (failure === null && code === 0) resolve(output);
-      else resolve({ failure: failure ?? (complaintOf(complaint) || `ssh -G ended with ${code}`) });
-    });
+async function runSsh(
+  program: string,
+  args: readonly string[],
+  account: Account,
+): Promise<string | SshFailure> {
+  const { ending, output, said } = await runProgram([program, ...args], {
+    env: account.env,
+    deadlineMs: answerLimitMs,
+    outputLimitBytes,
   });
+  switch (ending.how) {
+    case 'exited':
+      if (ending.code === 0) return output.toString('utf8');
+      return { failure: complaintOf(said.toString('utf8')) || `ssh -G ended with ${ending.code}` };
+    case 'late':
+      return { failure: `ssh -G gave no answer in ${answerLimitMs / 1000} s` };
+    case 'too-much':
+      return { failure: 'ssh -G said more than it should' };
+    case 'not-started':
+      return { failure: `ssh did not start: ${ending.why.message}` };
+    case 'killed':
+      return { failure: `ssh -G was ended by ${ending.by}` };
+    case 'unwanted':
+      return { failure: 'ssh -G is no longer wanted' };
+  }
 }
 
 /** The words that say where, with those that say why in front of them: "FILE line 3: Bad Match condition (Missing …)". */

@@ -1,5 +1,6 @@
 // When a process was launched: with its pid it names a process for good, since pids come back and launch times do not.
 import { readFileSync } from 'node:fs';
+import { outputNow } from '../files/child-now.ts';
 
 /**
  * The launch of a running process as text, equal for as long as it lives. Null: no such process, or only its
@@ -43,21 +44,11 @@ function bootId(): string {
 }
 
 function fromPs(pid: number): string | null {
-  try {
-    // Not imported: `status` passes here on Linux too, and loading it costs 3 ms there for nothing.
-    const { execFileSync } = process.getBuiltinModule('node:child_process');
-    const output = execFileSync('/bin/ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
-      encoding: 'utf8',
-      env: { LC_ALL: 'C', TZ: 'UTC' },
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: 5000,
-    });
-    const [state, ...started] = output.trim().split(/\s+/);
-    return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
-  } catch (thrown) {
-    if ((thrown as { status?: unknown }).status === 1) return null; // no such process
-    throw thrown;
-  }
+  const output = outputNow('/bin/ps', ['-o', 'stat=,lstart=', '-p', String(pid)], 5000);
+  if (output === 1) return null; // no such process
+  if (typeof output === 'number') throw new Error(`ps ended with ${output}`);
+  const [state, ...started] = output.trim().split(/\s+/);
+  return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
 }
 
 function isRunning(pid: number): boolean {

@@ -1,11 +1,12 @@
 // Launching a supervisor in the background: a process of its own with the listed environment, which tells through a pipe
 // that it is ready or why it is not.
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { ControlClient } from '../control/client.ts';
 import type { Owner } from '../control/owned-folder.ts';
 import { TunnelError, errorTable, type ErrorReport } from '../errors.ts';
+import { signalGroup, startProgram } from '../files/child.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { configIdentity } from '../config/locate.ts';
 import { placesOf, supervisorPlaces, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
@@ -101,17 +102,16 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
   const { facts, program, config } = options;
   // What Node itself says in its last moment (out of memory) goes to the log; everything else is written by log.ts.
   const log = openSync(at.log, 'a', 0o600);
-  const [command, ...fixed] = program;
+  const project = options.project === true ? [projectArgument] : [];
   let child: ChildProcess;
   try {
-    const project = options.project === true ? [projectArgument] : [];
-    child = spawn(command, [...fixed, '__supervise', config, readyArgument, ...project], {
-      cwd: facts.platform === 'win32' ? undefined : '/',
+    child = await startProgram([...program, '__supervise', config, readyArgument, ...project], {
       env: supervisorEnvironment(facts),
-      detached: true,
-      windowsHide: true,
       stdio: ['ignore', log, log, 'pipe'],
+      outlives: true,
     });
+  } catch (thrown) {
+    throw startFailed(config, (thrown as Error).message, at, thrown);
   } finally {
     closeSync(log);
   }
@@ -125,22 +125,16 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
 
 function readyMessage(child: ChildProcess, at: SupervisorPlaces): Promise<ReadyMessage> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string, cause?: unknown): void => {
+    const fail = (why: string): void => {
       clearTimeout(timer);
-      reject(
-        new TunnelError('DAEMON_DOWN', `supervisor start failed, on pid ${child.pid ?? '-'}: ${why}`, {
-          hint: `tail ${shellWord(at.log)}`,
-          cause,
-        }),
-      );
+      reject(startFailed(`pid ${child.pid}`, why, at));
     };
     const timer = setTimeout(() => {
-      child.kill('SIGKILL'); // it would come up behind our back
+      signalGroup(child, 'SIGKILL'); // it would come up behind our back
       fail(`it was not ready in ${startLimitMs / 1000}s`);
     }, startLimitMs);
     let text = '';
     const pipe = child.stdio[readyDescriptor] as Readable;
-    child.once('error', (error) => fail(error.message, error));
     pipe.on('error', () => undefined); // 'close' follows
     pipe.on('data', (chunk) => (text += String(chunk)));
     pipe.once('close', () => {
@@ -150,6 +144,11 @@ function readyMessage(child: ChildProcess, at: SupervisorPlaces): Promise<ReadyM
       resolve(message);
     });
   });
+}
+
+function startFailed(on: string, why: string, at: SupervisorPlaces, cause?: unknown): TunnelError {
+  const hint = `tail ${shellWord(at.log)}`;
+  return new TunnelError('DAEMON_DOWN', `supervisor start failed, on ${on}: ${why}`, { hint, cause });
 }
 
 function parseReady(text: string): ReadyMessage | null {

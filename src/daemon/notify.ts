@@ -1,5 +1,5 @@
 // Desktop notifications: a tunnel needs its person, who may be in another window. Where there is a desktop, and not off by config.
-import { spawn } from 'node:child_process';
+import { runProgram } from '../files/child.ts';
 import { cleanText } from '../model/clean.ts';
 import type { TunnelStatus } from '../model/status.ts';
 
@@ -50,9 +50,6 @@ export function showOnDesktop(
   return (title, text) => {
     const argv = notifyCommand(platform, env, title, text);
     if (argv === null) return;
-    const [program, ...rest] = argv;
-    const child = spawn(program, rest, { stdio: 'ignore', timeout: 10_000 });
-    child.on('error', () => undefined); // not installed
-    child.unref();
+    void runProgram(argv, { env, deadlineMs: 10_000, outputLimitBytes: 64 * 1024 });
   };
 }

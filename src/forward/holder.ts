@@ -1,8 +1,8 @@
 // The holder: which process has a busy port, and which port near it is free.
-import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
+import { runProgram } from '../files/child.ts';
 import { readTcpTables, tcpState } from './proc-net.ts';
 
 /** A process that holds a port. */
@@ -59,19 +59,14 @@ function printable(text: string): string {
 }
 
 /** `lsof -F` prints one field a line: p for the pid, c for the command (lsof(8)). */
-function holderByLsof(port: number): Promise<Holder | null> {
-  const argv = ['-nP', `-iTCP:${port}`, '-sTCP:LISTEN', '-Fpc'];
-  return new Promise((resolve) => {
-    execFile('lsof', argv, { timeout: 2000 }, (_error, output) => {
-      const pid = /^p(\d+)$/m.exec(output)?.[1];
-      const command = /^c(.+)$/m.exec(output)?.[1];
-      resolve(
-        pid === undefined
-          ? null
-          : { pid: Number(pid), command: printable(command ?? '') || 'a process', supervises: null },
-      );
-    });
-  });
+async function holderByLsof(port: number): Promise<Holder | null> {
+  const argv = ['lsof', '-nP', `-iTCP:${port}`, '-sTCP:LISTEN', '-Fpc'];
+  const run = await runProgram(argv, { env: process.env, deadlineMs: 2000, outputLimitBytes: 64 * 1024 });
+  const output = run.output.toString('utf8');
+  const pid = /^p(\d+)$/m.exec(output)?.[1];
+  const command = /^c(.+)$/m.exec(output)?.[1];
+  if (pid === undefined) return null;
+  return { pid: Number(pid), command: printable(command ?? '') || 'a process', supervises: null };
 }
 
 /** How far from the port that was asked for a free one is looked for. */

@@ -1,4 +1,5 @@
 // Giving up: somebody who waited has gone. An AbortSignal is one; each connection has its own, at a fraction of that price.
+import type { Cancel } from './clock.ts';
 
 /** The part of AbortSignal that those who work for somebody look at. */
 export interface GiveUpSignal {
@@ -7,7 +8,7 @@ export interface GiveUpSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** Listeners are called once, in order, in the turn of `abort`. One that is added later is never called: ask `aborted`. */
+/** Listeners are called once, in order, in the turn of `abort`. One that is added later is never called: see `onAbort`. */
 export class GiveUp implements GiveUpSignal {
   #listeners: (() => void)[] | null = null;
   #aborted = false;
@@ -34,4 +35,20 @@ export class GiveUp implements GiveUpSignal {
     this.#listeners = null;
     for (const listener of listeners) listener();
   }
+}
+
+/** Calls `listener` once: at once when the signal has been aborted already, else when it is, unless cancelled before. */
+export function onAbort(signal: GiveUpSignal | undefined, listener: () => void): Cancel {
+  if (signal === undefined) return () => undefined;
+  if (signal.aborted) {
+    listener();
+    return () => undefined;
+  }
+  const called = (): void => {
+    cancel();
+    listener();
+  };
+  const cancel = (): void => signal.removeEventListener('abort', called);
+  signal.addEventListener('abort', called);
+  return cancel;
 }

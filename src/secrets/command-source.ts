@@ -1,6 +1,6 @@
 // Secrets from commands (`command:[pass, show, db]`): run without a shell, in a group of its own that is killed when its time is over.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { TunnelError } from '../errors.ts';
+import { runProgram, type Ending } from '../files/child.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Secret } from '../model/secret.ts';
 import { secretFromBytes, secretLimitBytes } from './text.ts';
@@ -11,94 +11,37 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How long output may trickle in after the command's own end: a daemon it left behind may hold the pipe for ever. */
-const afterExitMs = 500;
-const stderrLimitBytes = 4096;
-
 /** What the command printed, one line end dropped. Throws SECRET_MISSING with the first line of its stderr. */
 export async function readSecretCommand(argv: readonly string[], options: CommandOptions): Promise<Secret> {
-  const [program, ...args] = argv;
+  const [program] = argv;
   if (program === undefined) throw failure('command', 'it is empty');
-  if (options.signal?.aborted === true) throw failure(program, 'it is no longer wanted');
-  let child: ChildProcess;
-  try {
-    child = spawn(program, args, {
-      env: options.environment,
-      // As a supervisor is: an empty word in PATH must not mean the folder somebody stands in.
-      cwd: process.platform === 'win32' ? undefined : '/',
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: process.platform !== 'win32', // a group of its own, to be killed as a whole
-      windowsHide: true,
-    });
-  } catch {
-    // A NUL in an argument, too many files open …; Node's words would quote the argument.
-    throw failure(program, 'it cannot be started');
-  }
-  const { output, said, ending } = await finished(child, options);
-  if (ending !== null) throw failure(program, said === '' ? ending : `${ending}: ${said}`);
-  return secretFromBytes(output, (why) => failure(program, why.replace(/^it/, 'its output')));
-}
-
-interface Finished {
-  readonly output: Buffer;
-  /** First line of stderr, clean. */
-  readonly said: string;
-  /** How it failed, null for success. */
-  readonly ending: string | null;
-}
-
-function finished(child: ChildProcess, options: CommandOptions): Promise<Finished> {
-  return new Promise((resolve) => {
-    const output = collect(child.stdout, secretLimitBytes, () => stop(`it printed more than a secret`));
-    const said = collect(child.stderr, stderrLimitBytes, () => undefined);
-    let late: NodeJS.Timeout | undefined;
-    const settle = (ending: string | null): void => {
-      clearTimeout(timer);
-      clearTimeout(late);
-      options.signal?.removeEventListener('abort', abort);
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-      resolve({ output: Buffer.concat(output), said: firstLine(Buffer.concat(said)), ending });
-    };
-    const stop = (ending: string): void => {
-      killGroup(child);
-      settle(ending);
-    };
-    const abort = (): void => stop('it is no longer wanted');
-    const timer = setTimeout(
-      () => stop(`it took longer than ${Math.round(options.timeoutMs / 1000)}s`),
-      options.timeoutMs,
-    );
-    options.signal?.addEventListener('abort', abort, { once: true });
-    child.once('error', (error: NodeJS.ErrnoException) => settle(startReason(error)));
-    child.once('exit', (code, signal) => {
-      const ending =
-        code === 0 ? null : signal === null ? `it ended with ${code}` : `it was ended by ${signal}`;
-      child.once('close', () => settle(ending));
-      late = setTimeout(() => settle(ending), afterExitMs);
-    });
+  const { output, said, ending } = await runProgram(argv, {
+    env: options.environment,
+    deadlineMs: options.timeoutMs,
+    outputLimitBytes: secretLimitBytes,
+    signal: options.signal,
   });
+  const why = endingWords(ending, options);
+  const words = firstLine(said);
+  if (why !== null) throw failure(program, words === '' ? why : `${why}: ${words}`);
+  return secretFromBytes(output, (problem) => failure(program, problem.replace(/^it/, 'its output')));
 }
 
-function collect(stream: ChildProcess['stdout'], limitBytes: number, over: () => void): Buffer[] {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  stream?.on('data', (chunk: Buffer) => {
-    length += chunk.length;
-    if (length <= limitBytes) chunks.push(chunk);
-    else over();
-  });
-  stream?.on('error', () => undefined); // the end of the process tells what there is to tell
-  return chunks;
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    if (process.platform === 'win32') child.kill('SIGKILL');
-    else process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // all of the group have ended by themselves
+/** Null for success. */
+function endingWords(ending: Ending, { timeoutMs }: CommandOptions): string | null {
+  switch (ending.how) {
+    case 'exited':
+      return ending.code === 0 ? null : `it ended with ${ending.code}`;
+    case 'killed':
+      return `it was ended by ${ending.by}`;
+    case 'not-started':
+      return ending.why.message;
+    case 'late':
+      return `it took longer than ${Math.round(timeoutMs / 1000)}s`;
+    case 'too-much':
+      return 'it printed more than a secret';
+    case 'unwanted':
+      return 'it is no longer wanted';
   }
 }
 
@@ -109,12 +52,6 @@ function firstLine(bytes: Buffer): string {
     .map(cleanText)
     .find((text) => text !== '');
   return (line ?? '').slice(0, 200);
-}
-
-function startReason(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return 'there is no such program';
-  if (error.code === 'EACCES') return 'it may not be run';
-  return error.code ?? error.message;
 }
 
 /** Only the program is named: an argument may be a secret itself. */

@@ -1,6 +1,6 @@
 // The keychain of the desktop, asked through a child of our own program with a time limit; never in this process.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { TunnelError } from '../errors.ts';
+import { runProgram } from '../files/child.ts';
 import { Secret } from '../model/secret.ts';
 import type { KeychainAnswer, KeychainRequest } from './keychain-child.ts';
 import { keychainError, troubleOf, type KeychainTrouble } from './keychain-problem.ts';
@@ -100,42 +100,16 @@ async function runChild(
   request: KeychainRequest,
   call: KeychainCall,
 ): Promise<Outcome> {
-  const [program, ...args] = spawnArgv;
-  if (call.signal?.aborted === true) return failed('timed-out');
-  const child = spawn(program, args, {
+  const { ending, output } = await runProgram(spawnArgv, {
     env: childEnvironment({ ...environment, ...defined(call.environment ?? {}) }),
-    cwd: '/',
-    stdio: ['pipe', 'pipe', 'ignore'],
-    windowsHide: true,
+    deadlineMs: timeoutMs,
+    outputLimitBytes: answerLimitBytes,
+    signal: call.signal,
+    input: JSON.stringify(request),
   });
-  child.stdin.on('error', () => undefined); // it ended before it read: its exit tells
-  child.stdin.end(JSON.stringify(request));
-  return finished(child, timeoutMs, call.signal);
-}
-
-function finished(child: ChildProcess, timeoutMs: number, signal: AbortSignal | undefined): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    const settle = (outcome: Outcome): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', giveUp);
-      resolve(outcome);
-    };
-    const giveUp = (): void => {
-      child.kill('SIGKILL');
-      settle(failed('timed-out'));
-    };
-    const timer = setTimeout(giveUp, timeoutMs);
-    signal?.addEventListener('abort', giveUp, { once: true });
-    child.stdout?.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length > answerLimitBytes) child.kill('SIGKILL');
-      else chunks.push(chunk);
-    });
-    child.once('error', (error) => settle({ ok: false, trouble: 'refused', message: error.message }));
-    child.once('close', () => settle(readAnswer(Buffer.concat(chunks).toString('utf8'))));
-  });
+  if (ending.how === 'late' || ending.how === 'unwanted') return failed('timed-out');
+  if (ending.how === 'not-started') return { ok: false, trouble: 'refused', message: ending.why.message };
+  return readAnswer(output.toString('utf8'));
 }
 
 function readAnswer(text: string): Outcome {

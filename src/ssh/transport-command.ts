@@ -1,8 +1,8 @@
 // ProxyCommand: a program whose standard input and output are the connection. Killed, with what it started, at the end.
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { hostname as localHostname, userInfo } from 'node:os';
-import { Duplex, type Readable, type Writable } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { TunnelError } from '../errors.ts';
+import { NotStarted, signalGroup, startPiped, type PipedChild } from '../files/child.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
@@ -84,20 +84,12 @@ export async function commandStream(host: Host, command: string, parts: CommandP
   const env = Object.fromEntries(
     Object.entries(parts.variables).filter(([name]) => !parts.withheld.has(name)),
   );
-  const [program, ...rest] = argv;
-  // In / as a supervisor is, wherever a command or `up --foreground` was started: an empty word in PATH must not mean
-  // the folder somebody stands in.
-  const cwd = process.platform === 'win32' ? undefined : '/';
-  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env, cwd, detached: true });
-  const stream = new CommandStream(host, child, parts);
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (error) => {
-      stream.destroy();
-      reject(commandFailed(host, `cannot start ${program}: ${cleanText(error.message)}`));
-    });
-  });
-  return stream;
+  try {
+    return new CommandStream(host, await startPiped(argv, env), parts);
+  } catch (thrown) {
+    if (!(thrown instanceof NotStarted)) throw thrown;
+    throw commandFailed(host, `cannot start ${argv[0]}: ${thrown.message}`);
+  }
 }
 
 function commandFailed(host: Host, why: string): TunnelError {
@@ -117,13 +109,13 @@ const lineLimit = 8192;
 const lastWordsMs = 250;
 
 class CommandStream extends Duplex {
-  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #child: PipedChild;
   readonly #parts: CommandParts;
   #lastWords = '';
   #exited = false;
   #cancelEnd: Cancel | null = null;
 
-  constructor(host: Host, child: ChildProcessByStdio<Writable, Readable, Readable>, parts: CommandParts) {
+  constructor(host: Host, child: PipedChild, parts: CommandParts) {
     super({ allowHalfOpen: true, readableHighWaterMark: 256 * 1024, writableHighWaterMark: 256 * 1024 });
     this.#child = child;
     this.#parts = parts;
@@ -185,12 +177,6 @@ class CommandStream extends Duplex {
 
   /** The whole group: a shell's children too. */
   #end(signal: NodeJS.Signals): void {
-    const { pid } = this.#child;
-    if (pid === undefined || this.#exited) return;
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // it left in the meantime
-    }
+    if (!this.#exited) signalGroup(this.#child, signal);
   }
 }

@@ -1,0 +1,194 @@
+// Children: the one door for starting programs. Whatever the system refuses is an answer, never an uncaught error, and a
+// child that must end is ended with all that it started.
+import { spawn, type ChildProcess, type ChildProcessByStdio, type StdioOptions } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import type { Cancel } from '../model/clock.ts';
+import { onAbort, type GiveUpSignal } from '../model/give-up.ts';
+import { errnoWords } from './errno.ts';
+
+export interface StartOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdio: StdioOptions;
+  /** It lives on when this process ends: a supervisor. Default false: it ends with us. */
+  readonly outlives?: boolean;
+}
+
+/** Why a program did not start. Its message never holds an argument: that may be a secret. */
+export class NotStarted extends Error {
+  /** The system's word: ENOENT, EMFILE …; null when Node itself refused (a NUL in an argument). */
+  readonly code: string | null;
+
+  constructor(thrown: unknown) {
+    const { code = '' } = thrown as NodeJS.ErrnoException;
+    const known =
+      code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be run' : null;
+    super(known ?? errnoWords(code) ?? 'it cannot be started');
+    this.code = /^E[A-Z0-9]+$/.test(code) ? code : null;
+  }
+}
+
+/**
+ * Starts a program in `/`, as a supervisor is, so that an empty word in PATH does not mean the folder somebody stands in,
+ * and in a group of its own. Throws NotStarted. Once it has answered, the streams that `stdio` asks for are there.
+ */
+export function startProgram(argv: readonly string[], options: StartOptions): Promise<ChildProcess> {
+  const [program = '', ...args] = argv;
+  const windows = process.platform === 'win32';
+  return new Promise((resolve, reject) => {
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, {
+        stdio: options.stdio,
+        env: { ...options.env },
+        cwd: windows ? undefined : '/',
+        detached: !windows || options.outlives === true,
+        windowsHide: true,
+      });
+    } catch (thrown) {
+      return reject(new NotStarted(thrown)); // Node throws what it does not expect of a system: ENOMEM, E2BIG …
+    }
+    // For its whole life: a signal that cannot be sent is told here too. Out of descriptors it has no streams at all.
+    child.on('error', (error) => {
+      for (const stream of (child.stdio as ChildProcess['stdio'] | undefined) ?? []) stream?.destroy();
+      reject(new NotStarted(error));
+    });
+    child.once('spawn', () => {
+      if (options.outlives !== true) endWithUs(child);
+      resolve(child);
+    });
+  });
+}
+
+/** A child that is spoken with: its input, its output and what it complains of are pipes. */
+export type PipedChild = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** As `startProgram`. */
+export async function startPiped(argv: readonly string[], env: StartOptions['env']): Promise<PipedChild> {
+  return (await startProgram(argv, { env, stdio: ['pipe', 'pipe', 'pipe'] })) as PipedChild;
+}
+
+/** Signals a child and all that it started, also when it has just ended itself. */
+export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    if (process.platform === 'win32') child.kill(signal);
+    else process.kill(-child.pid, signal);
+  } catch {
+    // all of the group have ended by themselves
+  }
+}
+
+const living = new Set<ChildProcess>();
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** In a group of its own a child hears nothing of the terminal, nor of the end of this process. */
+function endWithUs(child: ChildProcess): void {
+  if (living.size === 0) {
+    process.on('exit', endAll);
+    for (const name of endings) process.on(name, endBySignal);
+  }
+  living.add(child);
+  child.once('close', () => {
+    if (!living.delete(child) || living.size > 0) return;
+    process.off('exit', endAll);
+    for (const name of endings) process.off(name, endBySignal);
+  });
+}
+
+function endAll(): void {
+  for (const child of living) signalGroup(child, 'SIGKILL');
+}
+
+/** Where nobody else takes the signal it means the end, as it would without us. */
+function endBySignal(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1) return;
+  endAll();
+  process.off(signal, endBySignal);
+  process.kill(process.pid, signal);
+}
+
+export interface RunOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly deadlineMs: number;
+  /** More on its standard output ends it. */
+  readonly outputLimitBytes: number;
+  readonly signal?: GiveUpSignal | undefined;
+  /** Given on its standard input, which is empty otherwise. */
+  readonly input?: string;
+}
+
+export type Ending =
+  | { readonly how: 'exited'; readonly code: number }
+  | { readonly how: 'killed'; readonly by: NodeJS.Signals }
+  | { readonly how: 'not-started'; readonly why: NotStarted }
+  /** Ended by us: the deadline, more output than allowed, nobody wants it any more. */
+  | { readonly how: 'late' | 'too-much' | 'unwanted' };
+
+export interface Run {
+  readonly ending: Ending;
+  readonly output: Buffer;
+  /** The beginning of its standard error. */
+  readonly said: Buffer;
+}
+
+const saidLimitBytes = 4096;
+/** How long output may trickle in after a program's own end: a daemon it left behind may hold the pipe for ever. */
+const afterExitMs = 500;
+
+/** Runs a program to its end, or to its deadline: it settles then, whatever still holds its pipes. Never throws. */
+export async function runProgram(argv: readonly string[], options: RunOptions): Promise<Run> {
+  const nothing = Buffer.alloc(0);
+  if (options.signal?.aborted === true)
+    return { ending: { how: 'unwanted' }, output: nothing, said: nothing };
+  try {
+    const stdin = options.input === undefined ? 'ignore' : 'pipe';
+    const child = await startProgram(argv, { env: options.env, stdio: [stdin, 'pipe', 'pipe'] });
+    child.stdin?.on('error', () => undefined); // it ended before it read: its exit tells
+    child.stdin?.end(options.input);
+    return await finished(child, options);
+  } catch (thrown) {
+    if (!(thrown instanceof NotStarted)) throw thrown;
+    return { ending: { how: 'not-started', why: thrown }, output: nothing, said: nothing };
+  }
+}
+
+function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
+  return new Promise((resolve) => {
+    const cancels: Cancel[] = [];
+    const settle = (ending: Ending): void => {
+      for (const cancel of cancels) cancel();
+      for (const stream of child.stdio) stream?.destroy();
+      resolve({ ending, output: Buffer.concat(output), said: Buffer.concat(said) });
+    };
+    const stop = (how: 'late' | 'too-much' | 'unwanted'): void => {
+      signalGroup(child, 'SIGKILL');
+      settle({ how });
+    };
+    const output = collect(child.stdout, options.outputLimitBytes, () => stop('too-much'));
+    const said = collect(child.stderr, saidLimitBytes, () => undefined);
+    const after = (ms: number, task: () => void): void => {
+      const timer = setTimeout(task, ms);
+      cancels.push(() => clearTimeout(timer));
+    };
+    after(options.deadlineMs, () => stop('late'));
+    child.once('exit', (code, by) => {
+      const ending: Ending = by === null ? { how: 'exited', code: code ?? 0 } : { how: 'killed', by };
+      child.once('close', () => settle(ending));
+      after(afterExitMs, () => settle(ending));
+    });
+    cancels.push(onAbort(options.signal, () => stop('unwanted')));
+  });
+}
+
+function collect(stream: Readable | null, limitBytes: number, over: () => void): Buffer[] {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    const room = limitBytes - length;
+    length += chunk.length;
+    if (room > 0) chunks.push(chunk.subarray(0, room));
+    if (length > limitBytes) over();
+  });
+  stream?.on('error', () => undefined); // the end of the process tells what there is to tell
+  return chunks;
+}
