@@ -8,8 +8,7 @@ import { readyConfig } from './ready-config.ts';
 export async function foreground(context: Context, args: Args): Promise<number> {
   if (args.text('timeout') !== undefined)
     throw usage(
-      'tunnel up --foreground --timeout',
-      'it waits for nothing, it is the supervisor',
+      'tunnel up --foreground waits for nothing, so --timeout has no use with it',
       'tunnel wait --timeout 30s    # beside it',
     );
   const { path, project } = await readyConfig(context);

@@ -1,8 +1,10 @@
 // From the command line to an exit code: parses, makes the context, runs the command.
+import { findConfig, shortPath } from '../config/locate.ts';
 import { exitCodeOf, TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { version } from '../model/version.ts';
-import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
+import { placesOf } from '../paths.ts';
+import { complainOf, createContext, Interrupted, placeFacts, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
 import { systemFailure } from './system-failure.ts';
@@ -19,7 +21,7 @@ const noOptions: GlobalOptions = {
 export async function main(argv: readonly string[]): Promise<number> {
   let parsed: Parsed;
   try {
-    parsed = parseCommandLine(argv);
+    parsed = parseCommandLine(argv, configFile);
   } catch (thrown) {
     const context = await createContext(noOptions);
     return exitCodeOf(complainOf(context, thrown).code);
@@ -42,6 +44,17 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;
     return exitCodeOf(complainOf(context, systemFailure(inCommand(thrown, argv), command.name)).code);
+  }
+}
+
+/** As a person writes it; the default place where there is none yet. */
+function configFile(): string {
+  const facts = placeFacts();
+  const places = placesOf(facts);
+  try {
+    return shellWord(shortPath(findConfig(places, facts, undefined).path, facts));
+  } catch {
+    return shellWord(shortPath(places.defaultConfig, facts));
   }
 }
 

@@ -5,7 +5,9 @@ import { nearest } from '../config/nearest.ts';
 import { parseDuration } from '../model/duration.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { Args, CommandSpec, OptionSpec } from './command.ts';
+import { listNames } from '../render/error.ts';
 import type { GlobalOptions } from './context.ts';
+import { habitWords, insteadOf, readSshLine } from './habits.ts';
 import { commands, globalOptions } from './usage.ts';
 
 export interface Parsed {
@@ -16,17 +18,25 @@ export interface Parsed {
   readonly wants: 'help' | 'version' | 'run';
 }
 
-/** Throws USAGE for what no command takes. */
-export function parseCommandLine(argv: readonly string[]): Parsed {
+/** Throws USAGE for what no command takes. `configFile`: the file in use, for a hint that names it. */
+export function parseCommandLine(
+  argv: readonly string[],
+  configFile: () => string = () => 'tunnels.yaml',
+): Parsed {
   const first = commandWord(argv);
   const askedFor = first === 'help' ? commandWord(argv.slice(argv.indexOf('help') + 1)) : first;
-  const command = askedFor === null || askedFor === 'help' ? null : findCommand(askedFor);
+  const command = commands.find(({ name }) => name === askedFor) ?? null;
+  const ssh = readSshLine(argv, command);
+  if (ssh !== null)
+    throw usage(`${ssh.said} is for ssh: here a tunnel is written into a file first`, ssh.instead);
+  if (command === null && askedFor !== null && askedFor !== 'help')
+    throw noCommand(askedFor, argv.slice(argv.indexOf(askedFor) + 1), configFile);
   const options = [...globalOptions, ...(command?.options ?? [])];
   const found = readOptions(argv, command, options);
   // Behind -- stand words too, as everywhere;.
   const rest = Array.isArray(found['--']) ? found['--'].map(String) : [];
   const words = [...found._.map(String).slice(command === null ? 0 : 1), ...rest];
-  if (first === null && words.length > 0) throw usage('tunnel', 'no command before --', 'tunnel --help');
+  if (first === null && words.length > 0) throw usage('a command must come before --', 'tunnel --help');
   const wants =
     found['help'] === true || first === 'help' ? 'help' : found['version'] === true ? 'version' : 'run';
   if (command !== null && wants === 'run') checkWords(command, words);
@@ -46,26 +56,31 @@ export function parseCommandLine(argv: readonly string[]): Parsed {
 
 type Found = Record<string, unknown> & { _: (string | number)[] };
 
+/** Options of every command that have a value: one may stand before the command too. */
+const valued: ReadonlySet<string> = new Set(
+  [...globalOptions, ...commands.flatMap(({ options }) => options)]
+    .filter(({ value }) => value !== undefined)
+    .flatMap(({ name, alias }) => [`--${name}`, ...(alias === undefined ? [] : [`-${alias}`])]),
+);
+
 /** The first word that is no option and no option's value. */
 function commandWord(argv: readonly string[]): string | null {
   for (let at = 0; at < argv.length; at += 1) {
     const word = argv[at] ?? '';
     if (word === '--') return null;
-    if (word === '-c' || word === '--config') at += 1;
+    if (valued.has(word)) at += 1;
     else if (!word.startsWith('-')) return word;
   }
   return null;
 }
 
-function findCommand(name: string): CommandSpec {
-  const command = commands.find((each) => each.name === name);
-  if (command !== undefined) return command;
-  const near = nearest(
-    name,
-    commands.map((each) => each.name),
-  );
-  const hint = near === null ? 'tunnel --help' : `tunnel ${near}    # did you mean that?`;
-  throw usage(`tunnel ${shellWord(name)}`, 'no such command', hint);
+function noCommand(name: string, others: readonly string[], configFile: () => string): TunnelError {
+  const instead = insteadOf(name, others, name === 'edit' ? configFile() : '');
+  if (instead !== null) return usage(`there is no command ${name}`, instead);
+  const near = nearest(name, [...commands.map((each) => each.name), ...habitWords]);
+  const meant = near === null ? null : (insteadOf(near, others, configFile()) ?? `tunnel ${near}`);
+  const hint = meant === null ? 'tunnel --help' : `${meant}    # did you mean that?`;
+  return usage(`there is no command ${shellWord(name)}`, hint);
 }
 
 function readOptions(
@@ -107,20 +122,19 @@ function optionError(
   command: CommandSpec | null,
   options: readonly OptionSpec[],
 ): TunnelError {
-  const help = command === null ? 'tunnel --help' : `tunnel ${command.name} --help`;
   const on = command === null ? 'tunnel' : `tunnel ${command.name}`;
+  const help = `${on} --help`;
   const valueless = /^Not enough arguments following: (.*)$/.exec(message)?.[1];
-  if (valueless !== undefined) return usage(on, `${dashed(valueless)} needs a value`, help);
+  if (valueless !== undefined) return usage(`${dashed(valueless)} needs a value`, help);
   const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(', ');
-  if (unknown === undefined) return usage(on, message.replaceAll('\n', ' '), help);
+  if (unknown === undefined) return usage(message.replaceAll('\n', ' '), help);
   const shown = [...new Set(unknown)].map(dashed);
   const near = nearest(
     unknown[0] ?? '',
     options.map(({ name }) => name),
   );
   return usage(
-    on,
-    `no such option ${shown.join(', ')}`,
+    `${on} has no option ${shown.join(' or ')}`,
     near === null ? help : `${on} --${near}    # did you mean that? or ${help}`,
   );
 }
@@ -130,16 +144,20 @@ const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${
 function checkWords(command: CommandSpec, words: readonly string[]): void {
   const { least, most } = command.takes;
   if (words.length >= least && words.length <= most) return;
-  const why =
-    words.length < least ? `${command.words} is missing` : `${words.slice(most).join(' ')} is too much`;
-  throw usage(`tunnel ${command.name}`, why, `tunnel ${command.name} --help`);
+  const on = `tunnel ${command.name}`;
+  if (words.length < least) throw usage(`${on} needs ${command.words}`, `${on} --help`);
+  const over = listNames(words.slice(most).map(shellWord));
+  throw usage(
+    most === 0 ? `${on} takes no words, but got ${over}` : `${on} cannot use ${over}`,
+    `${on} --help`,
+  );
 }
 
 function textOf(found: Found, name: string, command: CommandSpec | null): string | undefined {
   const value = found[name];
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value !== '') return value;
-  throw usage(`--${name}`, 'it needs a value', `tunnel ${command === null ? '' : `${command.name} `}--help`);
+  throw usage(`--${name} needs a value`, `tunnel ${command === null ? '' : `${command.name} `}--help`);
 }
 
 function argsOf(found: Found, words: readonly string[], command: CommandSpec | null): Args {
@@ -154,14 +172,14 @@ function argsOf(found: Found, words: readonly string[], command: CommandSpec | n
       const ms = parseDuration(written);
       if (ms !== null) return ms;
       throw usage(
-        `--${name}`,
-        `${written} is no duration; it needs a unit`,
+        `--${name} needs a duration with a unit, not ${shellWord(written)}`,
         `tunnel ${command === null ? '' : `${command.name} `}--${name} 30s    # 250ms 30s 5m 2h`,
       );
     },
   };
 }
 
-export function usage(on: string, why: string, hint: string): TunnelError {
-  return new TunnelError('USAGE', `command line failed, on ${on}: ${why}`, { hint });
+/** What is wrong with a command line, as one sentence. */
+export function usage(sentence: string, hint: string): TunnelError {
+  return new TunnelError('USAGE', sentence, { hint });
 }

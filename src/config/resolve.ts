@@ -9,6 +9,7 @@ import type { Declared, DeclaredTunnel } from './declared.ts';
 import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
 import type { Path } from './source.ts';
+import { sshAliases } from './ssh-config-aliases.ts';
 import type { AskSsh, SshQuery } from './ssh-config.ts';
 import { readSshSettings, sshWarnings, type SshSettings } from './ssh-settings.ts';
 
@@ -189,7 +190,7 @@ async function gather(
   };
   const ssh = await askAbout(query, at, work);
   if (ssh === null) return null;
-  if (entry === undefined && Object.keys(ssh).length === 0) guessSlip(name, work);
+  if (entry === undefined && ssh.hostname === undefined) guessSlip(name, work);
   return { name, layers, ssh };
 }
 
@@ -223,8 +224,10 @@ async function askAbout(query: SshQuery, at: Path, work: Work): Promise<SshSetti
 }
 
 /** A bare word that is no host entry and no alias, but nearly one: most likely a slip of the pen. */
-function guessSlip(name: string, { declared, warnings }: Work): void {
-  const near = name.includes('.') || name.includes(':') ? null : nearest(name, [...declared.hosts.keys()]);
+function guessSlip(name: string, { declared, warnings, account }: Work): void {
+  if (name.includes('.') || name.includes(':')) return;
+  const aliases = sshAliases(account.home);
+  const near = aliases.speaksOf(name) ? null : nearest(name, [...declared.hosts.keys(), ...aliases.names]);
   if (near !== null)
     warnings.add(`host ${name} is in neither hosts: nor ssh_config, did you mean "${near}"?`);
 }

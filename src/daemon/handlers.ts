@@ -126,7 +126,7 @@ async function broughtUp(
 ): Promise<UpResult> {
   const { engine } = parts;
   const { warnings } = await parts.reload(false);
-  for (const text of warnings) call.progress({ kind: 'notice', text });
+  for (const text of warnings) call.progress({ kind: 'notice', text: `warning: ${text}` });
   const asked = parts.request(params);
   // Without selectors a restart is of what is wanted, also of what was wanted before this supervisor started.
   const everything = fresh && params.selectors.length === 0;

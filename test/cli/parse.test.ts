@@ -49,24 +49,84 @@ describe('the command line', () => {
 
   test('takes what follows -- for words, whatever it looks like', () => {
     expect(parse('status db -- web -h').args.words).toEqual(['db', 'web', '-h']);
-    expect(faultOf('-- up').message).toContain('no command before --');
-    expect(faultOf('check -- up').message).toContain('up is too much');
+    expect(faultOf('-- up').message).toContain('a command must come before --');
+    expect(faultOf('check -- up').message).toBe('tunnel check takes no words, but got up');
   });
 
   test.each([
-    ['frobnicate', /no such command/, 'tunnel --help'],
-    ['statsu', /no such command/, 'tunnel status    # did you mean that?'],
-    ['up --acept-new', /no such option --acept-new/, 'tunnel up --accept-new    # did you mean that?'],
-    ['up -Z', /no such option -Z/, 'tunnel up --help'],
+    ['frobnicate', /^there is no command frobnicate$/, 'tunnel --help'],
+    ['statsu', /^there is no command statsu$/, 'tunnel status    # did you mean that?'],
+    [
+      'up --acept-new',
+      /^tunnel up has no option --acept-new$/,
+      'tunnel up --accept-new    # did you mean that?',
+    ],
+    ['up -Z', /^tunnel up has no option -Z$/, 'tunnel up --help'],
     ['up --timeout', /timeout/, 'tunnel up --help'],
-    ['up --timeout 30', /it needs a unit/, 'tunnel up --timeout 30s'],
-    ['check nonsense', /nonsense is too much/, 'tunnel check --help'],
+    ['up --timeout 30', /^--timeout needs a duration with a unit, not 30$/, 'tunnel up --timeout 30s'],
+    ['check nonsense', /^tunnel check takes no words, but got nonsense$/, 'tunnel check --help'],
+    ['check non sense', /^tunnel check takes no words, but got non and sense$/, 'tunnel check --help'],
+    ['why', /^tunnel why needs NAME$/, 'tunnel why --help'],
+    ['why a b', /^tunnel why cannot use b$/, 'tunnel why --help'],
     ['status -c', /-c needs a value/, 'tunnel status --help'],
   ])('refuses %s with a hint', (line, message, hint) => {
     const fault = faultOf(line);
     expect(fault.code).toBe('USAGE');
     expect(fault.message).toMatch(message);
     expect(fault.hint).toContain(hint);
+  });
+
+  test.each(['--timeout 3s up db', '--timeout=3s up db', '--accept-new --timeout 3s --json up db'])(
+    'takes options before the command: %s',
+    (line) => {
+      const { command, args } = parse(line);
+      expect(command?.name).toBe('up');
+      expect(args.words).toEqual(['db']);
+      expect(args.durationMs('timeout', 0)).toBe(3000);
+    },
+  );
+
+  test('takes an option that only another command has for nothing but that', () => {
+    expect(parse('-n 5 logs db')).toMatchObject({ command: { name: 'logs' }, args: { words: ['db'] } });
+    expect(faultOf('--lines 5 up').message).toBe('tunnel up has no option --lines');
+  });
+
+  test.each([
+    ['ls', 'tunnel status'],
+    ['list --json', 'tunnel status --json'],
+    ['ps', 'tunnel status'],
+    ['start db tag:x', 'tunnel up db tag:x'],
+    ['--quiet stop db', 'tunnel down db'],
+    ['validate', 'tunnel check'],
+    ['version', 'tunnel --version'],
+    ['config', 'tunnel show    # what it comes to; tunnel check finds its faults'],
+    ['edit', '${EDITOR:-vi} ~/t.yaml'],
+    ['strat db', 'tunnel up db    # did you mean that?'],
+    ['lsit', 'tunnel status    # did you mean that?'],
+  ])('names the command for a habit of elsewhere: %s', (line, hint) => {
+    const words = line.split(' ');
+    const caught = (): unknown => parseCommandLine(words, () => '~/t.yaml');
+    expect(caught).toThrow(expect.objectContaining({ code: 'USAGE', hint }));
+  });
+
+  test.each([
+    ['-L 5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
+    [
+      '-N -L 127.0.0.1:6000:db:5432 -p 22 bastion',
+      'tunnel init --host bastion --remote db:5432 --local 6000',
+    ],
+    ['-NfL6000:db:5432 bastion', 'tunnel init --host bastion --remote db:5432 --local 6000'],
+    ['bastion -L 80:[::1]:80', "tunnel init --host bastion --remote '[::1]:80'"],
+    ['5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
+    ['5432:db:5432', 'tunnel init --host user@host --remote db:5432'],
+    ['up -L 5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
+    ['-D 1080 bastion', 'tunnel init'],
+    ['-R 8080:localhost:3000 bastion', 'tunnel init'],
+  ])('names init for a command line of ssh: %s', (line, hint) => {
+    const fault = faultOf(line);
+    expect(fault.hint).toBe(hint);
+    expect(fault.code).toBe('USAGE');
+    expect(fault.message).toMatch(/^(-[LRD]|5432:db:5432) is for ssh: /);
   });
 
   test('understands --help, help COMMAND and --version', () => {

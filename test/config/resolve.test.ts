@@ -1,6 +1,7 @@
 // What a config means: layers, ways, paths, defaults. ssh_config is a table handed in.
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
+import { checkConfig } from '../../src/config/load.ts';
 import { resolveConfig, type Resolved } from '../../src/config/resolve.ts';
 import type { AskSsh, SshQuery } from '../../src/config/ssh-config.ts';
 import { formatLogin } from '../../src/model/host.ts';
@@ -211,6 +212,26 @@ tunnels:
     expect(config.warnings).toEqual([
       'ssh_config sets StrictHostKeyChecking no for a: taken as accept-new, a changed key is refused',
     ]);
+  });
+
+  test.each([
+    ['katei', 'katie'],
+    ['bastoin', 'bastion'],
+    ['katie', null],
+    ['web7', null],
+    ['something', null],
+  ])('%s is compared with the names of ssh_config and what it includes', async (host, near) => {
+    const home = createHome();
+    home.write(
+      '.ssh/config',
+      'Include more\nHost katie\n  HostName k.example.org\nHost web? !web9\nHost *\n  Port 2022\n',
+    );
+    home.write('.ssh/more', 'Host bastion\n  HostName b.example.org\n');
+    const file = home.write('tunnels.yaml', one(`host: ${host}`));
+    const { config } = await checkConfig(file, home.account);
+    expect(config?.warnings).toEqual(
+      near === null ? [] : [`host ${host} is in neither hosts: nor ssh_config, did you mean "${near}"?`],
+    );
   });
 
   test('that is nearly one of hosts: is warned about', async () => {

@@ -8,6 +8,7 @@ import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
 import { TunnelError } from '../../errors.ts';
 import { cleanText } from '../../model/clean.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { keyNamesOf } from '../key-names.ts';
@@ -21,13 +22,19 @@ export const hosts: Run = async (context, args) => {
     case 'list':
     case 'export':
       if (names.length > 0)
-        throw usage(`tunnel hosts ${action}`, `${names.join(' ')} is too much`, 'tunnel hosts --help');
+        throw usage(
+          `tunnel hosts ${action} takes no host, but got ${names.join(' ')}`,
+          'tunnel hosts --help',
+        );
       return action === 'list' ? list(context, store) : exportAll(context, store);
     case 'forget':
-      if (names.length === 0) throw usage('tunnel hosts forget', 'which host?', 'tunnel hosts list');
+      if (names.length === 0) throw usage('tunnel hosts forget needs a HOST', 'tunnel hosts list');
       return forget(context, store, names);
     default:
-      throw usage(`tunnel hosts ${action}`, 'it is list, forget HOST or export', 'tunnel hosts --help');
+      throw usage(
+        `tunnel hosts takes list, forget HOST or export, not ${shellWord(action)}`,
+        'tunnel hosts --help',
+      );
   }
 };
 

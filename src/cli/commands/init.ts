@@ -90,7 +90,8 @@ async function collect(context: Context, args: Args): Promise<FirstTunnel> {
   const port = portOf(remote);
   const local = await value('local', 'Local port', port, problemIn(localListen));
   const name = args.text('name') ?? nameFor(host);
-  if (!namePattern.test(name)) throw usage('--name', `${name} ${nameRule}`, 'tunnel init --name db');
+  if (!namePattern.test(name))
+    throw usage(`--name ${shellWord(name)}: it ${nameRule}`, 'tunnel init --name db');
   return { host, remote, local, name };
 }
 
@@ -113,18 +114,17 @@ function answers(context: Context, args: Args): Value {
     if (given !== undefined) {
       const problem = check(given);
       if (problem === null) return given;
-      throw usage(`--${option}`, `${given} ${problem}`, 'tunnel init --help');
+      throw usage(`--${option} ${shellWord(given)}: it ${problem}`, 'tunnel init --help');
     }
     if (!context.interactive) {
       const hint = 'tunnel init --host user@host --remote host:port --local port';
-      throw usage('tunnel init', `no terminal to ask at, and no --${option}`, hint);
+      throw usage(`there is no terminal to ask at, so tunnel init needs --${option}`, hint);
     }
     prompter ??= createPrompter(context);
     for (;;) {
       const outcome = await prompter.line(question, otherwise);
       if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');
-      if (outcome.kind !== 'answered')
-        throw usage('tunnel init', `no answer to "${question}"`, 'tunnel init');
+      if (outcome.kind !== 'answered') throw usage(`"${question}" was not answered`, 'tunnel init');
       const problem = check(outcome.value);
       if (problem === null) return outcome.value;
       context.talk(`${outcome.value} ${problem}`);

@@ -1,5 +1,6 @@
 // `tunnel logs`: reads what the supervisor wrote down, whether one runs or not; -f goes on with what comes, through rotations.
 import { Interrupted, type Context } from '../context.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import type { Args, Run } from '../command.ts';
 import { createLineFilter, formatLine, parseLine, type LogLine } from '../log-lines.ts';
 import { followLog, readLog } from '../log-reader.ts';
@@ -47,7 +48,7 @@ function lineCount(args: Args): number {
   const written = args.text('lines');
   if (written === undefined) return args.text('since') === undefined ? lastLines : Infinity;
   if (/^\d{1,9}$/.test(written)) return Number(written);
-  throw usage('--lines', `${written} is no number`, 'tunnel logs -n 100');
+  throw usage(`--lines needs a number, not ${shellWord(written)}`, 'tunnel logs -n 100');
 }
 
 function show(context: Context, line: LogLine): void {

@@ -7,6 +7,7 @@ import { renderTable } from '../../render/table.ts';
 import { bindingsFolder, createBindings, type Binding } from '../../secrets/bindings.ts';
 import { secretFromBytes, secretLimitBytes } from '../../secrets/text.ts';
 import { parseTotp } from '../../secrets/totp.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import type { Run } from '../command.ts';
 import { Interrupted, type Context } from '../context.ts';
 import { keychainEntries } from '../keychain-entries.ts';
@@ -21,8 +22,7 @@ export const secret: Run = async (context, args) => {
   const [action = 'list', name, kind, ...others] = args.words;
   if (kind !== undefined && !isKind(kind))
     throw usage(
-      `tunnel secret ${action}`,
-      `${kind} is no kind: it is ${kinds.slice(0, -1).join(', ')} or ${kinds.at(-1) ?? ''}`,
+      `a secret is a ${kinds.slice(0, -1).join(', ')} or ${kinds.at(-1) ?? ''}, not ${shellWord(kind)}`,
       'tunnel secret --help',
     );
   refuseOthersState(context);
@@ -37,11 +37,7 @@ export const secret: Run = async (context, args) => {
       if (name === undefined || others.length > 0) break;
       return remove(context, name, kind ?? null);
   }
-  throw usage(
-    ['tunnel secret', ...args.words].join(' '),
-    'it is set NAME [KIND], delete NAME [KIND] or list',
-    'tunnel secret --help',
-  );
+  throw usage('tunnel secret takes set NAME [KIND], delete NAME [KIND] or list', 'tunnel secret --help');
 };
 
 /** Whoever can write there decides which server a password goes to. Throws DAEMON_DOWN, as a supervisor would. */
@@ -59,8 +55,7 @@ async function set(context: Context, name: string, kind: SecretKind | null): Pro
   const entry = { name: owner.name, kind: kind ?? owner.usual, endpoint: owner.endpoint };
   if (owner.endpoint === null && entry.kind !== 'passphrase')
     throw usage(
-      `tunnel secret set ${name} ${entry.kind}`,
-      'a key file has a passphrase only',
+      `${name} is a key file, which has a passphrase and no ${entry.kind}`,
       `tunnel secret set ${name}`,
     );
   const value = await readValue(context, entry);
@@ -78,8 +73,7 @@ async function readValue(context: Context, entry: Binding): Promise<Secret> {
   if (context.interactive) return typed(context, entry);
   if (context.stdin.isTTY)
     throw usage(
-      'tunnel secret set',
-      'stderr is no terminal, so nothing can be asked',
+      'stderr is not a terminal, so the secret cannot be asked for',
       'tunnel secret set NAME < FILE',
     );
   const chunks: Buffer[] = [];

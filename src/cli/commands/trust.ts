@@ -18,7 +18,10 @@ export const trust: Run = async (context, args) => {
   const config = await readyConfig(context);
   const routes = await routesTo(args.words, config, context);
   if (terms.fingerprint !== null && routes.length > 1)
-    throw usage('--fingerprint', 'it is for one server', 'tunnel trust --fingerprint SHA256:… NAME');
+    throw usage(
+      '--fingerprint is for one server, and this goes to several',
+      'tunnel trust --fingerprint SHA256:… NAME',
+    );
   using interruption = context.interruption();
   const ssh = openSsh({
     facts: context.facts,
@@ -69,7 +72,7 @@ function termsOf(args: Args): TrustTerms {
     also: args.flag('also'),
   };
   if (terms.replace && terms.also)
-    throw usage('tunnel trust', '--replace and --also exclude each other', 'tunnel trust --help');
+    throw usage('--replace and --also cannot be used together', 'tunnel trust --help');
   return terms;
 }
 
@@ -79,14 +82,10 @@ function fingerprintOf(written: string): string {
   if (read !== null) return read;
   const isMd5 = /^(md5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}$/i.test(written.trim());
   const why = isMd5
-    ? `${written} is an MD5 fingerprint, which can be forged; only SHA256 counts`
-    : `${written} is no SHA256 fingerprint (SHA256: and 43 characters)`;
+    ? `${written} is an MD5 fingerprint, which can be forged: only SHA256 is accepted`
+    : `${written} is not a SHA256 fingerprint (SHA256: and 43 characters)`;
   // What whoever runs the server types there.
-  throw usage(
-    '--fingerprint',
-    why,
-    'ssh-keygen -l -E sha256 -f /etc/ssh/ssh_host_ed25519_key.pub    # on the server',
-  );
+  throw usage(why, 'ssh-keygen -l -E sha256 -f /etc/ssh/ssh_host_ed25519_key.pub    # on the server');
 }
 
 const words: Readonly<Record<TrustOutcome['kind'], string>> = {

@@ -25,11 +25,7 @@ export const restart: Run = (context, args) => bring(context, args, 'restart');
 
 async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
   if (args.text('drain') !== undefined)
-    throw usage(
-      `tunnel ${method} --drain`,
-      'it is for the supervisor in the foreground, or for down',
-      'tunnel down --drain 5s',
-    );
+    throw usage(`tunnel ${method} takes --drain only with --foreground`, 'tunnel down --drain 5s');
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const running = await isRunning(context, locateTarget(context));
