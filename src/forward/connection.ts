@@ -67,10 +67,9 @@ export class Connection implements Listed {
     if (this.#over) return;
     arrival.watch({ left: () => this.#finish(null) });
     if (arrival.gone()) return this.#finish(null);
-    open(this.#parts.request(session, this.#leaving)).then(
-      (opened) => this.#settle(opened),
-      (thrown: unknown) => this.#failed(asTunnelError(thrown), session),
-    );
+    open(this.#parts.request(session, this.#leaving))
+      .then((opened) => this.#settle(opened))
+      .catch((thrown: unknown) => this.#failed(asTunnelError(thrown), session));
   }
 
   /** Ends it now, as a fault. */

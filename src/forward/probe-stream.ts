@@ -64,9 +64,13 @@ export function readUntil<T>(
     const ended = (): void => settle(() => reject(new ProbeFailed(missing)));
     const more = (chunk: Buffer): void => {
       got = Buffer.concat([got, chunk]).subarray(0, limit);
-      const answer = found(got);
-      if (answer !== null) settle(() => resolve(answer));
-      else if (got.length >= limit) ended();
+      try {
+        const answer = found(got);
+        if (answer !== null) settle(() => resolve(answer));
+        else if (got.length >= limit) ended();
+      } catch (thrown) {
+        settle(() => reject(thrown as Error)); // thrown into a stream it would end the supervisor
+      }
     };
     stream.on('data', more);
     stream.on('end', ended);

@@ -31,10 +31,9 @@ export class RemoteFlow implements Listed {
   start(connect: ConnectHere): void {
     const { channel, clock } = this.#parts;
     const left = (clean: boolean): void => this.#stop(clean ? null : flowError('link lost'));
-    connect({ channel, clock, signal: this.#leaving, left }).then(
-      (connected) => this.#run(connected),
-      (thrown: unknown) => this.#stop(asTunnelError(thrown)),
-    );
+    connect({ channel, clock, signal: this.#leaving, left })
+      .then((connected) => this.#run(connected))
+      .catch((thrown: unknown) => this.#stop(asTunnelError(thrown)));
   }
 
   /** Ends it now, as a fault. */

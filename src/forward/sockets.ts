@@ -130,7 +130,14 @@ function bind(start: (server: Server) => void, parts: ListenParts): Promise<Serv
       server.on('error', (error) => parts.trouble(error));
       resolve(server);
     });
-    server.on('connection', (socket) => parts.accept(socket));
+    server.on('connection', (socket) => {
+      try {
+        parts.accept(socket);
+      } catch (thrown) {
+        socket.destroy(); // one client's trouble: the others are served
+        parts.trouble(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      }
+    });
     start(server);
   });
 }

@@ -23,6 +23,7 @@ export interface ChannelsParts {
   accept(open: IncomingOpen): ((channel: Channel) => void) | null;
   debug(words: string): void;
   disconnect(reason: number, words: string): void;
+  broken(thrown: unknown): void;
 }
 
 export class Channels {
@@ -51,6 +52,7 @@ export class Channels {
       incoming: (open) => this.#incoming(open),
       debug: (words) => parts.debug(words),
       disconnect: (reason, words) => parts.disconnect(reason, words),
+      broken: (thrown) => parts.broken(thrown),
     };
   }
 

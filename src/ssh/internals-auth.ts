@@ -125,7 +125,12 @@ export function hookAuth(client: Client, succeeded: () => void): AuthWire {
     if (talk.gone) return Promise.reject(new ConnectionGone('the connection ended'));
     return new Promise((resolve, reject) => {
       talk.waiting = { resolve, reject };
-      sendMessage(protocol, message, body);
+      try {
+        sendMessage(protocol, message, body);
+      } catch (cause) {
+        talk.waiting = null;
+        reject(new ConnectionGone('the connection ended', { cause })); // ssh2 throws once it has let go of its parts
+      }
     });
   };
   return {

@@ -38,6 +38,8 @@ export interface WireEvents {
   debug(words: string): void;
   /** SSH_MSG_DISCONNECT: the server's reason (RFC 4253 11.1) and words. */
   disconnect(reason: number, words: string): void;
+  /** ssh2 threw at something that was sent: the link is lost, and nothing is sent any more. Told once, in any turn. */
+  broken(thrown: unknown): void;
 }
 
 /** How much one set of keys may carry, both directions together. */
@@ -72,6 +74,7 @@ export interface Wire {
   unlistenTcp(host: string, port: number, reply: (reply: Reply) => void): void;
   listenUnix(path: string, reply: (reply: Reply) => void): void;
   unlistenUnix(path: string, reply: (reply: Reply) => void): void;
+  /** `reply` is called when the server answers. */
   ping(reply: () => void): void;
   /** True while a key exchange holds back what is sent. */
   readonly rekeying: boolean;
@@ -92,48 +95,101 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
   hookChannels(protocol, events, meter);
   installCork(protocol, stream);
   installPadding(protocol);
-  const ask = (send: () => void, reply: (reply: Reply) => void): void => {
-    parts._callbacks.push((failed, data) =>
-      reply(failed === false ? { ok: true, data: data ?? null } : { ok: false }),
-    );
-    send();
+  const guard = createGuard(events);
+  const ask = (send: () => void, reply: (failed: Error | boolean, data: Buffer | null) => void): void => {
+    const answered = (failed: Error | boolean, data?: Buffer | null): void => reply(failed, data ?? null);
+    parts._callbacks.push(answered);
+    if (guard.attempt(send)) return;
+    const at = parts._callbacks.indexOf(answered);
+    if (at >= 0) parts._callbacks.splice(at, 1); // in place: ssh2 has the array too
+    setImmediate(() => reply(new Error('the link is lost'), null)); // by then everybody knows that
   };
+  const request = (send: () => void, reply: (reply: Reply) => void): void =>
+    ask(send, (failed, data) => reply(failed === false ? { ok: true, data } : { ok: false }));
   return {
     ...channelNumbers(),
-    openTcp: (id, window, to, from) =>
+    openTcp: guard.call((id, window, to, from) =>
       protocol.directTcpip(id, window, maxPacket, {
         dstIP: to.host,
         dstPort: to.port,
         srcIP: from.host,
         srcPort: from.port,
       }),
-    openUnix: (id, window, path) =>
+    ),
+    openUnix: guard.call((id, window, path) =>
       protocol.openssh_directStreamLocal(id, window, maxPacket, { socketPath: path }),
-    openSession: (id, window) => protocol.session(id, window, maxPacket),
-    subsystem: (remoteId, name) => protocol.subsystem(remoteId, name, true),
-    confirm: (remoteId, id, window) => protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
-    refuse: (remoteId, reason) => protocol.channelOpenFail(remoteId, reason, ''),
-    data: (remoteId, chunk) => {
+    ),
+    openSession: guard.call((id, window) => protocol.session(id, window, maxPacket)),
+    subsystem: guard.call((remoteId, name) => protocol.subsystem(remoteId, name, true)),
+    confirm: guard.call((remoteId, id, window) =>
+      protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
+    ),
+    refuse: guard.call((remoteId, reason) => protocol.channelOpenFail(remoteId, reason, '')),
+    data: guard.call((remoteId, chunk) => {
       meter.count(chunk.length);
       protocol.channelData(remoteId, chunk);
-    },
-    adjust: (remoteId, bytes) => protocol.channelWindowAdjust(remoteId, bytes),
-    end: (remoteId) => protocol.channelEOF(remoteId),
-    close: (remoteId) => protocol.channelClose(remoteId),
-    listenTcp: (host, port, reply) => ask(() => protocol.tcpipForward(host, port, true), reply),
-    unlistenTcp: (host, port, reply) => ask(() => protocol.cancelTcpipForward(host, port, true), reply),
-    listenUnix: (path, reply) => ask(() => protocol.openssh_streamLocalForward(path, true), reply),
-    unlistenUnix: (path, reply) => ask(() => protocol.openssh_cancelStreamLocalForward(path, true), reply),
+    }),
+    adjust: guard.call((remoteId, bytes) => protocol.channelWindowAdjust(remoteId, bytes)),
+    end: guard.call((remoteId) => protocol.channelEOF(remoteId)),
+    close: guard.call((remoteId) => protocol.channelClose(remoteId)),
+    listenTcp: (host, port, reply) => request(() => protocol.tcpipForward(host, port, true), reply),
+    unlistenTcp: (host, port, reply) => request(() => protocol.cancelTcpipForward(host, port, true), reply),
+    listenUnix: (path, reply) => request(() => protocol.openssh_streamLocalForward(path, true), reply),
+    unlistenUnix: (path, reply) =>
+      request(() => protocol.openssh_cancelStreamLocalForward(path, true), reply),
     ping: (reply) =>
       ask(
         () => protocol.ping(),
-        () => reply(),
+        (failed) => {
+          if (!(failed instanceof Error)) reply(); // an error is what ssh2 says when the link ends
+        },
       ),
     get rekeying() {
       return protocol._kexinit !== undefined;
     },
-    rekey: () => protocol.rekey(),
+    rekey: guard.call(() => protocol.rekey()),
     freshKeys: (limits) => meter.reset(limits),
+  };
+}
+
+interface Guard {
+  call<Args extends unknown[]>(send: (...args: Args) => void): (...args: Args) => void;
+  /** False: it threw, or something before it did. */
+  attempt(send: () => void): boolean;
+}
+
+/**
+ * Every call into ssh2 can throw: after a loss its zlib is freed, a bug of it is as good. Channels and forwards call
+ * from the turns of their own sockets and timers, where nobody catches: so it is caught here, for all of them.
+ */
+function createGuard(events: Pick<WireEvents, 'broken'>): Guard {
+  let broken = false;
+  const fail = (thrown: unknown): void => {
+    if (broken) return;
+    broken = true;
+    events.broken(thrown);
+  };
+  return {
+    call:
+      (send) =>
+      (...args) => {
+        if (broken) return;
+        try {
+          send(...args);
+        } catch (thrown) {
+          fail(thrown);
+        }
+      },
+    attempt(send) {
+      if (broken) return false;
+      try {
+        send();
+        return true;
+      } catch (thrown) {
+        fail(thrown);
+        return false;
+      }
+    },
   };
 }
 

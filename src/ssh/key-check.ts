@@ -52,15 +52,14 @@ export class KeyCheck {
       const decision = this.#parts.verifier.judge(presented);
       if (!(decision instanceof Promise)) return this.#decided(presented, decision);
       this.asking = decision;
-      decision.then(
-        (late) => {
+      decision
+        .then((late) => {
           if (!this.#parts.wanted()) return;
           this.asking = null;
           this.#parts.answered();
           answer(this.#decided(presented, late));
-        },
-        (thrown: unknown) => this.#parts.failed(thrown),
-      );
+        })
+        .catch((thrown: unknown) => this.#parts.failed(thrown));
       return undefined;
     } catch (thrown) {
       this.#parts.failed(thrown);

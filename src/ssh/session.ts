@@ -85,6 +85,7 @@ export class Connection {
       disconnect: (reason, words) => {
         this.#goodbye = { reason, words: cleanText(words) };
       },
+      broken: (thrown) => this.#broken(thrown),
     });
   }
 
@@ -236,6 +237,15 @@ export class Connection {
 
   #reason(): TunnelError {
     return this.#ended?.reason ?? linkLost(this.#parts.host, 'the session was closed');
+  }
+
+  /** Nothing can be sent any more. Later in the turn: whoever was sending is done with that, and knows its channel. */
+  #broken(thrown: unknown): void {
+    const { stream } = this.#parts;
+    // of a link that is over already it is a consequence, and no reason
+    if (!stream.destroyed && !stream.readableEnded)
+      this.#thrown ??= thrown instanceof Error ? thrown : new Error(String(thrown));
+    setImmediate(() => this.#lost());
   }
 
   #lost(): void {

@@ -21,6 +21,7 @@ class ChannelStream extends Duplex {
       readableHighWaterMark: highWaterMark,
       writableHighWaterMark: highWaterMark,
     });
+    this.on('error', () => undefined); // its user adds its own
     this.#channel = channel;
     channel.attach({
       data: (chunk) => {

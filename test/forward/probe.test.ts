@@ -6,10 +6,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
 import { createCarrier } from '../../src/forward/create.ts';
 import { runProbe } from '../../src/forward/probe.ts';
+import { readUntil } from '../../src/forward/probe-stream.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import type { Forward, LocalForward, Probe } from '../../src/model/forward.ts';
@@ -273,4 +275,18 @@ test('a carrier probes when the link comes up, then on schedule, sooner after a 
   expect(carrier.status().probe).toBeNull();
   await carrier.close(0);
   expect(clock.armed()).toBe(0);
+});
+
+test('a look at what a target said that throws fails that probe, and nothing else', async () => {
+  const stream = new PassThrough();
+  const looked = readUntil(
+    stream,
+    () => {
+      throw new RangeError('the answer ends too early');
+    },
+    100,
+    'nothing',
+  );
+  stream.write('garbage');
+  await expect(looked).rejects.toThrow('the answer ends too early');
 });

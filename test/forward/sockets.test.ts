@@ -83,6 +83,27 @@ describe('a TCP listener', () => {
     await occupy(port, '127.0.0.1');
   });
 
+  test('a client that cannot be served is closed, told of, and the next one is served', async () => {
+    const told: string[] = [];
+    let first = true;
+    const listener = await listen(tcp('127.0.0.1', 0), {
+      accept(socket) {
+        if (first) {
+          first = false;
+          throw new Error('out of order');
+        }
+        socket.on('error', () => undefined).end('hello');
+      },
+      trouble: (error) => told.push(error.message),
+      preferredPort: null,
+    });
+    opened.push(listener);
+    const { port } = listener.at as { port: number };
+    expect(await hello({ port, host: '127.0.0.1' })).toBe('');
+    expect(await hello({ port, host: '127.0.0.1' })).toBe('hello');
+    expect(told).toEqual(['out of order']);
+  });
+
   test('a wildcard is exposed', async () => {
     expect((await hear(tcp('0.0.0.0', 0))).exposed).toBe(true);
     expect((await hear(tcp('*', 0))).exposed).toBe(true);
