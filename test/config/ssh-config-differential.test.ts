@@ -1,5 +1,4 @@
 // Our parser of ssh_config against OpenSSH's own: the same file, the same question, the same hosts hop by hop.
-import { execFileSync } from 'node:child_process';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +7,7 @@ import { parseConfig } from '../../src/config/combine.ts';
 import { resolveConfig } from '../../src/config/resolve.ts';
 import { sshConfigReader } from '../../src/config/ssh-config.ts';
 import type { Way } from '../../src/model/host.ts';
+import { sshInstalled, sshJumpNoneLeavesCommand, sshReadsWords, sshTakes } from '../helpers/installed-ssh.ts';
 import { createHome } from './home.ts';
 
 interface Case {
@@ -20,6 +20,8 @@ interface Case {
   readonly hosts: readonly string[];
   /** Further keys of the tunnel, as YAML in braces. */
   readonly keys?: string;
+  /** False where the installed ssh is one that reads this otherwise, or refuses it; ours reads as OpenSSH 10. */
+  readonly same?: boolean;
 }
 
 const cases: readonly Case[] = [
@@ -228,6 +230,7 @@ const cases: readonly Case[] = [
     config:
       'Host a\n  Ciphers aes256-ctr,aes128-ctr\n  KexAlgorithms curve25519-sha256\n  MACs hmac-sha2-256\n  HostKeyAlgorithms ssh-ed25519\n  PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\n',
     hosts: ['a'],
+    same: sshTakes('PubkeyAcceptedAlgorithms=ssh-ed25519'),
   },
   {
     name: 'network',
@@ -256,6 +259,7 @@ const cases: readonly Case[] = [
     config:
       'Host a # "b\n  HostName real.example # why\n  IdentityFile ~/x#y # "z\n  UserKnownHostsFile ~/a # ~/b\n  ProxyCommand nc %h %p # stays\n',
     hosts: ['a', 'b'],
+    same: sshReadsWords,
   },
   {
     name: 'quotes and escapes',
@@ -268,6 +272,7 @@ const cases: readonly Case[] = [
   User dom\user
 `,
     hosts: ['a', 'b'],
+    same: sshReadsWords,
   },
   {
     name: 'keywords in quotes, with = and tabs, carriage returns, no end',
@@ -281,10 +286,16 @@ const cases: readonly Case[] = [
     hosts: ['a', 'b'],
   },
   {
-    name: 'ProxyJump none leaves ProxyCommand, but not the other way',
+    name: 'ProxyJump none leaves ProxyCommand',
     config:
-      'Host a\n  ProxyJump none\n  ProxyCommand nc %h %p\nHost b\n  ProxyCommand none\n  ProxyJump c\nHost d\n  ProxyJump none\n  ProxyJump c\nHost e\n  ProxyJump none # but\n  ProxyCommand nc\n',
-    hosts: ['a', 'b', 'd', 'e'],
+      'Host a\n  ProxyJump none\n  ProxyCommand nc %h %p\nHost e\n  ProxyJump none # but\n  ProxyCommand nc\n',
+    hosts: ['a', 'e'],
+    same: sshJumpNoneLeavesCommand,
+  },
+  {
+    name: 'ProxyCommand none switches ProxyJump off, and the first ProxyJump counts',
+    config: 'Host b\n  ProxyCommand none\n  ProxyJump c\nHost d\n  ProxyJump none\n  ProxyJump c\n',
+    hosts: ['b', 'd'],
   },
   {
     name: 'times that are none leave the line behind them',
@@ -308,6 +319,7 @@ const cases: readonly Case[] = [
     name: 'Match with = and quotes',
     config: 'Match host="a" user=root,bob\n  Port 7\nMatch originalhost "b" # c\n  Port 8\n',
     hosts: ['bob@a', 'nobody@a', 'b'],
+    same: sshReadsWords,
   },
   {
     name: 'a file that is included where nothing applies',
@@ -331,6 +343,7 @@ const cases: readonly Case[] = [
     config:
       'Host a b\n  IdentityFile ~/.ssh/to-%h\nHost a\n  ProxyJump u@[2001:db8::1]:22\nHost b\n  ProxyJump ssh://u%41@gate:24/,x@y@real:25\n',
     hosts: ['a', 'b'],
+    same: sshTakes('ProxyJump=ssh://u%41@gate:24/,x@y@real:25'),
   },
   {
     name: 'homes of other users',
@@ -342,6 +355,7 @@ const cases: readonly Case[] = [
     config:
       'Host a\n  HostKeyAlgorithms ssh-ed25519*,rsa-*\n  PubkeyAcceptedAlgorithms sk-*-cert-v01@openssh.com,ecdsa-*\nHost b\n  Ciphers -nothing*\n',
     hosts: ['a', 'b'],
+    same: sshTakes('PubkeyAcceptedAlgorithms=ssh-ed25519'),
   },
   {
     name: 'our own keys stand above',
@@ -350,15 +364,6 @@ const cases: readonly Case[] = [
     keys: 'user: us, port: 4',
   },
 ];
-
-const ssh = ((): boolean => {
-  try {
-    execFileSync('ssh', ['-F', 'none', '-G', 'x'], { stdio: ['ignore', 'ignore', 'ignore'] });
-    return true;
-  } catch {
-    return false; // no ssh here: nothing to compare with
-  }
-})();
 
 function homeOf(each: Case): Account {
   const home = createHome({ AGENT: '/run/agent.sock', WHAT: 'filled' });
@@ -380,8 +385,13 @@ async function waysOf(each: Case, account: Account, run: boolean): Promise<Recor
   return Object.fromEntries(config.tunnels.map((tunnel) => [tunnel.host, tunnel.ways]));
 }
 
-describe.skipIf(!ssh)('without ssh, ssh_config reads as with it', () => {
+describe.skipIf(!sshInstalled)('without ssh, ssh_config reads as with it', () => {
   test.each(cases)('$name', async (each) => {
+    // What is particular to a version is read without it all the same: a line it knows is no reason to fail.
+    if (each.same === false) {
+      expect(Object.keys(await waysOf(each, homeOf(each), false))).toHaveLength(each.hosts.length);
+      return;
+    }
     const account = homeOf(each);
     const theirs = await waysOf(each, account, true);
     expect(Object.keys(theirs)).toHaveLength(each.hosts.length);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkConfig, loadConfig } from '../../src/config/load.ts';
 import { sshConfigReader } from '../../src/config/ssh-config.ts';
+import { sshReadsWords, sshTakes } from '../helpers/installed-ssh.ts';
 import { createHome, type Home } from './home.ts';
 
 const tunnel = (host: string): string => `tunnels:\n  t: { host: ${host}, local: 1, remote: 2 }\n`;
@@ -25,6 +26,9 @@ ${script}
     env: { PATH: `${join(home.folder, 'bin')}:/usr/bin:/bin` },
   };
 }
+
+/** With the installed ssh where that one has a say, and without any. */
+const pathsWhere = (has: boolean): string[] => [...(has ? [process.env['PATH'] ?? ''] : []), '/nonexistent'];
 
 function homeWith(script: string, sshConfig = 'Host *\n') {
   const home = createHome();
@@ -143,7 +147,7 @@ describe('ssh_config', () => {
     ['RequiredRSASize', '4096'],
     ['KnownHostsCommand', '/bin/echo %H'],
   ])('with %s is refused, naming it, with and without ssh', async (key, value) => {
-    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+    for (const PATH of pathsWhere(sshTakes(`${key}=${value}`))) {
       const home = createHome({ PATH });
       home.write('.ssh/config', `Host box\n  ${key} ${value}\nHost other\n  Port 2\n`);
       const file = home.write('tunnels.yaml', tunnel('box'));
@@ -159,7 +163,7 @@ describe('ssh_config', () => {
   });
 
   test('that others may write is refused, with and without ssh', async () => {
-    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+    for (const PATH of pathsWhere(true)) {
       const home = createHome({ PATH });
       home.write('.ssh/config', 'Host box\n  Port 2\n', 0o666);
       const file = home.write('tunnels.yaml', tunnel('box'));
@@ -204,7 +208,8 @@ describe('ssh_config', () => {
     '\ufeffPort 3',
     'HostName %x',
   ])('with the line %s is a clear error that says where, with ssh and without', async (bad) => {
-    for (const PATH of [process.env['PATH'] ?? '', '/nonexistent']) {
+    const ofWords = ["ProxyCommand it's open", 'Host ""', 'UserKnownHostsFile /a none'].includes(bad);
+    for (const PATH of pathsWhere(!ofWords || sshReadsWords)) {
       const home = createHome({ PATH });
       home.write('.ssh/config', `Host other box\n${bad}\n`);
       const file = home.write('tunnels.yaml', tunnel('box'));

@@ -27,6 +27,9 @@ export function readPublic(path: string, suffix = '.pub'): TestKey {
 
 /** A certificate for the key's public part, signed by the CA; `args` as ssh-keygen takes them. */
 export function certify(ca: TestKey, key: TestKey, args: readonly string[]): TestKey {
-  execFileSync('ssh-keygen', ['-q', '-s', ca.path, ...args, `${key.path}.pub`], { stdio: 'pipe' });
+  execFileSync('ssh-keygen', ['-q', '-s', ca.path, ...args, `${key.path}.pub`], {
+    stdio: 'pipe',
+    env: { ...process.env, TZ: 'UTC' }, // times are local ones; the Z behind them is known since 9.1
+  });
   return readPublic(key.path, '-cert.pub');
 }

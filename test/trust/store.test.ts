@@ -1,5 +1,5 @@
 // The trust store on a real file system: what is written, what is refused, and several processes at once.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -299,12 +299,14 @@ describe.skipIf(sshdMissing() !== null)('a real sshd', () => {
     writeFileSync(file, scanned);
     const known = await newStore().read([file]);
     const name = `[127.0.0.1]:${server.port}`;
-    expect(known.judge(name, hostKeyOf(server)).verdict).toMatchObject({ kind: 'trusted', exact: true });
+    // ssh-keyscan 8.4 hashes the name without its port: ssh-keygen tells which one this is.
+    const exact = spawnSync('ssh-keygen', ['-F', name, '-f', file]).status === 0;
+    expect(known.judge(name, hostKeyOf(server)).verdict).toMatchObject({ kind: 'trusted', exact });
     expect([...known.knownTypes(name).keyTypes].sort()).toEqual([
       'ecdsa-sha2-nistp256',
       'ssh-ed25519',
       'ssh-rsa',
     ]);
-    expect(known.judge(name, key.blob).verdict).toMatchObject({ kind: 'changed' });
+    expect(known.judge(name, key.blob).verdict).toMatchObject({ kind: exact ? 'changed' : 'unknown' });
   });
 });
