@@ -25,7 +25,7 @@ export async function attemptNow(
   if (client === null) return null;
   const failed = new AbortController();
   try {
-    watchFailure(client, name, context.now(), failed);
+    watchFailure(client, name, failed);
     return await bringUp(context, client, name, interruption, failed.signal);
   } catch (thrown) {
     interruption.signal.throwIfAborted();
@@ -69,10 +69,13 @@ async function bringUp(
 }
 
 /** `up` goes on trying: the first failure from now on is what `why` is after. On the same connection, so none is missed. */
-function watchFailure(client: ControlClient, name: string, since: number, failed: AbortController): void {
+function watchFailure(client: ControlClient, name: string, failed: AbortController): void {
+  let before: string | null | undefined; // the time of the failure there was; clocks may be set meanwhile
   const look = ({ tunnels }: StatusDocument): void => {
-    const error = tunnels.find((tunnel) => tunnel.name === name && tunnel.state === 'retrying')?.error;
-    if (error == null || Date.parse(error.at) < since) return;
+    const watched = tunnels.find((tunnel) => tunnel.name === name);
+    if (before === undefined) before = watched?.lastError?.at ?? null;
+    const error = watched?.state === 'retrying' ? watched.error : null;
+    if (error == null || error.at === before) return;
     failed.abort({ code: error.code, message: error.message, hint: error.hint } satisfies ErrorReport);
   };
   client.call('watch', { selectors: [name] }, { onProgress: look }).catch(() => undefined); // ends with the connection

@@ -53,12 +53,12 @@ export async function connectControl(
     const refused = checkOwnFolder(dirname(address), options.owner);
     if (refused !== null) throw refused;
   }
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const outcome = await connectOnce(address, Math.max(1, deadline - Date.now()));
+    const outcome = await connectOnce(address, Math.max(1, deadline - performance.now()));
     if (outcome === 'absent') return null;
     if (outcome !== 'busy') return new Client(outcome, address, options, timeoutMs);
-    if (Date.now() >= deadline) throw silent(address, timeoutMs);
+    if (performance.now() >= deadline) throw silent(address, timeoutMs);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -112,7 +112,8 @@ function parse(text: string): Holder | null {
 /** Content that is no holder's: believed to be under way for 5 s, then of nobody. */
 function unreadable(path: string): Holder {
   const { mtimeMs, ino } = statSync(path);
-  const launched = Date.now() - mtimeMs < 5000 ? underWay : '';
+  // Either way: the clock may have been set since, or be another machine's.
+  const launched = Math.abs(Date.now() - mtimeMs) < 5000 ? underWay : '';
   return { pid: 0, launched, nonce: `unreadable-${ino}-${mtimeMs}` };
 }
 

@@ -116,7 +116,7 @@ function openRotating(path: string): LineFile {
       mode: 0o600,
     });
     opened.on('error', () => {
-      failedAt = Date.now();
+      failedAt = performance.now();
       if (stream === opened) stream = null;
     });
     opened.on('warning', () => undefined); // a rotation that failed: the next one tries again
@@ -124,7 +124,7 @@ function openRotating(path: string): LineFile {
   };
   return {
     write(line) {
-      if (stream === null && Date.now() - failedAt < reopenAfterMs) return;
+      if (stream === null && performance.now() - failedAt < reopenAfterMs) return;
       stream ??= open();
       if (stream.writableLength < backlogLimitBytes) stream.write(line);
     },

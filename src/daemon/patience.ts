@@ -21,7 +21,7 @@ export function createPatience(limitMs: number, outer: AbortSignal, clock: Clock
   let cancel: (() => void) | null = null;
   let ranOut = false;
   const run = (): void => {
-    since = clock.now();
+    since = clock.monotonic();
     cancel = clock.schedule(Math.max(0, leftMs), () => {
       ranOut = true;
       controller.abort();
@@ -31,7 +31,7 @@ export function createPatience(limitMs: number, outer: AbortSignal, clock: Clock
     if (cancel === null) return;
     cancel();
     cancel = null;
-    leftMs -= clock.now() - since;
+    leftMs -= clock.monotonic() - since;
   };
   const leave = (): void => controller.abort();
   if (outer.aborted) leave();

@@ -48,7 +48,7 @@ async function reach<T>(
   owner: Owner,
   use: (client: ControlClient) => Promise<T>,
 ): Promise<T | null> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const client = await connectAt(at, owner);
     if (client !== null) {
@@ -62,7 +62,7 @@ async function reach<T>(
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
     const holder = await holderOf(at, owner);
     if (holder === null && client === null) return null;
-    if (Date.now() > deadline) throw unanswered(at, holder);
+    if (performance.now() > deadline) throw unanswered(at, holder);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -21,6 +21,7 @@ export interface ArrivalWatcher {
 
 export class Arrival implements Preface {
   readonly socket: Socket;
+  /** Monotonic. */
   readonly acceptedMs: number;
   /** The client as the server's log will name it. A unix client has no address: loopback, port 0. */
   readonly origin: Origin;
@@ -37,7 +38,7 @@ export class Arrival implements Preface {
   constructor(socket: Socket, clock: Clock) {
     this.socket = socket;
     this.#clock = clock;
-    this.acceptedMs = clock.now();
+    this.acceptedMs = clock.monotonic();
     this.origin = { host: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);

@@ -40,7 +40,7 @@ function rememberedLogin(parts: CarrierParts): (forward: DynamicForward) => Prom
     readonly login: CheckLogin;
   } | null = null;
   return async (forward) => {
-    const nowMs = parts.clock.now();
+    const nowMs = parts.clock.monotonic();
     if (known !== null && known.forward === forward && nowMs < known.untilMs) return known.login;
     const login = await readLogin(forward, parts);
     known = { forward, untilMs: nowMs + rememberMs, login };

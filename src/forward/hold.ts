@@ -44,7 +44,7 @@ export class WaitingRoom<G extends Guest> {
   /** An empty room before a link that is away. */
   constructor(parts: WaitingRoomParts<G>) {
     this.#parts = parts;
-    this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
+    this.#view = { state: 'away', sinceMs: parts.clock.monotonic(), failures: 0, reached: false };
   }
 
   get held(): number {
@@ -97,7 +97,7 @@ export class WaitingRoom<G extends Guest> {
   /** Late: the link has been away longer than anybody is held. */
   #isLate(away: { readonly sinceMs: number }): boolean {
     const hold = this.#parts.hold();
-    return hold.kind === 'wait' && this.#parts.clock.now() - away.sinceMs > hold.ms;
+    return hold.kind === 'wait' && this.#parts.clock.monotonic() - away.sinceMs > hold.ms;
   }
 
   #holdUnlessZero(guest: G, lateSince: number | null): void {
@@ -119,7 +119,7 @@ export class WaitingRoom<G extends Guest> {
     this.#waiting.add(held);
     const leave = (): void => this.#refuse(held, leftWhileHeld);
     arrival.watch({ left: leave, ended: leave });
-    const restMs = Math.max(0, arrival.acceptedMs + ms - clock.now());
+    const restMs = Math.max(0, arrival.acceptedMs + ms - clock.monotonic());
     held.cancels.push(
       clock.schedule(restMs, () => {
         this.#refuse(held, `held for ${ms / 1000}s, and the link is not back`, 'TIMED_OUT');

@@ -58,7 +58,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#lastPort = parts.preferredPort;
     this.#addressText = this.#address();
     this.#targetText = kind.target(forward);
-    this.#view = { state: 'away', sinceMs: parts.clock.now(), failures: 0, reached: false };
+    this.#view = { state: 'away', sinceMs: parts.clock.monotonic(), failures: 0, reached: false };
     this.#tally = createTally(parts);
     this.#crowd = new Crowd(parts.clock);
     this.#room = new WaitingRoom({

@@ -30,7 +30,7 @@ async function serverLives({ session, signal, clock, patientUntilMs }: OpenReque
   const { intervalMs, count } = session.host.keepalive;
   const answered = session.ping(Math.max(openMs, intervalMs * (count + 1)));
   const patience = new Promise<void>((resolve) => {
-    const cancel = clock.schedule(Math.max(0, patientUntilMs - clock.now()), resolve);
+    const cancel = clock.schedule(Math.max(0, patientUntilMs - clock.monotonic()), resolve);
     const stop = (): void => (cancel(), resolve());
     signal.addEventListener('abort', stop);
     answered.then(stop, stop);

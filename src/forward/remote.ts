@@ -194,7 +194,7 @@ export class RemoteCarrier implements Carrier {
     const delayMs = cleared ? 0 : Math.min(lastRetryMs, firstRetryMs * 2 ** (asking.attempt - 1));
     const { clock } = this.#parts;
     const cancel = clock.schedule(delayMs, () => this.#again(asking));
-    asking.retry = { atMs: clock.now() + delayMs, cancel };
+    asking.retry = { atMs: clock.monotonic() + delayMs, cancel };
     this.#tally.broken(error);
   }
 

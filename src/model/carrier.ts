@@ -12,7 +12,7 @@ export type LinkView =
   /** New connections go over this session. Running ones stay on the one they began with. */
   | { readonly state: 'up'; readonly session: Session }
   /**
-   * No session now, but one is being sought. `sinceMs`: when the outage began (wall clock). `failures` grows with each
+   * No session now, but one is being sought. `sinceMs`: when the outage began (monotonic). `failures` grows with each
    * failed attempt of this outage; `reached` is true while an attempt is past its TCP connect.
    */
   | { readonly state: 'away'; readonly sinceMs: number; readonly failures: number; readonly reached: boolean }
@@ -41,7 +41,7 @@ export interface CarrierStatus extends CarrierCounts {
   /** True when `error` is about the forward itself, not one connection: the tunnel is then not `up`. */
   readonly broken: boolean;
   readonly errorAtMs: number | null;
-  /** When a forward that is `broken` tries again by itself (wall clock). */
+  /** When a forward that is `broken` tries again by itself (monotonic). */
   readonly retryAtMs?: number | null;
   readonly probe: ProbeStatus | null;
 }

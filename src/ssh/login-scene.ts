@@ -72,7 +72,7 @@ export type StepEnd =
 
 /** Opens the book on a credential: what the server says next is about it. */
 export function begin(scene: Scene, words: string, key: OfferedKey | null = null): void {
-  scene.current = { words, startedMs: scene.parts.clock.now(), key };
+  scene.current = { words, startedMs: scene.parts.clock.monotonic(), key };
 }
 
 /** Writes down what the server said about the credential under way. Idempotent until the next `begin`. */
@@ -112,12 +112,12 @@ export function remark(scene: Scene, words: string): void {
 
 /** For `why` alone. */
 export function tell(scene: Scene, words: string): void {
-  report(scene, false, words, scene.parts.clock.now());
+  report(scene, false, words, scene.parts.clock.monotonic());
 }
 
 /** A word on the login under way, for `why`. */
 export function report(scene: Scene, ok: boolean, detail: string, startedMs: number): void {
-  const ms = Math.max(0, scene.parts.clock.now() - startedMs);
+  const ms = Math.max(0, scene.parts.clock.monotonic() - startedMs);
   scene.context.step({ hop: scene.host.name, layer: 'auth', status: ok ? 'ok' : 'failed', ms, detail });
 }
 

@@ -57,7 +57,7 @@ export async function nextCode(scene: Scene, memory: CodeMemory): Promise<Secret
 /** One that nobody has had. Links with one seed that wait take the steps to come as they wake, one each. */
 async function freshCode(scene: Scene, parameters: TotpParameters, memory: CodeMemory): Promise<Secret> {
   const { context, parts } = scene;
-  const beganMs = parts.clock.now();
+  const beganMs = parts.clock.monotonic();
   let toldOf: number | null = null;
   try {
     for (;;) {

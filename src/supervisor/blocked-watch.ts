@@ -3,7 +3,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 
 export interface BlockedWatchParts {
   readonly clock: Clock;
-  /** Look again then (wall clock) whatever has changed; null: never. */
+  /** Look again then (monotonic) whatever has changed; null: never. */
   readonly lookAtMs: number | null;
   /** How many changes were followed in vain already: the more, the rarer it polls. */
   readonly changesSeen: number;
@@ -28,7 +28,7 @@ const examineLimitMs = 2_000;
 
 /** From the moment a link is blocked until it is not. */
 export class BlockedWatch {
-  /** When it looks again on its own, wall clock; null: only when something changed. */
+  /** When it looks again on its own, monotonic; null: only when something changed. */
   readonly lookAtMs: number | null;
   readonly #parts: BlockedWatchParts;
   #digest: string | null = null;
@@ -42,7 +42,7 @@ export class BlockedWatch {
     const { clock, lookAtMs } = parts;
     this.lookAtMs = lookAtMs;
     if (lookAtMs !== null)
-      this.#cancels.push(clock.schedule(Math.max(0, lookAtMs - clock.now()), () => parts.look()));
+      this.#cancels.push(clock.schedule(Math.max(0, lookAtMs - clock.monotonic()), () => parts.look()));
     // At once only the first time: what changes with every attempt would have us attempt without a pause.
     if (parts.changesSeen === 0) this.examine();
     this.#poll();

@@ -7,9 +7,9 @@ import { canonicalJson } from './canonical.ts';
 
 /** A link that wants to be told when its first hop answers. */
 export interface Listener {
-  /** When its outage began, wall clock. */
+  /** When its outage began, monotonic. */
   readonly awaySinceMs: () => number;
-  /** When it last tried by itself, wall clock. */
+  /** When it last tried by itself, monotonic. */
   readonly triedAtMs: () => number;
   /** The server answers. One of the links gets the open transport, the others null. */
   readonly answered: (transport: OpenTransport | null) => void;
@@ -54,7 +54,7 @@ export class Knocking {
     this.#rest(group);
   }
 
-  /** The next knock at a host's address, wall clock; null while nobody listens. */
+  /** The next knock at a host's address, monotonic; null while nobody listens. */
   nextAtMs(host: Host): number | null {
     const group = this.#groups.get(addressKey(host));
     return group === undefined || group.cancel === null ? null : this.#nextAtMs(group);
@@ -63,14 +63,14 @@ export class Knocking {
   #nextAtMs(group: Group): number {
     const triedAtMs = [...group.listeners].map((listener) => listener.triedAtMs());
     const fresh = [...group.listeners].some(
-      (listener) => this.#clock.now() - listener.awaySinceMs() < eagerForMs,
+      (listener) => this.#clock.monotonic() - listener.awaySinceMs() < eagerForMs,
     );
     return Math.max(group.startedAtMs, ...triedAtMs) + (fresh ? eagerMs : patientMs);
   }
 
   #plan(group: Group): void {
     group.cancel?.();
-    const delayMs = Math.max(0, this.#nextAtMs(group) - this.#clock.now());
+    const delayMs = Math.max(0, this.#nextAtMs(group) - this.#clock.monotonic());
     group.cancel = this.#clock.schedule(delayMs, () => this.#knock(group));
   }
 
@@ -83,7 +83,7 @@ export class Knocking {
 
   /** Started whether or not the last one has ended: a packet lost in a dead network is sent again only after seconds. */
   #knock(group: Group): void {
-    group.startedAtMs = this.#clock.now();
+    group.startedAtMs = this.#clock.monotonic();
     const controller = new AbortController();
     group.underWay.add(controller);
     this.#plan(group);

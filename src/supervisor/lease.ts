@@ -121,7 +121,7 @@ export class Lease {
     const snapshot = this.snapshot();
     if (snapshot === null) return;
     const { hold } = this.#parts.tunnel();
-    const awayMs = this.#parts.clock.now() - snapshot.awaySinceMs;
+    const awayMs = this.#parts.clock.monotonic() - snapshot.awaySinceMs;
     const late = awayMs > (hold.kind === 'wait' ? hold.ms : 0);
     if (late || snapshot.failure?.error.facts['tcpLevel'] === true) this.#link?.tryNow();
   }

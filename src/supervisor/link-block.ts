@@ -38,7 +38,7 @@ export class LinkBlock {
     this.#parts = parts;
   }
 
-  /** When it looks again on its own, wall clock. */
+  /** When it looks again on its own, monotonic. */
   get lookAtMs(): number | null {
     return this.#watch?.lookAtMs ?? null;
   }
@@ -88,7 +88,7 @@ export class LinkBlock {
     const delayMs = lookAfterMs(cause, host, this.#provenTries);
     // A change that led to nothing does not put the look off.
     if (delayMs === null) this.#lookAtMs = null;
-    else this.#lookAtMs ??= clock.now() + delayMs;
+    else this.#lookAtMs ??= clock.monotonic() + delayMs;
     return new BlockedWatch({
       clock,
       lookAtMs: this.#lookAtMs,

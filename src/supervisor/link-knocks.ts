@@ -27,7 +27,7 @@ export class LinkKnocks {
     this.#host = parts.ways.find((way) => way.length === 1)?.[0] ?? null;
     this.#listener = {
       awaySinceMs: () => parts.outage().sinceMs,
-      triedAtMs: () => parts.outage().failure?.atMs ?? 0,
+      triedAtMs: () => parts.outage().failedAtMs,
       answered: (transport) => this.#answered(transport),
     };
   }
@@ -40,7 +40,7 @@ export class LinkKnocks {
     else knocking.leave(this.#host, this.#listener);
   }
 
-  /** Wall clock; null while there are none. */
+  /** Monotonic; null while there are none. */
   nextAtMs(): number | null {
     return this.#host !== null && this.#wants() ? this.#parts.knocking.nextAtMs(this.#host) : null;
   }

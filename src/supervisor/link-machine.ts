@@ -4,7 +4,7 @@ import { needsPerson } from '../errors.ts';
 import { backoffMs } from './backoff.ts';
 import type { BackoffPolicy } from './backoff.ts';
 
-/** `attempt` counts the retries of this outage: 0 for the first try, 1 for the first retry. Times are wall clock ms. */
+/** `attempt` counts the retries of this outage: 0 for the first try, 1 for the first retry. Times are monotonic ms. */
 export type LinkState =
   | { readonly kind: 'idle' }
   | { readonly kind: 'connecting'; readonly attempt: number }
@@ -33,6 +33,7 @@ export type LinkEffect =
 
 export interface MachineEnvironment {
   readonly policy: BackoffPolicy;
+  /** Monotonic. */
   readonly now: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;

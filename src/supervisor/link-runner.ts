@@ -59,7 +59,7 @@ export class LinkRunner {
     return this.#inherited;
   }
 
-  /** When the last attempt began, wall clock. */
+  /** When the last attempt began, monotonic. */
   get openedAtMs(): number {
     return this.#openedAtMs;
   }
@@ -79,7 +79,7 @@ export class LinkRunner {
   #take(event: LinkEvent): void {
     const { clock, random, policy, entered } = this.#parts;
     const before = this.#state;
-    const { state, effects } = step(before, event, { policy: policy(), now: clock.now(), random });
+    const { state, effects } = step(before, event, { policy: policy(), now: clock.monotonic(), random });
     this.#state = state;
     if (state !== before) entered(before, state, event);
     for (const effect of effects) this.#perform(effect);
@@ -113,7 +113,7 @@ export class LinkRunner {
     const number = this.#number;
     const controller = new AbortController();
     this.#connecting = controller;
-    this.#openedAtMs = this.#parts.clock.now();
+    this.#openedAtMs = this.#parts.clock.monotonic();
     this.#parts.attempt(controller.signal).then(
       (result) => this.#settle(number, controller, result),
       (thrown: unknown) =>

@@ -13,12 +13,13 @@ export interface LinkSnapshot {
   readonly rides: readonly string[];
   readonly state: LinkState;
   readonly session: Session | null;
-  /** The outage of this link itself: since when, and how many attempts failed. */
+  /** The outage of this link itself: since when (monotonic), and how many attempts failed. */
   readonly awaySinceMs: number;
   readonly failures: number;
   readonly reached: boolean;
   /** Why it is not up: what the login under way waits for, or the last failure; null while it is, and before the first. */
   readonly failure: TimedError | null;
+  /** Monotonic. */
   readonly retryAtMs: number | null;
   /** Waits for an answer of somebody at a terminal. */
   readonly question: PendingQuestion | null;

@@ -149,7 +149,7 @@ export class Link implements Asker {
     for (const jump of this.#jumps.links) jump.tryNow();
     if (this.state.kind !== 'waiting') return this.reconsider();
     const gapMs = triedGapMs[this.#failedAtTcp() ? 'tcp' : 'answered'];
-    if (this.#parts.clock.now() - this.#runner.openedAtMs >= gapMs) this.#runner.send({ kind: 'kick' });
+    if (this.#parts.clock.monotonic() - this.#runner.openedAtMs >= gapMs) this.#runner.send({ kind: 'kick' });
   }
 
   /** What blocked may be gone: a person came, or something they changed. */
@@ -265,7 +265,7 @@ export class Link implements Asker {
 
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, log, attended } = this.#parts;
-    this.#outage = nextOutage(this.#outage, before, after, event, clock.now());
+    this.#outage = nextOutage(this.#outage, before, after, event, clock);
     logStep(log, this.id, after, event);
     if (after.kind !== 'connecting') this.#login.rest();
     this.#block.follow();

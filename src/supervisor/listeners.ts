@@ -261,7 +261,7 @@ export class Listeners {
       this.#retry = null;
       void this.open(false);
     });
-    this.#retry = { atMs: clock.now() + retryMs, cancel };
+    this.#retry = { atMs: clock.monotonic() + retryMs, cancel };
   }
 
   #disarm(): void {

@@ -1,5 +1,6 @@
 // An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
 import type { TunnelError } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from './engine.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 
@@ -10,7 +11,10 @@ export interface TimedError {
 }
 
 export interface Outage {
+  /** Monotonic. */
   readonly sinceMs: number;
+  /** When an attempt failed or the link was lost last, monotonic. */
+  readonly failedAtMs: number;
   /** Failed attempts of this outage. */
   readonly failures: number;
   /** The last failure; null while up, and before the first. */
@@ -21,14 +25,21 @@ export interface Outage {
   readonly comebacks: number;
 }
 
-export const noOutage: Outage = { sinceMs: 0, failures: 0, failure: null, lost: false, comebacks: 0 };
+export const noOutage: Outage = {
+  sinceMs: 0,
+  failedAtMs: 0,
+  failures: 0,
+  failure: null,
+  lost: false,
+  comebacks: 0,
+};
 
 export function nextOutage(
   outage: Outage,
   before: LinkState,
   after: LinkState,
   event: LinkEvent,
-  now: number,
+  clock: Pick<Clock, 'now' | 'monotonic'>,
 ): Outage {
   if (after.kind === 'up') {
     if (before.kind === 'up') return outage;
@@ -37,11 +48,12 @@ export function nextOutage(
   if (after.kind === 'idle' || after.kind === 'stopping') return { ...noOutage, comebacks: outage.comebacks };
   const began = before.kind === 'idle' || before.kind === 'stopping' || before.kind === 'up';
   const base: Outage = began
-    ? { ...noOutage, sinceMs: now, lost: before.kind === 'up', comebacks: outage.comebacks }
+    ? { ...noOutage, sinceMs: clock.monotonic(), lost: before.kind === 'up', comebacks: outage.comebacks }
     : outage;
   if (event.kind !== 'failed' && event.kind !== 'lost') return base;
   const failures = base.failures + (event.kind === 'failed' ? 1 : 0);
-  return { ...base, failures, failure: { error: event.cause, atMs: now } };
+  const failure = { error: event.cause, atMs: clock.now() };
+  return { ...base, failures, failure, failedAtMs: clock.monotonic() };
 }
 
 /** A step of a link as the log tells it. */

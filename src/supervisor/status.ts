@@ -1,6 +1,7 @@
 // Status: what a tunnel is, derived from what was asked and what is. Pure; nothing of it is stored.
 import { TunnelError, reportError } from '../errors.ts';
 import type { CarrierStatus } from '../model/carrier.ts';
+import type { Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import type { Host } from '../model/host.ts';
@@ -31,6 +32,7 @@ export interface Verdict {
   readonly state: TunnelState;
   /** Why it is not up; null when it is, or when there is nothing to say yet. */
   readonly error: TimedError | null;
+  /** Monotonic. */
   readonly retryAtMs: number | null;
   readonly attempt: number;
 }
@@ -144,6 +146,7 @@ export interface StatusFacts {
   readonly link: LinkSnapshot | null;
   /** Null while nothing listens. */
   readonly forwards: readonly ForwardStatus[] | null;
+  readonly clock: Pick<Clock, 'wallAt'>;
 }
 
 /** A tunnel as `status --json` prints it (SPEC 4). */
@@ -164,7 +167,7 @@ export function tunnelStatus(facts: StatusFacts): TunnelStatus {
     orphan: facts.orphan,
     reconnects: chronicle.reconnects,
     attempt: verdict.attempt,
-    retryAt: verdict.retryAtMs === null ? null : isoTime(verdict.retryAtMs),
+    retryAt: verdict.retryAtMs === null ? null : isoTime(facts.clock.wallAt(verdict.retryAtMs)),
     latencyMs: session?.latencyMs ?? null,
     error: statusError(verdict.error),
     lastError: statusError(chronicle.lastError),

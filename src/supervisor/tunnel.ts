@@ -132,6 +132,7 @@ export class TunnelRun {
       chronicle: this.#chronicle,
       link: this.lease.snapshot(),
       forwards: this.#listeners?.forwardStatuses() ?? null,
+      clock: this.#around.clock,
     });
   }
 
@@ -179,7 +180,7 @@ export class TunnelRun {
   #begin(): void {
     const { clock, holderOf, preferredPort, portChosen } = this.#around;
     const name = (): string => this.tunnel.name;
-    this.#wantedSinceMs = clock.now();
+    this.#wantedSinceMs = clock.monotonic();
     this.#chronicle.begin();
     this.#view = carrierView(null, this.#lazy, this.#wantedSinceMs);
     const parts = {
@@ -216,10 +217,9 @@ export class TunnelRun {
     this.#stayAwake();
     // A live link stays until its remote listeners are confirmed closed; a login under way is of no use any more.
     if (this.lease.link?.session == null) this.lease.leave(false);
-    const { clock } = this.#around;
     let cancel: Cancel = () => {};
     const limit = new Promise<void>((resolve) => {
-      cancel = clock.schedule(drainMs + closeLimitMs, resolve);
+      cancel = this.#around.clock.schedule(drainMs + closeLimitMs, resolve);
     });
     await Promise.race([listeners.close(drainMs), limit]);
     cancel();

@@ -1,4 +1,4 @@
-// Weather: tells of a wake from sleep (the clock jumped) and of other network interfaces, so that links look at once.
+// Weather: tells of a wake from sleep and of other network interfaces, so that links look at once.
 import type { Cancel, Clock } from '../model/clock.ts';
 
 /** What os.networkInterfaces() answers, as far as it matters here. */
@@ -13,27 +13,40 @@ export interface WeatherParts {
 }
 
 const lookMs = 2_000;
-/** A timer that is later than this was not merely busy: the machine slept, or the clock was set. */
-const jumpMs = 10_000;
+/** The wall clock goes on while the machine sleeps and the monotonic one does not (on Linux): so far ahead is a wake. */
+const aheadMs = 5_000;
+/** Where both go on (macOS, Windows), or this process alone was stopped: a timer so late was not merely busy. */
+const lateMs = 10_000;
 
 /** Looks every 2 s until cancelled. */
 export function watchWeather({ clock, interfaces, changed }: WeatherParts): Cancel {
-  let before = addressesOf(interfaces());
-  let lookedAtMs = clock.now();
+  let before = addressesNow(interfaces);
+  let looked = { wallMs: clock.now(), ms: clock.monotonic() };
   let cancel: Cancel = () => {};
   const look = (): void => {
-    const late = clock.now() - lookedAtMs - lookMs;
-    lookedAtMs = clock.now();
+    const now = { wallMs: clock.now(), ms: clock.monotonic() };
+    const passedMs = now.ms - looked.ms;
+    const ahead = now.wallMs - looked.wallMs - passedMs;
+    const late = passedMs - lookMs;
+    looked = now;
     cancel = clock.schedule(lookMs, look);
-    const now = addressesOf(interfaces());
-    const change = describeChange(before, now);
-    before = now;
-    if (Math.abs(late) > jumpMs)
-      changed(late > 0 ? `woke after ${Math.round(late / 1000)}s` : 'the clock was set back');
+    const addresses = addressesNow(interfaces);
+    const change = before === null || addresses === null ? null : describeChange(before, addresses);
+    before = addresses ?? before;
+    if (ahead >= aheadMs || late > lateMs) changed(`woke after ${Math.round(Math.max(ahead, late) / 1000)}s`);
     else if (change !== null) changed(change);
   };
   cancel = clock.schedule(lookMs, look);
   return () => cancel();
+}
+
+/** Null: the system does not tell now (it wants a descriptor for it, and there may be none left). */
+function addressesNow(interfaces: () => Interfaces): ReadonlySet<string> | null {
+  try {
+    return addressesOf(interfaces());
+  } catch {
+    return null; // the next look asks again
+  }
 }
 
 /** "name address" of all that leads anywhere: link-local addresses come and go with every container. */

@@ -46,13 +46,13 @@ async function ownerText(): Promise<string> {
 
 async function acquire(lock: string, mine: string): Promise<void> {
   let holding = '';
-  let since = Date.now();
+  let since = performance.now();
   while (!(await create(lock, mine))) {
     const seen = (await readLock(lock)) ?? '';
-    if (seen !== holding) since = Date.now();
+    if (seen !== holding) since = performance.now();
     holding = seen;
     await breakStale(lock, mine);
-    if (Date.now() - since > patienceMs)
+    if (performance.now() - since > patienceMs)
       throw new TunnelError('INTERNAL', `lock failed, on ${lock}: it is held by ${await holder(lock)}`, {
         hint: `rm ${lock}    # when no tunnel command is running`,
       });
@@ -140,7 +140,8 @@ function parseOwner(content: string): LockOwner | null {
 
 async function ageMs(path: string): Promise<number> {
   try {
-    return Date.now() - (await lstat(path)).mtimeMs;
+    // Either way: the clock may have been set since, or be another machine's.
+    return Math.abs(Date.now() - (await lstat(path)).mtimeMs);
   } catch {
     return 0; // gone: not stale
   }

@@ -65,7 +65,7 @@ const away = (
   more: Partial<{ sinceMs: number; failures: number; reached: boolean }> = {},
 ): LinkView => ({
   state: 'away',
-  sinceMs: clock.now(),
+  sinceMs: clock.monotonic(),
   failures: 0,
   reached: false,
   ...more,
@@ -391,7 +391,7 @@ describe('while the link is away', () => {
   test('a late arrival knocks at once and is reset when that attempt fails', async () => {
     const { carrier, clock, knocks } = stage();
     await carrier.open();
-    const since = clock.now();
+    const since = clock.monotonic();
     carrier.link(away(clock));
     clock.advance(30_001);
     carrier.link(away(clock, { sinceMs: since, failures: 7 }));
@@ -408,7 +408,7 @@ describe('while the link is away', () => {
   test('a late arrival is reset after 3 s without a TCP connect, not with one', async () => {
     const { carrier, clock, knocks } = stage();
     await carrier.open();
-    const since = clock.now() - 60_000;
+    const since = clock.monotonic() - 60_000;
     carrier.link(away(clock, { sinceMs: since }));
     const first = watchSocket(dial(carrier));
     await until(() => carrier.status().held === 1);
@@ -422,6 +422,30 @@ describe('while the link is away', () => {
     expect(carrier.status().held).toBe(1);
     clock.advance(27_000);
     expect(await second.ending).toBe('reset');
+  });
+
+  test.each([
+    ['ahead', 7_200_000],
+    ['back', -7_200_000],
+  ])('a clock that is set %s makes nobody late, and nobody wait longer', async (_where, byMs) => {
+    const { carrier, clock, knocks } = stage();
+    await carrier.open();
+    const since = clock.monotonic();
+    carrier.link(away(clock, { sinceMs: since }));
+    const first = watchSocket(dial(carrier));
+    await until(() => carrier.status().held === 1);
+    clock.setWall(byMs);
+    const second = watchSocket(dial(carrier));
+    await until(() => carrier.status().held === 2);
+    clock.advance(29_999);
+    expect([carrier.status().held, knocks()]).toEqual([2, 1]);
+    clock.advance(1);
+    expect(await Promise.all([first.ending, second.ending])).toEqual(['reset', 'reset']);
+    clock.advance(1);
+    dial(carrier);
+    await until(() => carrier.status().held === 1);
+    clock.advance(3000);
+    expect([carrier.status().held, knocks()]).toEqual([0, 2]);
   });
 
   test('blocked resets at once, except while a person is at the question', async () => {

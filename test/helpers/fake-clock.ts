@@ -14,12 +14,21 @@ export async function settle(): Promise<void> {
 }
 
 export class FakeClock implements Clock {
-  #nowMs = Date.UTC(2026, 10, 22, 8);
+  #nowMs = 5_000;
+  #wallAheadMs = Date.UTC(2026, 10, 22, 8);
   #timers: Timer[] = [];
   #order = 0;
 
   now(): number {
+    return this.wallAt(this.#nowMs);
+  }
+
+  monotonic(): number {
     return this.#nowMs;
+  }
+
+  wallAt(monotonicMs: number): number {
+    return this.#wallAheadMs + monotonicMs;
   }
 
   schedule(delayMs: number, task: () => void): Cancel {
@@ -49,9 +58,9 @@ export class FakeClock implements Clock {
     this.#nowMs = endMs;
   }
 
-  /** The machine sleeps: time passes, timers do not run before it wakes. */
-  sleep(ms: number): void {
-    this.#nowMs += ms;
+  /** The wall clock alone moves, forward or back: somebody sets it, or the machine sleeps. */
+  setWall(byMs: number): void {
+    this.#wallAheadMs += byMs;
   }
 
   #due(endMs: number): Timer | undefined {

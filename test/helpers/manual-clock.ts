@@ -2,6 +2,8 @@
 import type { Clock } from '../../src/model/clock.ts';
 
 export interface ManualClock extends Clock {
+  /** The wall clock alone moves, forward or back: somebody sets it, or the machine sleeps. */
+  setWall(byMs: number): void;
   /** Moves time on, running what falls due in order. */
   advance(ms: number): void;
   /** Timers that are armed: a test ends with none. */
@@ -9,11 +11,15 @@ export interface ManualClock extends Clock {
 }
 
 export function manualClock(startMs = 1_000_000): ManualClock {
-  let nowMs = startMs;
+  let nowMs = 5_000;
+  let wallAheadMs = startMs - nowMs;
   let number = 0;
   const timers = new Map<number, { atMs: number; task: () => void }>();
   return {
-    now: () => nowMs,
+    now: () => wallAheadMs + nowMs,
+    monotonic: () => nowMs,
+    wallAt: (monotonicMs) => wallAheadMs + monotonicMs,
+    setWall: (byMs) => void (wallAheadMs += byMs),
     schedule(delayMs, task) {
       const id = (number += 1);
       timers.set(id, { atMs: nowMs + delayMs, task });

@@ -8,6 +8,7 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/model/clock.ts';
 import type { Carrier } from '../../src/model/carrier.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import { Secret } from '../../src/model/secret.ts';
@@ -130,7 +131,7 @@ describe.skipIf(sshdMissing() !== null || curlMissing || namespaceMissing() !== 
       let due = (): void => undefined;
       const { carrier: slow } = makeCarrier(
         { ...base, type: 'dynamic', listen: tcp('127.0.0.1', 0), allow: [], socksAuth: null },
-        { clock: { now: Date.now, schedule: (_ms, task) => ((due = task), () => undefined) } },
+        { clock: { ...systemClock, schedule: (_ms, task) => ((due = task), () => undefined) } },
       );
       await slow.open();
       slow.link({ state: 'up', session });

@@ -218,7 +218,7 @@ describe.skipIf(sshdMissing() !== null).each(kinds)('$name', (kind) => {
     const ended = new Promise<void>((resolve) => session.onEnd(() => resolve()));
     sshd.signalSessions('SIGKILL');
     await ended;
-    carrier.link({ state: 'away', sinceMs: Date.now(), failures: 0, reached: false });
+    carrier.link({ state: 'away', sinceMs: performance.now(), failures: 0, reached: false });
     const ending = await watched.ending;
     // On the server's side nobody of ours is there to send a reset; a unix socket knows none.
     if (kind.target === 'tcp' && !kind.name.startsWith('re')) expect(ending).toBe('reset');

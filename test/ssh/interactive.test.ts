@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AuthContext, Client, Connection, KeyboardAuthContext, PasswordAuthContext } from 'ssh2';
 import { describe, expect, test, vi } from 'vitest';
-import type { Clock } from '../../src/model/clock.ts';
+import { systemClock, type Clock } from '../../src/model/clock.ts';
 import type { SecretRef } from '../../src/model/secret.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { createCredentials } from '../../src/ssh/credentials.ts';
@@ -77,7 +77,8 @@ describe('keyboard-interactive', () => {
     const seed = 'JBSWY3DPEHPK3PXP';
     const used = new Set<string>();
     let now = 1_700_000_000_000;
-    const clock = {
+    const clock: Clock = {
+      ...systemClock,
       now: () => now,
       schedule(delayMs: number, task: () => void) {
         if (delayMs > 30_000) return () => undefined;
@@ -109,6 +110,7 @@ describe('keyboard-interactive', () => {
     let timers = 0;
     let connections: Connection[] = [];
     const clock: Clock = {
+      ...systemClock,
       now: () => now,
       schedule() {
         timers += 1;

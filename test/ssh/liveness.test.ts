@@ -1,12 +1,12 @@
 // Liveness with a clock of our own: silence is asked about, life is never taken for death.
 import { describe, expect, test } from 'vitest';
-import type { Clock } from '../../src/model/clock.ts';
+import { systemClock, type Clock } from '../../src/model/clock.ts';
 import { watchLiveness } from '../../src/ssh/liveness.ts';
 
 function manualClock(): Clock & { tick(): void; readonly waiting: boolean } {
   let task: (() => void) | null = null;
   return {
-    now: () => 0,
+    ...systemClock,
     schedule(_delay, next) {
       task = next;
       return () => {

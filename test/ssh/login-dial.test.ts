@@ -39,7 +39,7 @@ describe('a dial with real credentials', () => {
     // the login's deadline, run out at will; every other timer is real
     const late: (() => void)[] = [];
     const clock: Clock = {
-      now: () => Date.now(),
+      ...systemClock,
       schedule(delayMs, task) {
         if (delayMs < 100_000) return systemClock.schedule(delayMs, task);
         late.push(task);

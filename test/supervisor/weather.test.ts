@@ -1,4 +1,4 @@
-// Weather: a clock that jumped and interfaces that changed, told once each.
+// Weather: a machine that slept and interfaces that changed, told once each.
 import { expect, test } from 'vitest';
 import type { Clock } from '../../src/model/clock.ts';
 import { watchWeather } from '../../src/supervisor/weather.ts';
@@ -23,23 +23,61 @@ test('weather tells of a wake, of an address that came or went, and of nothing e
   await clock.advance(2_000);
   interfaces = lan;
   await clock.advance(2_000);
-  clock.sleep(3_600_000);
+  clock.setWall(3_600_000);
   await clock.advance(2_000);
   await clock.advance(60_000);
-  expect(told).toEqual(['tun0 10.8.0.2 came up', 'tun0 10.8.0.2 went away', 'woke after 3598s']);
+  expect(told).toEqual(['tun0 10.8.0.2 came up', 'tun0 10.8.0.2 went away', 'woke after 3600s']);
   stop();
   expect(clock.pending).toBe(0);
 });
 
-test('weather tells of a clock that was set back', () => {
-  let now = 1e12;
+test.each([
+  ['five seconds ahead is a wake', 5_000, ['woke after 5s']],
+  ['less is not', 4_900, []],
+  ['a step back is none, however long', -3_600_000, []],
+])('of the wall clock beside the monotonic one, %s', async (_what, byMs, expected) => {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  watchWeather({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
+  await clock.advance(1_000);
+  clock.setWall(byMs);
+  await clock.advance(60_000);
+  expect(told).toEqual(expected);
+});
+
+test('a wake is seen too where the monotonic clock goes on in sleep', () => {
+  let passedMs = 0;
   let due: () => void = () => {};
   const told: string[] = [];
-  const clock: Clock = { now: () => now, schedule: (_ms, task) => ((due = task), () => {}) };
+  const clock: Clock = {
+    now: () => 1e12 + passedMs,
+    monotonic: () => passedMs,
+    wallAt: (ms) => 1e12 + ms,
+    schedule: (_ms, task) => ((due = task), () => {}),
+  };
   watchWeather({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
-  now -= 3_600_000;
+  passedMs += 3_600_000;
   due();
-  now += 2_000;
+  passedMs += 2_000;
   due();
-  expect(told).toEqual(['the clock was set back']);
+  expect(told).toEqual(['woke after 3598s']);
+});
+
+test('weather goes on when the system cannot tell its interfaces, and misses no change for it', async () => {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  let interfaces: Interfaces | null = null;
+  const ask = (): Interfaces => {
+    if (interfaces === null) throw new Error('EMFILE: too many open files, uv_interface_addresses');
+    return interfaces;
+  };
+  watchWeather({ clock, interfaces: ask, changed: (reason) => told.push(reason) });
+  await clock.advance(2_000);
+  interfaces = lan;
+  await clock.advance(2_000);
+  interfaces = null;
+  await clock.advance(2_000);
+  interfaces = { ...lan, tun0: [{ address: '10.8.0.2', internal: false }] };
+  await clock.advance(2_000);
+  expect(told).toEqual(['tun0 10.8.0.2 came up']);
 });

@@ -25,10 +25,10 @@ const noArgs: Args = {
 
 export const demo: Run = async (context, args) => {
   using interruption = context.interruption();
-  const began = context.now();
+  const began = performance.now();
   const code = await inSandbox(context, answerFor(context, args.flag('yes')), interruption);
   const end =
-    code === 0 ? `It all happened, in ${formatElapsed(context.now() - began)}` : 'The demo ends here';
+    code === 0 ? `It all happened, in ${formatElapsed(performance.now() - began)}` : 'The demo ends here';
   say(context, `\n${end}, and nothing of it is left.`);
   return code;
 };
@@ -122,7 +122,7 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
   await sandbox.server.stop();
   await until(context, ({ state }) => state !== 'up', signal);
   say(context, 'A client connects all the same, and is not refused: it is held.');
-  const began = context.now();
+  const began = performance.now();
   const text = 'is anybody there?';
   say(context, `to 127.0.0.1:${port}  > ${text}`);
   let served = false;
@@ -139,7 +139,7 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
   const got = await answer;
   say(
     context,
-    `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(got)}   (held, then served after ${formatElapsed(context.now() - began)})`,
+    `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(got)}   (held, then served after ${formatElapsed(performance.now() - began)})`,
   );
   happened(got === text.toUpperCase(), text.toUpperCase(), got);
 }
@@ -156,11 +156,11 @@ async function until(
   condition: (tunnel: TunnelStatus) => boolean,
   signal: AbortSignal,
 ): Promise<TunnelStatus> {
-  const deadline = context.now() + patienceMs;
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const tunnel = await only(context);
     if (condition(tunnel)) return tunnel;
-    if (context.now() > deadline) throw notSo('another state', JSON.stringify(tunnel.state));
+    if (performance.now() > deadline) throw notSo('another state', JSON.stringify(tunnel.state));
     await pause(30, undefined, { signal });
   }
 }

@@ -14,13 +14,13 @@ import { ask, locateTarget } from '../supervisor.ts';
 const lookAgainMs = 100;
 
 export const wait: Run = async (context, args) => {
-  const deadline = context.now() + args.durationMs('timeout', 30_000);
+  const deadline = performance.now() + args.durationMs('timeout', 30_000);
   const target = locateTarget(context);
   using interruption = context.interruption();
   let away: StatusDocument | null = null;
   try {
     for (;;) {
-      const leftMs = Math.max(0, deadline - context.now());
+      const leftMs = Math.max(0, deadline - performance.now());
       const conversation = createConversation({ context, interruption, answer: () => Promise.resolve() });
       const params = { selectors: args.words, timeoutMs: leftMs };
       const options = { signal: interruption.signal, onProgress: conversation.progress };
