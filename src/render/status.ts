@@ -37,10 +37,6 @@ export function supervisorNotes(document: StatusDocument): string[] {
   if (!supervisor.running) notes.push('no supervisor is running');
   if (supervisor.configError !== null)
     notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
-  if (supervisor.running && supervisor.nativeCrypto === false)
-    notes.push(
-      'ssh2 runs without its native part: transfers are slower (a C++ compiler and npm rebuild cure it)',
-    );
   return notes;
 }
 

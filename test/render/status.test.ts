@@ -202,10 +202,7 @@ describe('status', () => {
         tunnels: [],
         supervisor: { ...supervisor, configError: 't.yaml:1:1 x', nativeCrypto: false },
       }),
-    ).toEqual([
-      expect.stringContaining('the config has a fault, the last good one is in use: t.yaml:1:1 x'),
-      expect.stringContaining('native'),
-    ]);
+    ).toEqual([expect.stringContaining('the config has a fault, the last good one is in use: t.yaml:1:1 x')]);
   });
 });
 

@@ -9,6 +9,7 @@ import { Interrupted, type Context } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { createKeepOffer } from '../keep-offer.ts';
+import { missingNativePart } from '../native-part.ts';
 import { usage } from '../parse.ts';
 import { readyConfig } from '../ready-config.ts';
 import { isRunning, locateTarget } from '../supervisor.ts';
@@ -61,6 +62,9 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
       },
     );
     if (context.interactive && !context.options.json) await offer.make(result.document);
+    // Once a supervisor: by the command that started it.
+    if (!running && result.document.supervisor.nativeCrypto === false)
+      missingNativePart().forEach(context.talk);
     return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (signal.aborted) return ended(context, signal.reason, args.words);
