@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
 
-const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
+const built = resolve(import.meta.dirname, '../../bin/tunnel.js');
 
 export interface Ran {
   readonly code: number | null;
@@ -33,8 +33,11 @@ export interface World extends AsyncDisposable {
   until(name: string, condition: (tunnel: TunnelStatus) => boolean): Promise<TunnelStatus>;
 }
 
-/** Makes a world. Dispose it with `await using`: it takes every tunnel down and ends the supervisor. */
-export function createWorld(): World {
+/**
+ * Makes a world. Dispose it with `await using`: it takes every tunnel down and ends the supervisor.
+ * `bin`: another copy of the program than the one that was built here.
+ */
+export function createWorld(bin = built): World {
   const folder = temporaryFolder('w');
   const home = join(folder, 'home');
   mkdirSync(home, { mode: 0o700 });

@@ -64,7 +64,7 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
     if (context.interactive && !context.options.json) await offer.make(result.document);
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
-      missingNativePart().forEach(context.talk);
+      for (const line of missingNativePart()) context.talk(line);
     return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (signal.aborted) return ended(context, signal.reason, args.words);
