@@ -59,6 +59,11 @@ export class Interrupted extends Error {
   }
 }
 
+/** Columns of a terminal; Infinity for a file or a pipe, where nothing is shortened. */
+export function widthOf(stream: NodeJS.WriteStream): number {
+  return stream.isTTY && stream.columns > 0 ? stream.columns : Infinity;
+}
+
 export interface Interruption extends Disposable {
   readonly signal: AbortSignal;
   /** As if the signal had come: Ctrl-C typed at a question. */

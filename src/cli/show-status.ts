@@ -1,26 +1,52 @@
 // Prints one status document, and what its states mean for the exit code.
 import type { StatusDocument } from '../model/status.ts';
 import { renderStatus, supervisorNotes } from '../render/status.ts';
-import type { Context } from './context.ts';
+import { isProblem, summaryLine } from '../render/summary.ts';
+import { widthOf, type Context } from './context.ts';
 import { forConfig } from './hints.ts';
 
-/** `config`: what its hints must name; by default what this command line named. */
-export function statusLines(
-  context: Context,
-  document: StatusDocument,
-  config: string | null = context.options.config ?? null,
-): string[] {
-  const lines = renderStatus(document, context.now(), context.paint);
+export interface Lines {
+  /** What their hints must name; by default what this command line named. */
+  readonly config?: string | null;
+  readonly sum?: boolean;
+}
+
+export function statusLines(context: Context, document: StatusDocument, more: Lines = {}): string[] {
+  const config = more.config ?? context.options.config ?? null;
+  const lines = renderStatus(document, {
+    now: context.now(),
+    paint: context.paint,
+    columns: widthOf(context.stdout),
+    every: context.options.verbose,
+    sum: more.sum ?? true,
+  });
   return config === null
     ? lines
     : lines.map((line) => (line.includes('hint: ') ? forConfig(line, config) : line));
 }
 
-/** 0, or with `check` 9 unless every tunnel is up or asleep (SPEC 4). */
-export function showStatus(context: Context, document: StatusDocument, check: boolean): number {
-  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+/** Which tunnels a status is about. */
+export interface StatusChoice {
+  readonly selectors: readonly string[];
+  /** Only those that somebody should look at. */
+  readonly problems: boolean;
+}
+
+export function onlyProblems(document: StatusDocument): StatusDocument {
+  return { ...document, tunnels: document.tunnels.filter(isProblem) };
+}
+
+/** 0, or with `check` 9 unless every tunnel is up or asleep (SPEC 4), shown or not. */
+export function showStatus(
+  context: Context,
+  document: StatusDocument,
+  { check, problems }: { readonly check: boolean; readonly problems: boolean },
+): number {
+  const shown = problems ? onlyProblems(document) : document;
+  if (context.options.json) context.out(JSON.stringify(shown, null, 2));
   else {
-    for (const line of statusLines(context, document)) context.out(line);
+    for (const line of statusLines(context, shown)) context.out(line);
+    if (problems && shown.tunnels.length === 0) context.talk(`no problem: ${summaryLine(document)}`);
     for (const note of supervisorNotes(document)) context.talk(note);
   }
   return check ? checkCode(document) : 0;

@@ -75,14 +75,19 @@ export const commands: readonly CommandSpec[] = [
     words: selectors,
     takes: any,
     about: 'what is up, what is not, and why',
-    more: ['Exit 0 whatever the states are; with --check 0 only if all are up or asleep, else 9.'],
+    more: [
+      'What is not up comes first. Exit 0 whatever the states are; with --check only if all are up or asleep, else 9.',
+      'Many tunnels that are away for one reason are one row; --verbose gives each its own.',
+    ],
     options: [
       { name: 'watch', alias: 'w', about: 'keep showing it; with --json one document a line' },
       { name: 'check', about: 'exit 9 unless every selected tunnel is up or asleep' },
+      { name: 'problems', about: 'only what does not serve although it is wanted' },
       { name: 'all', alias: 'a', about: 'every supervisor of this user' },
     ],
     examples: [
       ['tunnel status', ''],
+      ['tunnel status --problems', 'of many tunnels those to look at'],
       ['tunnel status --check db && psql -h 127.0.0.1', 'only when it serves'],
       ["tunnel status --json | jq -r '.tunnels[].state'", 'for scripts'],
     ],

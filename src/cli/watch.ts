@@ -1,23 +1,25 @@
 // `status --watch`: the status kept in sight, redrawn when it changes; with --json one document a line.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StatusDocument } from '../model/status.ts';
-import { enterScreen, leaveScreen, redraw } from '../render/screen.ts';
+import { enterScreen, leaveScreen, redraw, withFoot } from '../render/screen.ts';
 import { supervisorNotes } from '../render/status.ts';
+import { summaryLine } from '../render/summary.ts';
 import { Interrupted, type Context } from './context.ts';
 import { statusWithout } from './no-supervisor.ts';
-import { statusLines } from './show-status.ts';
+import { onlyProblems, statusLines, type StatusChoice } from './show-status.ts';
 import { ask, locateTarget, type Target } from './supervisor.ts';
 
 /** How soon a supervisor that is not there is looked for again. */
 const lookAgainMs = 500;
 
-export async function watch(context: Context, selectors: readonly string[]): Promise<number> {
+export async function watch(context: Context, { selectors, problems }: StatusChoice): Promise<number> {
   const target = locateTarget(context);
   using interruption = context.untilUnread();
   using view = openView(context);
+  const show = (document: StatusDocument): void => view.show(problems ? onlyProblems(document) : document);
   try {
     for (;;) {
-      await follow(context, target, selectors, interruption.signal, view.show);
+      await follow(context, target, selectors, interruption.signal, show);
       await pause(lookAgainMs, undefined, { signal: interruption.signal });
     }
   } catch (thrown) {
@@ -82,13 +84,15 @@ function openScreen(context: Context): View {
   let shown: readonly string[] = [];
   const draw = (): void => {
     if (document === null) return;
-    const lines = [
-      ...statusLines(context, document),
+    const foot = [
       '',
+      summaryLine(document),
       ...supervisorNotes(document),
       context.paint.dim('Ctrl-C ends the view'),
     ];
-    stdout.write(redraw(shown, lines, { rows: stdout.rows, columns: stdout.columns }));
+    const size = { rows: stdout.rows, columns: stdout.columns };
+    const lines = withFoot(statusLines(context, document, { sum: false }), foot, size.rows);
+    stdout.write(redraw(shown, lines, size));
     shown = lines;
   };
   const resized = (): void => {

@@ -21,6 +21,13 @@ export function redraw(
   return [...changed, ...gone].join('');
 }
 
+/** Lines above a foot that is always seen: what does not fit between is counted. */
+export function withFoot(lines: readonly string[], foot: readonly string[], rows: number): string[] {
+  const room = rows - foot.length;
+  if (lines.length <= room || room < 2) return [...lines, ...foot];
+  return [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`, ...foot];
+}
+
 /** As many lines as there are rows; a line that is too long is cut, never wrapped. */
 function fit(lines: readonly string[], size: { readonly rows: number; readonly columns: number }): string[] {
   const kept =

@@ -1,7 +1,8 @@
 // Status as people read it (SPEC 7): what is not up first with its cause said once, then what is up.
 import { count, formatAge, formatBytes, formatLatency, formatMoment, formatWait } from './units.ts';
 import { groupFailures, listNames } from './error.ts';
-import { renderTable, type Cell, type Row } from './table.ts';
+import { summaryLine } from './summary.ts';
+import { renderTable, type Cell, type Note, type Row } from './table.ts';
 import type { ForwardStatus, StatusDocument, StatusError, TunnelStatus } from '../model/status.ts';
 import type { Paint } from './color.ts';
 
@@ -18,17 +19,33 @@ const order: Readonly<Record<TunnelStatus['state'], number>> = {
   asleep: 6,
 };
 
-/** The tables of `tunnel status`. `now` in milliseconds since 1970. */
-export function renderStatus(document: StatusDocument, now: number, paint: Paint): string[] {
+export interface StatusView {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly paint: Paint;
+  /** Of the terminal; Infinity where there is none. */
+  readonly columns?: number;
+  /** A row for every tunnel, also of many that are away for one reason. */
+  readonly every?: boolean;
+  /** The last line that sums many tunnels up; true unless it is said elsewhere. */
+  readonly sum?: boolean;
+}
+
+/** The tables of `tunnel status`, and of many tunnels a last line that sums them up. */
+export function renderStatus(document: StatusDocument, view: StatusView): string[] {
   const sorted = document.tunnels.toSorted((a, b) => order[a.state] - order[b.state]);
   const away = awayTable(
     sorted.filter((tunnel) => !serving(tunnel)),
-    now,
-    paint,
+    view,
   );
-  const up = upTable(sorted.filter(serving), now, paint);
-  return [...away, ...(away.length > 0 && up.length > 0 ? [''] : []), ...up];
+  const up = upTable(sorted.filter(serving), view);
+  const tables = [...away, ...(away.length > 0 && up.length > 0 ? [''] : []), ...up];
+  const isSummed = view.sum !== false && sorted.length > summedFrom;
+  return isSummed ? [...tables, '', summaryLine(document, view.columns)] : tables;
 }
+
+/** So many tunnels still stand on one screen. */
+const summedFrom = 12;
 
 /** What is to be said of the supervisor itself: sentences for stderr. */
 export function supervisorNotes(document: StatusDocument): string[] {
@@ -42,14 +59,52 @@ export function supervisorNotes(document: StatusDocument): string[] {
 
 const awayHead = ['NAME', 'STATE', 'SINCE', 'LISTEN', 'TARGET', 'HELD', 'NEXT TRY'];
 
-function awayTable(tunnels: readonly TunnelStatus[], now: number, paint: Paint): string[] {
-  const rows = causes(tunnels).flatMap(({ members, error }) =>
-    members.flatMap((tunnel, index) => {
-      const notes = index === members.length - 1 ? causeNotes(members, error, now, paint) : [];
-      return withNotes(awayRows(tunnel, now, paint), notes);
-    }),
+const awayFrame = {
+  shorten: { NAME: 8, TARGET: 10 },
+  leaveOut: [['HELD'], ['SINCE'], ['TARGET'], ['LISTEN']],
+};
+
+function awayTable(tunnels: readonly TunnelStatus[], view: StatusView): string[] {
+  const rows = causes(tunnels).flatMap((cause) => causeRows(cause, view));
+  return rows.length === 0 ? [] : tableWithoutEmptyColumns(awayHead, rows, view);
+}
+
+/** More than that, away for one reason, are one row: three hundred rows hide what is wrong. */
+const rowsForOneCause = 4;
+
+function causeRows(cause: Cause, view: StatusView): Row[] {
+  const { members, error } = cause;
+  const notes = causeNotes(members, error, view);
+  if (error !== null && members.length > rowsForOneCause && view.every !== true)
+    return [{ cells: joinedCells(members, view), notes: [...notes, othersNote(members)] }];
+  return members.flatMap((tunnel, index) =>
+    withNotes(awayRows(tunnel, view), index === members.length - 1 ? notes : []),
   );
-  return rows.length === 0 ? [] : tableWithoutEmptyColumns(awayHead, rows, paint);
+}
+
+/** One row for all: what they share, the longest time, and everything that is held. */
+function joinedCells(members: readonly TunnelStatus[], { now, paint }: StatusView): (Cell | string)[] {
+  const [first] = members;
+  if (first === undefined) return [];
+  const since = members.flatMap((tunnel) => (tunnel.since === null ? [] : [Date.parse(tunnel.since)]));
+  const held = members
+    .flatMap(({ forwards }) => forwards.map((forward) => forward.held))
+    .reduce((sum, each) => sum + each, 0);
+  const next = earliestTry(members);
+  return [
+    { text: `${first.name} + ${members.length - 1}`, paint: paint.bold },
+    stateCell(first, paint),
+    since.length === 0 ? '' : formatAge(now - Math.min(...since)),
+    '',
+    '',
+    first.state === 'down' ? '' : String(held),
+    next === null ? '' : formatWait(next - now),
+  ];
+}
+
+function othersNote(members: readonly TunnelStatus[]): Cell {
+  const names = members.map(({ name }) => name);
+  return { text: `these are ${listNames(names, 6)}` };
 }
 
 interface Cause {
@@ -74,11 +129,11 @@ function causes(tunnels: readonly TunnelStatus[]): Cause[] {
   });
 }
 
-function awayRows(tunnel: TunnelStatus, now: number, paint: Paint): Row[] {
+function awayRows(tunnel: TunnelStatus, view: StatusView): Row[] {
   const wanted = tunnel.state !== 'down';
-  return tunnelRows(tunnel, now, paint, {
+  return tunnelRows(tunnel, view, {
     forward: (forward) => [wanted ? String(forward.held) : ''],
-    tunnel: () => [nextTry(tunnel, now)],
+    tunnel: () => [nextTry(tunnel, view.now)],
   });
 }
 
@@ -90,16 +145,16 @@ function nextTry(tunnel: TunnelStatus, now: number): string {
 function causeNotes(
   members: readonly TunnelStatus[],
   error: StatusError | null,
-  now: number,
-  paint: Paint,
-): Cell[] {
+  { now, paint }: StatusView,
+): Note[] {
   const [tunnel] = members;
   if (tunnel === undefined) return [];
-  const notes: Cell[] = [];
+  const notes: Note[] = [];
   if (error !== null) {
     const together = members.length > 1 ? `${count(members.length, 'tunnel')}: ` : '';
-    const next = members.length > 1 ? earliestTry(members, now) : '';
-    notes.push({ text: together + sentenceWithTime(error, now) + next });
+    const next = members.length > 1 ? earliestTry(members) : null;
+    const when = next === null ? '' : `, next try in ${formatWait(next - now)}`;
+    notes.push({ text: together + sentenceWithTime(error, now) + when });
     notes.push(...(error.hint ?? '').split('\n').filter(Boolean).map(hintCell(paint)));
   }
   const asking = members.filter((member) => member.question !== null);
@@ -112,11 +167,12 @@ function causeNotes(
 
 const hintCell =
   (paint: Paint) =>
-  (hint: string): Cell => ({ text: `hint: ${hint}`, paint: paint.cyan });
+  (hint: string): Note => ({ text: `hint: ${hint}`, paint: paint.cyan, whole: true });
 
-function earliestTry(members: readonly TunnelStatus[], now: number): string {
+/** Milliseconds since 1970; null where nothing is tried by itself. */
+function earliestTry(members: readonly TunnelStatus[]): number | null {
   const tries = members.flatMap(({ retryAt }) => (retryAt === null ? [] : [Date.parse(retryAt)]));
-  return tries.length === 0 ? '' : `, next try in ${formatWait(Math.min(...tries) - now)}`;
+  return tries.length === 0 ? null : Math.min(...tries);
 }
 
 /** "link lost 09:14:07, on katie:22: no byte for 60s": the time stands after what happened. */
@@ -137,7 +193,7 @@ function forwardNotes(members: readonly TunnelStatus[]): Cell[] {
   );
 }
 
-function orphanNotes(members: readonly TunnelStatus[], paint: Paint): Cell[] {
+function orphanNotes(members: readonly TunnelStatus[], paint: Paint): Note[] {
   const orphans = members.filter(({ orphan }) => orphan).map(({ name }) => name);
   if (orphans.length === 0) return [];
   return [
@@ -148,18 +204,24 @@ function orphanNotes(members: readonly TunnelStatus[], paint: Paint): Cell[] {
 
 const upHead = ['NAME', 'STATE', 'SINCE', 'LISTEN', 'TARGET', 'OPEN', 'IN', 'OUT', 'MS'];
 
-function upTable(tunnels: readonly TunnelStatus[], now: number, paint: Paint): string[] {
+const upFrame = {
+  shorten: { NAME: 8, TARGET: 10 },
+  leaveOut: [['IN', 'OUT'], ['MS'], ['OPEN'], ['SINCE'], ['TARGET']],
+};
+
+function upTable(tunnels: readonly TunnelStatus[], view: StatusView): string[] {
   if (tunnels.length === 0) return [];
+  const { now, paint } = view;
   const rows = tunnels.flatMap((tunnel) =>
     withNotes(
-      tunnelRows(tunnel, now, paint, {
+      tunnelRows(tunnel, view, {
         forward: ({ open, bytesIn, bytesOut }) => [String(open), formatBytes(bytesIn), formatBytes(bytesOut)],
         tunnel: () => [formatLatency(tunnel.latencyMs)],
       }),
       [...tunnel.forwards.flatMap((forward) => failureNote(forward, now)), ...orphanNotes([tunnel], paint)],
     ),
   );
-  return renderTable(upHead, rows, paint);
+  return renderTable(upHead, rows, paint, { ...upFrame, columns: view.columns ?? Infinity });
 }
 
 /** A tunnel that serves keeps the reason of the last connection that failed. */
@@ -176,7 +238,7 @@ interface Tail {
 }
 
 /** One row; with several forwards one for the tunnel and one, set in, for each of them. */
-function tunnelRows(tunnel: TunnelStatus, now: number, paint: Paint, tail: Tail): Row[] {
+function tunnelRows(tunnel: TunnelStatus, { now, paint }: StatusView, tail: Tail): Row[] {
   const since = tunnel.since === null ? '' : formatAge(now - Date.parse(tunnel.since));
   const lead = [{ text: tunnel.name, paint: paint.bold }, stateCell(tunnel, paint), since];
   const [only, ...others] = tunnel.forwards;
@@ -225,12 +287,12 @@ function listenText(tunnel: TunnelStatus, forward: ForwardStatus): string {
   return forward.exposed ? `${where} (exposed)` : where;
 }
 
-function withNotes(rows: readonly Row[], notes: readonly Cell[]): Row[] {
+function withNotes(rows: readonly Row[], notes: readonly Note[]): Row[] {
   return rows.map((row, index) => (index === rows.length - 1 ? { ...row, notes } : row));
 }
 
 /** A column that says nothing of any row is left out, with its head. */
-function tableWithoutEmptyColumns(head: readonly string[], rows: readonly Row[], paint: Paint): string[] {
+function tableWithoutEmptyColumns(head: readonly string[], rows: readonly Row[], view: StatusView): string[] {
   const said = head.map((_, column) =>
     rows.some(({ cells }) => {
       const cell = cells[column] ?? '';
@@ -241,6 +303,7 @@ function tableWithoutEmptyColumns(head: readonly string[], rows: readonly Row[],
   return renderTable(
     keep(head),
     rows.map((row) => ({ ...row, cells: keep(row.cells) })),
-    paint,
+    view.paint,
+    { ...awayFrame, columns: view.columns ?? Infinity },
   );
 }

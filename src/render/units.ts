@@ -13,10 +13,9 @@ export function formatAge(ms: number): string {
   return step === undefined ? '0s' : `${Math.floor(ms / step[1])}${step[0]}`;
 }
 
-/** A wait still to come, rounded up so that it never reads `0s` while there is some left: `4s`. */
+/** A wait still to come, in whole seconds: `4s`. What is due at this moment reads `1s`: nothing has happened yet. */
 export function formatWait(ms: number): string {
-  if (ms <= 0) return 'now';
-  return formatAge(Math.ceil(ms / 1000) * 1000);
+  return formatAge(Math.max(1, Math.ceil(ms / 1000)) * 1000);
 }
 
 /** A measured time: `3 ms`, `3.0 s`. */

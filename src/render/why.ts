@@ -5,14 +5,14 @@ import { renderTable, type Cell } from './table.ts';
 import { formatElapsed } from './units.ts';
 
 /** The lines of the table; the error is not among them. With jump hosts each line begins with its hop. */
-export function renderWhy({ steps }: WhyDocument, paint: Paint): string[] {
+export function renderWhy({ steps }: WhyDocument, paint: Paint, columns = Infinity): string[] {
   const several = new Set(steps.map(({ hop }) => hop)).size > 1;
   const rows = steps.map((step) => {
     const lead = several ? [{ text: step.hop, paint: paint.dim }] : [];
     const cells = [...lead, { text: step.layer, paint: paint.bold }, statusCell(step, steps, paint)];
     return { cells: [...cells, timeOf(step), step.detail] };
   });
-  return renderTable(null, rows, paint);
+  return renderTable(null, rows, paint, { columns, shorten: {}, leaveOut: [] });
 }
 
 /** A credential that was refused before another one was taken is no failure of its layer. */

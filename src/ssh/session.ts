@@ -13,6 +13,7 @@ import { Channels } from './channels.ts';
 import { linkLost, wordsOf } from './failure.ts';
 import { recycleReads, watchPayloads } from './internals-reads.ts';
 import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
+import { RoundTrips } from './round-trips.ts';
 import { Listeners, type Accept } from './listeners.ts';
 import { watchLiveness } from './liveness.ts';
 import { removeSocketOver } from './sftp.ts';
@@ -54,13 +55,12 @@ export class Connection {
   readonly #parts: ConnectionParts;
   readonly #client: Client;
   readonly channels: Channels;
+  readonly #roundTrips: RoundTrips;
   #wire: Wire | null = null;
   #listeners: Listeners | null = null;
   #received = 0;
   #drained = 0;
   #stopLiveness: Cancel = () => undefined;
-  #pings: number[] = [];
-  #latencyMs: number | null = null;
   #goodbye: { readonly reason: number; readonly words: string } | null = null;
   #thrown: Error | null = null;
   #ended: { readonly reason: TunnelError | null } | null = null;
@@ -70,12 +70,13 @@ export class Connection {
   constructor(parts: ConnectionParts, client: Client) {
     this.#parts = parts;
     this.#client = client;
+    this.#roundTrips = new RoundTrips({ clock: parts.clock, ask: (answered) => this.#sendPing(answered) });
     this.channels = new Channels({
       clock: parts.clock,
       budget: parts.budget,
       stream: parts.stream,
       slabs: parts.slabs,
-      rttMs: () => this.#pings.reduce<number | null>((least, ms) => Math.min(least ?? ms, ms), null),
+      rttMs: () => this.#roundTrips.leastMs,
       bug: (thrown) => parts.log('warn', 'bug', `a channel's reader failed: ${wordsOf(thrown)}`),
       accept: (open) => this.#listeners?.takerOf(open) ?? null,
       debug: (words) => {
@@ -133,14 +134,14 @@ export class Connection {
     stream.once('close', () => this.#lost());
     if (stream.destroyed || stream.readableEnded) setImmediate(() => this.#lost());
     this.#watch();
-    this.#measure(4);
-    const latency = (): number | null => this.#latencyMs;
+    this.#roundTrips.start();
+    const roundTrips = this.#roundTrips;
     return {
       host,
       algorithms: result.algorithms,
       login: result.login,
       get latencyMs() {
-        return latency();
+        return roundTrips.latencyMs;
       },
       openChannel: (to, from, limits) => this.#openChannel(to, from, limits),
       listenRemote: (at, accept, limits) => this.#listenRemote(at, accept, limits),
@@ -159,7 +160,7 @@ export class Connection {
       count: host.keepalive.count,
       // a full queue that empties is a peer that acknowledges, even while it sends nothing itself
       signs: () => this.#received + this.#drained,
-      ping: () => this.#ping(() => undefined),
+      ping: () => this.#roundTrips.ping(),
       dead: (silentMs) => {
         const silence = `no byte from ${formatAddress(host)} for ${Math.round(silentMs / 100) / 10}s`;
         this.#end(linkLost(host, silence));
@@ -168,20 +169,10 @@ export class Connection {
     });
   }
 
-  /** The idle round trip, what windows are measured with: the first ping waits for a server that has just begun. */
-  #measure(times: number): void {
-    if (times > 0) this.#ping(() => this.#measure(times - 1));
-  }
-
-  #ping(answered: (ms: number) => void): void {
+  #sendPing(answered: () => void): void {
     if (this.#ended !== null || this.#wire === null) return;
-    const sent = performance.now();
     this.#wire.ping(() => {
-      if (this.#ended !== null) return;
-      const ms = performance.now() - sent;
-      this.#latencyMs = Math.round(ms * 100) / 100;
-      this.#pings = [...this.#pings.slice(-7), ms];
-      answered(ms);
+      if (this.#ended === null) answered();
     });
   }
 
@@ -201,7 +192,7 @@ export class Connection {
         else cancel = clock.schedule(timeoutMs, giveUp);
       });
       this.#onEnd.push(fail);
-      this.#ping((ms) => {
+      this.#roundTrips.ping((ms) => {
         cancel();
         this.#onEnd = this.#onEnd.filter((listener) => listener !== fail);
         resolve(ms);
@@ -265,6 +256,7 @@ export class Connection {
     if (this.#ended !== null) return;
     this.#ended = { reason };
     this.#stopLiveness();
+    this.#roundTrips.stop();
     const why = this.#reason();
     this.#listeners?.lose(why);
     this.channels.lose(why);

@@ -4,9 +4,10 @@ import { Chalk } from 'chalk';
 import type { ErrorReport } from '../../src/errors.ts';
 import { plain } from '../../src/render/color.ts';
 import { groupFailures, listNames, renderError } from '../../src/render/error.ts';
-import { cut, redraw } from '../../src/render/screen.ts';
+import { cut, redraw, withFoot } from '../../src/render/screen.ts';
 import { renderTable } from '../../src/render/table.ts';
 import { displayWidth } from '../../src/render/width.ts';
+import { shorten, wrap } from '../../src/render/wrap.ts';
 
 const size = { rows: 4, columns: 10 };
 
@@ -26,6 +27,31 @@ describe('screen', () => {
     expect(displayWidth(cut('0123456789abc', 10))).toBe(10);
     expect(cut(new Chalk({ level: 1 }).red('0123456789abc'), 10)).toBe('\u001b[31m012345678…\u001b[0m');
   });
+});
+
+test('a foot is seen however long the rest is', () => {
+  expect(withFoot(['1', '2'], ['sum'], 4)).toEqual(['1', '2', 'sum']);
+  expect(withFoot(['1', '2', '3', '4', '5'], ['sum'], 4)).toEqual(['1', '2', '… 3 more lines', 'sum']);
+});
+
+test.each([
+  ['katie.example.org:12000', 14, 'katie.e…:12000'],
+  ['katie', 14, 'katie'],
+  ['日本日本日本', 7, '日…本'],
+  ['abc', 2, 'ab'],
+])('%s in %i columns', (text, columns, expected) => {
+  expect(shorten(text, columns)).toBe(expected);
+  expect(displayWidth(expected)).toBeLessThanOrEqual(columns);
+});
+
+test('lines break between words only', () => {
+  expect(wrap('no answer from /a/very/long/path here', 10)).toEqual([
+    'no answer',
+    'from',
+    '/a/very/long/path',
+    'here',
+  ]);
+  expect(wrap('', 10)).toEqual(['']);
 });
 
 describe('table', () => {

@@ -71,7 +71,7 @@ const error = (over: Partial<StatusError> = {}): StatusError => ({
 });
 
 const show = (...tunnels: TunnelStatus[]): string =>
-  renderStatus(document(...tunnels), now, plain).join('\n');
+  renderStatus(document(...tunnels), { now, paint: plain }).join('\n');
 
 describe('status', () => {
   test('shows a tunnel that is up as SPEC 7 does', () => {
@@ -203,6 +203,101 @@ describe('status', () => {
         supervisor: { ...supervisor, configError: 't.yaml:1:1 x', nativeCrypto: false },
       }),
     ).toEqual([expect.stringContaining('the config has a fault, the last good one is in use: t.yaml:1:1 x')]);
+  });
+});
+
+describe('status of many, or in a narrow window', () => {
+  const refused = error({ code: 'UNREACHABLE', message: 'connect failed, on bastion:22: no answer in 10s' });
+  const away = (name: string, index: number): TunnelStatus =>
+    tunnel({
+      name,
+      state: 'retrying',
+      since: ago(12_000 + index * 1000),
+      error: refused,
+      retryAt: new Date(now + 4000 + index * 1000).toISOString(),
+      forwards: [forward({ held: 2 })],
+    });
+  const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `db-${index + 1}`);
+  const lines = (columns: number, ...tunnels: TunnelStatus[]): string[] =>
+    renderStatus(document(...tunnels), { now, paint: plain, columns });
+
+  test('many that are away for one reason are one row with the longest time and all that is held', () => {
+    const shown = renderStatus(document(...names(30).map(away)), { now, paint: plain });
+    expect(shown).toEqual([
+      'NAME       STATE     SINCE  HELD  NEXT TRY',
+      'db-1 + 29  retrying  41s    60    4s',
+      '           30 tunnels: connect failed 09:14:07, on bastion:22: no answer in 10s, next try in 4s',
+      '           hint: tunnel why katie',
+      '           these are db-1, db-2, db-3, db-4, db-5 and 25 more',
+      '',
+      '30 retrying: connect failed, on bastion:22: no answer in 10s',
+    ]);
+  });
+
+  test('each has its row when that is asked for, and when they are few', () => {
+    const every = renderStatus(document(...names(30).map(away)), { now, paint: plain, every: true });
+    expect(every.filter((line) => line.startsWith('db-'))).toHaveLength(30);
+    expect(show(...names(4).map(away)).match(/^db-/gm)).toHaveLength(4);
+  });
+
+  test('the last line sums many up, with the reason that most of them share', () => {
+    const up = names(270).map((name) => tunnel({ name: `up-${name}` }));
+    const other = tunnel({ name: 'x', state: 'retrying', error: error() });
+    const asks = tunnel({
+      name: 'y',
+      state: 'needs-you',
+      error: error({ code: 'AUTH_REFUSED', message: 'no' }),
+    });
+    const shown = renderStatus(document(...up, ...names(30).map(away), other, asks), { now, paint: plain });
+    expect(shown.at(-1)).toBe(
+      '270 up, 1 needs-you: no, 31 retrying: connect failed, on bastion:22: no answer in 10s (and 1 more cause)',
+    );
+    expect(show(tunnel()).split('\n')).toHaveLength(2);
+  });
+
+  const long = tunnel({
+    name: 'customer-database-production-eu-west-1',
+    state: 'retrying',
+    since: ago(12_000),
+    retryAt: new Date(now + 3600).toISOString(),
+    error: refused,
+    forwards: [forward({ held: 1, target: 'postgres.internal.example.org:5432' })],
+  });
+
+  test.each([60, 80, 100, 120])(
+    'nothing is wider than %i columns, and STATE and LISTEN stay whole',
+    (columns) => {
+      const all = lines(columns, long, tunnel({ ...long, name: 'web', state: 'up', error: null }));
+      for (const line of all) expect(line.length, line).toBeLessThanOrEqual(columns);
+      expect(all[1]).toMatch(/ {2}retrying .*127\.0\.0\.1:2345/);
+      expect(all.at(-1)).toMatch(/^web .* up .*127\.0\.0\.1:2345/);
+    },
+  );
+
+  test('NAME and TARGET shorten first, in their middle', () => {
+    const shown = lines(80, long);
+    expect(shown[0]).toMatch(/^NAME +STATE +SINCE +LISTEN +TARGET +HELD +NEXT TRY$/);
+    expect(shown[1]).toMatch(/^custo\S*…\S*st-1 +retrying +12s +127\.0\.0\.1:2345 +post\S*…\S*5432 +1 +4s$/);
+  });
+
+  test('a reason wraps between words at its indent, a hint stays in one piece', () => {
+    const hint = 'ssh-copy-id -i ~/.ssh/id_ed25519.pub -p 2222 somebody@katie.example.org';
+    const asks = tunnel({
+      name: 'db',
+      state: 'needs-you',
+      error: error({
+        code: 'AUTH_REFUSED',
+        message: 'authentication failed, on katie: the server refused every key',
+        hint,
+      }),
+    });
+    const shown = lines(40, asks);
+    expect(shown.slice(2)).toEqual([
+      '      authentication failed 09:14:07, on',
+      '      katie: the server refused every',
+      '      key',
+      `      hint: ${hint}`,
+    ]);
   });
 });
 

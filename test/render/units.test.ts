@@ -25,8 +25,8 @@ describe('units', () => {
   test('a wait is rounded up and is never 0s', () => {
     expect(formatWait(1)).toBe('1s');
     expect(formatWait(3500)).toBe('4s');
-    expect(formatWait(0)).toBe('now');
-    expect(formatWait(-5)).toBe('now');
+    expect(formatWait(0)).toBe('1s');
+    expect(formatWait(-3000)).toBe('1s');
   });
 
   test.each([

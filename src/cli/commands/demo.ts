@@ -168,7 +168,7 @@ async function until(
 async function showTable(context: Context): Promise<void> {
   const document = await ask(context, locateTarget(context), 'status', { selectors: [] });
   if (document === null) throw notSo('a supervisor', 'none answers');
-  for (const line of renderStatus(document, context.now(), context.paint)) context.out(line);
+  for (const line of renderStatus(document, { now: context.now(), paint: context.paint })) context.out(line);
 }
 
 /** Takes everything down and waits until the supervisor has gone; its folder is removed next. */

@@ -7,19 +7,24 @@ import { supervisorNotes } from '../../render/status.ts';
 import type { Run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { statusWithout } from '../no-supervisor.ts';
-import { checkCode, showStatus, statusLines } from '../show-status.ts';
+import { checkCode, onlyProblems, showStatus, statusLines, type StatusChoice } from '../show-status.ts';
 import { ask, locateTarget } from '../supervisor.ts';
 
 export const status: Run = async (context, args) => {
-  if (args.flag('all')) return statusOfAll(context, args.words, args.flag('check'));
-  if (args.flag('watch')) return (await import('../watch.ts')).watch(context, args.words);
+  const choice = { selectors: args.words, problems: args.flag('problems') };
+  if (args.flag('all')) return statusOfAll(context, choice, args.flag('check'));
+  if (args.flag('watch')) return (await import('../watch.ts')).watch(context, choice);
   const target = locateTarget(context);
   const answered = await ask(context, target, 'status', { selectors: args.words });
   const document = answered ?? (await statusWithout(context, target, args.words));
-  return showStatus(context, document, args.flag('check'));
+  return showStatus(context, document, { check: args.flag('check'), problems: choice.problems });
 };
 
-async function statusOfAll(context: Context, selectors: readonly string[], check: boolean): Promise<number> {
+async function statusOfAll(
+  context: Context,
+  { selectors, problems }: StatusChoice,
+  check: boolean,
+): Promise<number> {
   const faults: ErrorCode[] = [];
   const running = await listSupervisors(context.places, context.facts, (error) => {
     faults.push(error.code);
@@ -37,8 +42,9 @@ async function statusOfAll(context: Context, selectors: readonly string[], check
     selectors,
     documents.flatMap(({ tunnels }) => tunnels),
   ); // each of them means something somewhere
-  if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: documents }, null, 2));
-  else showAll(context, documents);
+  const shown = documents.map((document) => (problems ? onlyProblems(document) : document));
+  if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: shown }, null, 2));
+  else showAll(context, shown);
   if (faults.length > 0) return worstExitCode(faults);
   return check ? Math.max(0, ...documents.map(checkCode)) : 0;
 }
@@ -57,7 +63,7 @@ function showAll(context: Context, documents: readonly StatusDocument[]): void {
     if (index > 0) context.out('');
     const { config, pid } = document.supervisor;
     context.out(`${context.paint.bold(config ?? '')}  pid ${pid ?? '-'}`);
-    for (const line of statusLines(context, document, config)) context.out(line);
+    for (const line of statusLines(context, document, { config })) context.out(line);
     for (const note of supervisorNotes(document)) context.talk(note);
   });
 }

@@ -83,8 +83,13 @@ function conclude(context: Context, { document, failures }: UpResult, first: str
     .filter(({ state }) => state === 'retrying' || state === 'connecting')
     .map(({ name }) => name);
   if (trying.length > 0)
-    context.talk(`the supervisor goes on trying in the background: tunnel status ${trying.join(' ')}`);
+    context.talk(`the supervisor goes on trying in the background: tunnel status ${meant(trying)}`);
   return worstExitCode(failures.map(({ error }) => error.code));
+}
+
+/** A line that names dozens of tunnels says nothing. */
+function meant(names: readonly string[]): string {
+  return names.length > 3 ? '--problems' : names.join(' ');
 }
 
 /** Ctrl-C ends the waiting, not the tunnels, and says so (SPEC 4). */

@@ -10,7 +10,7 @@ import type { Tunnel } from '../../model/tunnel.ts';
 import type { WhyDocument } from '../../model/why.ts';
 import { renderWhy } from '../../render/why.ts';
 import type { Run } from '../command.ts';
-import { complainOf, type Context, type Interruption } from '../context.ts';
+import { complainOf, widthOf, type Context, type Interruption } from '../context.ts';
 import { readyConfig, type ReadyConfig } from '../ready-config.ts';
 import { locateTarget, type Target } from '../supervisor.ts';
 import { loginContext } from '../trust-questions.ts';
@@ -100,7 +100,7 @@ async function recorded(
 
 function show(context: Context, document: WhyDocument): void {
   if (context.options.json) context.out(JSON.stringify(document, null, 2));
-  else for (const line of renderWhy(document, context.paint)) context.out(line);
+  else for (const line of renderWhy(document, context.paint, widthOf(context.stdout))) context.out(line);
 }
 
 /** The first layer fails: the file's own problems are said as `check` says them. */
