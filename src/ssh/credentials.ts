@@ -8,7 +8,14 @@ import { ConnectionGone, hookAuth, type AuthWire } from './internals-auth.ts';
 import { gatherKeys, type KeyRing } from './key-ring.ts';
 import { loginFailure, recordOf, startNotes, type Notes } from './login-notes.ts';
 import { notePerson, runLogin } from './login-run.ts';
-import { settle, type CredentialParts, type Reading, type Scene } from './login-scene.ts';
+import {
+  settle,
+  withoutCredential,
+  type CredentialParts,
+  type LastLogin,
+  type Reading,
+  type Scene,
+} from './login-scene.ts';
 import type { CreateLogin, Login, NextMethod } from './login.ts';
 import type { Offer } from './offers.ts';
 import { mayBeAcceptedAgain, refusalOfHost, refusalOfKey, spurnedBy } from './refusals.ts';
@@ -31,6 +38,8 @@ interface Shared {
   readonly remembered: Remembered;
   /** How the last login failed, by host. */
   readonly failures: Map<string, Failure>;
+  /** The last login that needed a credential, by host, until a login fails there. */
+  readonly lasts: Map<string, LastLogin>;
 }
 
 interface Failure {
@@ -40,21 +49,26 @@ interface Failure {
 
 /** Once a process. See CredentialParts for what is needed from outside. */
 export function createCredentials(parts: CredentialParts): Credentials {
-  const shared = { remembered: createRemembered(), failures: new Map<string, Failure>() };
+  const shared: Shared = { remembered: createRemembered(), failures: new Map(), lasts: new Map() };
   return {
     createLogin: (host, context) => createLogin(host, context, parts, shared),
-    forget: (host) => shared.remembered.forget(host),
+    forget(host) {
+      shared.remembered.forget(host);
+      shared.lasts.delete(nameOf(host));
+    },
     circumstances: (host, environment) => describeCircumstances(host, environment, parts),
   };
 }
+
+const nameOf = (host: Host): string => JSON.stringify(host);
 
 function createLogin(
   host: Host,
   context: DialContext,
   parts: CredentialParts,
-  { remembered, failures }: Shared,
+  { remembered, failures, lasts }: Shared,
 ): Login {
-  const name = JSON.stringify(host);
+  const name = nameOf(host);
   const before = failures.get(name);
   const notes = startNotes();
   const recalled = context.onlyNew === true && before !== undefined ? recall(notes, before.notes) : 0;
@@ -62,6 +76,7 @@ function createLogin(
   const answers = keepStored(parts.secrets);
   const reading: Reading = { host, context, notes, parts: { ...parts, secrets: answers.reader } };
   let spurnsStored = false;
+  let gathering: Promise<KeyRing> | null = null;
   let ring: KeyRing | null = null;
   let scene: Scene | null = null;
   let wire: AuthWire | null = null;
@@ -80,16 +95,17 @@ function createLogin(
     remembered.password(host) === null;
   const failureNow = (): TunnelError =>
     loginFailure(notes, host, mayBeAcceptedAgain(all(), notes, isProven, context.refused));
-  const gather = async (): Promise<KeyRing> => {
-    ring ??= await gatherKeys(host, context.environment, parts);
+  const gather = (): Promise<KeyRing> => (gathering ??= gatherOnce());
+  const gatherOnce = async (): Promise<KeyRing> => {
+    ring = await gatherKeys(host, context.environment, parts);
+    notes.obstacles.push(...ring.obstacles);
     if (finished) ring.agent?.close(); // the dial was given up meanwhile
     return ring;
   };
   const run = async (next: NextMethod): Promise<void> => {
     if (scene === null) return next(false);
     try {
-      const { offers, agent } = await gather();
-      if (await runLogin(scene, offers, agent)) return;
+      if (await runLogin(scene, gather)) return;
       notePerson(scene);
     } catch (error) {
       if (error instanceof ConnectionGone) return; // the session hears of it by itself
@@ -101,27 +117,27 @@ function createLogin(
 
   return {
     async prepare() {
-      const { obstacles } = await gather();
-      notes.obstacles.push(...obstacles);
+      const gathered = gather();
+      // A first look at the server needs no credential: its host key is settled before one is missed (SPEC 2).
+      if (!context.onlyProven && context.onlyNew !== true) return void gathered.catch(() => undefined);
+      await gathered;
       // No connection is made just to say nothing: what would be said is known (SPEC 3).
       if (context.onlyProven && !all().some(isProven)) throw before?.error ?? failureNow();
-      if (context.onlyNew === true) {
-        spurnsStored = !context.personPresent() && !(await hasFresh(reading, spurned));
-        const fresh = all().some(isNew) || (hasStored(host) && !spurnsStored);
-        if (fresh || hasOther(host, context, spurned)) return;
-        notes.methods = before?.notes.methods ?? null;
-        throw failureNow();
-      }
-      if (all().length > 0 || obstacles.length === 0 || hasStored(host) || hasOther(host, context, spurned))
-        return;
-      throw loginFailure(notes, host);
+      if (context.onlyNew !== true) return;
+      spurnsStored = !context.personPresent() && !(await hasFresh(reading, spurned));
+      const fresh = all().some(isNew) || (hasStored(host) && !spurnsStored);
+      if (fresh || hasOther(host, context, spurned)) return;
+      notes.methods = before?.notes.methods ?? null;
+      throw failureNow();
     },
     install(client: Client) {
       wire = hookAuth(client, () => {
         if (scene !== null) settle(scene, { kind: 'success' });
       });
       const told = spurnsStored ? { host: withoutStored(host) } : {};
-      scene = { ...reading, ...told, wire, remembered, spurned, current: null };
+      const last = lasts.get(name) ?? null;
+      notes.methods = last?.methods ?? null;
+      scene = { ...reading, ...told, wire, remembered, spurned, last, begun: false, current: null };
     },
     // ssh2 asks once; from then on the conversation is ours, and it hears only of its end
     handler: (_methods, _partial, next) => void run(next),
@@ -145,9 +161,14 @@ function createLogin(
     finish(succeeded) {
       finished = true;
       ring?.agent?.close();
+      if (scene?.begun === true) lasts.delete(name);
       if (!succeeded) return;
       failures.delete(name);
-      log('info', 'login', `logged in to ${formatLogin(host)} with ${notes.accepted.join(', ')}`);
+      const { accepted, refused, firstMethods, methods } = notes;
+      if (accepted.length > 0)
+        lasts.set(name, { refused: new Set(refused), methods: firstMethods ?? methods });
+      const how = accepted.length > 0 ? ` with ${accepted.join(', ')}` : `: ${withoutCredential}`;
+      log('info', 'login', `logged in to ${formatLogin(host)}${how}`);
     },
   };
 }
@@ -170,7 +191,7 @@ function hasOther(host: Host, context: DialContext, spurned: ReadonlySet<string>
 function hungUpOn(scene: Scene): void {
   const { current, notes, context } = scene;
   scene.current = null;
-  if (current === null || !notes.hungUp) return;
+  if (current?.words == null || !notes.hungUp) return;
   notes.refused.push(current.words);
   if (current.key !== null) context.refused?.add(current.key.refusal);
 }

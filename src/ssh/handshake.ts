@@ -18,6 +18,7 @@ import { installHybridKex } from './internals-kex.ts';
 import type { AlgorithmNames } from './internals.ts';
 import { KeyCheck } from './key-check.ts';
 import type { Login } from './login.ts';
+import { withoutCredential } from './login-scene.ts';
 import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
 import type { Decision, Verifier } from './verify.ts';
 
@@ -282,8 +283,7 @@ export class Handshake {
   #ready(): void {
     const { presented } = this.#key;
     if (this.#algorithms === null || presented === null) return;
-    const accepted = this.#parts.login.record().accepted.join(', ');
-    this.#step('auth', 'ok', accepted);
+    this.#step('auth', 'ok', this.#parts.login.record().accepted.join(', ') || withoutCredential);
     this.#end({ client: this.#client, algorithms: this.#algorithms, hostKey: presented });
   }
 

@@ -24,6 +24,8 @@ export interface Notes {
   readonly remarks: string[];
   /** What the server takes, as it last said; null when it never said. */
   methods: readonly string[] | null;
+  /** What it said first, before any method was done. */
+  firstMethods: readonly string[] | null;
   /** A person typed what is not kept. */
   typedCode: boolean;
   /** A password or an answer was refused: the trouble is with what was said, not with an agent. */
@@ -41,6 +43,7 @@ export function startNotes(): Notes {
     obstacles: [],
     remarks: [],
     methods: null,
+    firstMethods: null,
     typedCode: false,
     secretRefused: false,
     codeRefused: false,

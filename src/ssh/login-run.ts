@@ -1,6 +1,7 @@
 // A login from the first request to the last: which credential is next, after each word of the server (RFC 4252 5.1).
 import { formatLogin, type AuthMethod } from '../model/host.ts';
 import type { Agent } from './agent.ts';
+import type { KeyRing } from './key-ring.ts';
 import { noneRequest } from './auth-requests.ts';
 import { offerHost, readHostbasedKeys } from './hostbased.ts';
 import type { KeyFile } from './keys.ts';
@@ -25,6 +26,8 @@ interface Progress {
   /** Offers that led to nothing. */
   readonly spent: Set<Offer>;
   interactiveRuns: number;
+  /** The `none` request is still to be sent, and nothing of the last login says that it would be in vain. */
+  asksNone: boolean;
   noneTried: boolean;
   hostKeys: KeyFile[] | null;
   partials: number;
@@ -33,30 +36,34 @@ interface Progress {
 interface Step {
   readonly method: AuthMethod;
   run(): Promise<StepEnd>;
-  /** Needs a person, a secret source or a passphrase: worth asking the server first what it takes. */
-  readonly costly: boolean;
 }
 
 const mostInteractiveRuns = 4;
 /** A server that is never content is left. */
 const mostPartials = 8;
 
-/** True when the server let us in. Rejects with ConnectionGone when the link ends. */
-export async function runLogin(scene: Scene, offers: Offers, agent: Agent | null): Promise<boolean> {
+/**
+ * True when the server let us in. Rejects with ConnectionGone when the link ends. `none` comes first, as with ssh: a
+ * server may take nothing else and end the connection at any other request; the keys are looked at after it.
+ */
+export async function runLogin(scene: Scene, gather: () => Promise<KeyRing>): Promise<boolean> {
   const progress: Progress = {
     passwords: createPasswords(scene),
     interactive: startInteractive(),
     answered: new Set(),
     spent: new Set(),
     interactiveRuns: 0,
+    asksNone: scene.last === null && !scene.context.onlyProven,
     noneTried: false,
     hostKeys: null,
     partials: 0,
   };
+  if (progress.asksNone && (await askNone(scene, progress)).kind === 'success') return true;
+  const { offers, agent } = await gather();
   if (scene.wire.proof !== null && offers.agent.length > 0) await bind(scene, agent);
   for (;;) {
-    const step = await nextStep(scene, progress, offers, agent);
-    const end = step === null ? await lastQuestion(scene, progress) : await learnOrRun(scene, progress, step);
+    const step = progress.asksNone ? null : await nextStep(scene, progress, offers, agent);
+    const end = step === null ? await lastQuestion(scene, progress) : await step.run();
     if (end.kind === 'success') return true;
     if (end.kind === 'stop' || (step === null && end.kind === 'skipped')) return false;
     if (end.kind === 'failure') heed(scene, progress, end, step);
@@ -70,25 +77,21 @@ async function bind(scene: Scene, agent: Agent | null): Promise<void> {
   await agent.bind(proof.hostKey, sessionId, proof.signature).catch(() => false); // most keys need none of it
 }
 
-/** Nothing was sent yet: then the server's list is unknown, and one cheap request gives it for the error's words. */
+/** Nothing is left to offer: `none`, where it was left out so far, may still do, or tells what the server takes by now. */
 async function lastQuestion(scene: Scene, progress: Progress): Promise<StepEnd> {
-  if (scene.notes.methods !== null || scene.context.onlyProven) return { kind: 'skipped' };
-  return tryNone(scene, progress);
+  if (progress.noneTried || scene.context.onlyProven || scene.notes.accepted.length > 0)
+    return { kind: 'skipped' };
+  return askNone(scene, progress);
 }
 
-async function learnOrRun(scene: Scene, progress: Progress, step: Step): Promise<StepEnd> {
-  if (!step.costly || scene.notes.methods !== null || progress.noneTried) return step.run();
-  return tryNone(scene, progress);
-}
-
-async function tryNone(scene: Scene, progress: Progress): Promise<StepEnd> {
+async function askNone(scene: Scene, progress: Progress): Promise<StepEnd> {
+  progress.asksNone = false;
   progress.noneTried = true;
-  const configured = scene.host.auth.includes('none');
-  begin(scene, 'none');
+  begin(scene, null);
   const reply = await scene.wire.request('none', noneRequest(scene.host.user));
+  settle(scene, reply.kind === 'success' ? reply : { kind: 'failure', methods: [], partial: false });
   if (reply.kind !== 'success' && reply.kind !== 'failure') return { kind: 'skipped' };
-  if (reply.kind === 'success' || configured) settle(scene, reply);
-  scene.current = null;
+  if (reply.kind === 'failure') learn(scene, reply.methods);
   return reply;
 }
 
@@ -98,15 +101,24 @@ function heed(
   end: Extract<StepEnd, { kind: 'failure' }>,
   step: Step | null,
 ): void {
-  scene.notes.methods = end.methods;
+  learn(scene, end.methods);
   if (end.partial) {
     progress.partials += 1;
     progress.interactiveRuns = 0;
     return;
   }
+  // the server does not do as it did: it may have come to want less
+  const refused = scene.notes.refused.at(-1);
+  if (!progress.noneTried && !scene.context.onlyProven && refused !== undefined)
+    progress.asksNone = scene.last?.refused.has(refused) === false;
   // refused as a method, not as a key: it may be wanted after another one (AuthenticationMethods password,publickey)
   const keyStep = step?.method === 'agent' || step?.method === 'publickey';
   if (keyStep && !end.methods.includes('publickey')) progress.answered.clear();
+}
+
+function learn({ notes }: Scene, methods: readonly string[]): void {
+  notes.methods = methods;
+  notes.firstMethods ??= methods;
 }
 
 async function nextStep(
@@ -135,7 +147,7 @@ async function stepOf(
   switch (method) {
     case 'none':
       if (progress.noneTried || scene.context.onlyProven) return null;
-      return { method, costly: false, run: () => tryNone(scene, progress) };
+      return { method, run: () => askNone(scene, progress) };
     case 'agent':
       return keyStep(method, offers.agent, scene, progress, agent);
     case 'publickey': {
@@ -169,7 +181,6 @@ function keyStep(
   if (offer === undefined) return null;
   return {
     method,
-    costly: offer.wire === null,
     async run() {
       const end = await offerKey(scene, offer, agent);
       if (offer.wire === null || end.kind === 'skipped' || end.kind === 'stop') progress.spent.add(offer);
@@ -196,7 +207,6 @@ function interactiveStep(scene: Scene, progress: Progress): Step | null {
   }
   return {
     method: 'keyboard-interactive',
-    costly: true,
     async run() {
       progress.interactiveRuns += 1;
       const end = await answerQuestions(scene, passwords, interactive);
@@ -209,14 +219,14 @@ function interactiveStep(scene: Scene, progress: Progress): Step | null {
 
 function passwordStep(scene: Scene, progress: Progress): Step | null {
   if (scene.context.onlyProven || progress.passwords.declined || !progress.passwords.available()) return null;
-  return { method: 'password', costly: true, run: () => offerPassword(scene, progress.passwords) };
+  return { method: 'password', run: () => offerPassword(scene, progress.passwords) };
 }
 
 async function hostbasedStep(scene: Scene, progress: Progress): Promise<Step | null> {
   if (scene.context.onlyProven || scene.spurned.has(refusalOfHost)) return null;
   progress.hostKeys ??= [...(await readHostbasedKeys(scene))];
   const key = progress.hostKeys.shift();
-  return key === undefined ? null : { method: 'hostbased', costly: false, run: () => offerHost(scene, key) };
+  return key === undefined ? null : { method: 'hostbased', run: () => offerHost(scene, key) };
 }
 
 /** What a person could still have answered, had one been there: what status then shows. */

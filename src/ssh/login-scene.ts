@@ -44,12 +44,27 @@ export interface Scene {
   readonly notes: Notes;
   /** Names of what is not offered: it was refused before, and only what is new is worth another try. */
   readonly spurned: ReadonlySet<string>;
+  /** The last login here, when it needed a credential and nothing has gone wrong since: `none` is not asked first then. */
+  readonly last: LastLogin | null;
+  /** A request was sent: how this login ends says something of the server. */
+  begun: boolean;
   /** Words of the credential under way: what a success in the next packet is written down for. */
   current: Current | null;
 }
 
+/** What a login is remembered by, for the one that follows a loss of its link. */
+export interface LastLogin {
+  readonly refused: ReadonlySet<string>;
+  /** What the server said it takes, in answer to the first request; null when it never did. */
+  readonly methods: readonly string[] | null;
+}
+
+/** What the server's yes to the `none` request is called. It proves nothing, and nothing is offered (RFC 4252 5.2). */
+export const withoutCredential = 'let in without a credential';
+
 export interface Current {
-  readonly words: string;
+  /** Null for the `none` request. */
+  readonly words: string | null;
   readonly startedMs: number;
   /** Null for what is no key. */
   readonly key: OfferedKey | null;
@@ -71,7 +86,8 @@ export type StepEnd =
   | { readonly kind: 'stop' };
 
 /** Opens the book on a credential: what the server says next is about it. */
-export function begin(scene: Scene, words: string, key: OfferedKey | null = null): void {
+export function begin(scene: Scene, words: string | null, key: OfferedKey | null = null): void {
+  scene.begun = true;
   scene.current = { words, startedMs: scene.parts.clock.monotonic(), key };
 }
 
@@ -84,6 +100,10 @@ export function settle(
   if (current === null) return;
   scene.current = null;
   const taken = reply.kind === 'success' || reply.partial;
+  if (current.words === null) {
+    if (taken) report(scene, true, withoutCredential, current.startedMs);
+    return;
+  }
   (taken ? notes.accepted : notes.refused).push(current.words);
   if (current.key !== null) judge(scene, current.key, taken, reply);
   const more =

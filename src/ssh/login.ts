@@ -10,8 +10,8 @@ export type NextMethod = (method: object | false) => void;
 /** One login on one connection: which credential is next, and what became of each. */
 export interface Login {
   /**
-   * Asks what can be asked before the dial goes on the wire, since LoginGraceTime runs from then on.
-   * Throws SECRET_MISSING, KEY_UNREADABLE or AGENT_DOWN when no credential at all can be had.
+   * Begins to look for credentials while the dial goes on. Throws the kept failure where no connection is to be made,
+   * because what is new or proven is all that may be offered, and there is none of it (SPEC 3).
    */
   prepare(): Promise<void>;
   /** Hooks the protocol instance (authPK, USERAUTH_FAILURE …). Called right after `client.connect()`. */

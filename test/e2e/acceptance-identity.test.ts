@@ -1,6 +1,6 @@
 // Who is the server, who are we: unknown and changed keys, refused logins, and every exit code, against a real sshd.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -173,6 +173,22 @@ describe.skipIf(sshdMissing() !== null)('logins', () => {
     const again = await world.run(['up']);
     expect(again.code).toBe(6);
     expect(attempts(sshd.log())).toBe(before);
+  });
+
+  test('a key file that is missing keeps nobody from settling the host key, and is all that was missing', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const later = join(world.folder, 'later');
+    configure(world, { port: sshd.port, user: sshd.user, identity: later }, 'auto', 9);
+    const unknown = await world.run(['up']);
+    expect(unknown, unknown.stderr).toMatchObject({ code: 7 });
+    const up = await world.run(['up', '--accept-new']);
+    expect(up, up.stderr).toMatchObject({ code: 6 });
+    expect(up.stderr).toContain('later');
+    expect(readFileSync(storeOf(world), 'utf8')).toContain(sshd.knownHostsLine());
+    expect(await world.tunnel('db')).toMatchObject({ state: 'needs-you', error: { code: 'KEY_UNREADABLE' } });
+    copyFileSync(sshd.identity, later);
+    await world.until('db', ({ state }) => state === 'up');
   });
 
   test('an encrypted key with nobody to ask is exit 6 and says so', async () => {

@@ -12,10 +12,14 @@ export interface AuthServer extends AsyncDisposable {
   readonly requests: readonly string[];
 }
 
-/** `decide` sees every request but the `none` that asks what there is. */
+/**
+ * `decide` sees every request but the `none` that asks what there is; `none`, where it is given, sees those, and they are
+ * among the requests then.
+ */
 export async function startAuthServer(
   methods: readonly string[],
   decide: (context: AuthContext, connection: Connection) => void,
+  none?: (context: AuthContext) => void,
 ): Promise<AuthServer> {
   const keyFile = join(temporaryFolder('authsrv'), 'host');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', keyFile]);
@@ -26,8 +30,9 @@ export async function startAuthServer(
     connection.on('error', () => undefined);
     connection.on('close', () => open.delete(connection));
     connection.on('authentication', (context) => {
-      if (context.method === 'none') return context.reject([...methods] as never);
+      if (context.method === 'none' && none === undefined) return context.reject([...methods] as never);
       requests.push(context.method);
+      if (context.method === 'none') return none?.(context);
       decide(context, connection);
     });
   });

@@ -61,7 +61,8 @@ const etcFiles = [
 ];
 
 /**
- * An /etc of its own, so that pam_unix(8) can check a password of root's, and change it: it replaces /etc/shadow.
+ * An /etc of its own, so that pam_unix(8) can check a password of root's, and change it: it replaces /etc/shadow. An
+ * empty one is none: root may log in with `none` then, where PermitEmptyPasswords says so.
  */
 export function privateAccounts(password: string, pam: readonly string[]): PrivateAccounts {
   const folder = temporaryFolder('accounts');
@@ -81,7 +82,7 @@ export function privateAccounts(password: string, pam: readonly string[]): Priva
     writeFileSync(file, next.join('\n'));
   };
   const hash = execFileSync('openssl', ['passwd', '-5', '-stdin'], { input: password, encoding: 'utf8' });
-  setRoot((fields) => (fields[1] = hash.trim()));
+  setRoot((fields) => (fields[1] = password === '' ? '' : hash.trim()));
   return {
     launcher: launcherFor(`mount --bind ${etc} /etc`, home),
     home,
