@@ -3,6 +3,7 @@ import { Secret } from '../model/secret.ts';
 import type { UpProgress } from '../control/protocol.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import { shortPath } from '../config/locate.ts';
+import { attributed } from '../render/attributed.ts';
 import { exposureNotes, renderTunnelLine } from '../render/line.ts';
 import type { Context, Interruption } from './context.ts';
 import { addressOf, createPrompter, type Outcome, type Prompter } from './prompt.ts';
@@ -53,7 +54,7 @@ export function createConversation(parts: ConversationParts): Conversation {
 }
 
 function showBanner(context: Context, host: string, text: string): void {
-  for (const line of text.split('\n')) context.talk(`(${host} says) ${line}`);
+  for (const line of attributed(`${host} says`, text, context.stderr.columns)) context.talk(line);
 }
 
 function showTunnel(context: Context, { tunnel }: Extract<UpProgress, { kind: 'settled' }>): void {

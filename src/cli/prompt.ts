@@ -1,6 +1,7 @@
 // Questions as a person sees them (SPEC 7): host keys with their picture, hidden passphrases, a server's own words marked as such.
 import type { PendingQuestion } from '../model/question.ts';
 import { readFingerprint } from '../trust/fingerprint.ts';
+import { attributed } from '../render/attributed.ts';
 import type { Context } from './context.ts';
 import { createLineReader, type LineReader, type Reading } from './line-reader.ts';
 
@@ -21,14 +22,21 @@ export interface Prompter {
 }
 
 /** Talks on stderr and reads stdin: only for a context that is interactive. */
-export function createPrompter(context: Pick<Context, 'stdin' | 'stderr'>): Prompter {
+export function createPrompter(context: Pick<Context, 'stdin' | 'stderr' | 'talkPaint'>): Prompter {
   const reader = createLineReader(context.stdin, context.stderr);
   const say = (line: string): void => void context.stderr.write(`${line}\n`);
+  /** The row that the answer is typed on; what a server asks at length stands above it. */
+  const promptFor = (question: PendingQuestion): string => {
+    const rows = secretPrompt(question, context.stderr.columns);
+    for (const row of rows.slice(0, -1)) say(row);
+    const last = rows.at(-1) ?? '';
+    return question.fromServer ? last : context.talkPaint.bold(last);
+  };
   return {
     question: (question, signal, heading) =>
       question.kind === 'host-key'
         ? askHostKey(reader, say, question, signal, heading)
-        : askSecret(reader, question, signal),
+        : askSecret(reader, promptFor(question), question.echo, signal),
     async line(text, otherwise) {
       const bracket = otherwise === null ? '' : ` [${otherwise}]`;
       const reading = await reader.read(`${text}${bracket}: `, { echo: true });
@@ -115,23 +123,29 @@ export function readTrust(text: string, fingerprint: string | null): TrustAnswer
 
 async function askSecret(
   reader: LineReader,
-  question: PendingQuestion,
+  prompt: string,
+  echo: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Outcome> {
-  const reading = await reader.read(secretPrompt(question), {
-    echo: question.echo,
+  const reading = await reader.read(prompt, {
+    echo,
     ...(signal === undefined ? {} : { signal }),
   });
   return reading.kind === 'line' ? { kind: 'answered', value: reading.text } : outcomeOf(reading);
 }
 
-/** A server's words always carry who says them; ours never look like that (SPEC 4). */
-export function secretPrompt(question: PendingQuestion): string {
+/**
+ * The rows of a question, the answer behind the last. A server's words carry on every row who says them; ours never look
+ * like that (SPEC 4), and are bold where there is color, which a server's never are.
+ */
+export function secretPrompt(question: PendingQuestion, columns?: number): readonly string[] {
   const text = question.text.replace(/[:\s]+$/, '');
   if (question.fromServer) {
     const who = question.endpoint.replace(/:22$/, '');
-    return `(${who} asks) ${text}: `;
+    return attributed(`${who} asks`, `${text}:`, columns).map((row, at, rows) =>
+      at === rows.length - 1 ? `${row} ` : row,
+    );
   }
   const kept = question.kind === 'prompt' ? '' : ' (kept in memory until down)';
-  return `${question.tries > 0 ? 'Wrong. ' : ''}${text}${text.includes('kept in memory') ? '' : kept}: `;
+  return [`${question.tries > 0 ? 'Wrong. ' : ''}${text}${text.includes('kept in memory') ? '' : kept}: `];
 }

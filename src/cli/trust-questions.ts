@@ -7,6 +7,7 @@ import type { PendingQuestion } from '../model/question.ts';
 import type { DialContext } from '../model/session.ts';
 import { Interrupted, type Context, type Interruption } from './context.ts';
 import { createPrompter, type Outcome, type Prompter } from './prompt.ts';
+import { attributed } from '../render/attributed.ts';
 
 /** "yes", the fingerprint, or null for no. Throws HOST_KEY_UNKNOWN where nobody can be asked. */
 export function confirmKey(
@@ -46,7 +47,7 @@ export function loginContext(context: Context, interruption: Interruption): Dial
     environment: callerEnvironment(context.facts.env),
     step: () => undefined,
     banner: (text) => {
-      for (const line of text.split('\n')) context.talk(`(the server says) ${line}`);
+      for (const line of attributed('the server says', text, context.stderr.columns)) context.talk(line);
     },
   };
 }

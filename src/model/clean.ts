@@ -27,11 +27,12 @@ function strip(text: string): string {
     .replace(strays, '\ufffd');
 }
 
-/** One line fit to show: no control, escape or bidi character; line breaks and tabs become single blanks. */
+/** Everything that shows as nothing but room: line breaks, tabs, blanks of every width, and letters that are empty. */
+const blanks = /[\s\p{Zs}\u115f\u1160\u2800\u3164\uffa0]+/gu;
+
+/** One line fit to show: no control, escape or bidi character; runs of blanks of any kind become single ones. */
 export function cleanText(text: string): string {
-  return strip(text)
-    .replace(/[\t\n]+/g, ' ')
-    .trim();
+  return strip(text).replace(blanks, ' ').trim();
 }
 
 /** Several lines fit to show, at most `maxLines`; what was left out is said in a last line. Tabs become blanks. */

@@ -8,6 +8,8 @@ export interface Passwords {
   available(): boolean;
   /** True while one is to be had without a person, as far as can be told. */
   stored(): boolean;
+  /** True when a stored one has answered something on this connection: it answers nothing else but what asks for it by name. */
+  readonly spent: boolean;
   /**
    * The next one; null when there is none (the notes say why, in the words `what`). `prompt`: the server's own
    * question, clean; null for the password method.
@@ -40,9 +42,12 @@ export function createPasswords(scene: Scene): Passwords {
   let declined = false;
   let taken: { secret: Secret; from: 'memory' | 'source' | 'person'; sent?: true } | null = null;
   let good: Secret | null = null;
+  let spent = false;
 
   const hasSource = (): boolean => host.password !== null && host.password.from !== 'prompt';
-  const stored = (): boolean =>
+  // of one conversation one question: the next hidden one wants something else, whatever it is called
+  const stored = (): boolean => taken === null && hasStored();
+  const hasStored = (): boolean =>
     good !== null || (!memorySpent && remembered.password(host) !== null) || (!sourceSpent && hasSource());
   const personLeft = (): boolean => !declined && typed < mostTyped && context.personPresent();
 
@@ -53,6 +58,14 @@ export function createPasswords(scene: Scene): Passwords {
     const secret = await readSource(scene, host.password, 'password');
     if (secret === null && personLeft()) notes.obstacles.length = before; // a person can still say it
     return secret;
+  };
+  const fromStore = async (): Promise<typeof taken> => {
+    const ready = good ?? (memorySpent ? null : remembered.password(host));
+    memorySpent = true;
+    good = null;
+    if (ready !== null) return { secret: ready, from: 'memory' };
+    const source = await fromSource();
+    return source === null ? null : { secret: source, from: 'source' };
   };
   const fromPerson = async (prompt: string | null, what?: string): Promise<Secret | null> => {
     const text = prompt ?? `Password for ${formatLogin(host)}`;
@@ -77,23 +90,18 @@ export function createPasswords(scene: Scene): Passwords {
   return {
     available: () => stored() || personLeft(),
     stored,
+    get spent() {
+      return spent;
+    },
     get declined() {
       return declined;
     },
     async take(prompt, what) {
-      const memory = memorySpent ? null : remembered.password(host);
-      memorySpent = true;
-      const again = good;
-      good = null;
-      const ready = again ?? memory;
-      if (ready !== null) {
-        taken = { secret: ready, from: 'memory' };
-        return ready;
-      }
-      const source = await fromSource();
-      if (source !== null) {
-        taken = { secret: source, from: 'source' };
-        return source;
+      const kept = taken === null ? await fromStore() : null;
+      if (kept !== null) {
+        spent = true;
+        taken = kept;
+        return kept.secret;
       }
       if (declined || typed >= mostTyped) return null;
       const answer = await remembered.inTurn(`password ${formatLogin(host)}`, () => fromPerson(prompt, what));
@@ -121,7 +129,10 @@ export function createPasswords(scene: Scene): Passwords {
       return true;
     },
     putBack() {
-      if (taken?.sent !== true) good = taken?.secret ?? good;
+      if (taken !== null && taken.sent !== true) {
+        good = taken.secret;
+        spent = false;
+      }
       taken = null;
     },
     changed(password) {

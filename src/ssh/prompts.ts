@@ -24,13 +24,17 @@ const oldPasswordWords = /\b(?:current|old|existing)\b.*pass|(?:altes|aktuelles)
 const bothWords =
   /\bpass(?:word|phrase)\s*(?:&|\+|and|with|followed by)\s.*\b(?:code|otp|token|pin|passcode)\b/i;
 
+/** Longer than any question of a PAM module; more is not what somebody can be asked. */
+const longestQuestion = 200;
+
 /** Only the last line counts: what stands above may be about anything, such as a welcome that speaks of passwords. */
 export function readPrompt(prompt: string): ReadPrompt {
   const lines = cleanBanner(prompt, Number.POSITIVE_INFINITY).split('\n');
   let question = '';
   while (lines.length > 0 && !/[\p{L}\p{N}]/u.test(question)) question = `${lines.pop()?.trim()} ${question}`;
-  const text = cleanText(question) || 'Answer';
-  return { before: cleanBanner(lines.join('\n')), text, wants: wantedBy(text) };
+  const whole = Array.from(cleanText(question));
+  const text = whole.slice(0, longestQuestion).join('') + (whole.length > longestQuestion ? ' …' : '');
+  return { before: cleanBanner(lines.join('\n')), text: text || 'Answer', wants: wantedBy(text) };
 }
 
 function wantedBy(text: string): Wanted {

@@ -113,6 +113,7 @@ async function answerOne(
   memory: InteractiveMemory,
 ): Promise<Secret | null> {
   const totpReady = scene.host.totp !== null && !memory.totpSpent;
+  const kept = passwords.stored() && !passwords.spent;
   if (!echo && wants === 'new-password') return askNewPassword(scene, text, passwords, memory);
   if (!echo && wants === 'old-password') return passwords.take(text, mustChange);
   if (wants === 'password-and-code') {
@@ -120,11 +121,11 @@ async function answerOne(
       totpReady && passwords.stored() ? await passwordAndCode(scene, text, passwords, memory) : null;
     return both ?? askCode(scene, text, echo, memory);
   }
-  if (totpReady && (wants === 'code' || (!echo && wants === 'unknown' && !passwords.stored()))) {
+  if (totpReady && (wants === 'code' || (!echo && wants === 'unknown' && !kept))) {
     const answer = await nextCode(scene, memory);
     if (answer !== null) return answer;
   }
-  if (!echo && wants !== 'code' && (passwords.stored() || wants === 'password')) return passwords.take(text);
+  if (!echo && wants !== 'code' && (kept || wants === 'password')) return passwords.take(text);
   return askCode(scene, text, echo, memory);
 }
 

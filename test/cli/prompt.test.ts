@@ -1,6 +1,7 @@
 // The words of the questions (SPEC 7) and what counts as a yes.
 import { describe, expect, test } from 'vitest';
 import { addressOf, introduceKey, readTrust, secretPrompt } from '../../src/cli/prompt.ts';
+import { displayWidth } from '../../src/render/width.ts';
 import type { PendingQuestion } from '../../src/model/question.ts';
 
 const fingerprint = 'SHA256:q3Vx1b0gkZ8Lr5mT2cYwE7uNf4hJp9sDaK6oQiXzRtM';
@@ -43,13 +44,35 @@ describe('questions', () => {
   });
 
   test('our own questions say that the answer is kept, a repeated one that it was wrong', () => {
-    expect(secretPrompt(question({}))).toBe('Passphrase for ~/.ssh/id_ed25519 (kept in memory until down): ');
-    expect(secretPrompt(question({ tries: 1 }))).toMatch(/^Wrong\. Passphrase/);
+    expect(secretPrompt(question({}))).toEqual([
+      'Passphrase for ~/.ssh/id_ed25519 (kept in memory until down): ',
+    ]);
+    expect(secretPrompt(question({ tries: 1 }))[0]).toMatch(/^Wrong\. Passphrase/);
   });
 
   test("a server's question is marked as the server's", () => {
     const asked = question({ kind: 'prompt', fromServer: true, text: 'Verification code: ' });
-    expect(secretPrompt(asked)).toBe('(me@katie.example.org asks) Verification code: ');
+    expect(secretPrompt(asked)).toEqual(['(me@katie.example.org asks) Verification code: ']);
+  });
+
+  test('no row of one that is wider than the terminal looks like ours, however it is filled up', () => {
+    const ours = 'Passphrase for ~/.ssh/id_ed25519 (kept in memory until down)';
+    for (const filling of [
+      ' '.repeat(200),
+      '.'.repeat(47),
+      '. '.repeat(60),
+      '＿'.repeat(30),
+      'word '.repeat(9),
+    ])
+      for (const columns of [40, 80, 81, 200]) {
+        const asked = question({ kind: 'prompt', fromServer: true, text: `Code${filling}${ours}` });
+        const rows = secretPrompt(asked, columns);
+        for (const row of rows) {
+          expect(row).toMatch(/^\(me@katie\.example\.org asks\) /);
+          expect(displayWidth(row)).toBeLessThanOrEqual(columns === 40 ? 50 : columns);
+        }
+        expect(rows.at(-1)).toMatch(/: $/);
+      }
   });
 
   test('an address is the endpoint without its user', () => {

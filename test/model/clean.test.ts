@@ -12,6 +12,7 @@ describe('clean text', () => {
     ['8-bit CSI goes', '\u009b31mred', 'red'],
     ['bidi overrides go', 'user\u202egnp.exe', 'usergnp.exe'],
     ['line breaks become one blank', 'a\r\nb\n\n\tc', 'a b c'],
+    ['runs of blanks become one, of every kind', 'a   b\u00a0\u2003\u3000c\u2800\u3164\u2800d', 'a b c d'],
     ['a bare carriage return cannot overwrite', 'evil\rgood', 'evil good'],
     ['backspaces and bells go', 'a\b\u0007b', 'ab'],
     ['other alphabets stay', 'Zugang für Käthe: 日本語 ✓', 'Zugang für Käthe: 日本語 ✓'],

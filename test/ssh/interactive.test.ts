@@ -196,6 +196,37 @@ describe('keyboard-interactive', () => {
     expect(seen.filter((answer) => answer === 'pw')).toHaveLength(1);
   });
 
+  test('gives one of two that are kept to a conversation, and an accepted one only to who asks for a password', async () => {
+    const seen: string[][] = [];
+    let prompts = [hidden('Password: ')];
+    let right = 'typed';
+    await using server = await startAuthServer(['keyboard-interactive'], (context) =>
+      asking([prompts], (answers) => {
+        seen.push([...answers]);
+        return answers.length === 1 && answers[0] === right;
+      })(context),
+    );
+    const credentials = createCredentials(testParts());
+    const host = bareHost(server.port, { password: stored('source') });
+    expect((await logIn(host, { answers: ['typed'] }, credentials)).error).toBeNull();
+    expect(seen.splice(0)).toEqual([['source'], ['typed']]);
+    // one is remembered, the other in its source: a second prompt is none of theirs
+    prompts = [hidden('Password: '), hidden('Password: ')];
+    expect((await logIn(host, {}, credentials)).error?.code).toBe('SECRET_MISSING');
+    expect(seen).toEqual([]);
+
+    right = 'nothing';
+    prompts = [hidden('Memorable word: ')];
+    await using second = await startAuthServer(['password', 'keyboard-interactive'], (context) => {
+      if (context.method === 'password') return context.reject(['keyboard-interactive'], true);
+      asking([prompts], (answers) => seen.push([...answers]) < 0)(context);
+    });
+    const auth = ['password', 'keyboard-interactive'] as const;
+    const both = await logIn(bareHost(second.port, { auth, password: stored('source') }));
+    expect(both.error).toMatchObject({ code: 'SECRET_MISSING', facts: { text: 'Memorable word:' } });
+    expect(seen).toEqual([]);
+  });
+
   test('does not give a password to a prompt that wants a code', async () => {
     const seen: string[] = [];
     await using server = await startAuthServer(

@@ -53,6 +53,14 @@ describe('a prompt', () => {
     expect(readPrompt('\n \n').text).toBe('Answer');
   });
 
+  test('is one line of a bearable length, and no blanks push its end away', () => {
+    expect(readPrompt(`Code${' '.repeat(300)}Passphrase for ~/.ssh/id_ed25519: `).text).toBe(
+      'Code Passphrase for ~/.ssh/id_ed25519:',
+    );
+    expect(readPrompt('\u2800'.repeat(9)).text).toBe('Answer');
+    expect(Array.from(readPrompt('日'.repeat(17_000)).text)).toHaveLength(202);
+  });
+
   test('under many lines is still the last one', () => {
     const { before, text } = readPrompt(`${'line\n'.repeat(100)}Password: `);
     expect(text).toBe('Password:');
