@@ -1,0 +1,140 @@
+// One round: a seed's faults strike while clients work; then all is calm, and everything must be as it was before.
+import { calmSinceMs, hangBoundMs, recoveryBoundMs } from './bounds.ts';
+import type { Connection } from './connection.ts';
+import { Crew } from './crew.ts';
+import { startFairClock, type FairClock } from './fair-clock.ts';
+import { strikeAll, type Struck } from './faults.ts';
+import { createRandom } from './random.ts';
+import { resourcesOf, type Resources } from './resources.ts';
+import { pathOf, setScene, type Scene } from './scene.ts';
+import { createSchedule, type Schedule } from './schedule.ts';
+import type { OpenWay } from './traffic.ts';
+import { statusBoundMs, type History } from './truth.ts';
+import { watchStatus, type Watch } from './watch.ts';
+
+export interface RoundOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  /** Puts something of its own between the clients and a way: the proof that a lie is seen. */
+  readonly disguise?: (way: OpenWay) => Promise<OpenWay>;
+}
+
+/** Everything that a round saw. */
+export interface Evidence {
+  readonly schedule: Schedule;
+  readonly connections: readonly Connection[];
+  readonly strikes: readonly Struck[];
+  readonly histories: Readonly<Record<string, History>>;
+  /** What the supervisor held before and after, with nobody connected. */
+  readonly before: Resources;
+  readonly after: Resources;
+  /** Connections that the status calls open or held a second after the last one was over. */
+  readonly leftOpen: number;
+  /** Ways that did not serve when all was over. */
+  readonly unserved: readonly string[];
+  /** When the last fault was over, on the run's clock; and the end. */
+  readonly calmMs: number;
+  readonly endMs: number;
+  readonly sshdLogs: Readonly<Record<'near' | 'inner', string>>;
+  readonly supervisorLog: string;
+}
+
+const workersPerWay = 2;
+/** A touch is served so soon when nothing is wrong. */
+const touchBoundMs = 5000;
+/** Descriptors are given back so soon. */
+const settleBoundMs = 5000;
+
+export async function runRound(options: RoundOptions): Promise<Evidence> {
+  const schedule = createSchedule(options.seed, options.seconds);
+  using clock = startFairClock();
+  const strikes: Struck[] = [];
+  const watching: { now: Watch | null } = { now: null };
+  const crew = new Crew({
+    clock,
+    patience(way) {
+      const sinceMs = calmSinceMs(way.tunnel, strikes);
+      return sinceMs === null ? null : { sinceMs, boundMs: hangBoundMs(way.tunnel) };
+    },
+    mayConnect: (way) => way.type !== 'remote' || watching.now?.of(way.tunnel).at(-1)?.state === 'up',
+  });
+  await using scene = await setScene(schedule, (id) => crew.known(id), clock);
+  await using watch = await watchStatus(scene.world, clock);
+  watching.now = watch;
+  const ways = await Promise.all(scene.ways.map((way) => options.disguise?.(way) ?? Promise.resolve(way)));
+  const over = new AbortController();
+  const looking = crew.watch(over.signal);
+  const pid = watch.last().supervisor.pid ?? 0;
+  for (let round = 0; round < 3; round += 1) await touch(crew, ways, clock);
+  const before = await settled(pid, watch, clock, null);
+
+  const random = createRandom(options.seed).fork('clients');
+  const working = Promise.all(ways.map((way) => crew.work(way, workersPerWay, random)));
+  await strikeAll(scene, schedule.strikes, clock, (struck) => strikes.push(struck));
+  await clock.sleep(strikes.length === 0 ? options.seconds * 1000 : 0);
+  crew.stop();
+  const calmMs = clock.now();
+  const isUp = watch.until(
+    ({ tunnels }) => tunnels.every(({ state }) => state === 'up'),
+    Math.max(...Object.keys(pathOf).map(recoveryBoundMs)),
+  );
+  await working;
+  await isUp;
+  const unserved = await touch(crew, ways, clock);
+  const isQuiet = await watch.until(({ tunnels }) => openIn(tunnels) === 0, statusBoundMs);
+  const leftOpen = isQuiet ? 0 : openIn(watch.last().tunnels);
+  const after = await settled(pid, watch, clock, before);
+  over.abort();
+  await looking;
+  return {
+    schedule,
+    strikes,
+    before,
+    after,
+    leftOpen,
+    unserved,
+    calmMs,
+    endMs: clock.now(),
+    connections: crew.connections,
+    histories: Object.fromEntries(Object.keys(pathOf).map((tunnel) => [tunnel, watch.of(tunnel)])),
+    sshdLogs: { near: scene.sshds.near.log(), inner: scene.sshds.inner.log() },
+    supervisorLog: await logOf(scene),
+  };
+}
+
+/** A short connection by every way; the names of those that were not served. */
+async function touch(crew: Crew, ways: readonly OpenWay[], clock: FairClock): Promise<string[]> {
+  const unserved: string[] = [];
+  await Promise.all(
+    ways.map(async (way) => {
+      const served = crew.connect(way).then(({ client }) => client.seen === 'end');
+      const late = clock.sleep(touchBoundMs).then(() => false);
+      if (!(await Promise.race([served, late]))) unserved.push(way.name);
+    }),
+  );
+  return unserved;
+}
+
+const openIn = (tunnels: ReturnType<Watch['last']>['tunnels']): number =>
+  tunnels.flatMap(({ forwards }) => forwards).reduce((sum, { open, held }) => sum + open + held, 0);
+
+/** What the supervisor holds once nobody is connected, and, the second time, once it holds no more than the first time. */
+async function settled(
+  pid: number,
+  watch: Watch,
+  clock: FairClock,
+  before: Resources | null,
+): Promise<Resources> {
+  await watch.until(({ tunnels }) => openIn(tunnels) === 0, settleBoundMs);
+  const endMs = clock.now() + settleBoundMs;
+  for (;;) {
+    const now = resourcesOf(pid);
+    if (clock.now() >= endMs || (before !== null && now.descriptors <= before.descriptors)) return now;
+    if (before === null && clock.now() >= endMs - settleBoundMs + 300) return now;
+    await clock.sleep(50);
+  }
+}
+
+async function logOf({ world }: Scene): Promise<string> {
+  return (await world.run(['logs', '-n', '100000'])).stdout;
+}

@@ -1,0 +1,133 @@
+// The schedule: which fault strikes what, and when. Pure: a seed and a number of seconds give the same one for ever.
+import { createRandom, type Random } from './random.ts';
+
+/** A server and the line in front of it. `inner` is reached through `gate`, `near` straight. */
+export type Place = 'near' | 'gate' | 'inner';
+export const places: readonly Place[] = ['near', 'gate', 'inner'];
+
+export type Direction = 'up' | 'down';
+
+/** What strikes. `forMs` is how long it lasts; what has none is over at once. */
+export type Fault =
+  /** The line delivers each byte later. */
+  | { readonly kind: 'delay'; readonly delayMs: number; readonly forMs: number }
+  | { readonly kind: 'rate'; readonly bytesPerSecond: number; readonly forMs: number }
+  /** The next bytes each way are segments of one byte. */
+  | { readonly kind: 'trickle'; readonly bytes: number; readonly forMs: number }
+  /** The line's connections are reset, or ended, once so many more bytes went through. */
+  | {
+      readonly kind: 'cut';
+      readonly afterBytes: number;
+      readonly how: 'reset' | 'end';
+      readonly forMs: number;
+    }
+  /** No byte moves, and nobody is told. */
+  | { readonly kind: 'freeze'; readonly directions: readonly Direction[]; readonly forMs: number }
+  | { readonly kind: 'reset' }
+  /** The line's connections are reset and its port is closed. */
+  | { readonly kind: 'refuse'; readonly forMs: number }
+  /** The processes that serve the sessions get a signal. */
+  | { readonly kind: 'kill'; readonly signal: 'SIGKILL' | 'SIGTERM' | 'SIGHUP' }
+  /** SIGSTOP, and SIGCONT later. */
+  | { readonly kind: 'stop'; readonly who: 'sessions' | 'listener' | 'all'; readonly forMs: number }
+  /** The whole server is killed and started again: at `gate` a jump host dies. */
+  | { readonly kind: 'down'; readonly forMs: number };
+
+export type FaultKind = Fault['kind'];
+
+export interface Strike {
+  readonly atMs: number;
+  readonly place: Place;
+  readonly fault: Fault;
+}
+
+export interface Schedule {
+  readonly seed: number;
+  readonly seconds: number;
+  /** sshd_config's RekeyLimit of each server. */
+  readonly rekey: Readonly<Record<Place, string>>;
+  readonly strikes: readonly Strike[];
+}
+
+export const endOf = ({ atMs, fault }: Strike): number => atMs + ('forMs' in fault ? fault.forMs : 0);
+
+const rekeyLimits = ['64K', '64K', '256K', '1M', '16M 2s', '64M', 'default none'];
+
+/** Longest single fault: beyond what a keepalive of the suite's tunnels endures, so that both outcomes occur. */
+const longestMs = 5000;
+
+const draws: Readonly<Record<FaultKind, (random: Random, forMs: number) => Fault>> = {
+  delay: (random, forMs) => ({ kind: 'delay', delayMs: random.scaled(2, 400), forMs }),
+  rate: (random, forMs) => ({ kind: 'rate', bytesPerSecond: random.scaled(20_000, 5_000_000), forMs }),
+  trickle: (random, forMs) => ({ kind: 'trickle', bytes: random.scaled(50, 20_000), forMs }),
+  cut: (random, forMs) => ({
+    kind: 'cut',
+    afterBytes: random.scaled(1, 2_000_000),
+    how: random.pick(['reset', 'end'] as const),
+    forMs,
+  }),
+  freeze: (random, forMs) => ({
+    kind: 'freeze',
+    directions: random.pick<readonly Direction[]>([['up'], ['down'], ['up', 'down'], ['up', 'down']]),
+    forMs,
+  }),
+  reset: () => ({ kind: 'reset' }),
+  refuse: (_, forMs) => ({ kind: 'refuse', forMs }),
+  kill: (random) => ({
+    kind: 'kill',
+    signal: random.pick(['SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGHUP'] as const),
+  }),
+  stop: (random, forMs) => ({
+    kind: 'stop',
+    who: random.pick(['sessions', 'listener', 'all'] as const),
+    forMs,
+  }),
+  down: (_, forMs) => ({ kind: 'down', forMs }),
+};
+
+export const faultKinds = Object.keys(draws) as readonly FaultKind[];
+
+/** One fault after the other at each place, places independent of each other, each kind about as often as the next. */
+export function createSchedule(seed: number, seconds: number): Schedule {
+  const random = createRandom(seed).fork('schedule');
+  const endMs = seconds * 1000;
+  const strikes = places.flatMap((place) => strikesAt(place, endMs, random.fork(place)));
+  return {
+    seed,
+    seconds,
+    rekey: {
+      near: random.pick(rekeyLimits),
+      gate: random.pick(rekeyLimits),
+      inner: random.pick(rekeyLimits),
+    },
+    strikes: strikes.sort((one, other) => one.atMs - other.atMs),
+  };
+}
+
+function strikesAt(place: Place, endMs: number, random: Random): Strike[] {
+  const strikes: Strike[] = [];
+  let atMs = random.scaled(100, 2500);
+  // a server behind a jump host suffers from the jump host's faults too
+  const restMs = place === 'near' ? 3500 : 7000;
+  let bag: FaultKind[] = [];
+  while (atMs < endMs) {
+    if (bag.length === 0) bag = shuffled(faultKinds, random);
+    const kind = bag.pop() ?? 'reset';
+    const forMs = Math.min(random.scaled(30, longestMs), Math.max(30, Math.round(endMs - atMs)));
+    const strike = { atMs, place, fault: draws[kind](random, forMs) };
+    strikes.push(strike);
+    atMs = endOf(strike) + random.scaled(20, restMs);
+  }
+  return strikes;
+}
+
+function shuffled<T>(list: readonly T[], random: Random): T[] {
+  const left = [...list];
+  return list.map(() => left.splice(random.integer(0, left.length - 1), 1)[0] as T);
+}
+
+/** A fault in words, for the timeline of a run that failed. */
+export function describe({ place, fault }: Strike): string {
+  const { kind, ...more } = fault;
+  return `${kind} at ${place} ${JSON.stringify(more)}`;
+}

@@ -1,0 +1,59 @@
+// What the status said over time, held against what was so. Pure.
+
+/** A tunnel's status at a moment of the run's clock, until the next one. */
+export interface Sample {
+  readonly atMs: number;
+  readonly state: string;
+  /** The supervisor's own `since`: another one is another link. */
+  readonly since: string | null;
+}
+
+/** The samples of one tunnel, oldest first. */
+export type History = readonly Sample[];
+
+/** How late the status may be. */
+export const statusBoundMs = 1000;
+
+/** What the status said at a moment. */
+export function saidAt(history: History, atMs: number): Sample | null {
+  return history.findLast((sample) => sample.atMs <= atMs) ?? null;
+}
+
+/** Everything it said between two moments, what it said at the first one included. */
+export function saidBetween(history: History, fromMs: number, toMs: number): Sample[] {
+  const first = saidAt(history, fromMs);
+  const rest = history.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+  return first === null ? rest : [first, ...rest];
+}
+
+/** True when the tunnel was up on one and the same link all the time. */
+export function wasUpThroughout(history: History, fromMs: number, toMs: number): boolean {
+  const said = saidBetween(history, fromMs, toMs);
+  const [first] = said;
+  if (first === undefined || first.atMs > fromMs) return false;
+  return said.every(({ state, since }) => state === 'up' && since === first.since);
+}
+
+/** Null, or what was wrong: a link was cut at a moment, and the status must have stopped calling it up soon after. */
+export function lieAboutCut(history: History, cutMs: number): string | null {
+  if (saidAt(history, cutMs)?.state !== 'up') return null;
+  if (!wasUpThroughout(history, cutMs, cutMs + statusBoundMs)) return null;
+  return `still up ${statusBoundMs} ms after its link was cut`;
+}
+
+/** Null, or what was wrong: a connection was served, so the tunnel must have been called up at some moment of it, or soon after. */
+export function lieAboutService(history: History, fromMs: number, toMs: number): string | null {
+  const said = saidBetween(history, fromMs, toMs + statusBoundMs);
+  if (said.some(({ state }) => state === 'up')) return null;
+  return `never up (${said.map(({ state }) => state).join(', ')}) while a connection was served`;
+}
+
+/** Milliseconds after a moment until the tunnel came up for the last time before another one; 0 when it was up all along. */
+export function recoveryMs(history: History, fromMs: number, untilMs: number): number {
+  const said = saidBetween(history, fromMs, untilMs);
+  const back = said.findLast((sample, index) => {
+    const before = said[index - 1];
+    return sample.state === 'up' && before !== undefined && before.since !== sample.since;
+  });
+  return back === undefined ? 0 : back.atMs - fromMs;
+}

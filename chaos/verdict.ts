@@ -1,0 +1,233 @@
+// The verdict on a round: every invariant held against what was seen, and the figures. Pure.
+import { recoveryBoundMs } from './bounds.ts';
+import { findingsOf, type Connection, type Finding } from './connection.ts';
+import { channelsOf, liarOf } from './judge.ts';
+import type { Evidence } from './round.ts';
+import { pathOf, terms } from './scene.ts';
+import { describe, faultKinds, type FaultKind } from './schedule.ts';
+import { readChannels, type Channel } from './sshd-log.ts';
+import {
+  lieAboutCut,
+  lieAboutService,
+  recoveryMs,
+  saidAt,
+  statusBoundMs,
+  wasUpThroughout,
+  type History,
+} from './truth.ts';
+
+export interface Broken {
+  readonly invariant: string;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+export interface Figures {
+  readonly faults: Readonly<Record<FaultKind, number>>;
+  readonly connections: number;
+  /** Of them, those that ended well at both ends. */
+  readonly whole: number;
+  /** Of them, those that a fault, or an end of the script's own, ended early. */
+  readonly bytes: number;
+  readonly blocks: number;
+  readonly refused: number;
+  readonly altered: number;
+  readonly falseEnds: number;
+  /** Ends that OpenSSH told, of its own accord, of what was none; and closes of unix sockets, which know no reset. */
+  readonly opensshEnds: number;
+  readonly unixCloses: number;
+  readonly cut: number;
+  readonly hung: number;
+  readonly statusLies: number;
+  readonly longestRecoveryMs: number;
+  readonly descriptors: number;
+  readonly memoryMib: number;
+}
+
+export interface Verdict {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly figures: Figures;
+  readonly broken: readonly Broken[];
+}
+
+/** Memory that a supervisor may have gained: its heap has its size from what went through it, and gives it back late. */
+const memoryBoundMib = 96;
+/** One control connection comes and goes. */
+const descriptorSlack = 1;
+
+export function judge(evidence: Evidence): Verdict {
+  const channels = {
+    near: readChannels(evidence.sshdLogs.near),
+    inner: readChannels(evidence.sshdLogs.inner),
+  };
+  const channelsFor = ({ way }: Connection): readonly Channel[] =>
+    channels[way.tunnel.startsWith('near') ? 'near' : 'inner'];
+  const findings = evidence.connections.flatMap((connection) => [
+    ...findingsOf(connection),
+    ...lossesOf(connection, historyOf(evidence, connection), channelsFor(connection)),
+  ]);
+  const kept = findings.filter((finding) => counts(finding, historyOf(evidence, finding.connection)));
+  const liars = new Map(
+    kept
+      .filter(({ flaw }) => flaw === 'falseEnd')
+      .map((finding) => [finding, liarOf(finding, channelsFor(finding.connection))]),
+  );
+  const ours = kept.filter((finding) => (liars.get(finding) ?? 'tunnel') === 'tunnel');
+  const lies = statusLies(evidence);
+  const recoveries = recoveriesOf(evidence);
+  const { seed, seconds } = evidence.schedule;
+  const many = (...flaws: readonly Finding['flaw'][]): number =>
+    ours.filter(({ flaw }) => flaws.includes(flaw)).length;
+  const told = [...liars.values()];
+  return {
+    seed,
+    seconds,
+    figures: {
+      ...trafficOf(evidence),
+      refused: many('refused'),
+      altered: many('altered', 'repeated'),
+      falseEnds: many('falseEnd'),
+      opensshEnds: told.filter((liar) => liar === 'openssh').length,
+      unixCloses: told.filter((liar) => liar === 'unix').length,
+      cut: many('cut', 'dropped'),
+      hung: many('hung'),
+      statusLies: lies.length,
+      longestRecoveryMs: Math.round(Math.max(0, ...recoveries.map(({ ms }) => ms))),
+      descriptors: evidence.after.descriptors - evidence.before.descriptors,
+      memoryMib: evidence.after.memoryMib - evidence.before.memoryMib,
+    },
+    broken: [
+      ...ours.map(brokenOf),
+      ...lies,
+      ...recoveries.flatMap(({ broken }) => broken),
+      ...remains(evidence),
+    ].sort((one, other) => one.atMs - other.atMs),
+  };
+}
+
+const historyOf = ({ histories }: Evidence, { way }: Connection): History => histories[way.tunnel] ?? [];
+
+/** A port on the server is there only while the link is: to be refused by it means something only then. */
+function counts({ flaw, connection }: Finding, history: History): boolean {
+  if (flaw !== 'refused' || connection.way.type !== 'remote') return true;
+  return wasUpThroughout(history, connection.startedMs - statusBoundMs, connection.startedMs + statusBoundMs);
+}
+
+/** Connections that were lost without need. */
+function lossesOf(connection: Connection, history: History, channels: readonly Channel[]): Finding[] {
+  const { client, target, script, startedMs, endedMs, way, arrivals, hung, refused } = connection;
+  const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
+  const isAsWritten = script.kind === 'abandon' || script.kind === 'desert';
+  if (!isLost || isAsWritten || endedMs === null || hung !== null || refused !== null) return [];
+  const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
+  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs))
+    return [
+      { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
+    ];
+  // sshd's log knows neither the port of a client on a unix socket, nor anybody's who goes to one
+  const isKnown = way.type !== 'remote' && !way.clientIsUnix && !way.targetIsUnix;
+  const wasHeld = isKnown && arrivals === 0 && client.ended === 'no';
+  if (!wasHeld || endedMs - startedMs >= terms.holdMs) return [];
+  const reachedServer = channelsOf(connection, channels).some(({ port }) => port === client.port);
+  if (reachedServer) return [];
+  return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
+}
+
+function trafficOf({
+  connections,
+  schedule,
+}: Evidence): Pick<Figures, 'faults' | 'connections' | 'whole' | 'bytes' | 'blocks'> {
+  const count = (kind: FaultKind): number =>
+    schedule.strikes.filter(({ fault }) => fault.kind === kind).length;
+  const ends = connections.flatMap(({ client, target }) => [client, target]);
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  return {
+    faults: Object.fromEntries(faultKinds.map((kind) => [kind, count(kind)])) as Record<FaultKind, number>,
+    connections: connections.length,
+    whole: connections.filter(isWhole).length,
+    bytes: sum(ends.map(({ reader }) => reader.bytes)),
+    blocks: sum(ends.map(({ reader }) => reader.blocks)),
+  };
+}
+
+/** Both ends saw the other's end, after everything that it sent. */
+export function isWhole({ client, target }: Connection): boolean {
+  const pairs = [
+    [client, target],
+    [target, client],
+  ] as const;
+  return pairs.every(([reader, sender]) => reader.seen === 'end' && reader.reader.bytes === sender.sentBytes);
+}
+
+function brokenOf({ flaw, connection, sender, text }: Finding): Broken {
+  const { id, way, script, startedMs } = connection;
+  const who = `connection ${id} by ${way.name}, ${script.kind}, from the ${sender}`;
+  return { invariant: flaw, atMs: connection.endedMs ?? startedMs, text: `${who}: ${text}` };
+}
+
+/** What the status said that was not so. */
+function statusLies(evidence: Evidence): Broken[] {
+  const lies: Broken[] = [];
+  for (const { strike, cutMs } of evidence.strikes) {
+    if (cutMs === null) continue;
+    for (const [tunnel, path] of Object.entries(pathOf)) {
+      if (!path.includes(strike.place) || !isAloneOn(path, cutMs, evidence)) continue;
+      const lie = lieAboutCut(evidence.histories[tunnel] ?? [], cutMs);
+      if (lie !== null)
+        lies.push({ invariant: 'status', atMs: cutMs, text: `${tunnel}: ${lie}: ${describe(strike)}` });
+    }
+  }
+  for (const connection of evidence.connections) {
+    const { startedMs, endedMs, way, id } = connection;
+    if (endedMs === null || !isWhole(connection)) continue;
+    const lie = lieAboutService(historyOf(evidence, connection), startedMs, endedMs);
+    if (lie !== null)
+      lies.push({ invariant: 'status', atMs: endedMs, text: `${way.tunnel}: ${lie} (connection ${id})` });
+  }
+  return lies;
+}
+
+/** Nothing else is wrong on the path around a cut that could keep the news of it. */
+function isAloneOn(path: readonly string[], cutMs: number, { strikes }: Evidence): boolean {
+  const around = strikes.filter(
+    ({ strike, beganMs, endedMs }) =>
+      path.includes(strike.place) && beganMs <= cutMs + statusBoundMs && (endedMs ?? Infinity) >= cutMs,
+  );
+  return around.length === 1;
+}
+
+/** After each fault: how long until each tunnel on its path was up for good, or whether it took too long. */
+function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broken: readonly Broken[] }[] {
+  return evidence.strikes.flatMap(({ strike, endedMs }) =>
+    Object.entries(pathOf)
+      .filter(([, path]) => path.includes(strike.place))
+      .map(([tunnel, path]) => {
+        if (endedMs === null) return { ms: 0, broken: [] };
+        const next = evidence.strikes.find(
+          (other) => path.includes(other.strike.place) && (other.endedMs ?? Infinity) > endedMs,
+        );
+        const untilMs = next?.beganMs ?? evidence.endMs;
+        const boundMs = recoveryBoundMs(tunnel);
+        const history = evidence.histories[tunnel] ?? [];
+        const ms = recoveryMs(history, endedMs, untilMs);
+        const isLate = untilMs - endedMs > boundMs && saidAt(history, endedMs + boundMs)?.state !== 'up';
+        if (ms <= boundMs && !isLate) return { ms, broken: [] };
+        const text = `${tunnel}: up ${Math.round(ms)} ms after ${describe(strike)}, the bound is ${boundMs} ms`;
+        return { ms, broken: [{ invariant: 'recovery', atMs: endedMs, text }] };
+      }),
+  );
+}
+
+/** What is not as it was. */
+function remains({ before, after, leftOpen, unserved, endMs }: Evidence): Broken[] {
+  const broken: Broken[] = [];
+  const add = (invariant: string, text: string): void => void broken.push({ invariant, atMs: endMs, text });
+  if (after.descriptors > before.descriptors + descriptorSlack)
+    add('descriptors', `${before.descriptors} before, ${after.descriptors} after`);
+  if (after.memoryMib > before.memoryMib + memoryBoundMib)
+    add('memory', `${before.memoryMib} MiB before, ${after.memoryMib} MiB after`);
+  if (leftOpen > 0) add('status', `${leftOpen} connections open or held with nobody connected`);
+  for (const way of unserved) add('service', `${way} did not serve when all was over`);
+  return broken;
+}
