@@ -88,6 +88,11 @@ export function needsPerson(code: ErrorCode): boolean {
   return errorTable[code].remedy === 'person';
 }
 
+/** False: trying the same again leads to the same. */
+export function retryHelps(code: ErrorCode): boolean {
+  return errorTable[code].remedy === 'retry';
+}
+
 const precedence = [3, 7, 6, 8, 5, 9];
 
 /** The exit code of several failures: the first of 3 7 6 8 5 9 that occurs, else the largest; 0 for none. */

@@ -1,7 +1,7 @@
 // The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
-import { homedir, hostname, tmpdir } from 'node:os';
 import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
+import { processFacts } from '../files/process-facts.ts';
 import { placesOf, type PlaceFacts, type Places } from '../paths.ts';
 import { colorLevel, paintOf, type Paint } from '../render/color.ts';
 import { renderError } from '../render/error.ts';
@@ -70,21 +70,8 @@ export interface Interruption extends Disposable {
   interrupt(signal: NodeJS.Signals): void;
 }
 
-/** What decides where things are, from this process. */
-export function placeFacts(): PlaceFacts {
-  return {
-    env: process.env,
-    platform: process.platform,
-    uid: process.getuid?.() ?? 0,
-    home: process.env['HOME'] || homedir(),
-    tmpdir: tmpdir(),
-    hostname: hostname(),
-    cwd: process.cwd(),
-  };
-}
-
 export async function createContext(options: GlobalOptions): Promise<Context> {
-  const facts = placeFacts();
+  const facts = processFacts();
   const { env } = process;
   const paint = await paintOf(colorLevel(env, isatty(1), options.color));
   const talkPaint = await paintOf(colorLevel(env, isatty(2), options.color));

@@ -1,10 +1,11 @@
 // From the command line to an exit code: parses, makes the context, runs the command.
 import { findConfig, shortPath } from '../config/locate.ts';
 import { exitCodeOf, TunnelError } from '../errors.ts';
+import { processFacts } from '../files/process-facts.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { version } from '../model/version.ts';
 import { placesOf } from '../paths.ts';
-import { complainOf, createContext, Interrupted, placeFacts, type GlobalOptions } from './context.ts';
+import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
 import { systemFailure } from './system-failure.ts';
@@ -49,7 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 /** As a person writes it; the default place where there is none yet. */
 function configFile(): string {
-  const facts = placeFacts();
+  const facts = processFacts();
   const places = placesOf(facts);
   try {
     return shellWord(shortPath(findConfig(places, facts, undefined).path, facts));

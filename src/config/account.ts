@@ -1,6 +1,6 @@
 // Whose config it is: homes, names and environment, as far as resolving needs them.
 import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { passwdEntry, userName } from '../files/process-facts.ts';
 import type { PlaceFacts } from '../paths.ts';
 
 export interface Account extends PlaceFacts {
@@ -12,13 +12,8 @@ export interface Account extends PlaceFacts {
 
 /** Looks the user up; without a passwd entry (a container with a bare uid) the environment must do. */
 export function accountOf(facts: PlaceFacts): Account {
-  const named = facts.env['USER'] ?? facts.env['LOGNAME'] ?? String(facts.uid);
-  try {
-    const { username, homedir } = userInfo();
-    return { ...facts, user: username, passwdHome: homedir };
-  } catch {
-    return { ...facts, user: named, passwdHome: null };
-  }
+  const entry = passwdEntry();
+  return { ...facts, user: userName(facts, entry), passwdHome: entry?.home ?? null };
 }
 
 /** The home of any user of this machine; null when the passwd file does not know them (or is not where users are kept). */

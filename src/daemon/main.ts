@@ -1,6 +1,6 @@
 // The supervisor's process: the place where all parts meet. With cli/main and cli/context the only reader of `process`.
-import { homedir, hostname, tmpdir } from 'node:os';
 import { asTunnelError, reportError, TunnelError } from '../errors.ts';
+import { processFacts } from '../files/process-facts.ts';
 import { systemClock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { placesOf, type PlaceFacts } from '../paths.ts';
@@ -26,7 +26,7 @@ export async function superviseCommand(argv: readonly string[]): Promise<number>
   const project = argv.includes(projectArgument);
   let code = 1;
   try {
-    code = await run({ config, project, facts: factsOfProcess(), foreground: null, sayReady });
+    code = await run({ config, project, facts: processFacts(), foreground: null, sayReady });
   } catch (thrown) {
     sayReady({ kind: 'failed', error: reportError(asTunnelError(thrown)) });
   }
@@ -145,16 +145,4 @@ function alreadyServed(config: string, pid: number): TunnelError {
 /** How this process was started, without its own arguments: its children are started the same way. */
 function programOfProcess(): [string, ...string[]] {
   return [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
-}
-
-function factsOfProcess(): PlaceFacts {
-  return {
-    env: process.env,
-    platform: process.platform,
-    uid: process.getuid?.() ?? 0,
-    home: process.env['HOME'] ?? homedir(),
-    tmpdir: tmpdir(),
-    hostname: hostname(),
-    cwd: process.cwd(),
-  };
 }

@@ -1,7 +1,7 @@
 // The parts of a login, put together: trust, secrets, credentials and the dialer. For the supervisor and for `tunnel trust`.
 import { join } from 'node:path';
-import { userInfo } from 'node:os';
 import { TunnelError } from '../errors.ts';
+import { passwdEntry, userName } from '../files/process-facts.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
@@ -49,6 +49,8 @@ export interface SshHouse {
 
 export function openSsh(options: SshOptions): SshHouse {
   const { facts, places, clock, log } = options;
+  const entry = passwdEntry();
+  const user = userName(facts, entry);
   const trust = createTrustStore({ file: places.knownHosts, now: () => clock.now() });
   const withheld = (): ReadonlySet<string> => withheldVariables(options.config() ?? { tunnels: [] });
   const secrets = createSecretReader({
@@ -76,7 +78,7 @@ export function openSsh(options: SshOptions): SshHouse {
     log,
     uid: facts.platform === 'win32' ? null : facts.uid,
     hostname: facts.hostname,
-    localUser: localUser(facts.env),
+    localUser: user,
   });
   const parts: DialerParts = {
     trust,
@@ -85,6 +87,7 @@ export function openSsh(options: SshOptions): SshHouse {
     credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
     proxyPassword: (host, context) => proxyPassword(host, context, secrets),
     secretVariables: withheld,
+    local: { user, uid: facts.uid, home: entry?.home ?? facts.home, hostname: facts.hostname },
     log,
     clock,
   };
@@ -123,14 +126,6 @@ async function askProxyPassword(host: Host, endpoint: string, context: DialConte
     });
   if (answer === null) throw missing('its password was not given');
   return answer;
-}
-
-function localUser(env: PlaceFacts['env']): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return env['USER'] ?? env['LOGNAME'] ?? ''; // no passwd entry for us (a container)
-  }
 }
 
 /**

@@ -1,7 +1,7 @@
 // Waiting commands: up, restart and wait. They watch the engine until each tunnel is decided; leaving early changes nothing.
 import type { Call } from '../control/connection.ts';
 import type { UpProgress, UpResult } from '../control/protocol.ts';
-import { errorTable, reportError, TunnelError, type ErrorReport } from '../errors.ts';
+import { reportError, retryHelps, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
 import type { Engine, Person } from '../supervisor/engine.ts';
@@ -83,7 +83,7 @@ async function served(
   for (;;) {
     const error = await engine.settled(name, signal);
     if (terms.onTimeout !== 'not-up') return error;
-    if (error !== null && errorTable[error.code].remedy !== 'retry') return error;
+    if (error !== null && !retryHelps(error.code)) return error;
     const missing = error ?? missingTarget(name, engine);
     if (missing === null || signal.aborted) return missing;
     await nextChange(name, engine, signal);

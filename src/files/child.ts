@@ -34,7 +34,12 @@ export class NotStarted extends Error {
 export function startProgram(argv: readonly string[], options: StartOptions): Promise<ChildProcess> {
   const [program = '', ...args] = argv;
   const windows = process.platform === 'win32';
+  const watch = options.outlives === true ? null : endWithUs(); // before it runs: the end may come at any moment
   return new Promise((resolve, reject) => {
+    const failed = (thrown: unknown): void => {
+      watch?.over();
+      reject(new NotStarted(thrown));
+    };
     let child: ChildProcess;
     try {
       child = spawn(program, args, {
@@ -45,17 +50,15 @@ export function startProgram(argv: readonly string[], options: StartOptions): Pr
         windowsHide: true,
       });
     } catch (thrown) {
-      return reject(new NotStarted(thrown)); // Node throws what it does not expect of a system: ENOMEM, E2BIG …
+      return failed(thrown); // Node throws what it does not expect of a system: ENOMEM, E2BIG …
     }
+    watch?.began(child);
     // For its whole life: a signal that cannot be sent is told here too. Out of descriptors it has no streams at all.
     child.on('error', (error) => {
       for (const stream of (child.stdio as ChildProcess['stdio'] | undefined) ?? []) stream?.destroy();
-      reject(new NotStarted(error));
+      if (child.pid === undefined) failed(error);
     });
-    child.once('spawn', () => {
-      if (options.outlives !== true) endWithUs(child);
-      resolve(child);
-    });
+    child.once('spawn', () => resolve(child));
   });
 }
 
@@ -80,19 +83,32 @@ export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 
 const living = new Set<ChildProcess>();
 const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+let watches = 0;
 
 /** In a group of its own a child hears nothing of the terminal, nor of the end of this process. */
-function endWithUs(child: ChildProcess): void {
-  if (living.size === 0) {
+function endWithUs(): { began(child: ChildProcess): void; over(): void } {
+  let watching = true;
+  if (watches++ === 0) {
     process.on('exit', endAll);
     for (const name of endings) process.on(name, endBySignal);
   }
-  living.add(child);
-  child.once('close', () => {
-    if (!living.delete(child) || living.size > 0) return;
+  const over = (): void => {
+    if (!watching) return;
+    watching = false;
+    if (--watches > 0) return;
     process.off('exit', endAll);
     for (const name of endings) process.off(name, endBySignal);
-  });
+  };
+  return {
+    began(child) {
+      living.add(child);
+      child.once('close', () => {
+        living.delete(child);
+        over();
+      });
+    },
+    over,
+  };
 }
 
 function endAll(): void {

@@ -7,9 +7,11 @@ import type { Host } from '../model/host.ts';
 import type { CallerEnvironment, Dialer, DialContext } from '../model/session.ts';
 import type { TrustStore } from '../trust/store.ts';
 import { dialSession, type DialParts } from './dial.ts';
+import { dialTrouble } from './failure.ts';
 import type { KeyLimits } from './internals-wire.ts';
 import type { CreateLogin } from './login.ts';
 import { Knocked, knock, type TransportLog } from './transport.ts';
+import type { LocalUser } from './transport-command.ts';
 import { createWindowBudget } from './window.ts';
 
 export interface DialerParts {
@@ -23,6 +25,8 @@ export interface DialerParts {
   readonly proxyPassword: (host: Host, context: DialContext) => Promise<string>;
   /** Names of variables that hold secrets of any host: a ProxyCommand does not get them. */
   readonly secretVariables: () => Iterable<string>;
+  /** Who we are: for the tokens of a ProxyCommand. */
+  readonly local: LocalUser;
   readonly log: TransportLog;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -40,9 +44,13 @@ export function createDialer(parts: DialerParts): Dialer {
   };
   return {
     reach: (host, signal) => knock(host, clock, signal),
-    dial: (host, from, context) => {
+    dial: async (host, from, context) => {
       const knocked = from.transport instanceof Knocked ? from.transport : null;
-      return dialSession(host, { via: from.via, knocked }, dialParts, context);
+      try {
+        return await dialSession(host, { via: from.via, knocked }, dialParts, context);
+      } catch (thrown) {
+        throw context.signal.aborted ? thrown : dialTrouble(host, thrown);
+      }
     },
     forget: parts.forget,
     circumstances: (host, code, environment) => circumstances(parts, host, code, environment),

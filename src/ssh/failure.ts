@@ -1,5 +1,6 @@
 // Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
 import { TunnelError, type ErrorCode } from '../errors.ts';
+import { errnoWords } from '../files/errno.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
@@ -65,6 +66,25 @@ export function dialFailed(host: Host, layer: 'kex' | 'auth', code: ErrorCode, w
   return new TunnelError(code, `${what} failed, on ${formatAddress(host)}: ${why}`, {
     hint: `tunnel why ${host.name}`,
     facts: { layer, tcpLevel: false },
+  });
+}
+
+/** What passes: this machine is short of something for a while. */
+const shortages = ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EAGAIN'];
+
+/**
+ * What a dial threw, as a failure of ours. A shortage is tried again; anything else that nobody foresaw is a bug, which
+ * trying again does not mend: told once.
+ */
+export function dialTrouble(host: Host, thrown: unknown): TunnelError {
+  if (thrown instanceof TunnelError) return thrown;
+  const code = codeOf(thrown);
+  const why = errnoWords(code) ?? wordsOf(thrown);
+  if (shortages.includes(code)) return connectFailed(host, 'tcp', why, false, { tcpLevel: false });
+  return new TunnelError('INTERNAL', `login failed, on ${formatAddress(host)}: ${why}`, {
+    hint: 'tunnel restart    # tries once more; it is a bug, please report it',
+    facts: { tcpLevel: false },
+    cause: thrown,
   });
 }
 

@@ -1,5 +1,4 @@
 // ProxyCommand: a program whose standard input and output are the connection. Killed, with what it started, at the end.
-import { hostname as localHostname, userInfo } from 'node:os';
 import { Duplex } from 'node:stream';
 import { TunnelError } from '../errors.ts';
 import { NotStarted, signalGroup, startPiped, type PipedChild } from '../files/child.ts';
@@ -9,7 +8,17 @@ import { formatAddress, type Host } from '../model/host.ts';
 import { boundedLines } from './bounded-lines.ts';
 import type { TransportLog } from './transport.ts';
 
+/** This side, as the tokens of ssh_config(5) tell of it. */
+export interface LocalUser {
+  readonly user: string;
+  readonly uid: number;
+  /** By the passwd entry where there is one, as for ssh. */
+  readonly home: string;
+  readonly hostname: string;
+}
+
 export interface CommandParts {
+  readonly local: LocalUser;
   readonly clock: Clock;
   /** The environment of whoever brings the tunnel up. */
   readonly variables: Readonly<Record<string, string>>;
@@ -25,8 +34,7 @@ export interface CommandLine {
 }
 
 /** Tokens of ProxyCommand (ssh_config(5), TOKENS), with those that other keys know and people use here too. */
-function tokensOf(host: Host): Readonly<Record<string, string>> {
-  const { username, uid, homedir } = userInfo();
+function tokensOf(host: Host, local: LocalUser): Readonly<Record<string, string>> {
   return {
     '%': '%',
     h: host.hostname,
@@ -34,11 +42,11 @@ function tokensOf(host: Host): Readonly<Record<string, string>> {
     n: host.name,
     p: String(host.port),
     r: host.user,
-    u: username,
-    i: String(uid),
-    d: homedir,
-    l: localHostname(),
-    L: localHostname().split('.')[0] ?? '',
+    u: local.user,
+    i: String(local.uid),
+    d: local.home,
+    l: local.hostname,
+    L: local.hostname.split('.')[0] ?? '',
   };
 }
 
@@ -49,8 +57,8 @@ const shellWords = /[|&;<>()$`\\"'*?[\]#~{}!\n]|(?:^|\s)[A-Za-z_]\w*=/;
  * The command with its tokens filled in: as an argument vector where no shell is needed, else for `sh -c`, with `exec`
  * as OpenSSH does, so that what we kill is the command. Throws CONFIG_INVALID.
  */
-export function commandLine(host: Host, command: string): CommandLine {
-  const tokens = tokensOf(host);
+export function commandLine(host: Host, command: string, local: LocalUser): CommandLine {
+  const tokens = tokensOf(host, local);
   const shell = shellWords.test(command);
   const fill = (text: string): string =>
     text.replace(/%(.?)/gs, (_, letter: string) => {
@@ -80,7 +88,7 @@ function badCommand(host: Host, command: string, why: string): TunnelError {
 
 /** Starts the command. Throws UNREACHABLE when it cannot be started. */
 export async function commandStream(host: Host, command: string, parts: CommandParts): Promise<Duplex> {
-  const { argv } = commandLine(host, command);
+  const { argv } = commandLine(host, command, parts.local);
   const env = Object.fromEntries(
     Object.entries(parts.variables).filter(([name]) => !parts.withheld.has(name)),
   );

@@ -9,7 +9,7 @@ import type { DialContext, DialStep, OpenTransport, Session } from '../model/ses
 import { connectFailed, dialFailed, penaltyWords } from './failure.ts';
 import type { ReadSlabs } from './slabs.ts';
 import { channelStream } from './transport-channel.ts';
-import { commandStream } from './transport-command.ts';
+import { commandStream, type LocalUser } from './transport-command.ts';
 import { passProxy } from './transport-proxy.ts';
 import { connectTcp, TcpFailure, type TcpConnection } from './transport-tcp.ts';
 
@@ -20,6 +20,8 @@ export interface TransportParts {
   readonly proxyPassword: (host: Host, context: DialContext) => Promise<string>;
   /** Variables that hold secrets of anybody: a ProxyCommand does not get them. */
   readonly secretVariables: () => Iterable<string>;
+  /** Who we are: for the tokens of a ProxyCommand. */
+  readonly local: LocalUser;
   readonly log: TransportLog;
 }
 
@@ -216,6 +218,7 @@ async function openCommand(
   const started = performance.now();
   const stream = await commandStream(host, command, {
     clock: parts.clock,
+    local: parts.local,
     variables: context.environment.variables,
     withheld: new Set(parts.secretVariables()),
     log: parts.log,

@@ -1,6 +1,6 @@
 // One attempt of a link: its ways in order, the jump host first, until one of them logs in.
 import type { TunnelError } from '../errors.ts';
-import { asTunnelError, needsPerson } from '../errors.ts';
+import { asTunnelError, needsPerson, retryHelps } from '../errors.ts';
 import { tcp } from '../model/endpoint.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Dialer, OpenTransport, Session } from '../model/session.ts';
@@ -45,7 +45,7 @@ export async function attempt(parts: AttemptParts, signal: AbortSignal): Promise
     // The server itself refused us: another way leads to the same refusal, and counts as one more attempt there.
     if (!result.inherited && needsPerson(result.cause.code)) return result;
   }
-  return failures.find(({ cause }) => !needsPerson(cause.code)) ?? (failures[0] as Failed);
+  return failures.find(({ cause }) => retryHelps(cause.code)) ?? (failures[0] as Failed);
 }
 
 async function openWay(parts: AttemptParts, index: number, signal: AbortSignal): Promise<AttemptResult> {

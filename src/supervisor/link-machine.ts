@@ -1,6 +1,6 @@
 // The state machine of a link: what is not in the table of DESIGN 6 changes nothing. Only `step` makes a state.
 import type { TunnelError } from '../errors.ts';
-import { needsPerson } from '../errors.ts';
+import { needsPerson, retryHelps } from '../errors.ts';
 import { backoffMs } from './backoff.ts';
 import type { BackoffPolicy } from './backoff.ts';
 
@@ -79,7 +79,8 @@ function whileConnecting(
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'opened') return to({ kind: 'up', sinceMs: env.now, attempt: state.attempt });
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
-  if (needsPerson(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
+  // A bug of ours, or a config that cannot work: it is told once, and not tried for ever.
+  if (!retryHelps(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
   return wait(state.attempt + 1, event.cause, env);
 }
 

@@ -28,7 +28,7 @@ const config =
 
 test('a package without native code says so once a supervisor, with the command that builds it', async () => {
   const folder = temporaryFolder('no scripts');
-  await using world = createWorld(packageWithoutScripts(folder));
+  await using world = createWorld({ bin: packageWithoutScripts(folder) });
   world.config(config);
   const first = await world.run(['up', 'db', '--timeout', '0s']);
   expect(first.stderr).toContain('ssh2 runs without its native part');

@@ -121,6 +121,8 @@ describe('a program', () => {
     const before = ['exit', 'SIGINT'].map((name) => process.listenerCount(name));
     const child = await startProgram(['true'], { env, stdio: 'ignore' });
     await once(child, 'close');
+    await runProgram(['no-such-program'], generous);
+    await runProgram(['a\0'], generous);
     expect(['exit', 'SIGINT'].map((name) => process.listenerCount(name))).toEqual(before);
   });
 });

@@ -16,6 +16,7 @@ import { createEngine } from '../../src/supervisor/supervisor.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
 import { configOf, offTerminal, onTerminal } from './fake-world.ts';
 import { temporaryFolder } from './folder.ts';
+import { someUser } from './ssh-dialer.ts';
 import { testParts } from './login.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
 import type { Sshd } from './sshd.ts';
@@ -56,6 +57,7 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
       credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
       proxyPassword: async () => '',
       secretVariables: () => [],
+      local: someUser,
       log: () => undefined,
       clock,
     }),

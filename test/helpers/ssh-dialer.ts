@@ -9,6 +9,9 @@ import { temporaryFolder } from './folder.ts';
 import { keyFileLogin } from './key-login.ts';
 import type { Sshd } from './sshd.ts';
 
+/** Who dials: nobody of this machine. */
+export const someUser = { user: 'me', uid: 4321, home: '/home/me', hostname: 'laptop.example.org' };
+
 export interface TestDialer {
   readonly dialer: Dialer;
   readonly trust: TrustStore;
@@ -25,6 +28,7 @@ export function testDialer(parts: Partial<DialerParts> = {}): TestDialer {
     credentialCircumstances: async () => '',
     proxyPassword: async () => '',
     secretVariables: () => [],
+    local: someUser,
     log: (level, event, message) => logged.push(`${level} ${event} ${message}`),
     ...parts,
   });

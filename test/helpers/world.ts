@@ -1,7 +1,7 @@
 // A world for one end-to-end test: its own home, the built `tunnel`, real child processes. Nothing of the real home is seen.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
 
@@ -35,12 +35,17 @@ export interface World extends AsyncDisposable {
 
 /**
  * Makes a world. Dispose it with `await using`: it takes every tunnel down and ends the supervisor.
- * `bin`: another copy of the program than the one that was built here.
+ * `bin`: another copy of the program than the one that was built here. `uid`: whose processes they are, which takes root.
  */
-export function createWorld(bin = built): World {
+export function createWorld({ bin = built, uid }: { bin?: string; uid?: number } = {}): World {
   const folder = temporaryFolder('w');
   const home = join(folder, 'home');
   mkdirSync(home, { mode: 0o700 });
+  const identity = uid === undefined ? {} : { uid, gid: uid };
+  if (uid !== undefined) {
+    for (const path of [folder, home]) chownSync(path, uid, uid);
+    chmodSync(dirname(folder), 0o711); // they look at nothing but their own
+  }
   const env: Record<string, string> = {
     PATH: process.env['PATH'] ?? '',
     HOME: home,
@@ -50,11 +55,13 @@ export function createWorld(bin = built): World {
   };
   const start: World['start'] = (args, options = {}) =>
     spawn(process.execPath, [bin, ...args], {
+      ...identity,
       env: { ...env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   const run: World['run'] = async (args, options = {}) => {
     const child = spawn(process.execPath, [bin, ...args], {
+      ...identity,
       env: { ...env, ...options.env },
       cwd: options.cwd ?? folder,
     });
@@ -78,6 +85,7 @@ export function createWorld(bin = built): World {
       const file = join(folder, 'tunnels.yaml');
       writeFileSync(file, text);
       chmodSync(file, 0o600);
+      if (uid !== undefined) chownSync(file, uid, uid);
     },
     run,
     start,

@@ -1,9 +1,8 @@
 // ProxyCommand lines: tokens, when a shell is needed, and what is never passed on.
-import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/model/clock.ts';
 import { commandLine, commandStream } from '../../src/ssh/transport-command.ts';
-import { hostOf } from '../helpers/ssh-dialer.ts';
+import { hostOf, someUser } from '../helpers/ssh-dialer.ts';
 
 const host = hostOf(
   { port: 2222, user: 'me', identity: '/dev/null' },
@@ -14,10 +13,11 @@ describe('a proxy command', () => {
   test.each([
     ['nc %h %p', ['nc', 'katie.example.org', '2222']],
     ['ssh -W %h:%p bastion', ['ssh', '-W', 'katie.example.org:2222', 'bastion']],
-    ['x %n %r %k %% %u', ['x', 'katie', 'me', 'kt', '%', userInfo().username]],
+    ['x %n %r %k %% %u', ['x', 'katie', 'me', 'kt', '%', 'me']],
+    ['x %u %i %d %l %L', ['x', 'me', '4321', '/home/me', 'laptop.example.org', 'laptop']],
     ['  /usr/bin/nc   -q 1  %h  %p ', ['/usr/bin/nc', '-q', '1', 'katie.example.org', '2222']],
   ])('without anything for a shell is run as it stands: %s', (command, argv) => {
-    expect(commandLine(host, command)).toEqual({ argv, shell: false });
+    expect(commandLine(host, command, someUser)).toEqual({ argv, shell: false });
   });
 
   test.each([
@@ -25,7 +25,7 @@ describe('a proxy command', () => {
     ['echo $HOME | nc %h %p', 'exec echo $HOME | nc katie.example.org 2222'],
     ['FOO=bar nc %h %p', 'FOO=bar nc katie.example.org 2222'],
   ])('with words for a shell gets one: %s', (command, line) => {
-    expect(commandLine(host, command)).toEqual({ argv: ['/bin/sh', '-c', line], shell: true });
+    expect(commandLine(host, command, someUser)).toEqual({ argv: ['/bin/sh', '-c', line], shell: true });
   });
 
   test.each([
@@ -35,13 +35,16 @@ describe('a proxy command', () => {
     ['a host name for the shell', { ...host, hostname: 'a;rm -rf ~' }, 'nc "%h" %p'],
     ['a user for the shell', { ...host, user: '$(id)' }, 'nc %h "%r"'],
   ])('is refused with %s', (_, bad, command) => {
-    expect(() => commandLine(bad, command)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    expect(() => commandLine(bad, command, someUser)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID' }),
+    );
   });
 
   test('that complains without end is logged up to a limit, and its end is told', async () => {
     const logged: string[] = [];
     const stream = await commandStream(host, "head -c 100000 /dev/zero | tr '\\0' x >&2; echo done >&2", {
       clock: systemClock,
+      local: someUser,
       variables: { PATH: process.env['PATH'] ?? '' },
       withheld: new Set(),
       log: (_level, _event, message) => logged.push(message),
@@ -54,6 +57,10 @@ describe('a proxy command', () => {
   });
 
   test('passes a name with shell words on unharmed where no shell reads it', () => {
-    expect(commandLine({ ...host, hostname: 'a;b' }, 'nc %h %p').argv).toEqual(['nc', 'a;b', '2222']);
+    expect(commandLine({ ...host, hostname: 'a;b' }, 'nc %h %p', someUser).argv).toEqual([
+      'nc',
+      'a;b',
+      '2222',
+    ]);
   });
 });

@@ -8,6 +8,7 @@ import type { LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts'
 const tcpDown = new TunnelError('UNREACHABLE', 'refused', { facts: { tcpLevel: true } });
 const silent = new TunnelError('LINK_LOST', 'silence');
 const person = new TunnelError('AUTH_REFUSED', 'no');
+const bug = new TunnelError('INTERNAL', 'undefined is not a function');
 const now = 1_000_000;
 const env = { policy: { initialMs: 500, maxMs: 30_000 }, now, random: () => 0.5 };
 
@@ -34,6 +35,7 @@ const events = {
   unreachable: { kind: 'failed', cause: tcpDown },
   lost: { kind: 'lost', cause: silent },
   refused: { kind: 'failed', cause: person },
+  bug: { kind: 'failed', cause: bug },
   timer: { kind: 'timer' },
   closed: { kind: 'closed' },
 } satisfies Record<string, LinkEvent>;
@@ -57,26 +59,31 @@ const table: readonly Row[] = [
   ['connecting', 'lost', waiting(4, 1000), 'close arm 1000'],
   ['connecting', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
   ['connecting', 'refused', blocked, 'close'],
+  ['connecting', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['first', 'stop', stopping, 'close'],
   ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0 }, ''],
   ['first', 'failed', waiting(1, 250), 'close arm 250'],
   ['first', 'lost', waiting(1, 250), 'close arm 250'],
   ['first', 'unreachable', waiting(1, 0, tcpDown), 'close arm 0'],
   ['first', 'refused', blocked, 'close'],
+  ['first', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['up', 'stop', stopping, 'close'],
   ['up', 'kick', states.up, 'probe'],
   ['up', 'lost', connecting(1), 'close open'],
   ['up', 'failed', connecting(1), 'close open'],
   ['up', 'unreachable', connecting(1), 'close open'],
   ['up', 'refused', blocked, 'close'],
+  ['up', 'bug', connecting(1), 'close open'],
   ['fresh', 'stop', stopping, 'close'],
   ['fresh', 'kick', states.fresh, 'probe'],
   ['fresh', 'lost', connecting(1), 'close open'],
   ['fresh', 'failed', connecting(1), 'close open'],
   ['fresh', 'unreachable', connecting(1), 'close open'],
   ['fresh', 'refused', blocked, 'close'],
+  ['fresh', 'bug', connecting(1), 'close open'],
   ['flapping', 'stop', stopping, 'close'],
   ['flapping', 'kick', states.flapping, 'probe'],
+  ['flapping', 'bug', waiting(4, 1000, bug), 'close arm 1000'],
   ['flapping', 'lost', waiting(4, 1000), 'close arm 1000'],
   ['flapping', 'failed', waiting(4, 1000), 'close arm 1000'],
   ['flapping', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
