@@ -16,6 +16,12 @@ export function accountOf(facts: PlaceFacts): Account {
   return { ...facts, user: userName(facts, entry), passwdHome: entry?.home ?? null };
 }
 
+/** The account in another environment, less the variables that hold secrets: what a program of the user's may see. */
+export function inEnvironment(account: Account, env: Account['env'], secret: readonly string[]): Account {
+  const shown = Object.entries(env).filter(([name]) => !secret.includes(name));
+  return { ...account, env: Object.fromEntries(shown) };
+}
+
 /** The home of any user of this machine; null when the passwd file does not know them (or is not where users are kept). */
 export function homeOfUser(user: string): string | null {
   try {

@@ -6,22 +6,30 @@ import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
-import { accountOf, type Account } from './account.ts';
+import { accountOf, inEnvironment, type Account } from './account.ts';
 import { combine } from './combine.ts';
 import { consentDigest, isAllowed } from './consent.ts';
-import type { Declared } from './declared.ts';
+import type { Declared, DeclaredTunnel } from './declared.ts';
 import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
 import { ownershipHint, readOwned } from './ownership.ts';
 import { parseFile, type ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
-import { resolveConfig, type Resolved } from './resolve.ts';
+import { resolveConfig, secretVariables, type Reader, type Resolved } from './resolve.ts';
 import { textLimitBytes } from './source.ts';
-import { sshConfigReader } from './ssh-config.ts';
+import { sshConfigReaders } from './ssh-config.ts';
 
 export interface LoadOptions {
   /** The file is a project file: refuse it unless it is allowed in this state folder (CONFIG_NOT_ALLOWED). */
   readonly allowedIn?: string;
+  /** The environment that brings a tunnel up, where that is not the one of `facts`. */
+  readonly environmentOf?: EnvironmentOf;
 }
+
+export type EnvironmentOf = (tunnel: {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly autostart: boolean;
+}) => Account['env'];
 
 export interface CheckedConfig {
   readonly ok: boolean;
@@ -48,7 +56,7 @@ export async function loadConfig(
       `config failed, on ${file}: it was found here, it may be somebody else's, and it is not allowed yet`,
       { hint: 'tunnel allow' },
     );
-  const resolved = await resolve(declared, account, true);
+  const resolved = await resolve(declared, account, true, options.environmentOf);
   const issues = problemIssues(resolved, read);
   if (issues.length > 0) throw new ConfigError(file, issues);
   return resolved.config;
@@ -90,8 +98,26 @@ export function readSources(file: string, facts: PlaceFacts): ReadonlyMap<string
   return digests;
 }
 
-function resolve(declared: Declared, account: Account, run: boolean): Promise<Resolved> {
-  return resolveConfig(declared, { account, askSsh: sshConfigReader(account, run), exists: existsSync });
+function resolve(
+  declared: Declared,
+  account: Account,
+  run: boolean,
+  environmentOf?: EnvironmentOf,
+): Promise<Resolved> {
+  const secret = secretVariables(declared);
+  const readers = sshConfigReaders(run);
+  const known = new Map<Account['env'], Reader>();
+  const readerIn = (env: Account['env']): Reader => {
+    const its = inEnvironment(account, env, secret);
+    const reader = known.get(env) ?? { account: its, askSsh: readers(its) };
+    known.set(env, reader);
+    return reader;
+  };
+  const readerFor = ({ name, settings }: DeclaredTunnel): Reader => {
+    const { tags = [], autostart = true } = settings;
+    return readerIn(environmentOf?.({ name, tags, autostart }) ?? account.env);
+  };
+  return resolveConfig(declared, { ...readerIn(account.env), readerFor, exists: existsSync });
 }
 
 function declaredOf(file: string, read: readonly ParsedFile[]): Declared {

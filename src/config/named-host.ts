@@ -5,10 +5,10 @@ import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
-import { accountOf, type Account } from './account.ts';
+import { accountOf, inEnvironment, type Account } from './account.ts';
 import type { Declared } from './declared.ts';
 import { readDeclared } from './load.ts';
-import { resolveConfig } from './resolve.ts';
+import { resolveConfig, secretVariables } from './resolve.ts';
 import { sshConfigReader, type AskSsh } from './ssh-config.ts';
 import type { SshValues } from './ssh-settings.ts';
 
@@ -44,7 +44,7 @@ export function openHostNames(
   { run }: { readonly run: boolean },
 ): HostNames {
   const declared = file === null ? nothing(facts) : readDeclared(file, facts);
-  const account = accountOf(facts);
+  const account = inEnvironment(accountOf(facts), facts.env, secretVariables(declared));
   const askSsh = sshConfigReader(account, run);
   return {
     declared: [...declared.hosts.keys()],

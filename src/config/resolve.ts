@@ -8,15 +8,22 @@ import { login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
 import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
+import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { sshAliases } from './ssh-config-aliases.ts';
 import type { AskSsh, SshQuery } from './ssh-config.ts';
 import { readSshSettings, sshWarnings, type SshSettings } from './ssh-settings.ts';
 
-export interface ResolveParts {
+/** An environment, and ssh_config as it reads there. */
+export interface Reader {
   readonly account: Account;
   readonly askSsh: AskSsh;
+}
+
+export interface ResolveParts extends Reader {
   readonly exists: (path: string) => boolean;
+  /** Of a tunnel that is brought up elsewhere than where the config is read; as above where it is absent. */
+  readonly readerFor?: (tunnel: DeclaredTunnel) => Reader;
 }
 
 /** What only shows when it is resolved; the path leads to the value in the file. */
@@ -56,15 +63,26 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
   };
 }
 
-/** Of hosts that no tunnel uses too: the caller's environment holds their secrets all the same. */
-function secretVariables({ hosts, defaults }: Declared): readonly string[] {
-  const settings = [defaults, ...[...hosts.values()].map((host) => host.settings)];
-  const refs = settings.flatMap((each) => [each.password, each.passphrase, each.totp, each.proxy?.password]);
+/** Variables that hold secrets by what any line of the config says, also of hosts that no tunnel uses. */
+export function secretVariables({ hosts, defaults, tunnels }: Declared): readonly string[] {
+  const settings: readonly TunnelSettings[] = [
+    defaults,
+    ...[...hosts.values()].map((host) => host.settings),
+    ...[...tunnels.values()].map(({ own }) => own),
+  ];
+  const refs = settings.flatMap((each) => [
+    each.password,
+    each.passphrase,
+    each.totp,
+    each.proxy?.password,
+    each.socks_auth?.password,
+  ]);
   return [...new Set(refs.flatMap((ref) => (ref?.from === 'env' ? [ref.name] : [])))];
 }
 
-async function resolveTunnel(tunnel: DeclaredTunnel, work: Work): Promise<Tunnel | null> {
+async function resolveTunnel(tunnel: DeclaredTunnel, all: Work): Promise<Tunnel | null> {
   const { settings, name } = tunnel;
+  const work: Work = { ...all, ...all.readerFor?.(tunnel) };
   const before = work.problems.length;
   const at: Path = ['tunnels', name, 'host'];
   const ways: Way[] = [];

@@ -28,17 +28,41 @@ export interface SshAnswer {
 export type SshFailure = { readonly failure: string };
 export type AskSsh = (query: SshQuery) => Promise<SshAnswer | SshFailure>;
 
-/** An ssh that does not answer hangs in a `Match exec`; it would hang for the user too. */
-const answerLimitMs = 10_000;
+/** How long ssh may think: a `Match exec` may ask a network (SPEC 2). */
+const answerLimitMs = 60_000;
 const outputLimitBytes = 1024 * 1024;
 /** Processes at a time. */
 const atOnce = 4;
 
 /** Asks `ssh -G` where there is an ssh, else our own parser. Each question is asked once. `run` false: never run ssh. */
-export function sshConfigReader(account: Account, run: boolean): AskSsh {
-  const program = run ? findProgram('ssh', account) : null;
-  const byParser: AskSsh = (query) => Promise.resolve(parseSshConfig(query, account));
-  const ask = program === null || onlyParserKnows(account) ? byParser : sshAsker(program, account, byParser);
+export function sshConfigReader(account: Account, run: boolean, limitMs = answerLimitMs): AskSsh {
+  return sshConfigReaders(run, limitMs)(account);
+}
+
+/** Readers for several environments, which share what does not depend on one: processes at a time, and ssh's own defaults. */
+export function sshConfigReaders(run: boolean, limitMs = answerLimitMs): (account: Account) => AskSsh {
+  const turn = limiter(atOnce);
+  const defaults = new Map<string, Promise<string | SshFailure>>();
+  const runs = (program: string, account: Account): Ssh => {
+    const call: Ssh['call'] = (args) => turn(() => runSsh(program, args, account, limitMs));
+    return {
+      call,
+      defaults() {
+        const known = defaults.get(program) ?? call(['-F', 'none', '-G', '--', 'tunnel']);
+        defaults.set(program, known);
+        return known;
+      },
+    };
+  };
+  return (account) => {
+    const program = run ? findProgram('ssh', account) : null;
+    const byParser: AskSsh = (query) => Promise.resolve(parseSshConfig(query, account));
+    const asksSsh = program !== null && !onlyParserKnows(account);
+    return once(asksSsh ? sshAsker(runs(program, account), account, byParser) : byParser);
+  };
+}
+
+function once(ask: AskSsh): AskSsh {
   const answers = new Map<string, Promise<SshAnswer | SshFailure>>();
   return (query) => {
     const key = JSON.stringify([query.alias, query.user, query.port, query.way]);
@@ -46,6 +70,13 @@ export function sshConfigReader(account: Account, run: boolean): AskSsh {
     answers.set(key, known);
     return known;
   };
+}
+
+/** A program that answers `-G`. */
+interface Ssh {
+  readonly call: (args: readonly string[]) => Promise<string | SshFailure>;
+  /** What it says of a host that nobody configured. */
+  readonly defaults: () => Promise<string | SshFailure>;
 }
 
 /**
@@ -66,16 +97,12 @@ function onlyParserKnows(account: Account): boolean {
 
 const userConfig = (account: Account): string => join(account.home, '.ssh', 'config');
 
-function sshAsker(program: string, account: Account, byParser: AskSsh): AskSsh {
+function sshAsker(ssh: Ssh, account: Account, byParser: AskSsh): AskSsh {
+  const { call } = ssh;
   const own = account.home === account.passwdHome ? null : userConfig(account);
   const files = own === null ? [] : ['-F', own];
-  const turn = limiter(atOnce);
-  const call = (args: readonly string[]): Promise<string | SshFailure> =>
-    turn(() => runSsh(program, ['-N', '-T', ...args], account)); // a tunnel is a session without shell: Match sessiontype
-  let baseline: Promise<string | SshFailure> | null = null;
   return async (query) => {
-    baseline ??= call(['-F', 'none', '-G', '--', 'tunnel']);
-    const untouched = await baseline;
+    const untouched = await ssh.defaults();
     // An ssh that cannot even say its defaults (no passwd entry for this uid, too old for -G) is no help.
     if (typeof untouched !== 'string') return byParser(query);
     const as = [
@@ -158,18 +185,22 @@ async function runSsh(
   program: string,
   args: readonly string[],
   account: Account,
+  limitMs: number,
 ): Promise<string | SshFailure> {
-  const { ending, output, said } = await runProgram([program, ...args], {
+  // -N -T: a tunnel is a session without shell (Match sessiontype). -vv: it says which Match line it is at.
+  const { ending, output, said } = await runProgram([program, '-N', '-T', '-vv', ...args], {
     env: account.env,
-    deadlineMs: answerLimitMs,
+    deadlineMs: limitMs,
     outputLimitBytes,
+    saidLimitBytes: outputLimitBytes,
   });
+  const words = said.toString('utf8').split(/\r?\n/);
   switch (ending.how) {
     case 'exited':
       if (ending.code === 0) return output.toString('utf8');
-      return { failure: complaintOf(said.toString('utf8')) || `ssh -G ended with ${ending.code}` };
+      return { failure: complaintOf(words) || `ssh -G ended with ${ending.code}` };
     case 'late':
-      return { failure: `ssh -G gave no answer in ${answerLimitMs / 1000} s` };
+      return { failure: lateAt(words, `${limitMs / 1000} s`) };
     case 'too-much':
       return { failure: 'ssh -G said more than it should' };
     case 'not-started':
@@ -182,14 +213,34 @@ async function runSsh(
 }
 
 /** The words that say where, with those that say why in front of them: "FILE line 3: Bad Match condition (Missing …)". */
-function complaintOf(text: string): string {
-  const lines = text
-    .split('\n')
+function complaintOf(said: readonly string[]): string {
+  const lines = said
     .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('Pseudo-terminal'));
+    .filter((line) => line !== '' && !/^(Pseudo-terminal|OpenSSH_|debug[123]: )/.test(line));
   const place = lines.findIndex((line) => / line \d+:/.test(line));
   if (place <= 0) return lines[0] ?? '';
   return `${lines[place]} (${lines.slice(0, place).join('; ')})`;
+}
+
+/** The Match line that ssh was at when its time was over: it says its text and the files it read, the last one last. */
+function lateAt(said: readonly string[], limit: string): string {
+  const at = said.findLastIndex((line) => line.startsWith('debug1: Executing command: '));
+  const match = said.slice(0, at).findLast((line) => line.startsWith('debug2: checking match for '));
+  const written = match === undefined ? undefined : /^[^']*'(.*)' host /.exec(match)?.[1];
+  if (written === undefined) return `ssh -G gave no answer in ${limit}`;
+  const files = said.flatMap((line) => /^debug1: Reading configuration data (.*)$/.exec(line)?.[1] ?? []);
+  const found = files.toReversed().flatMap((file) => matchLineIn(file, written));
+  return `${found[0] ?? files.at(-1) ?? 'ssh_config'}: Match ${written} took longer than ${limit}`;
+}
+
+function matchLineIn(file: string, written: string): readonly string[] {
+  try {
+    return readConfigLines(readFileSync(file, 'utf8')).flatMap((line) =>
+      'rest' in line && line.keyword === 'match' && line.rest === written ? [`${file}:${line.number}`] : [],
+    );
+  } catch {
+    return []; // it was there when ssh read it
+  }
 }
 
 /** An executable file of that name on PATH, or null. */

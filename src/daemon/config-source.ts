@@ -5,6 +5,7 @@ import type { Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { watchFiles } from './file-watch.ts';
+import type { Bringing } from './reading-environments.ts';
 
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
@@ -17,7 +18,7 @@ export interface ConfigSourceParts {
   readonly file: string;
   readonly clock: Clock;
   readonly log: EngineLog;
-  readonly load: () => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   /** Makes it true; answers a sentence a change. */
   readonly apply: (config: ResolvedConfig, prune: boolean) => Promise<readonly string[]>;
 }
@@ -30,8 +31,8 @@ export interface Reloaded {
 export interface ConfigSource {
   /** Why the file cannot be used now; null when what runs is what it says. */
   readonly error: TunnelError | null;
-  /** Throws CONFIG_…; what runs is then untouched. */
-  reload(prune: boolean): Promise<Reloaded>;
+  /** `bringing`: for a command that brings tunnels up. Throws CONFIG_…; what runs is then untouched. */
+  reload(prune: boolean, bringing?: Bringing): Promise<Reloaded>;
   close(): void;
 }
 
@@ -40,9 +41,9 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
   const { log, file } = parts;
   let error: TunnelError | null = null;
   let turn: Promise<unknown> = Promise.resolve();
-  const read = async (prune: boolean): Promise<Reloaded> => {
+  const read = async (prune: boolean, bringing: Bringing | null): Promise<Reloaded> => {
     try {
-      const { config, files } = await parts.load();
+      const { config, files } = await parts.load(bringing);
       watcher.follow([file, ...files]);
       const changes = await parts.apply(config, prune);
       if (error !== null || changes.length > 0) log('info', 'config', sentenceOf(file, changes));
@@ -57,8 +58,8 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
       throw failure;
     }
   };
-  const reload = (prune: boolean): Promise<Reloaded> => {
-    const mine = turn.then(() => read(prune));
+  const reload: ConfigSource['reload'] = (prune, bringing) => {
+    const mine = turn.then(() => read(prune, bringing ?? null));
     turn = mine.catch(() => undefined); // told to whoever asked; the next one has its own turn
     return mine;
   };

@@ -7,8 +7,9 @@ import { Secret } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Engine, UpRequest } from '../supervisor/engine.ts';
+import type { ConfigSource } from './config-source.ts';
 import { withKnownAgents } from './environment.ts';
-import { select } from './selection.ts';
+import { select, selector } from './selection.ts';
 import { waitFor, type WaitingParts } from './waiting.ts';
 import { checkTargets } from './why-ends.ts';
 
@@ -17,7 +18,7 @@ export interface HandlerParts {
   readonly clock: Clock;
   readonly supervisor: () => SupervisorStatus;
   /** Reads the file and applies it. Throws CONFIG_…; what runs is then untouched. */
-  readonly reload: (prune: boolean) => Promise<{ changes: readonly string[]; warnings: readonly string[] }>;
+  readonly reload: ConfigSource['reload'];
   /**
    * Brings up what was wanted before this supervisor started, once, but for what the command at hand brings up itself;
    * the agents are those of that command.
@@ -125,7 +126,9 @@ async function broughtUp(
   parts: BringUpParts,
 ): Promise<UpResult> {
   const { engine } = parts;
-  const { warnings } = await parts.reload(false);
+  const { variables } = params.environment;
+  const brings = selector(params.selectors, fresh ? 'wanted' : 'autostart');
+  const { warnings } = await parts.reload(false, { variables, brings });
   for (const text of warnings) call.progress({ kind: 'notice', text: `warning: ${text}` });
   const asked = parts.request(params);
   // Without selectors a restart is of what is wanted, also of what was wanted before this supervisor started.

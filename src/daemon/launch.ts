@@ -10,7 +10,7 @@ import { signalGroup, startProgram } from '../files/child.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { configIdentity } from '../config/locate.ts';
 import { placesOf, supervisorPlaces, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
-import { supervisorEnvironment } from './environment.ts';
+import { callerEnvironment, supervisorEnvironment } from './environment.ts';
 import { prepareStateFolders, readOnlyState } from './folders.ts';
 import { connectSupervisor } from './reach.ts';
 
@@ -28,8 +28,11 @@ const readyArgument = '--ready-on-3';
 /** Tells the supervisor that its config is a project file. */
 export const projectArgument = '--project';
 
-/** How long a supervisor may take until it listens. It reads the config first, and `ssh -G` may be slow. */
-const startLimitMs = 30_000;
+/** Tells the supervisor that the environment of the command comes on its standard input: see ready.ts. */
+const environmentArgument = '--environment-on-0';
+
+/** How long a supervisor may take until it listens. It reads the config first, and each `ssh -G` may take 60 s. */
+const startLimitMs = 180_000;
 
 export interface StartOptions {
   /** Absolute path of the config. */
@@ -105,9 +108,10 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
   const project = options.project === true ? [projectArgument] : [];
   let child: ChildProcess;
   try {
-    child = await startProgram([...program, '__supervise', config, readyArgument, ...project], {
+    const words = [config, readyArgument, environmentArgument, ...project];
+    child = await startProgram([...program, '__supervise', ...words], {
       env: supervisorEnvironment(facts),
-      stdio: ['ignore', log, log, 'pipe'],
+      stdio: ['pipe', log, log, 'pipe'],
       outlives: true,
     });
   } catch (thrown) {
@@ -116,9 +120,13 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
     closeSync(log);
   }
   try {
+    // Not as its environment: that is listed (SPEC 2), and its children would inherit it.
+    child.stdin?.on('error', () => undefined); // it ended before it read: its ready pipe tells
+    child.stdin?.end(JSON.stringify(callerEnvironment(facts.env)));
     return await readyMessage(child, at);
   } finally {
     child.unref();
+    child.stdin?.destroy();
     child.stdio[readyDescriptor]?.destroy();
   }
 }

@@ -9,7 +9,7 @@ import { prepareStateFolders, readOnlyState } from './folders.ts';
 import { placesOfConfig, projectArgument } from './launch.ts';
 import { openFileLog, openTerminalLog, teeLog, type Log, type LogLevel } from './log.ts';
 import { claim } from './presence.ts';
-import { openReadyPipe, type SayReady } from './ready.ts';
+import { launchEnvironment, openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
 import { refuseDebugger } from './signals.ts';
 import { stopCommand } from './stop-command.ts';
@@ -26,7 +26,8 @@ export async function superviseCommand(argv: readonly string[]): Promise<number>
   const project = argv.includes(projectArgument);
   let code = 1;
   try {
-    code = await run({ config, project, facts: processFacts(), foreground: null, sayReady });
+    const launchedIn = launchEnvironment(argv);
+    code = await run({ config, project, facts: processFacts(), foreground: null, launchedIn, sayReady });
   } catch (thrown) {
     sayReady({ kind: 'failed', error: reportError(asTunnelError(thrown)) });
   }
@@ -50,7 +51,7 @@ export interface ForegroundOptions extends Foreground {
  * Throws CONFIG_…, NO_SUCH_TUNNEL, or DAEMON_DOWN when another supervisor serves the config.
  */
 export async function superviseHere(options: ForegroundOptions): Promise<number> {
-  const code = await run({ ...options, foreground: options, sayReady: () => undefined });
+  const code = await run({ ...options, foreground: options, launchedIn: null, sayReady: () => undefined });
   setTimeout(() => process.exit(code), 500).unref(); // when something that was left open keeps the process
   return code;
 }
@@ -60,10 +61,19 @@ interface RunOptions {
   readonly project: boolean;
   readonly facts: PlaceFacts;
   readonly foreground: ForegroundOptions | null;
+  /** The environment of the command that started us in the background. */
+  readonly launchedIn: CallerEnvironment | null;
   readonly sayReady: SayReady;
 }
 
-async function run({ config, project, facts, foreground, sayReady }: RunOptions): Promise<number> {
+async function run({
+  config,
+  project,
+  facts,
+  foreground,
+  launchedIn,
+  sayReady,
+}: RunOptions): Promise<number> {
   refuseDebugger();
   process.umask(0o077);
   const places = placesOf(facts);
@@ -90,7 +100,14 @@ async function run({ config, project, facts, foreground, sayReady }: RunOptions)
     const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));
     const clock = systemClock;
     const shared = { config, clock, writable, project, facts, places };
-    const house = wire({ ...shared, program: programOfProcess(), log: log.write, ports: wanted.ports });
+    const environment = ownEnvironment(facts, foreground !== null);
+    const house = wire({
+      ...shared,
+      program: programOfProcess(),
+      log: log.write,
+      ports: wanted.ports,
+      environment: launchedIn ?? environment,
+    });
     const around = openSurroundings({ ...shared, ...house, log: log.write });
     const { onConfig, close } = around;
     const parts = {
@@ -104,7 +121,6 @@ async function run({ config, project, facts, foreground, sayReady }: RunOptions)
       onConfig,
       closers: [close],
     };
-    const environment = ownEnvironment(facts, foreground !== null);
     return await live({ ...parts, environment, release: claimed.release }, () => sayReady({ kind: 'ready' }));
   } finally {
     claimed.release();

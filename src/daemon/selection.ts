@@ -1,5 +1,5 @@
 // Selections: which tunnels a command means, given what the engine knows. Pure.
-import { matchSelectors } from '../config/selectors.ts';
+import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
 import type { KnownTunnel } from '../supervisor/engine.ts';
 
 /** `up` without selectors means what has autostart; every other command means all (SPEC 2). */
@@ -14,4 +14,13 @@ export function select(
   if (selectors.length > 0 || otherwise === 'all') return matchSelectors(selectors, known);
   const meant = (tunnel: KnownTunnel): boolean => (otherwise === 'wanted' ? tunnel.wanted : tunnel.autostart);
   return known.filter((tunnel) => meant(tunnel)).map(({ name }) => name);
+}
+
+/** The same of a tunnel that is not known yet, in a file that is about to be read. */
+export function selector(
+  selectors: readonly string[],
+  otherwise: Default,
+): (tunnel: Selectable & { readonly autostart: boolean }) => boolean {
+  if (selectors.length > 0) return (tunnel) => selectors.some((each) => selects(each, tunnel));
+  return ({ autostart }) => otherwise !== 'autostart' || autostart;
 }

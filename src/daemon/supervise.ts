@@ -15,6 +15,7 @@ import { openConfigSource, type ConfigSource, type LoadedConfig } from './config
 import { createHandlers } from './handlers.ts';
 import type { Log } from './log.ts';
 import { appear, type Presence } from './presence.ts';
+import type { Bringing } from './reading-environments.ts';
 import { select } from './selection.ts';
 import { createRestoration, unattended, type Restoration } from './restoration.ts';
 import { takeSignals } from './signals.ts';
@@ -28,7 +29,7 @@ export interface LifeParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly engine: Engine;
-  readonly load: () => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   readonly nativeCrypto: boolean;
   /** What was wanted when the last supervisor ended. */
   readonly wanted: Wanted;
@@ -154,7 +155,7 @@ class Life {
       engine,
       clock,
       supervisor: () => this.#status(),
-      reload: (prune) => this.#source.reload(prune),
+      reload: (prune, bringing) => this.#source.reload(prune, bringing),
       restore: (agents, except) => this.#restore(agents, except),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),

@@ -14,6 +14,7 @@ import { nativeCrypto } from '../ssh/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
 import type { LoadedConfig } from './config-source.ts';
+import { createReadingEnvironments, type Bringing } from './reading-environments.ts';
 import { openSsh } from './ssh-parts.ts';
 
 export interface WiringOptions {
@@ -28,11 +29,13 @@ export interface WiringOptions {
   readonly program: readonly [string, ...string[]];
   readonly ports: Readonly<Record<string, number>>;
   readonly writable: boolean;
+  /** Of the command that started the supervisor. */
+  readonly environment: CallerEnvironment;
 }
 
 export interface Wired {
   readonly engine: Engine;
-  readonly load: () => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   readonly nativeCrypto: boolean;
 }
 
@@ -55,11 +58,17 @@ export function wire(options: WiringOptions): Wired {
     log,
     ports: options.ports,
   });
+  const wanted = (): ReadonlySet<string> =>
+    new Set(engine.known().flatMap((tunnel) => (tunnel.wanted ? [tunnel.name] : [])));
+  const readingOf = createReadingEnvironments(options.environment.variables, wanted);
   return {
     engine,
     nativeCrypto: nativeCrypto(),
-    async load() {
-      const resolved = await loadConfig(config, facts, project ? { allowedIn: places.stateDir } : {});
+    async load(bringing) {
+      const { environmentOf, worked } = readingOf(bringing);
+      const consent = project ? { allowedIn: places.stateDir } : {};
+      const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
+      worked();
       // A tunnel that is gone from the file may still run, so its secrets stay withheld.
       const before = current === null ? [] : withheldVariables(current);
       current = { ...resolved, secretVariables: [...before, ...(resolved.secretVariables ?? [])] };

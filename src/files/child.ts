@@ -128,6 +128,8 @@ export interface RunOptions {
   readonly deadlineMs: number;
   /** More on its standard output ends it. */
   readonly outputLimitBytes: number;
+  /** How much of its standard error is kept, from its beginning. Default 4 KiB. */
+  readonly saidLimitBytes?: number;
   readonly signal?: GiveUpSignal | undefined;
   /** Given on its standard input, which is empty otherwise. */
   readonly input?: string;
@@ -181,7 +183,7 @@ function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
       settle({ how });
     };
     const output = collect(child.stdout, options.outputLimitBytes, () => stop('too-much'));
-    const said = collect(child.stderr, saidLimitBytes, () => undefined);
+    const said = collect(child.stderr, options.saidLimitBytes ?? saidLimitBytes, () => undefined);
     const after = (ms: number, task: () => void): void => {
       const timer = setTimeout(task, ms);
       cancels.push(() => clearTimeout(timer));

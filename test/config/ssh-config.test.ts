@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkConfig, loadConfig } from '../../src/config/load.ts';
 import { sshConfigReader } from '../../src/config/ssh-config.ts';
+import { isRunning } from '../helpers/daemon-world.ts';
 import { sshReadsWords, sshTakes } from '../helpers/installed-ssh.ts';
 import { createHome, type Home } from './home.ts';
 
@@ -46,8 +47,8 @@ describe('ssh_config', () => {
     expect(one).toBe(two);
     expect('values' in one && [...one.values]).toEqual([['hostname', ['real.x']]]);
     expect(calls()).toEqual([
-      '-N -T -F none -G -- tunnel',
-      `-N -T -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
+      '-N -T -vv -F none -G -- tunnel',
+      `-N -T -vv -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
     ]);
   });
 
@@ -68,7 +69,7 @@ describe('ssh_config', () => {
     const { calls, account } = homeWith(`printf 'host box\\nport 5\\n'`);
     const ask = sshConfigReader({ ...account, passwdHome: account.home }, true);
     await ask({ alias: 'box', user: null, port: null });
-    expect(calls()).toEqual(['-N -T -F none -G -- tunnel', '-N -T -G -- box']);
+    expect(calls()).toEqual(['-N -T -vv -F none -G -- tunnel', '-N -T -vv -G -- box']);
   });
 
   test("that narrows trust for everybody on the system is a warning, since it is not the user's doing", async () => {
@@ -111,6 +112,28 @@ describe('ssh_config', () => {
     const { account } = homeWith('exec yes "user x"');
     const answer = await sshConfigReader(account, true)({ alias: 'box', user: null, port: null });
     expect(answer).toEqual({ failure: 'ssh -G said more than it should' });
+  });
+
+  test('with a Match exec that does not end names its line, and ends all that it started', async () => {
+    const home = createHome();
+    const pids = join(home.folder, 'pids');
+    const hangs = `exec "sh -c 'sleep 600 & echo $! $$ > ${pids}; wait'"`;
+    home.write('more', `Host other\n  Port 1\nMatch host box ${hangs}\n  Port 2\n`);
+    home.write('.ssh/config', 'Match exec "true"\n  User me\nInclude HOME/more\nMatch exec "true"\n');
+    // How soon ssh is at the line is the machine's business: once it is, it is there for good.
+    for (let limitMs = 500; ; limitMs *= 2) {
+      const answer = await sshConfigReader(
+        home.account,
+        true,
+        limitMs,
+      )({ alias: 'box', user: null, port: null });
+      if (!existsSync(pids) && limitMs < 20_000) continue;
+      const failure = `${home.folder}/more:3: Match host box ${hangs} took longer than ${limitMs / 1000} s`;
+      expect(answer).toEqual({ failure });
+      break;
+    }
+    for (const pid of readFileSync(pids, 'utf8').split(' ').map(Number))
+      await expect.poll(() => isRunning(pid), { timeout: 20_000 }).toBe(false);
   });
 
   test('of an ssh that cannot say its defaults is read by our own parser', async () => {
