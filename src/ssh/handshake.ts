@@ -1,7 +1,6 @@
 // One attempt at a login over connected bytes: key exchange, host key, authentication, each with its own deadline.
 // Settles on whatever comes first: ready, an error, the end of the bytes, a deadline, the signal. Once.
 import type { Duplex } from 'node:stream';
-import ssh2 from 'ssh2';
 import type { Client } from 'ssh2';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import { cleanBanner } from '../model/clean.ts';
@@ -15,6 +14,7 @@ import { isCertificateType } from '../trust/certificate.ts';
 import { keyType } from '../trust/fingerprint.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
 import { installHybridKex } from './internals-kex.ts';
+import { ssh2 } from './internals-load.ts';
 import type { AlgorithmNames } from './internals.ts';
 import { KeyCheck } from './key-check.ts';
 import type { Login } from './login.ts';

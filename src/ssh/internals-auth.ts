@@ -1,8 +1,8 @@
 // The authentication conversation (RFC 4252, 4256) on a client's connection: one request, one reply, past ssh2's own.
 // ssh2 signs certificates wrongly, falls back to SHA-1, and runs through every agent key after a partial success (SSH2.md 3).
-import { createRequire } from 'node:module';
 import type { Client } from 'ssh2';
 import { privateParts, type PrivateProtocol } from './internals.ts';
+import { ssh2Part } from './internals-load.ts';
 import { wireString, wireUint32 } from './wire.ts';
 
 export interface Prompt {
@@ -59,8 +59,7 @@ interface AuthProtocol extends PrivateProtocol {
   _hostVerifier: ((key: Buffer, done: (permitted: boolean) => void) => boolean | undefined) | undefined;
 }
 
-const require = createRequire(import.meta.url);
-const { sendPacket } = require('ssh2/lib/protocol/utils.js') as {
+const { sendPacket } = ssh2Part('protocol/utils.js') as {
   sendPacket: (protocol: AuthProtocol, packet: Buffer) => boolean;
 };
 

@@ -1,8 +1,8 @@
 // The post-quantum key exchange on a client's connection: ssh2 has none and no place to add one (SSH2.md 5).
 // ssh2 negotiates and runs what it takes for curve25519-sha256; the exchange is re-skinned before its first message.
-import { createRequire } from 'node:module';
 import type { Client } from 'ssh2';
 import { hybridKex, startHybridExchange, type HybridExchange } from './hybrid-secret.ts';
+import { ssh2Part } from './internals-load.ts';
 import { privateParts, type PrivateKex, type PrivateProtocol } from './internals.ts';
 import { wireReader } from './wire.ts';
 
@@ -14,8 +14,7 @@ interface CurveExchange extends PrivateKex {
   computeSecret(reply: Buffer): Buffer | Error;
 }
 
-const require = createRequire(import.meta.url);
-const constants = require('ssh2/lib/protocol/constants.js') as { SUPPORTED_KEX: string[] };
+const constants = ssh2Part('protocol/constants.js') as { SUPPORTED_KEX: string[] };
 
 /** What ssh2 runs in its place. */
 const standIn = 'curve25519-sha256';

@@ -1,8 +1,8 @@
 // Internals: the private parts of ssh2 1.17.0 that we use, by name, and the check that they are what we know.
 // Only internals*.ts touch them; test/ssh/internals.test.ts pins each one.
-import { createRequire } from 'node:module';
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
+import { packetsRaised, ssh2Part } from './internals-load.ts';
 
 /** `client._protocol`: the transport and connection layers (lib/protocol/Protocol.js). */
 export interface PrivateProtocol {
@@ -74,10 +74,9 @@ export function privateParts(client: Client): PrivateClient {
   return client as unknown as PrivateClient;
 }
 
-const require = createRequire(import.meta.url);
-const constants = require('ssh2/lib/protocol/constants.js') as Record<string, readonly string[]>;
-const cryptoParts = require('ssh2/lib/protocol/crypto.js') as { bindingAvailable: boolean };
-const ownPackage = require('ssh2/package.json') as { version: string };
+const constants = ssh2Part('protocol/constants.js') as Record<string, readonly string[]>;
+const cryptoParts = ssh2Part('protocol/crypto.js') as { bindingAvailable: boolean };
+const ownPackage = ssh2Part('../package.json') as { version: string };
 
 /** The version of ssh2 that internals*.ts were written against. */
 export const knownVersion = '1.17.0';
@@ -150,6 +149,7 @@ const handlerNames = [
 export function missingParts(client: Client): string[] {
   const parts = privateParts(client);
   const missing = ownPackage.version === knownVersion ? [] : [`version ${knownVersion}`];
+  if (!packetsRaised) missing.push('MAX_PACKET_SIZE');
   if (!Array.isArray(parts._callbacks)) missing.push('_callbacks');
   const protocol: PrivateProtocol | undefined = parts._protocol;
   if (protocol === undefined) return [...missing, '_protocol'];

@@ -1,6 +1,7 @@
 // One login without a session: a bare ssh2 client with our credentials on it, and a person who answers from a script.
 import { connect } from 'node:net';
-import { Client } from 'ssh2';
+import { ssh2 } from '../../src/ssh/internals-load.ts';
+import type { Client } from 'ssh2';
 import type { TunnelError } from '../../src/errors.ts';
 import type { Clock } from '../../src/model/clock.ts';
 import { systemClock } from '../../src/model/clock.ts';
@@ -126,7 +127,7 @@ export async function logIn(
   } catch (error) {
     return outcome(null, error as TunnelError);
   }
-  const client = new Client();
+  const client = new ssh2.Client();
   const socket = connect(host.port, host.hostname);
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', () => resolve());

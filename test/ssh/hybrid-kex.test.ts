@@ -2,10 +2,11 @@
 import { shake128 } from '@noble/hashes/sha3.js';
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 import { connect, type Socket } from 'node:net';
-import ssh2, { type Client } from 'ssh2';
+import type { Client } from 'ssh2';
 import { describe, expect, test } from 'vitest';
 import { hybridKex, startHybridExchange } from '../../src/ssh/hybrid-secret.ts';
 import { installHybridKex } from '../../src/ssh/internals-kex.ts';
+import { ssh2 } from '../../src/ssh/internals-load.ts';
 import { privateParts } from '../../src/ssh/internals.ts';
 import { startHybridServer } from '../helpers/hybrid-server.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';

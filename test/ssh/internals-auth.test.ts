@@ -1,9 +1,9 @@
 // The private parts of ssh2 that logins and the hybrid key exchange use: there, and what we think they are.
 import { createRequire } from 'node:module';
 import { PassThrough } from 'node:stream';
-import ssh2 from 'ssh2';
 import { describe, expect, test } from 'vitest';
 import { missingAuthParts } from '../../src/ssh/internals-auth.ts';
+import { ssh2 } from '../../src/ssh/internals-load.ts';
 import { allowHybridKex } from '../../src/ssh/internals-kex.ts';
 import { privateParts } from '../../src/ssh/internals.ts';
 
