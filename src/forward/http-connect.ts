@@ -1,4 +1,5 @@
 // HTTP CONNECT (RFC 9110 9.3.6) with Basic proxy login (RFC 7617): the request's parser and the replies. Pure.
+import { headEnd, headLines } from '../model/http-head.ts';
 import { checkedName, type CheckLogin, type Outcome, type Parsed, type Stage } from './socks.ts';
 
 /** A request line with its headers may have so many bytes. */
@@ -25,12 +26,12 @@ function answer(status: string, header = ''): Buffer {
 /** Takes the whole head, up to the empty line. */
 export function httpConnect(login: CheckLogin): Stage {
   return (bytes) => {
-    const end = bytes.subarray(0, headLimit).indexOf('\r\n\r\n');
-    if (end === -1) {
+    const end = headEnd(bytes.subarray(0, headLimit));
+    if (end === null) {
       if (bytes.length < headLimit) return { kind: 'more' };
       return refuse('431 Request Header Fields Too Large', 'a request without end');
     }
-    const [requestLine = '', ...headers] = bytes.toString('latin1', 0, end).split('\r\n');
+    const [requestLine = '', ...headers] = headLines(bytes.subarray(0, end));
     const match = /^([A-Z]{1,20}) (\S{1,512}) HTTP\/1\.[01]$/.exec(requestLine);
     if (match === null) return refuse('400 Bad Request', 'not a SOCKS or HTTP request');
     if (match[1] !== 'CONNECT')
@@ -41,7 +42,7 @@ export function httpConnect(login: CheckLogin): Stage {
         'wrong user or password',
         'Proxy-Authenticate: Basic realm="tunnel"\r\n',
       );
-    return requestFor(match[2] ?? '', end + 4);
+    return requestFor(match[2] ?? '', end);
   };
 }
 

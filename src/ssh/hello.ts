@@ -1,5 +1,6 @@
 // A server's first words, read beside ssh2: its identification and the algorithms it offers (RFC 4253 4.2, 7.1). Pure.
 import { readWire } from '../trust/wire.ts';
+import { createIdentReader } from './ident.ts';
 import type { AlgorithmNames } from './internals.ts';
 
 export interface ServerHello {
@@ -12,10 +13,10 @@ export interface ServerHello {
 }
 
 const kexinit = 20;
-/** RFC 4253 6.1: longer packets need not be read, and a first one that long is none of SSH. */
-const largest = 64 * 1024;
-/** RFC 4253 4.2 allows an identification 255 bytes. */
-const longestLine = 255;
+/** As OpenSSH takes them: a first packet that is longer is none of SSH. */
+const largest = 256 * 1024;
+/** Length, padding length and message number. */
+const packetHead = 6;
 
 export interface HelloReader {
   /** Takes what arrives, until the hello is complete. */
@@ -24,20 +25,34 @@ export interface HelloReader {
   readonly received: number;
 }
 
+/** A packet that is no KEXINIT offers nothing. Takes pieces of any size: each is looked at once. */
 export function createHelloReader(): HelloReader {
-  let bytes: Buffer | null = Buffer.alloc(0);
+  const ident = createIdentReader();
+  const packet = createPacketReader();
+  let offers: AlgorithmNames | null = null;
   let received = 0;
-  let hello: ServerHello = { ident: null, line: null, offers: null };
+  let over = false;
+  const read = (chunk: Buffer): void => {
+    const used = ident.feed(chunk);
+    if (used === null) return;
+    const first = packet(chunk.subarray(used));
+    if (first === null) return;
+    offers = parseOffers(first);
+    over = true;
+  };
   return {
     feed(chunk) {
       received += chunk.length;
-      if (bytes === null) return;
-      bytes = Buffer.concat([bytes, chunk]);
-      hello = parseHello(bytes);
-      if (hello.offers !== null || bytes.length > largest) bytes = null;
+      if (over) return;
+      try {
+        read(chunk);
+      } catch {
+        over = true; // none of SSH: ssh2's reader says so
+      }
     },
     get hello() {
-      return hello;
+      const text = (bytes: Buffer | null): string | null => bytes?.toString('utf8') ?? null;
+      return { ident: text(ident.ident), line: text(ident.line), offers };
     },
     get received() {
       return received;
@@ -45,23 +60,24 @@ export function createHelloReader(): HelloReader {
   };
 }
 
-/** Lines before the identification are allowed (RFC 4253 4.2); a packet that is no KEXINIT offers nothing. */
-export function parseHello(bytes: Buffer): ServerHello {
-  let from = 0;
-  let first: string | null = null;
-  for (;;) {
-    const end = bytes.indexOf('\n', from);
-    const line = bytes.toString('utf8', from, end === -1 ? from + longestLine : end).replace(/\r$/, '');
-    if (end === -1) return { ident: null, line: first ?? (line === '' ? null : line), offers: null };
-    from = end + 1;
-    if (line.startsWith('SSH-'))
-      return { ident: line, line: first, offers: parseOffers(bytes.subarray(from)) };
-    first ??= line;
-  }
+/** The first packet, once it is complete; one that cannot be what is looked for is given as far as it came. */
+function createPacketReader(): (chunk: Buffer) => Buffer | null {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  let wanted = packetHead;
+  return (chunk) => {
+    if (chunk.length > 0) pieces.push(Buffer.from(chunk));
+    length += chunk.length;
+    if (length < wanted) return null;
+    const bytes = Buffer.concat(pieces.splice(0), length);
+    pieces.push(bytes);
+    wanted = 4 + bytes.readUInt32BE(0);
+    return length >= wanted || wanted > largest || bytes[5] !== kexinit ? bytes : null;
+  };
 }
 
 function parseOffers(packet: Buffer): AlgorithmNames | null {
-  if (packet.length < 5) return null;
+  if (packet.length < packetHead) return null;
   const length = packet.readUInt32BE(0);
   if (length > largest || packet.length < 4 + length || packet[5] !== kexinit) return null;
   try {

@@ -1,5 +1,6 @@
 // Speed: one socket write per turn of the loop instead of one per packet, packet buffers used again, pooled padding.
 import { randomFillSync } from 'node:crypto';
+import { mostQueued } from './internals-arrivals.ts';
 import type { PrivateCipher, PrivateProtocol } from './internals.ts';
 
 /** What packets are written to. */
@@ -18,8 +19,10 @@ const plenty = 64 * 1024;
  * Packets of one turn of the loop go out in one writev: 64 MiB are 71 system calls instead of 2,051 (SSH2.md 1.4), and
  * of a thousand small connections several share one. `setImmediate` comes right after the sockets that are ready.
  * Ciphers take `_onWrite` when they are made, so this is in force from the first key exchange on.
+ * `tooMany`: as `watchArrivals`, for what waits in the sink.
  */
-export function installCork(protocol: PrivateProtocol, sink: PacketSink): void {
+export function installCork(protocol: PrivateProtocol, sink: PacketSink, tooMany: () => void): void {
+  let piled = 0;
   let corked = false;
   let hurried = false;
   let planned = false;
@@ -42,6 +45,8 @@ export function installCork(protocol: PrivateProtocol, sink: PacketSink): void {
   };
   protocol._onWrite = (chunk) => {
     if (!sink.writable) return;
+    if (sink.writableLength < plenty) piled = 0;
+    else if ((piled += 1) > mostQueued) return tooMany();
     if (!corked) cork();
     const slab = chunk.buffer as ArrayBuffer;
     if (chunk.length > smallPacket && slabs.has(slab)) sink.write(chunk, () => giveBack(slab));

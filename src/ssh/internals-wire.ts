@@ -2,6 +2,7 @@
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
 import { checkInternals, privateParts, type PrivateProtocol } from './internals.ts';
+import { watchArrivals } from './internals-arrivals.ts';
 import { installCork, installPadding, type PacketSink } from './internals-speed.ts';
 
 /** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
@@ -93,9 +94,11 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
   const protocol = parts._protocol;
   const meter = createMeter(protocol);
   hookChannels(protocol, events, meter);
-  installCork(protocol, stream);
-  installPadding(protocol);
   const guard = createGuard(events);
+  const tooMany = (): void => guard.fail(new Error('the server does not read what it is sent'));
+  watchArrivals(client, tooMany);
+  installCork(protocol, stream, tooMany);
+  installPadding(protocol);
   const ask = (send: () => void, reply: (failed: Error | boolean, data: Buffer | null) => void): void => {
     const answered = (failed: Error | boolean, data?: Buffer | null): void => reply(failed, data ?? null);
     parts._callbacks.push(answered);
@@ -156,6 +159,7 @@ interface Guard {
   call<Args extends unknown[]>(send: (...args: Args) => void): (...args: Args) => void;
   /** False: it threw, or something before it did. */
   attempt(send: () => void): boolean;
+  fail(thrown: unknown): void;
 }
 
 /**
@@ -190,6 +194,7 @@ function createGuard(events: Pick<WireEvents, 'broken'>): Guard {
         return false;
       }
     },
+    fail,
   };
 }
 

@@ -4,6 +4,7 @@ import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
+import { headEnd, headLines } from '../model/http-head.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import { connectFailed, wordsOf } from './failure.ts';
 
@@ -47,8 +48,8 @@ interface Talk {
   send(bytes: Buffer): void;
   /** Exactly that many bytes. */
   read(length: number): Promise<Buffer>;
-  /** Up to and with the mark, at most `limit` bytes. */
-  readThrough(mark: string, limit: number): Promise<string>;
+  /** The head of an HTTP message, at most `limit` bytes, in lines. */
+  readHead(limit: number): Promise<string[]>;
   fail(error: Error): void;
   /** Gives back what was read too far. */
   end(): void;
@@ -86,13 +87,13 @@ function createTalk(socket: Socket): Talk {
   return {
     send: (bytes) => void socket.write(bytes),
     read: (length) => take(() => length),
-    async readThrough(mark, limit) {
-      const taken = await take(() => {
-        const at = buffer.indexOf(mark);
-        if (at === -1 && buffer.length > limit) throw new Error('its answer is too long');
-        return at === -1 ? 0 : at + mark.length;
+    async readHead(limit) {
+      const head = await take(() => {
+        const end = headEnd(buffer);
+        if ((end ?? buffer.length) > limit) throw new Error('its answer is too long');
+        return end ?? 0;
       });
-      return taken.toString('latin1');
+      return headLines(head);
     },
     fail,
     end() {
@@ -125,6 +126,7 @@ async function passSocks(talk: Talk, host: Host, login: ProxyLogin, where: strin
   else if (method !== 0) throw refusedLogin(host, where, 'it asks for a login that we do not have');
   talk.send(Buffer.concat([Buffer.from([5, 1, 0]), socksAddress(host.hostname), portBytes(host.port)]));
   const reply = await talk.read(4);
+  if (reply[0] !== 5) throw new Error('it does not speak SOCKS5');
   const code = reply[1] ?? 1;
   if (code !== 0) {
     const words = socksReplies[code] ?? `reply ${code}`;
@@ -194,12 +196,21 @@ async function passHttp(talk: Talk, host: Host, login: ProxyLogin, where: string
     ...(login.user === null ? [] : [`Proxy-Authorization: Basic ${basic}`]),
   ];
   talk.send(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`));
-  const head = await talk.readThrough('\r\n\r\n', largestHead);
-  const status = /^HTTP\/1\.[01] (\d{3})(?: ([^\r\n]*))?\r\n/.exec(head);
-  if (status === null) throw new Error('it does not answer as an HTTP proxy');
-  const code = Number(status[1]);
+  const { code, words } = await finalStatus(talk);
   if (code >= 200 && code < 300) return;
-  const words = cleanText(`${code} ${status[2] ?? ''}`);
-  if (code === 407) throw refusedLogin(host, where, `it answers ${words}`);
-  throw connectFailed(host, 'tcp', `${where} answers: ${words}`, false, { tcpLevel: false });
+  const said = cleanText(`${code} ${words}`);
+  if (code === 407) throw refusedLogin(host, where, `it answers ${said}`);
+  throw connectFailed(host, 'tcp', `${where} answers: ${said}`, false, { tcpLevel: false });
+}
+
+/** Answers that only say that another one follows (RFC 9110 15.2) are read over, a few of them. */
+async function finalStatus(talk: Talk): Promise<{ code: number; words: string }> {
+  for (let heads = 0; heads < 10; heads += 1) {
+    const [line = ''] = await talk.readHead(largestHead);
+    const status = /^HTTP\/1\.[01] (\d{3})(?: (.*))?$/.exec(line);
+    if (status === null) break;
+    const code = Number(status[1]);
+    if (code >= 200) return { code, words: status[2] ?? '' };
+  }
+  throw new Error('it does not answer as an HTTP proxy');
 }

@@ -78,6 +78,12 @@ const good: readonly [string, Buffer, string, object][] = [
     request('http', 'db.in', 5432),
   ],
   [
+    'HTTP CONNECT with line feeds alone',
+    text('CONNECT db.in:5432 HTTP/1.1\nHost: db.in\r\n\n'),
+    '',
+    request('http', 'db.in', 5432),
+  ],
+  [
     'HTTP CONNECT to IPv6',
     text('CONNECT [2001:DB8::1]:443 HTTP/1.0\r\n\r\n'),
     '',

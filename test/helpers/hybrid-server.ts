@@ -1,5 +1,5 @@
 // The other side of mlkem768x25519-sha256, written from RFC 4253, RFC 5647 and draft-ietf-sshm-mlkem-hybrid-kex alone:
-// its own transport, none of ssh2 and none of src/. It lets everybody in, and can ask for new keys.
+// its own transport, none of ssh2 and none of src/. It lets everybody in, can ask for new keys, and says what it is told.
 import {
   createCipheriv,
   createDecipheriv,
@@ -23,12 +23,27 @@ export interface HybridServer extends AsyncDisposable {
   rekey(): void;
   /** Resolves when so many exchanges were completed. */
   reached(exchanges: number): Promise<void>;
+  /** The last client's side of the wire. */
+  peer(): RawPeer;
+}
+
+/** A connection as its server has it. */
+export interface RawPeer {
+  readonly socket: Socket;
+  /** A packet, as it is: also where the RFC forbids it. */
+  send(payload: Buffer): void;
 }
 
 export interface HybridServerOptions {
   readonly kex?: readonly string[];
   /** Spoils S_REPLY. */
   readonly spoil?: (reply: Buffer) => Buffer;
+  /** Says the identification in its own way. */
+  readonly greet?: (socket: Socket, ident: string) => void;
+  /** Sees a message of the client first; true: it was answered. */
+  readonly heard?: (payload: Buffer, peer: RawPeer) => boolean;
+  /** Called in each later exchange, after both KEXINITs and before the reply. */
+  readonly midway?: (peer: RawPeer) => void;
 }
 
 const hybrid = 'mlkem768x25519-sha256';
@@ -47,12 +62,12 @@ const message = {
   ignore: 2,
 };
 
-const uint32 = (value: number): Buffer => {
+export const uint32 = (value: number): Buffer => {
   const buffer = Buffer.alloc(4);
   buffer.writeUInt32BE(value);
   return buffer;
 };
-const string = (value: string | Uint8Array): Buffer => {
+export const string = (value: string | Uint8Array): Buffer => {
   const bytes = Buffer.from(value as Uint8Array);
   return Buffer.concat([uint32(bytes.length), bytes]);
 };
@@ -67,10 +82,11 @@ export async function startHybridServer(options: HybridServerOptions = {}): Prom
   };
   const sockets = new Set<Socket>();
   let rekey = (): void => undefined;
-  const server = createServer((socket) => {
+  let peer: RawPeer | null = null;
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    rekey = serve(socket, options, state);
+    ({ rekey, peer } = serve(socket, options, state));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
   return {
@@ -78,6 +94,10 @@ export async function startHybridServer(options: HybridServerOptions = {}): Prom
     offered: () => state.offered,
     exchanges: () => state.exchanges,
     rekey: () => rekey(),
+    peer: () => {
+      if (peer === null) throw new Error('no client yet');
+      return peer;
+    },
     reached: (at) =>
       new Promise((go) => {
         if (state.exchanges >= at) go();
@@ -99,7 +119,7 @@ function serve(
   socket: Socket,
   options: HybridServerOptions,
   state: { offered: readonly string[]; exchanges: number; waiting: { at: number; go(): void }[] },
-): () => void {
+): { rekey: () => void; peer: RawPeer } {
   const identS = 'SSH-2.0-HybridTest';
   const host = generateKeyPairSync('ed25519');
   const hostBlob = Buffer.concat([
@@ -152,6 +172,7 @@ function serve(
   };
   const exchange = (payload: Buffer): void => {
     const clientInit = take(payload, 1);
+    if (state.exchanges > 0) options.midway?.(peer);
     if (clientInit.length !== 1184 + 32) return void socket.destroy(new Error('C_INIT has a wrong length'));
     const { cipherText, sharedSecret } = ml_kem768.encapsulate(clientInit.subarray(0, 1184));
     const own = generateKeyPairSync('x25519');
@@ -198,8 +219,10 @@ function serve(
     if (ourInit === null) send(payload);
     else queued.push(payload);
   };
+  const peer: RawPeer = { socket, send: (payload) => send(payload) };
   const handle = (payload: Buffer): void => {
     const type: number = payload[0] ?? 0;
+    if (options.heard?.(payload, peer) === true) return;
     switch (type) {
       case message.kexinit:
         theirInit = payload;
@@ -240,7 +263,8 @@ function serve(
     }
     return Buffer.from(body.subarray(1, body.length - (body[0] ?? 0)));
   };
-  socket.write(`${identS}\r\n`);
+  if (options.greet === undefined) socket.write(`${identS}\r\n`);
+  else options.greet(socket, identS);
   sendKexinit();
   socket.on('data', (chunk) => {
     input = Buffer.concat([input, chunk]);
@@ -252,5 +276,5 @@ function serve(
     }
     for (let payload = open(); payload !== null; payload = open()) handle(payload);
   });
-  return sendKexinit;
+  return { rekey: sendKexinit, peer };
 }

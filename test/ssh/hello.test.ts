@@ -1,7 +1,7 @@
 // A server's first words: read from any cut, and never believed further than they go.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createHelloReader, disagreement, parseHello } from '../../src/ssh/hello.ts';
+import { createHelloReader, disagreement, type ServerHello } from '../../src/ssh/hello.ts';
 
 function kexinit(lists: readonly string[]): Buffer {
   const strings = lists.map((list) => Buffer.concat([length(list.length), Buffer.from(list)]));
@@ -19,6 +19,12 @@ const lists = ['kex-a,kex-b', 'key-a', 'cipher-a', 'cipher-a', 'mac-a', 'mac-a',
 const good = Buffer.concat([Buffer.from('SSH-2.0-Test_1.0 x\r\n'), kexinit(lists)]);
 const offers = { kex: ['kex-a', 'kex-b'], hostKey: ['key-a'], cipher: ['cipher-a'], mac: ['mac-a'] };
 
+function parseHello(bytes: Buffer): ServerHello {
+  const reader = createHelloReader();
+  reader.feed(bytes);
+  return reader.hello;
+}
+
 describe('a hello', () => {
   test('is read whole from any cut', () => {
     for (let cut = 0; cut <= good.length; cut += 1) {
@@ -28,6 +34,21 @@ describe('a hello', () => {
       expect(reader.hello).toEqual({ ident: 'SSH-2.0-Test_1.0 x', line: null, offers });
       expect(reader.received).toBe(good.length);
     }
+  });
+
+  test('is read whole byte by byte, with lines before it', () => {
+    const reader = createHelloReader();
+    for (const byte of Buffer.concat([Buffer.from('welcome\nto this\r\n'), good]))
+      reader.feed(Buffer.of(byte));
+    expect(reader.hello).toEqual({ ident: 'SSH-2.0-Test_1.0 x', line: 'welcome', offers });
+  });
+
+  test('of 250 KiB of algorithms, in small pieces, is read once', () => {
+    const many = lists.with(0, Array.from({ length: 20_000 }, (_, index) => `kex-${index}`).join(','));
+    const bytes = Buffer.concat([Buffer.from('SSH-2.0-Test\r\n'), kexinit(many)]);
+    const reader = createHelloReader();
+    for (let from = 0; from < bytes.length; from += 3) reader.feed(bytes.subarray(from, from + 3));
+    expect(reader.hello.offers?.kex).toHaveLength(20_000);
   });
 
   test('may have lines before it, and the first one is kept', () => {

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { PassThrough } from 'node:stream';
-import ssh2 from 'ssh2';
 import { describe, expect, test } from 'vitest';
 import {
   hostKeyTypeList,
@@ -13,6 +12,8 @@ import {
   supportedAlgorithms,
   type PrivateCipher,
 } from '../../src/ssh/internals.ts';
+import '../../src/ssh/internals-arrivals.ts';
+import { largestPacket, ssh2 } from '../../src/ssh/internals-load.ts';
 import { certificateTypes } from '../../src/ssh/internals-hostcert.ts';
 import { allowHybridKex } from '../../src/ssh/internals-kex.ts';
 import { installCork, pooledAllocation } from '../../src/ssh/internals-speed.ts';
@@ -22,10 +23,16 @@ const require = createRequire(import.meta.url);
 const packageFile = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   dependencies: Record<string, string>;
 };
-const { createCipher, CIPHER_INFO } = require('ssh2/lib/protocol/crypto.js') as {
+const cryptoParts = require('ssh2/lib/protocol/crypto.js') as {
   createCipher: (config: object) => PrivateCipher;
+  createDecipher: (config: object) => { decrypt(chunk: Buffer, from: number, length: number): void };
+  MAC_INFO: Record<string, { len: number }>;
+  /** Resolves when the WASM of poly1305 is there. */
+  init: Promise<void>;
   CIPHER_INFO: Record<string, { keyLen: number; ivLen: number }>;
 };
+
+const { createCipher, createDecipher, CIPHER_INFO, MAC_INFO } = cryptoParts;
 
 function connectedClient(): InstanceType<typeof ssh2.Client> {
   const client = new ssh2.Client();
@@ -94,6 +101,70 @@ describe('the ssh2 we know', () => {
   });
 });
 
+describe('packets of 200 KiB', () => {
+  const macOf = (cipher: string): object | undefined =>
+    /gcm|poly1305/.test(cipher) ? undefined : MAC_INFO[cipher.endsWith('cbc') ? 'hmac-sha1' : etm];
+  const etm = 'hmac-sha2-256-etm@openssh.com';
+  const kinds = ['aes128-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr', 'aes128-cbc'];
+
+  test.each(kinds.flatMap((cipher) => [true, false].map((forceNative) => ({ cipher, forceNative }))))(
+    'are taken and longer ones refused by $cipher, native code left out: $forceNative',
+    async ({ cipher, forceNative }) => {
+      await cryptoParts.init;
+      const info = CIPHER_INFO[cipher];
+      const [key, iv, macKey] = [
+        Buffer.alloc(info?.keyLen ?? 0, 1),
+        Buffer.alloc(info?.ivLen ?? 0, 2),
+        Buffer.alloc(64),
+      ];
+      const mac = macOf(cipher) as { len: number } | undefined;
+      const own = { seqno: 0, forceNative, macInfo: mac, macKey: macKey.subarray(0, mac?.len) };
+      const wire: Buffer[] = [];
+      const sealed = createCipher({
+        outbound: {
+          ...own,
+          onWrite: (chunk: Buffer) => wire.push(Buffer.from(chunk)),
+          cipherInfo: info,
+          cipherIV: Buffer.from(iv),
+          cipherKey: key,
+        },
+      });
+      const payloads: number[] = [];
+      const opened = createDecipher({
+        inbound: {
+          ...own,
+          onPayload: (payload: Buffer) => void payloads.push(payload.length),
+          decipherInfo: info,
+          decipherIV: Buffer.from(iv),
+          decipherKey: key,
+        },
+      });
+      for (const length of [200 * 1024, 10]) sealed.encrypt(sealed.allocPacket(length));
+      const bytes = Buffer.concat(wire.splice(0));
+      for (let from = 0; from < bytes.length; from += 65_536) {
+        const piece = Buffer.from(bytes.subarray(from, from + 65_536));
+        opened.decrypt(piece, 0, piece.length);
+      }
+      expect(payloads).toEqual([200 * 1024, 10]);
+      sealed.encrypt(sealed.allocPacket(largestPacket));
+      const long = Buffer.concat(wire);
+      expect(() => opened.decrypt(long, 0, long.length)).toThrow('Bad packet length');
+    },
+  );
+
+  test('are not what a compressed one may become: it is refused before it is unpacked', () => {
+    const { ZlibPacketReader, ZlibPacketWriter } = require('ssh2/lib/protocol/zlib.js') as {
+      ZlibPacketReader: new () => { read(packet: Buffer): Buffer };
+      ZlibPacketWriter: new (protocol: object) => { finalize(payload: Buffer): Buffer };
+    };
+    const cipher = { allocPacket: (length: number) => Buffer.alloc(5 + length) };
+    const packed = (length: number): Buffer =>
+      new ZlibPacketWriter({ _cipher: cipher }).finalize(Buffer.alloc(length)).subarray(5);
+    expect(new ZlibPacketReader().read(packed(200 * 1024))).toHaveLength(200 * 1024);
+    expect(() => new ZlibPacketReader().read(packed(64 * 1024 * 1024))).toThrow('exceeded maximum');
+  });
+});
+
 describe('padding', () => {
   test('is random and never the same twice', () => {
     const allocate = pooledAllocation(cipherOf('aes128-gcm@openssh.com'));
@@ -119,7 +190,7 @@ describe('corked writes', () => {
       },
     });
     const protocol = { _onWrite: (): void => undefined };
-    installCork(protocol as never, sink);
+    installCork(protocol as never, sink, () => undefined);
     const write = protocol._onWrite as (chunk: Buffer) => void;
     const first = allocate?.(20_000) ?? Buffer.alloc(0);
     write(first);
