@@ -73,11 +73,10 @@ function talk(random: Random, pause: (random: Random) => number): { client: Part
 
 /** Sends some, waits for some, and goes. */
 function leaving(random: Random): readonly Step[] {
-  return [
-    hello(random),
-    { kind: 'pause', ms: random.scaled(1, 500) },
-    { kind: 'leave', how: random.pick(['reset', 'close'] as const) },
-  ];
+  const leave: Step = { kind: 'leave', how: random.pick(['reset', 'close'] as const) };
+  // at once: the reset then comes together with the last bytes
+  if (random.chance(0.5)) return [hello(random), leave];
+  return [hello(random), { kind: 'pause', ms: random.scaled(1, 500) }, leave];
 }
 
 const kinds = {
@@ -111,6 +110,16 @@ const kinds = {
   abandon: (random: Random) => ({
     client: part(leaving(random)),
     target: part([send(blocksOf(random)), awaitEnd, end]),
+  }),
+  /** The target has ended, and the client goes in the middle of what it still had to say. */
+  abandonTold: (random: Random) => ({
+    client: part([send([1]), awaitEnd, ...leaving(random)]),
+    target: part([send(blocksOf(random)), end, awaitEnd]),
+  }),
+  /** The client has ended, and the target goes in the middle of its answer. */
+  desertAsked: (random: Random) => ({
+    client: part([hello(random), end, awaitEnd]),
+    target: part([awaitEnd, ...leaving(random)]),
   }),
   /** The target goes in the middle: OpenSSH tells that as an end. */
   desert: (random: Random) => ({

@@ -5,6 +5,7 @@ import { channelsOf, liarOf } from './judge.ts';
 import type { Evidence } from './round.ts';
 import { pathOf, terms } from './scene.ts';
 import { describe, faultKinds, type FaultKind } from './schedule.ts';
+import type { Part } from './script.ts';
 import { readChannels, type Channel } from './sshd-log.ts';
 import {
   lieAboutCut,
@@ -118,7 +119,7 @@ function counts({ flaw, connection }: Finding, history: History): boolean {
 function lossesOf(connection: Connection, history: History, channels: readonly Channel[]): Finding[] {
   const { client, target, script, startedMs, endedMs, way, arrivals, hung, refused } = connection;
   const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
-  const isAsWritten = script.kind === 'abandon' || script.kind === 'desert';
+  const isAsWritten = hasLeave(script.client) || hasLeave(script.target);
   if (!isLost || isAsWritten || endedMs === null || hung !== null || refused !== null) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
   if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs))
@@ -133,6 +134,8 @@ function lossesOf(connection: Connection, history: History, channels: readonly C
   if (reachedServer) return [];
   return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
 }
+
+const hasLeave = ({ steps }: Part): boolean => steps.some(({ kind }) => kind === 'leave');
 
 function trafficOf({
   connections,

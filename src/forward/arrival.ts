@@ -63,11 +63,16 @@ export class Arrival implements Preface {
       this.socket.destroy();
       return;
     }
+    this.#halfClosed();
+  };
+
+  #halfClosed(): void {
+    if (this.#ended || this.#gone) return;
     this.#ended = true;
     this.#stopLook();
     this.#notify?.();
     this.#watcher?.ended?.();
-  };
+  }
 
   readonly #onGone = (): void => {
     if (this.#gone) return;
@@ -85,7 +90,7 @@ export class Arrival implements Preface {
         if (state === 'gone') {
           this.#onGone();
           resetSocket(this.socket);
-        } else if (state === 'half-closed') this.#onEnd();
+        } else if (state === 'half-closed') this.#halfClosed();
         else this.#look();
       });
     });

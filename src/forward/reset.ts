@@ -1,4 +1,5 @@
 // The reset: ends a local connection so that nobody can take what it got for the whole.
+import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
 /**
@@ -23,19 +24,29 @@ export function resetSocket(socket: Socket): void {
   }
 }
 
-/** What a TCP handle of Node answers: 0, or a negative errno. */
-interface PeerHandle {
+/** A handle of Node: its descriptor (-1 on Windows), and for TCP its peer, answered by 0 or a negative errno. */
+interface SocketHandle {
+  readonly fd?: number;
   getpeername?(out: object): number;
 }
 
+const oneByte = Buffer.alloc(1);
+
 /**
- * True when an 'end' was not an end but a reset. libuv reports a reset that arrives together with data as an end of
- * file (uv__stream_io, the POLLHUP short cut after a partial read), and an upload cut short would pass for a whole one.
- * A socket that was reset has no peer any more (getpeername(2): ENOTCONN); one whose peer half-closed has, until both
- * sides have ended: after our own end nothing can be told, and the end is believed.
+ * True when an 'end' was not an end but a reset; to be asked in the listener of that event, when everything was read.
+ * libuv reports a reset that arrives together with data as an end of file (uv__stream_io, the POLLHUP short cut after a
+ * partial read), and what was cut short would pass for the whole. The error then still waits in the kernel: one more
+ * read(2) has it, where an end is 0 bytes again. Without a descriptor to read from: a socket that was reset has no peer
+ * any more (getpeername(2): ENOTCONN), but neither has one of which both sides have ended.
  */
 export function wasReset(socket: Socket): boolean {
-  if (socket.writableEnded) return false;
-  const { _handle: handle } = socket as unknown as { readonly _handle?: PeerHandle | null };
-  return typeof handle?.getpeername === 'function' && handle.getpeername({}) !== 0;
+  const { _handle: handle } = socket as unknown as { readonly _handle?: SocketHandle | null };
+  if (typeof handle?.fd === 'number' && handle.fd >= 0) {
+    try {
+      return readSync(handle.fd, oneByte) !== 0;
+    } catch {
+      return true; // ECONNRESET, or another word for an end that was none
+    }
+  }
+  return !socket.writableEnded && typeof handle?.getpeername === 'function' && handle.getpeername({}) !== 0;
 }
