@@ -1,11 +1,11 @@
 // The benchmarks of the promise "faster than ssh -L": both sides in one run, medians and ratios, never in a test.
-// tsx bench/run.ts [bulk|small|beside|far|many|recovery|commands|unlock …]; ROUNDS and BULK_MB make it longer or shorter.
+// tsx bench/run.ts [bulk|small|beside|far|many|crowds|recovery|commands|unlock …]; ROUNDS, BULK_MB and CROWD (100,400,1000) make it longer or shorter.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { commands } from './commands.ts';
 import { far } from './far.ts';
-import { many } from './many.ts';
+import { crowds, many } from './many.ts';
 import { beside, bulk, small } from './near.ts';
 import { recovery } from './recovery.ts';
 import { save, type Row } from './rows.ts';
@@ -17,6 +17,7 @@ const sections: Readonly<Record<string, () => Promise<Row[]>>> = {
   beside,
   far,
   many,
+  crowds,
   recovery,
   commands,
   unlock,

@@ -57,6 +57,8 @@ function downStatus(tunnel: Tunnel): TunnelStatus {
     state: 'down',
     since: null,
     tags: tunnel.tags,
+    autostart: tunnel.autostart,
+    wanted: false,
     host: tunnel.host,
     endpoint: formatLogin(server),
     via: way.slice(0, -1).map(({ name }) => name),

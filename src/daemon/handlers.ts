@@ -65,8 +65,8 @@ export function createHandlers(parts: HandlerParts): Handlers {
     up: (params, call) => bringUp(params, call, false),
     restart: (params, call) => bringUp(params, call, true),
     wait({ selectors, timeoutMs }, call) {
-      const names = select(selectors, engine.known(), 'all');
-      const terms = { timeoutMs, interactive: false, onTimeout: 'not-up' } as const;
+      const names = select(selectors, engine.known(), 'wanted');
+      const terms = { timeoutMs, interactive: false, waiting: 'wait' } as const;
       return waitFor(names, terms, () => undefined, call, waiting);
     },
     async down({ selectors, drainMs }): Promise<DownResult> {
@@ -142,7 +142,7 @@ async function broughtUp(
   const terms = {
     timeoutMs: params.timeoutMs,
     interactive: params.interactive,
-    onTimeout: 'last-error',
+    waiting: 'up',
   } as const;
   const result = await waitFor(names, terms, start, call, parts.waiting);
   await parts.remembered();

@@ -1,4 +1,5 @@
 // The patience of a waiting command: a time limit that stands still while a person is at a question.
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../model/clock.ts';
 
 export interface Patience {
@@ -15,6 +16,7 @@ export interface Patience {
 
 export function createPatience(limitMs: number, outer: AbortSignal, clock: Clock): Patience {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // each tunnel of the command listens
   const open = new Set<string>();
   let leftMs = limitMs;
   let since = 0;

@@ -1,8 +1,12 @@
 // Selections: which tunnels a command means, given what the engine knows. Pure.
 import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
+import { meantByDefault } from '../model/ready.ts';
 import type { KnownTunnel } from '../supervisor/engine.ts';
 
-/** `up` without selectors means what has autostart; every other command means all (SPEC 2). */
+/**
+ * `up` without selectors means what has autostart; `restart` and `wait` what is wanted, else what has autostart; every
+ * other command all (SPEC 2).
+ */
 export type Default = 'autostart' | 'wanted' | 'all';
 
 /** Names in the order of `known`. Throws NO_SUCH_TUNNEL for a selector that matches nothing. */
@@ -12,8 +16,8 @@ export function select(
   otherwise: Default,
 ): readonly string[] {
   if (selectors.length > 0 || otherwise === 'all') return matchSelectors(selectors, known);
-  const meant = (tunnel: KnownTunnel): boolean => (otherwise === 'wanted' ? tunnel.wanted : tunnel.autostart);
-  return known.filter((tunnel) => meant(tunnel)).map(({ name }) => name);
+  const meant = otherwise === 'wanted' ? meantByDefault(known) : known.filter(({ autostart }) => autostart);
+  return meant.map(({ name }) => name);
 }
 
 /** The same of a tunnel that is not known yet, in a file that is about to be read. */

@@ -83,7 +83,7 @@ export function openSsh(options: SshOptions): SshHouse {
   const parts: DialerParts = {
     trust,
     createLogin: credentials.createLogin,
-    forget: (host) => credentials.forget(host),
+    forgetAllBut: (hosts) => credentials.forgetAllBut(hosts),
     credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
     proxyPassword: (host, context) => proxyPassword(host, context, secrets),
     secretVariables: withheld,

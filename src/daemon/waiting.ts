@@ -1,10 +1,11 @@
-// Waiting commands: up, restart and wait. They watch the engine until each tunnel is decided; leaving early changes nothing.
+// Waiting commands: up, restart and wait. They stay until each tunnel is decided; leaving early changes nothing.
 import type { Call } from '../control/connection.ts';
 import type { UpProgress, UpResult } from '../control/protocol.ts';
-import { reportError, retryHelps, TunnelError, type ErrorReport } from '../errors.ts';
+import { reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
 import type { Engine, Person } from '../supervisor/engine.ts';
+import type { Waiting } from '../supervisor/settlers.ts';
 import { createPatience, type Patience } from './patience.ts';
 
 export interface WaitingParts {
@@ -18,8 +19,8 @@ export interface WaitingParts {
 export interface WaitingTerms {
   readonly timeoutMs: number;
   readonly interactive: boolean;
-  /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`, which is for the probes too). */
-  readonly onTimeout: 'last-error' | 'not-up';
+  /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`). */
+  readonly waiting: Waiting;
 }
 
 /**
@@ -58,95 +59,12 @@ async function settle(
   call: Call<UpProgress>,
   parts: WaitingParts,
 ): Promise<{ tunnel: string; error: ErrorReport } | null> {
-  const dropped = watchDropped(name, terms, parts.engine);
-  const signal = AbortSignal.any([patience.signal, dropped.signal]);
-  let error = await served(name, terms, signal, parts.engine);
-  dropped.end();
-  if (error !== null && dropped.signal.aborted) error = takenDown(name);
-  if (error !== null && patience.ranOut && terms.onTimeout === 'not-up') error = notUp(name, error, terms);
+  let error = await parts.engine.settled(name, patience.signal, terms.waiting);
+  if (error !== null && patience.ranOut && terms.waiting === 'wait') error = notUp(name, error, terms);
   const report = error === null ? null : reportError(error);
   const tunnel = parts.document([name]).tunnels[0];
   if (tunnel !== undefined) call.progress({ kind: 'settled', tunnel, error: report });
   return report === null ? null : { tunnel: name, error: report };
-}
-
-/**
- * `wait` is also for what stands behind the tunnel, as far as a probe can tell; and what is tried again by itself, a port
- * in use, is waited for until the time runs out.
- */
-async function served(
-  name: string,
-  terms: WaitingTerms,
-  signal: AbortSignal,
-  engine: Engine,
-): Promise<TunnelError | null> {
-  for (;;) {
-    const error = await engine.settled(name, signal);
-    if (terms.onTimeout !== 'not-up') return error;
-    if (error !== null && !retryHelps(error.code)) return error;
-    const missing = error ?? missingTarget(name, engine);
-    if (missing === null || signal.aborted) return missing;
-    await nextChange(name, engine, signal);
-  }
-}
-
-/** Why a target is not there as its probe sees it; null when all are, or none is probed. */
-function missingTarget(name: string, engine: Engine): TunnelError | null {
-  const status = engine.status([name])[0];
-  const forwards = engine.examine(name)?.tunnel.forwards ?? [];
-  if (status?.state !== 'up') return null; // asleep: nobody has woken the link that a probe would need
-  const at = status.forwards.findIndex(({ probe }, index) => forwards[index]?.probe && probe?.ok !== true);
-  const forward = status.forwards[at];
-  if (forward === undefined) return null;
-  return new TunnelError(
-    'NOT_UP',
-    `probe failed, on ${forward.target}: ${forward.probe?.text ?? 'no answer yet'}`,
-    {
-      hint: `tunnel why ${name}`,
-    },
-  );
-}
-
-/** Of this tunnel: two that are waited for, and look at every change, would keep each other awake. */
-function nextChange(name: string, engine: Engine, signal: AbortSignal): Promise<void> {
-  const look = (): string => {
-    const [status] = engine.status([name]);
-    return JSON.stringify([status?.state, status?.error, status?.forwards.map(({ probe }) => probe)]);
-  };
-  const before = look();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = engine.onChange(() => {
-      if (look() !== before) done();
-    });
-    signal.addEventListener('abort', done, { once: true });
-  });
-}
-
-/** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
-function watchDropped(
-  name: string,
-  terms: WaitingTerms,
-  engine: Engine,
-): { readonly signal: AbortSignal; readonly end: Cancel } {
-  const controller = new AbortController();
-  if (terms.onTimeout === 'not-up') return { signal: controller.signal, end: () => undefined };
-  const look = (): void => {
-    const tunnel = engine.known().find((known) => known.name === name);
-    if (tunnel?.wanted !== true) controller.abort();
-  };
-  const end = engine.onChange(look);
-  return { signal: controller.signal, end };
-}
-
-function takenDown(name: string): TunnelError {
-  return new TunnelError('NOT_UP', `up failed, on ${name}: it was taken down meanwhile`, {
-    hint: `tunnel up ${name}`,
-  });
 }
 
 function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelError {

@@ -96,8 +96,13 @@ export class ProbingCarrier implements Carrier {
   /** What was seen over another link, or of another target, says nothing. */
   #startOver(): void {
     this.#cancel();
-    this.#seen = null;
     this.#running = null;
+    const at = new Date(this.#parts.clock.now()).toISOString();
+    const { probe } = this.#carrier.forward;
+    this.#seen =
+      this.#session === null || probe === null
+        ? null
+        : { ok: false, text: 'no answer yet', at, awaited: true };
     void this.probe();
   }
 

@@ -167,8 +167,8 @@ export interface Dialer {
     from: { via: Session | null; transport: OpenTransport | null },
     context: DialContext,
   ): Promise<Session>;
-  /** Forgets typed passwords and passphrases of a host (`down`). */
-  forget(host: Host): void;
+  /** Forgets typed passwords and passphrases of all hosts but these, which are in use. */
+  forgetAllBut(hosts: readonly Host[]): void;
   /**
    * A digest of everything that could change the outcome of an error that needs a person: key files, the agent's
    * key list, secret files, known_hosts. Equal digests: nothing changed, do not try. Never contains a secret.

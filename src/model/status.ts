@@ -32,6 +32,8 @@ export interface ProbeStatus {
   /** "postgres 16", "target refused", … */
   readonly text: string;
   readonly at: string;
+  /** It has not answered yet over this link; absent once it has. */
+  readonly awaited?: true;
 }
 
 export interface TunnelStatus {
@@ -39,6 +41,9 @@ export interface TunnelStatus {
   readonly state: TunnelState;
   readonly since: string | null;
   readonly tags: readonly string[];
+  readonly autostart: boolean;
+  /** Somebody brought it up and nobody has taken it down, whether its supervisor lives or not. */
+  readonly wanted: boolean;
   readonly host: string;
   readonly endpoint: string;
   readonly via: readonly string[];

@@ -24,8 +24,8 @@ import { hasFresh, hasStored, keepStored, withoutStored } from './stored-answers
 
 export interface Credentials {
   readonly createLogin: CreateLogin;
-  /** Forgets typed passwords and passphrases of a host, and the keys they opened (`down`). */
-  forget(host: Host): void;
+  /** Forgets typed passwords and passphrases, the keys they opened and what was refused, for all but these hosts. */
+  forgetAllBut(hosts: readonly Host[]): void;
   /**
    * A digest of everything that could change the outcome of a login: key and certificate files, the agent's keys,
    * secret sources. Equal digests: nothing changed. Never contains a secret.
@@ -52,9 +52,13 @@ export function createCredentials(parts: CredentialParts): Credentials {
   const shared: Shared = { remembered: createRemembered(), failures: new Map(), lasts: new Map() };
   return {
     createLogin: (host, context) => createLogin(host, context, parts, shared),
-    forget(host) {
-      shared.remembered.forget(host);
-      shared.lasts.delete(nameOf(host));
+    forgetAllBut(hosts) {
+      const { remembered, failures, lasts } = shared;
+      remembered.forgetAllBut(hosts);
+      if (failures.size + lasts.size === 0) return;
+      const names = new Set(hosts.map(nameOf));
+      for (const known of [failures, lasts])
+        for (const name of known.keys()) if (!names.has(name)) known.delete(name);
     },
     circumstances: (host, environment) => describeCircumstances(host, environment, parts),
   };

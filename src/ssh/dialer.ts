@@ -17,8 +17,8 @@ import { createWindowBudget } from './window.ts';
 export interface DialerParts {
   readonly trust: TrustStore;
   readonly createLogin: CreateLogin;
-  /** Forgets what was typed for a host. */
-  readonly forget: (host: Host) => void;
+  /** Forgets what was typed for any other host. */
+  readonly forgetAllBut: (hosts: readonly Host[]) => void;
   /** A digest of what a host's credentials hang on. */
   readonly credentialCircumstances: (host: Host, environment: CallerEnvironment) => Promise<string>;
   /** The password of `host.proxy`, read where its source says. */
@@ -52,7 +52,7 @@ export function createDialer(parts: DialerParts): Dialer {
         throw context.signal.aborted ? thrown : dialTrouble(host, thrown);
       }
     },
-    forget: parts.forget,
+    forgetAllBut: parts.forgetAllBut,
     circumstances: (host, code, environment) => circumstances(parts, host, code, environment),
   };
 }

@@ -15,7 +15,8 @@ export interface Remembered {
   keepOpened(host: Host, path: string, stamp: string, key: KeyObject): void;
   /** One at a time for each `name`: two links that need one answer ask for it once. `behind`: somebody is at it. */
   inTurn<T>(name: string, task: () => Promise<T>, behind?: () => void): Promise<T>;
-  forget(host: Host): void;
+  /** Forgets all that was typed for none of these hosts, as they are now. */
+  forgetAllBut(hosts: readonly Host[]): void;
 }
 
 /** What belongs to a key file, and the logins that use it: it goes with the last of them. */
@@ -27,6 +28,9 @@ interface FileSecrets {
 
 const passwordName = (host: Host): string =>
   `${formatLogin(host)} ${host.password === null ? '' : formatSecretRef(host.password)}`;
+
+/** An identity may be named by its public half. */
+const keyOf = (path: string): string => path.replace(/\.pub$/, '');
 
 export function createRemembered(): Remembered {
   const passwords = new Map<string, Secret>();
@@ -69,11 +73,15 @@ export function createRemembered(): Remembered {
         if (turns.get(name) === settled) turns.delete(name);
       }
     },
-    forget(host) {
-      const login = formatLogin(host);
-      for (const name of passwords.keys()) if (name.startsWith(`${login} `)) passwords.delete(name);
+    forgetAllBut(hosts) {
+      if (passwords.size === 0 && files.size === 0) return;
+      const names = new Set(hosts.map(passwordName));
+      for (const name of passwords.keys()) if (!names.has(name)) passwords.delete(name);
+      const uses = new Set(
+        hosts.flatMap((host) => host.identities.map((path) => `${formatLogin(host)} ${keyOf(path)}`)),
+      );
       for (const [path, { logins }] of files) {
-        logins.delete(login);
+        for (const login of logins) if (!uses.has(`${login} ${keyOf(path)}`)) logins.delete(login);
         if (logins.size === 0) files.delete(path);
       }
     },

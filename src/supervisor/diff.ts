@@ -2,7 +2,7 @@
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import type { Tunnel } from '../model/tunnel.ts';
-import { same } from './canonical.ts';
+import { canonicalJson, same } from './canonical.ts';
 
 export type Change =
   | { readonly kind: 'added'; readonly tunnel: Tunnel }
@@ -13,31 +13,33 @@ export type Change =
 
 /** `before` holds what runs, tunnels that were gone from the file already among them. In the order of the new config. */
 export function diffTunnels(before: readonly Tunnel[], after: readonly Tunnel[]): readonly Change[] {
-  const gone = before.filter(({ name }) => !after.some((tunnel) => tunnel.name === name));
+  const names = new Set(after.map(({ name }) => name));
+  const old = new Map(before.map((tunnel) => [tunnel.name, tunnel]));
+  const gone = new Set(before.filter(({ name }) => !names.has(name)));
+  const at = new Map<string, Tunnel[]>();
+  for (const tunnel of gone)
+    for (const address of addressesOf(tunnel)) at.set(address, [...(at.get(address) ?? []), tunnel]);
   const changes = after.map((tunnel): Change => {
-    const old = before.find(({ name }) => name === tunnel.name);
-    if (old !== undefined) {
-      if (same(old, tunnel)) return { kind: 'unchanged', tunnel };
-      return { kind: 'changed', tunnel, what: differences(old, tunnel) };
+    const known = old.get(tunnel.name);
+    if (known !== undefined) {
+      if (same(known, tunnel)) return { kind: 'unchanged', tunnel };
+      return { kind: 'changed', tunnel, what: differences(known, tunnel) };
     }
-    const renamed = gone.findIndex((other) => sharesPort(other, tunnel));
-    if (renamed < 0) return { kind: 'added', tunnel };
-    const [from] = gone.splice(renamed, 1);
-    return { kind: 'renamed', from: from?.name ?? '', tunnel };
+    const from = addressesOf(tunnel)
+      .flatMap((address) => at.get(address) ?? [])
+      .find((other) => gone.has(other));
+    if (from === undefined) return { kind: 'added', tunnel };
+    gone.delete(from);
+    return { kind: 'renamed', from: from.name, tunnel };
   });
-  return [...changes, ...gone.map(({ name }): Change => ({ kind: 'removed', name }))];
+  return [...changes, ...[...gone].map(({ name }): Change => ({ kind: 'removed', name }))];
 }
 
-/** The same address: what a client of the old name goes on connecting to. */
-function sharesPort(a: Tunnel, b: Tunnel): boolean {
-  const address = (tunnel: Tunnel, { type, listen }: Forward): unknown => {
-    if (listen.kind === 'tcp' && listen.port === 0) return null;
-    return type === 'remote' ? [listen, tunnel.ways] : listen;
-  };
-  return a.forwards.some((one) => {
-    const mine = address(a, one);
-    return mine !== null && b.forwards.some((other) => same(mine, address(b, other)));
-  });
+/** What clients connect to: a tunnel of another name that has the same is the same one, renamed. */
+function addressesOf({ forwards, ways }: Tunnel): readonly string[] {
+  return forwards
+    .filter(({ listen }) => listen.kind !== 'tcp' || listen.port !== 0)
+    .map(({ type, listen }) => canonicalJson(type === 'remote' ? [listen, ways] : listen));
 }
 
 function differences(old: Tunnel, tunnel: Tunnel): readonly string[] {

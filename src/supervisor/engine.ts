@@ -6,6 +6,7 @@ import type { Answer, PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
+import type { Waiting } from './settlers.ts';
 
 export interface EngineParts {
   readonly dialer: Dialer;
@@ -77,9 +78,10 @@ export interface Engine {
   down(names: readonly string[], drainMs: number): Promise<void>;
   /**
    * Resolves when the tunnel is decided: null when it serves (or sleeps), its error when a person or a port must be
-   * seen to, the last error (or TIMED_OUT) when the signal ends the waiting. Counts as somebody waiting (knocks).
+   * seen to, the last error (or TIMED_OUT) when the signal ends the waiting. For `wait` it must be ready, and what is
+   * tried again by itself decides nothing. Counts as somebody waiting (knocks).
    */
-  settled(name: string, signal: AbortSignal): Promise<TunnelError | null>;
+  settled(name: string, signal: AbortSignal, waiting?: Waiting): Promise<TunnelError | null>;
   /** From memory, at once; what is not up comes first is the renderer's business. */
   status(names: readonly string[]): readonly TunnelStatus[];
   /** Steps that the live link's login recorded; null without a live link. */

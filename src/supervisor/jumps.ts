@@ -55,6 +55,11 @@ export class Jumps {
     for (const look of Array.from(this.#waiting)) look();
   }
 
+  /** Whoever rides on them has come to be in haste, or is no longer. */
+  hurried(): void {
+    for (const link of this.#links.values()) link.hurried(this.#user);
+  }
+
   /** Leaves every jump host but the one of the way in use. */
   keepOnly(index: number | null): void {
     for (const [other, link] of this.#links) {

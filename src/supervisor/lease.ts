@@ -7,7 +7,7 @@ import { mergeEnvironments } from './environment.ts';
 import type { StampedEnvironment } from './environment.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
 import { noTerms } from './link-users.ts';
-import type { LinkUser, Terms } from './link-users.ts';
+import type { Haste, LinkUser, Terms } from './link-users.ts';
 import type { Link } from './link.ts';
 import { linkKey } from './links.ts';
 import type { Links } from './links.ts';
@@ -27,7 +27,7 @@ export class Lease {
   #link: Link | null = null;
   #terms: Terms = noTerms;
   #environment: StampedEnvironment | null = null;
-  #eager = false;
+  #haste: Haste = 'none';
   #comebacksSeen = 0;
 
   constructor(parts: LeaseParts) {
@@ -37,7 +37,7 @@ export class Lease {
       tunnels: () => [tunnel().name],
       policy: () => tunnel().reconnect,
       persons: () => persons(tunnel().name),
-      eager: () => this.#eager,
+      haste: () => this.#haste,
       terms: () => this.#terms,
       environments: () => (this.#environment === null ? [] : [this.#environment]),
       changed,
@@ -62,8 +62,9 @@ export class Lease {
   take(request: UpRequest, stamp: number): void {
     const { acceptNew, personPresent, environment } = request;
     this.#terms = { acceptNew, personPresent };
-    const known = this.#environment === null ? [] : [this.#environment];
-    this.#environment = { stamp, environment: mergeEnvironments([...known, { stamp, environment }]) };
+    const before = this.#environment;
+    const all = before === null ? environment : mergeEnvironments([before, { stamp, environment }]);
+    this.#environment = { stamp, environment: all };
   }
 
   /** The command is over, or served: what it granted ends. */
@@ -126,10 +127,10 @@ export class Lease {
     if (late || snapshot.failure?.error.facts['tcpLevel'] === true) this.#link?.tryNow();
   }
 
-  hurry(eager: boolean): void {
-    if (eager === this.#eager) return;
-    this.#eager = eager;
-    this.#link?.reconsider();
+  hurry(haste: Haste): void {
+    if (haste === this.#haste) return;
+    this.#haste = haste;
+    this.#link?.hurried(this.#user);
   }
 
   /** How often the link came back from a loss since this was last asked. */

@@ -14,14 +14,16 @@ export interface Terms {
 
 export const noTerms: Terms = { acceptNew: false, personPresent: false };
 
+/** A connection is held, or at least somebody waits in `up` or `wait`. */
+export type Haste = 'none' | 'waiting' | 'held';
+
 /** What one user wants, or all users of a link. */
 export interface Wants {
   /** Names of the tunnels behind it. */
   tunnels(): readonly string[];
   policy(): BackoffPolicy;
   persons(): readonly Person[];
-  /** A connection is held, or somebody waits in `up` or `wait`. */
-  eager(): boolean;
+  haste(): Haste;
   terms(): Terms;
   environments(): readonly StampedEnvironment[];
 }
@@ -34,22 +36,31 @@ export interface LinkUser extends Wants {
 }
 
 export class LinkUsers implements Wants {
-  readonly #users = new Set<LinkUser>();
+  readonly #users = new Map<LinkUser, Haste>();
+  /** Counted: of a thousand users each comes to wait, and leaves off, by itself. */
+  readonly #inHaste: Record<Haste, number> = { none: 0, waiting: 0, held: 0 };
 
   get size(): number {
     return this.#users.size;
   }
 
   all(): readonly LinkUser[] {
-    return [...this.#users];
+    return [...this.#users.keys()];
   }
 
   add(user: LinkUser): void {
-    this.#users.add(user);
+    this.#count(user);
   }
 
   delete(user: LinkUser): boolean {
+    const haste = this.#users.get(user);
+    if (haste !== undefined) this.#inHaste[haste] -= 1;
     return this.#users.delete(user);
+  }
+
+  /** The haste of a user may be another one now. */
+  hurried(user: LinkUser): void {
+    if (this.#users.has(user)) this.#count(user);
   }
 
   tunnels(): readonly string[] {
@@ -64,8 +75,9 @@ export class LinkUsers implements Wants {
     return [...new Set(this.all().flatMap((user) => user.persons()))];
   }
 
-  eager(): boolean {
-    return this.all().some((user) => user.eager());
+  haste(): Haste {
+    if (this.#inHaste.held > 0) return 'held';
+    return this.#inHaste.waiting > 0 ? 'waiting' : 'none';
   }
 
   terms(): Terms {
@@ -83,6 +95,14 @@ export class LinkUsers implements Wants {
   environment(): CallerEnvironment {
     return mergeEnvironments(this.environments());
   }
+
+  #count(user: LinkUser): void {
+    const before = this.#users.get(user);
+    if (before !== undefined) this.#inHaste[before] -= 1;
+    const haste = user.haste();
+    this.#users.set(user, haste);
+    this.#inHaste[haste] += 1;
+  }
 }
 
 /** As a user of its jump hosts, a link stands for everybody who uses it. */
@@ -91,7 +111,7 @@ export function riderOf(users: LinkUsers, changed: () => void, moved: () => void
     tunnels: () => users.tunnels(),
     policy: () => users.policy(),
     persons: () => users.persons(),
-    eager: () => users.eager(),
+    haste: () => users.haste(),
     terms: () => users.terms(),
     environments: () => users.environments(),
     changed,

@@ -14,7 +14,7 @@ import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkRunner } from './link-runner.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
-import type { LinkUser } from './link-users.ts';
+import type { Haste, LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
 import { isHostKeyTrouble, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
@@ -53,6 +53,7 @@ export class Link implements Asker {
   readonly #block: LinkBlock;
   readonly #watchers = new Set<() => void>();
   #draining = false;
+  #haste: Haste = 'none';
   #lastLogin: readonly DialStep[] | null = null;
   #outage: Outage = noOutage;
 
@@ -97,7 +98,7 @@ export class Link implements Asker {
       ways: parts.ways,
       login: this.#login,
       outage: () => this.#outage,
-      wanted: () => users.eager() && this.#failedAtTcp(),
+      wanted: () => users.haste() !== 'none' && this.#failedAtTcp(),
       runner: this.#runner,
     });
   }
@@ -120,7 +121,7 @@ export class Link implements Asker {
     this.users.add(user);
     this.#draining = false;
     if (this.state.kind === 'idle' || this.state.kind === 'stopping') this.#runner.send({ kind: 'start' });
-    else this.reconsider();
+    else this.#reconsider();
   }
 
   /** `drain`: connections that run over the link may end by themselves first. */
@@ -135,7 +136,7 @@ export class Link implements Asker {
       });
     }
     this.#stopIfUnused();
-    this.reconsider();
+    this.#reconsider();
   }
 
   /** Ends a wait, or asks a live session for a sign of life. */
@@ -147,7 +148,7 @@ export class Link implements Asker {
   /** A client is there: try now, unless that was just done. */
   tryNow(): void {
     for (const jump of this.#jumps.links) jump.tryNow();
-    if (this.state.kind !== 'waiting') return this.reconsider();
+    if (this.state.kind !== 'waiting') return this.#reconsider();
     const gapMs = triedGapMs[this.#failedAtTcp() ? 'tcp' : 'answered'];
     if (this.#parts.clock.monotonic() - this.#runner.openedAtMs >= gapMs) this.#runner.send({ kind: 'kick' });
   }
@@ -179,10 +180,10 @@ export class Link implements Asker {
     this.#runner.send({ kind: hostKey && !this.#runner.inherited ? 'answered' : 'kick' });
   }
 
-  /** Knocks begin or end as people and clients come and go. */
-  reconsider(): void {
-    this.#knocks.reconsider();
-    for (const jump of this.#jumps.links) jump.reconsider();
+  /** A user has come to be in haste, or is no longer. */
+  hurried(user: LinkUser): void {
+    this.users.hurried(user);
+    this.#reconsider();
   }
 
   watch(watcher: () => void): Cancel {
@@ -283,9 +284,18 @@ export class Link implements Asker {
   }
 
   #announce(): void {
-    this.reconsider();
+    this.#reconsider();
     for (const watcher of Array.from(this.#watchers)) watcher();
     for (const user of this.users.all()) user.changed();
+  }
+
+  /** Knocks begin or end as people and clients come and go, here and at the jump hosts. */
+  #reconsider(): void {
+    this.#knocks.reconsider();
+    const haste = this.users.haste();
+    if (haste === this.#haste) return;
+    this.#haste = haste;
+    this.#jumps.hurried();
   }
 
   #stopIfUnused(): void {

@@ -2,12 +2,12 @@
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import type { Endpoint } from '../model/endpoint.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
+import type { AddressBook } from './address-book.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
 import { remapCandidates } from './listen-address.ts';
@@ -19,8 +19,7 @@ export interface ListenersParts {
   readonly createCarrier: CreateCarrier;
   readonly log: EngineLog;
   readonly tunnel: () => string;
-  /** The tunnel that holds an address here, null for none of ours. */
-  readonly holderOf: (listen: Endpoint) => string | null;
+  readonly addresses: AddressBook;
   readonly preferredPort: (forward: string) => number | null;
   readonly portChosen: (forward: string, port: number) => void;
   readonly changed: () => void;
@@ -33,9 +32,13 @@ interface Slot {
   forward: Forward;
   hold: Hold;
   carrier: Carrier;
-  phase: 'new' | 'binding' | 'bound' | 'failed';
+  phase: Phase;
   failure: TimedError | null;
+  /** Gives its address back to others of ours. */
+  letGo: Cancel;
 }
+
+type Phase = 'new' | 'binding' | 'bound' | 'failed';
 
 const retryMs = 5_000;
 /** A forward that left the config lets its connections end, however long they take; the longest timer Node has. */
@@ -81,18 +84,11 @@ export class Listeners {
     );
   }
 
-  /** Addresses that are bound here, or are about to be. */
-  held(): readonly Endpoint[] {
-    return this.#slots
-      .filter(({ forward, phase }) => forward.type !== 'remote' && (phase === 'bound' || phase === 'binding'))
-      .map(({ carrier }) => carrier.forward.listen);
-  }
-
   /** Binds what is not bound. Never throws: what fails is in `listenFailure`. `remap`: a free port will do. */
   async open(remap: boolean): Promise<void> {
     this.#disarm();
     const idle = this.#slots.filter(({ phase }) => phase === 'new' || phase === 'failed');
-    for (const slot of idle) slot.phase = 'binding';
+    for (const slot of idle) this.#enter(slot, 'binding');
     await Promise.all(idle.map((slot) => this.#bind(slot, remap)));
   }
 
@@ -142,6 +138,15 @@ export class Listeners {
     await Promise.all(
       [...this.#slots.map(({ carrier }) => carrier), ...this.#draining].map((c) => c.close(drainMs)),
     );
+    for (const slot of this.#slots) slot.letGo();
+  }
+
+  /** The one place that changes a phase: the address is held from the first try to bind it until it fails or closes. */
+  #enter(slot: Slot, phase: Phase): void {
+    slot.phase = phase;
+    slot.letGo();
+    if (slot.forward.type === 'remote' || phase === 'new' || phase === 'failed') return;
+    slot.letGo = this.#parts.addresses.hold(slot.carrier.forward.listen, this.#parts.tunnel);
   }
 
   #make(forward: Forward, hold: Hold, index: number): Slot {
@@ -151,6 +156,7 @@ export class Listeners {
       carrier: this.#create(forward, hold, this.#parts.preferredPort(forward.name ?? String(index))),
       phase: forward.type === 'remote' ? 'bound' : 'new',
       failure: null,
+      letGo: () => undefined,
     };
     slot.carrier.link(this.#view);
     return slot;
@@ -180,7 +186,7 @@ export class Listeners {
     } catch (thrown) {
       if (this.#closed) return;
       if (remap && (await this.#bindElsewhere(slot))) return;
-      slot.phase = 'failed';
+      this.#enter(slot, 'failed');
       slot.failure = { error: asTunnelError(thrown), atMs: this.#parts.clock.now() };
       this.#parts.log('warn', 'listen.failed', slot.failure.error.message, { tunnel: this.#parts.tunnel() });
       this.#arm();
@@ -210,7 +216,7 @@ export class Listeners {
 
   async #openCarrier(carrier: Carrier): Promise<void> {
     const { listen } = carrier.forward;
-    const holder = this.#parts.holderOf(listen);
+    const holder = this.#parts.addresses.holderOf(listen, this.#parts.tunnel());
     if (holder !== null)
       throw new TunnelError(
         'LISTEN_FAILED',
@@ -227,7 +233,7 @@ export class Listeners {
   }
 
   #bound(slot: Slot): void {
-    slot.phase = 'bound';
+    this.#enter(slot, 'bound');
     slot.failure = null;
     const { listen } = slot.forward;
     const port = /:(\d+)$/.exec(slot.carrier.status().listen)?.[1];
@@ -241,7 +247,7 @@ export class Listeners {
       if (slot.phase !== 'bound' || slot.forward.type === 'remote') continue;
       const { broken, error, errorAtMs } = slot.carrier.status();
       if (!broken || error?.code !== 'LISTEN_FAILED') continue;
-      slot.phase = 'failed';
+      this.#enter(slot, 'failed');
       slot.failure = { error, atMs: errorAtMs ?? this.#parts.clock.now() };
       this.#arm();
     }
@@ -250,6 +256,7 @@ export class Listeners {
   #drain(slot: Slot): void {
     const { carrier } = slot;
     this.#draining.add(carrier);
+    slot.letGo();
     const done = (): boolean => this.#draining.delete(carrier);
     carrier.close(noHurryMs).then(done, done);
   }

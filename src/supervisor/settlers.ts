@@ -1,29 +1,70 @@
 // Who waits for a tunnel to be decided (`up`, `wait`, `exec`), and when it is.
-import { TunnelError } from '../errors.ts';
+import { retryHelps, TunnelError } from '../errors.ts';
+import { awaitsProbe, failedProbe, isReady } from '../model/ready.ts';
+import type { TunnelStatus } from '../model/status.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
 import type { Verdict } from './status.ts';
 
-/** Undefined: not decided yet. Null: it serves, or sleeps. Else what a person, or the owner of a port, must see to. */
-export function decisionOf(verdict: Verdict, link: LinkSnapshot | null): TunnelError | null | undefined {
-  const { state, error } = verdict;
-  if (state === 'up' || state === 'asleep') return null;
-  if (error === null) return undefined;
+/**
+ * `up`: until there is something to say: it serves and its probes have answered, or a person or the owner of a port must
+ * see to it, or somebody took it down. `wait`: until it is ready, over everything that is tried again by itself.
+ */
+export type Waiting = 'up' | 'wait';
+
+export interface Decided {
+  readonly wanted: boolean;
+  /** It was wanted when the waiting began, or since. */
+  readonly takenDown: boolean;
+  readonly verdict: Verdict;
+  readonly link: LinkSnapshot | null;
+  readonly status: Pick<TunnelStatus, 'name' | 'state' | 'forwards'>;
+}
+
+/** Undefined: not decided yet. Null: it serves, or sleeps. */
+export function decisionOf(waiting: Waiting, facts: Decided): TunnelError | null | undefined {
+  const { verdict, link, status } = facts;
+  if (waiting === 'wait') {
+    if (isReady(status)) return null;
+    const error = troubleOf(verdict, link);
+    return error === null || retryHelps(error.code) ? undefined : error;
+  }
+  if (facts.takenDown) return takenDown(status.name);
+  if (status.state === 'asleep') return null;
+  if (status.state === 'up') return awaitsProbe(status) ? undefined : null;
+  return troubleOf(verdict, link) ?? undefined;
+}
+
+/** What a person, or the owner of a port, must see to. */
+function troubleOf({ state, error }: Verdict, link: LinkSnapshot | null): TunnelError | null {
+  if (error === null) return null;
   // Somebody is at the question, or it is being found out whether a command brought what was missing.
-  if (state === 'needs-you') return link?.question || link?.examining ? undefined : error.error;
-  if (state !== 'retrying') return undefined;
+  if (state === 'needs-you') return link?.question || link?.examining ? null : error.error;
+  if (state !== 'retrying') return null;
   const { code, facts } = error.error;
   return code === 'LISTEN_FAILED' || (code === 'FORWARD_REFUSED' && facts['forbidden'] === true)
     ? error.error
-    : undefined;
+    : null;
 }
 
-/** What to say when the time is over and nothing is decided. */
-export function lateError(name: string, wanted: boolean, verdict: Verdict): TunnelError {
+/** What to say when the time is over and nothing is decided; null where that is no matter. */
+export function lateError(waiting: Waiting, { wanted, verdict, status }: Decided): TunnelError | null {
+  const { name, state } = status;
+  if (state === 'up' && waiting === 'up') return null;
   if (verdict.error !== null) return verdict.error.error;
+  const hint = `tunnel why ${name}`;
+  const probe = failedProbe(status);
+  if (state === 'up' && probe !== null)
+    return new TunnelError('NOT_UP', `probe failed, on ${probe.target}: ${probe.text}`, { hint });
   if (!wanted)
     return new TunnelError('NOT_UP', `wait failed, on ${name}: it is down`, { hint: `tunnel up ${name}` });
-  const hint = `tunnel why ${name}`;
   return new TunnelError('TIMED_OUT', `up failed, on ${name}: it is still connecting`, { hint });
+}
+
+/** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
+function takenDown(name: string): TunnelError {
+  return new TunnelError('NOT_UP', `up failed, on ${name}: it was taken down meanwhile`, {
+    hint: `tunnel up ${name}`,
+  });
 }
 
 export class Settlers {
@@ -36,7 +77,7 @@ export class Settlers {
   /** Resolves when `decide` says something, or with `late()` when the signal ends the waiting. */
   wait(
     decide: () => TunnelError | null | undefined,
-    late: () => TunnelError,
+    late: () => TunnelError | null,
     signal: AbortSignal,
   ): Promise<TunnelError | null> {
     return new Promise((resolve) => {

@@ -136,6 +136,7 @@ export function plainQuestion(link: LinkSnapshot | null): Question | null {
 export interface StatusFacts {
   readonly tunnel: Tunnel;
   readonly orphan: boolean;
+  readonly wanted: boolean;
   readonly chronicle: {
     readonly verdict: Verdict;
     /** When it came into its state, wall clock; null when it was never up. */
@@ -160,6 +161,8 @@ export function tunnelStatus(facts: StatusFacts): TunnelStatus {
     state: verdict.state,
     since: verdict.state === 'down' || sinceMs === null ? null : isoTime(sinceMs),
     tags: tunnel.tags,
+    autostart: tunnel.autostart,
+    wanted: facts.wanted,
     host: tunnel.host,
     endpoint: link?.endpoint ?? formatLogin(way.at(-1) as Host),
     via: link?.via ?? way.slice(0, -1).map(({ name }) => name),

@@ -1,19 +1,18 @@
 // The engine: tunnels by name, the links under them, the people at them. Wanted state and actual state meet here.
 import { TunnelError } from '../errors.ts';
 import type { Cancel } from '../model/clock.ts';
-import type { Host } from '../model/host.ts';
 import { formatAddress, formatLogin } from '../model/host.ts';
 import type { Answer } from '../model/question.ts';
 import type { DialStep } from '../model/session.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
-import { canonicalJson } from './canonical.ts';
+import { AddressBook } from './address-book.ts';
 import { describeChange, diffTunnels } from './diff.ts';
 import type { Change } from './diff.ts';
 import type { Engine, EngineParts, Examined, KnownTunnel, Person, UpRequest } from './engine.ts';
 import { Links } from './links.ts';
-import { overlaps } from './listen-address.ts';
 import { Questions } from './questions.ts';
+import type { Waiting } from './settlers.ts';
 import type { Surroundings } from './surroundings.ts';
 import { TunnelRun } from './tunnel.ts';
 
@@ -40,6 +39,8 @@ class Supervisor implements Engine {
   readonly #portListeners = new Set<(ports: Readonly<Record<string, number>>) => void>();
   readonly #lastStates = new Map<string, TunnelState>();
   #runs = new Map<string, TunnelRun>();
+  /** Who comes `after` a tunnel, by its name. */
+  #followers = new Map<string, readonly TunnelRun[]>();
   #ports: Readonly<Record<string, number>>;
   #lastWanted = '';
   #stamp = 0;
@@ -54,11 +55,7 @@ class Supervisor implements Engine {
       ...parts,
       links: this.#links,
       persons: (name) => this.#personsAt(name),
-      holderOf: (listen, asker) => {
-        const holds = (run: TunnelRun): boolean => run.held().some((held) => overlaps(held, listen));
-        const holder = [...this.#runs.values()].find((run) => run.tunnel.name !== asker && holds(run));
-        return holder?.tunnel.name ?? null;
-      },
+      addresses: new AddressBook(),
       preferredPort: (tunnel, forward) => this.#ports[`${tunnel}/${forward}`] ?? null,
       portChosen: (tunnel, forward, port) => this.#portChosen(`${tunnel}/${forward}`, port),
       stateOf: (name) => this.#runs.get(name)?.state ?? null,
@@ -109,17 +106,16 @@ class Supervisor implements Engine {
     const closing = runs.map((run) => run.down(drainMs));
     this.#tellWanted();
     await Promise.all(closing);
-    for (const run of runs) {
-      if (run.wanted) continue;
-      this.#forgetHosts(run);
-      if (run.orphan && this.#runs.get(run.tunnel.name) === run) this.#runs.delete(run.tunnel.name);
-    }
+    for (const run of runs)
+      if (!run.wanted && run.orphan && this.#runs.get(run.tunnel.name) === run)
+        this.#runs.delete(run.tunnel.name);
+    this.#forgetUnused();
     this.#tellChange();
   }
 
-  settled(name: string, signal: AbortSignal): Promise<TunnelError | null> {
+  settled(name: string, signal: AbortSignal, waiting: Waiting = 'up'): Promise<TunnelError | null> {
     const run = this.#runs.get(name);
-    if (run !== undefined) return run.settled(signal);
+    if (run !== undefined) return run.settled(signal, waiting);
     const hint = 'tunnel status';
     return Promise.resolve(
       new TunnelError('NO_SUCH_TUNNEL', `wait failed, on ${name}: no such tunnel`, { hint }),
@@ -214,8 +210,10 @@ class Supervisor implements Engine {
       } else work.push(run.down(0));
     }
     this.#runs = next;
+    this.#followers = followersAmong([...next.values()]);
     this.#tellWanted();
     await Promise.all(work);
+    this.#forgetUnused();
     this.#tellChange();
     return sentences.filter((sentence) => sentence !== null);
   }
@@ -245,12 +243,13 @@ class Supervisor implements Engine {
     return [...this.#attendances].filter(({ names }) => names.has(name)).map(({ person }) => person);
   }
 
-  /** Typed secrets live until `down`: no longer than somebody wants the host. */
-  #forgetHosts(run: TunnelRun): void {
-    const hostsOf = ({ tunnel }: TunnelRun): readonly Host[] => tunnel.ways.flat();
-    const wanted = [...this.#runs.values()].filter((other) => other.wanted).flatMap(hostsOf);
-    const inUse = new Set(wanted.map(canonicalJson));
-    for (const host of hostsOf(run)) if (!inUse.has(canonicalJson(host))) this.#parts.dialer.forget(host);
+  /**
+   * The end of a host's use, however it came: `down`, a tunnel pruned, a host that the file changed. Typed secrets live
+   * no longer than somebody wants the host.
+   */
+  #forgetUnused(): void {
+    const wanted = [...this.#runs.values()].filter((run) => run.wanted);
+    this.#parts.dialer.forgetAllBut(wanted.flatMap(({ tunnel }) => tunnel.ways.flat()));
   }
 
   #portChosen(key: string, port: number): void {
@@ -263,7 +262,7 @@ class Supervisor implements Engine {
     const state = this.#runs.get(name)?.state;
     if (state !== undefined && state !== this.#lastStates.get(name)) {
       this.#lastStates.set(name, state);
-      for (const run of this.#runs.values()) if (run.tunnel.after.includes(name)) run.refresh();
+      for (const run of this.#followers.get(name) ?? []) run.refresh();
     }
     this.#tellChange();
   }
@@ -278,4 +277,11 @@ class Supervisor implements Engine {
     this.#lastWanted = names.join();
     for (const listener of this.#wantedListeners) listener(names);
   }
+}
+
+function followersAmong(runs: readonly TunnelRun[]): Map<string, readonly TunnelRun[]> {
+  const followers = new Map<string, TunnelRun[]>();
+  for (const run of runs)
+    for (const name of run.tunnel.after) followers.set(name, [...(followers.get(name) ?? []), run]);
+  return followers;
 }

@@ -1,8 +1,8 @@
 // What one tunnel may ask of the rest of the engine. Pure types.
 import type { CreateCarrier } from '../model/carrier.ts';
 import type { Clock } from '../model/clock.ts';
-import type { Endpoint } from '../model/endpoint.ts';
 import type { TunnelState } from '../model/status.ts';
+import type { AddressBook } from './address-book.ts';
 import type { EngineLog, Person } from './engine.ts';
 import type { Links } from './links.ts';
 
@@ -13,8 +13,7 @@ export interface Surroundings {
   readonly links: Links;
   /** Who attends a tunnel. */
   readonly persons: (tunnel: string) => readonly Person[];
-  /** Another tunnel that holds an address here. */
-  readonly holderOf: (listen: Endpoint, asker: string) => string | null;
+  readonly addresses: AddressBook;
   readonly preferredPort: (tunnel: string, forward: string) => number | null;
   readonly portChosen: (tunnel: string, forward: string, port: number) => void;
   /** Null for a tunnel that does not exist. */

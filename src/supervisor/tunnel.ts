@@ -2,7 +2,6 @@
 import type { TunnelError } from '../errors.ts';
 import type { LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
-import type { Endpoint } from '../model/endpoint.ts';
 import type { DialStep } from '../model/session.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
@@ -15,6 +14,7 @@ import { Listeners } from './listeners.ts';
 import { waitsFor } from './order.ts';
 import type { TimedError } from './outage.ts';
 import { decisionOf, lateError, Settlers } from './settlers.ts';
+import type { Decided, Waiting } from './settlers.ts';
 import { tunnelStatus } from './status.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -54,11 +54,6 @@ export class TunnelRun {
 
   get state(): TunnelState {
     return this.#chronicle.verdict.state;
-  }
-
-  /** Addresses that are bound here, or are about to be. */
-  held(): readonly Endpoint[] {
-    return this.#listeners?.held() ?? [];
   }
 
   /** Idempotent; cuts short a wait. `stamp` grows with each command. */
@@ -109,12 +104,22 @@ export class TunnelRun {
     this.refresh();
   }
 
-  settled(signal: AbortSignal): Promise<TunnelError | null> {
-    const decide = (): TunnelError | null | undefined =>
-      decisionOf(this.#chronicle.verdict, this.lease.snapshot());
+  settled(signal: AbortSignal, waiting: Waiting): Promise<TunnelError | null> {
+    let wasWanted = false;
+    const facts = (): Decided => ({
+      wanted: this.wanted,
+      takenDown: (wasWanted ||= this.wanted) && !this.wanted,
+      verdict: this.#chronicle.verdict,
+      link: this.lease.snapshot(),
+      status: {
+        name: this.tunnel.name,
+        state: this.state,
+        forwards: this.#listeners?.forwardStatuses() ?? [],
+      },
+    });
     const settled = this.#settlers.wait(
-      decide,
-      () => lateError(this.tunnel.name, this.wanted, this.#chronicle.verdict),
+      () => decisionOf(waiting, facts()),
+      () => lateError(waiting, facts()),
       signal,
     );
     this.refresh();
@@ -129,6 +134,7 @@ export class TunnelRun {
     return tunnelStatus({
       tunnel: this.tunnel,
       orphan: this.orphan,
+      wanted: this.wanted,
       chronicle: this.#chronicle,
       link: this.lease.snapshot(),
       forwards: this.#listeners?.forwardStatuses() ?? null,
@@ -178,7 +184,7 @@ export class TunnelRun {
   }
 
   #begin(): void {
-    const { clock, holderOf, preferredPort, portChosen } = this.#around;
+    const { clock, preferredPort, portChosen } = this.#around;
     const name = (): string => this.tunnel.name;
     this.#wantedSinceMs = clock.monotonic();
     this.#chronicle.begin();
@@ -186,7 +192,6 @@ export class TunnelRun {
     const parts = {
       ...this.#around,
       tunnel: name,
-      holderOf: (listen: Endpoint) => holderOf(listen, name()),
       preferredPort: (forward: string) => preferredPort(name(), forward),
       portChosen: (forward: string, port: number) => portChosen(name(), forward, port),
       changed: () => this.refresh(),
@@ -245,8 +250,10 @@ export class TunnelRun {
       this.#listeners?.link(view);
     }
     const statuses = this.#listeners?.statuses() ?? [];
-    this.lease.hurry(this.#settlers.waiting || statuses.some(({ held }) => held > 0));
-    const busy = this.#settlers.waiting || statuses.some(({ open, held }) => open + held > 0);
+    const { waiting } = this.#settlers;
+    const holds = statuses.some(({ held }) => held > 0);
+    this.lease.hurry(holds ? 'held' : waiting ? 'waiting' : 'none');
+    const busy = waiting || statuses.some(({ open, held }) => open + held > 0);
     if (busy || !this.#mayRest(link)) this.#stayAwake();
     else this.#planSleep();
   }

@@ -4,6 +4,7 @@ import type { Call, Handlers } from '../../src/control/connection.ts';
 import type { UpParams, UpProgress } from '../../src/control/protocol.ts';
 import { createHandlers } from '../../src/daemon/handlers.ts';
 import { TunnelError } from '../../src/errors.ts';
+import type { Tunnel } from '../../src/model/tunnel.ts';
 import { hostOf, local, tunnelOf, worldOf, type World } from '../helpers/fake-world.ts';
 import { settle } from '../helpers/fake-clock.ts';
 import { refused } from '../helpers/fake-ssh.ts';
@@ -235,6 +236,35 @@ describe('wait for ports in use', () => {
     const { failures } = await waiting;
     expect(failures).toMatchObject([{ tunnel: 'db', error: { code: 'NOT_UP' } }]);
     expect(failures[0]?.error.message).toContain('not up after 12s (listen failed');
+  });
+});
+
+describe('a crowd of tunnels', () => {
+  /** How often a tunnel is looked at in the life of `count` of them: brought up, waited for, taken down. */
+  const looks = async (count: number, more: Partial<Tunnel>): Promise<number> => {
+    let looked = 0;
+    const tunnels = Array.from({ length: count }, (_none, index) => {
+      const tunnel = tunnelOf('', [katie], local(20_000 + index), more);
+      const get = (): string => ((looked += 1), `t${index}`);
+      return Object.defineProperty(tunnel, 'name', { get, enumerable: true });
+    });
+    const world = await serve(...tunnels);
+    const up = world.handlers.up(plain, callOf());
+    const wait = world.handlers.wait({ selectors: ['*'], timeoutMs: 30_000 }, callOf());
+    await settle();
+    while (world.dialer.dials.length > 0)
+      for (const dial of Array.from(world.dialer.dials)) await dial.open();
+    expect([(await up).failures, (await wait).failures]).toEqual([[], []]);
+    await world.handlers.down({ selectors: [], drainMs: 0 }, callOf());
+    return looked;
+  };
+
+  test.each([
+    ['on one link', {}],
+    ['each on its own link', { share: false }],
+  ])('%s costs what its tunnels cost, not what their square does', async (_what, more) => {
+    const [few, many] = [await looks(20, more), await looks(100, more)];
+    expect(many / few).toBeLessThan(1.2 * (100 / 20));
   });
 });
 

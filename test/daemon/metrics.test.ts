@@ -28,6 +28,8 @@ function tunnel(name: string, more: Partial<TunnelStatus> = {}): TunnelStatus {
     state: 'up',
     since: null,
     tags: [],
+    autostart: true,
+    wanted: true,
     host: 'katie',
     endpoint: 'me@katie:22',
     via: [],

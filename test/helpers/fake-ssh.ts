@@ -132,7 +132,8 @@ export class FakeDialer implements Dialer {
   dials: PendingDial[] = [];
   reaches: PendingReach[] = [];
   readonly sessions: FakeSession[] = [];
-  readonly forgotten: string[] = [];
+  /** The hosts in use, each time that what was typed for others was forgotten. */
+  readonly keptFor: string[][] = [];
   dialCount = 0;
   reachCount = 0;
   digest = 'as it was';
@@ -193,8 +194,8 @@ export class FakeDialer implements Dialer {
     });
   }
 
-  forget(host: Host): void {
-    this.forgotten.push(formatAddress(host));
+  forgetAllBut(hosts: readonly Host[]): void {
+    this.keptFor.push([...new Set(hosts.map(formatAddress))]);
   }
 
   circumstances(_host: Host, _code: ErrorCode, _environment: CallerEnvironment): Promise<string> {

@@ -53,7 +53,7 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
     dialer: createDialer({
       trust: createTrustStore({ file: knownHosts, now: () => clock.now() }),
       createLogin: credentials.createLogin,
-      forget: (host) => credentials.forget(host),
+      forgetAllBut: (hosts) => credentials.forgetAllBut(hosts),
       credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
       proxyPassword: async () => '',
       secretVariables: () => [],

@@ -24,7 +24,7 @@ export function testDialer(parts: Partial<DialerParts> = {}): TestDialer {
   const dialer = createDialer({
     trust,
     createLogin: keyFileLogin,
-    forget: () => undefined,
+    forgetAllBut: () => undefined,
     credentialCircumstances: async () => '',
     proxyPassword: async () => '',
     secretVariables: () => [],

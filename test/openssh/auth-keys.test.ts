@@ -82,7 +82,7 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
     expect(first.asked.map(({ tries }) => tries)).toEqual([0, 1]);
     const second = await logIn(host, {}, credentials);
     expect(second.error).toBeNull();
-    credentials.forget(host);
+    credentials.forgetAllBut([]);
     const third = await logIn(host, {}, credentials);
     expect(third.error?.code).toBe('KEY_UNREADABLE');
   });

@@ -31,6 +31,8 @@ const tunnel = (over: Partial<TunnelStatus> = {}): TunnelStatus => ({
   state: 'up',
   since: ago(125_000),
   tags: [],
+  autostart: true,
+  wanted: true,
   host: 'katie',
   endpoint: 'me@katie.example.org:22',
   via: [],

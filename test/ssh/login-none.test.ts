@@ -70,7 +70,7 @@ describe('a login', () => {
     expect((await it.logIn()).requests).toEqual(['none', 'publickey']);
     expect((await it.logIn()).requests).toEqual(['publickey']);
     expect((await it.logIn({ onlyProven: true })).requests).toEqual(['publickey']);
-    it.credentials.forget(it.host);
+    it.credentials.forgetAllBut([]);
     expect((await it.logIn()).requests).toEqual(['none', 'publickey']);
   });
 

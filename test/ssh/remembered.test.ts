@@ -18,19 +18,23 @@ describe('remembered secrets', () => {
     expect(remembered.password(one)?.reveal()).toBe('x');
     expect(remembered.password(two)).toBeNull();
     expect(remembered.password({ ...one, password: { from: 'keychain' } })).toBeNull();
-    remembered.forget(one);
+    remembered.forgetAllBut([{ ...one, identities: ['/other'] }]);
+    expect(remembered.password(one)?.reveal()).toBe('x');
+    remembered.forgetAllBut([two, { ...one, password: { from: 'keychain' } }]);
     expect(remembered.password(one)).toBeNull();
   });
 
   test('a passphrase goes with the last login that uses its file', () => {
     const remembered = createRemembered();
-    remembered.keepPassphrase(one, '/key', new Secret('x'));
-    remembered.keepOpened(two, '/key', 'stamp', {} as never);
-    remembered.forget(one);
+    const [mine, other] = [one, two].map((host) => ({ ...host, identities: ['/key.pub'] }));
+    if (mine === undefined || other === undefined) throw new Error('two hosts');
+    remembered.keepPassphrase(mine, '/key', new Secret('x'));
+    remembered.keepOpened(other, '/key', 'stamp', {} as never);
+    remembered.forgetAllBut([{ ...mine, identities: ['/new'] }, other]);
     expect(remembered.passphrase('/key')).not.toBeNull();
     expect(remembered.opened('/key', 'stamp')).not.toBeNull();
     expect(remembered.opened('/key', 'other')).toBeNull();
-    remembered.forget(two);
+    remembered.forgetAllBut([mine, { ...other, identities: ['/key2'] }]);
     expect(remembered.passphrase('/key')).toBeNull();
   });
 

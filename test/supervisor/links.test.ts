@@ -114,7 +114,8 @@ describe('sharing', () => {
     await settle();
     const session = await world.dialer.dialTo().open();
     await world.engine.down(['a'], 0);
-    expect([session.ended, world.one('b').state, world.dialer.forgotten.length]).toEqual([false, 'up', 0]);
+    expect([session.ended, world.one('b').state]).toEqual([false, 'up']);
+    expect(world.dialer.keptFor.at(-1)).toEqual(['katie.example:22']);
     await world.engine.down(['b'], 0);
     expect(session.ended).toBe(true);
   });

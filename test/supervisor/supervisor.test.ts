@@ -38,7 +38,7 @@ describe('up and down', () => {
     await settle();
     expect(world.ports.taken.size).toBe(0);
     expect(world.dialer.liveSessions).toBe(0);
-    expect(world.dialer.forgotten).toEqual(['katie.example:22']);
+    expect(world.dialer.keptFor.at(-1)).toEqual([]);
     expect(world.one('db')).toMatchObject({ state: 'down', link: null });
     await world.engine.down(['db'], 0);
     expect(world.clock.pending).toBe(0);
