@@ -44,7 +44,8 @@ async function fastStatus(plain: PlainStatus): Promise<number | null> {
     const document = await ask(context, locateTarget(context), 'status', { selectors: plain.selectors });
     if (document === null) return null;
     const { showStatus } = await import('./show-status.ts');
-    return showStatus(context, document, { check: plain.check, problems: false });
+    const check = plain.check ? plain.selectors : null;
+    return showStatus(context, document, { check, problems: false });
   } catch {
     return null;
   }

@@ -1,4 +1,5 @@
 // Prints one status document, and what its states mean for the exit code.
+import { isReady, meantByDefault } from '../model/ready.ts';
 import type { StatusDocument } from '../model/status.ts';
 import { renderStatus, supervisorNotes } from '../render/status.ts';
 import { isProblem, summaryLine } from '../render/summary.ts';
@@ -36,11 +37,11 @@ export function onlyProblems(document: StatusDocument): StatusDocument {
   return { ...document, tunnels: document.tunnels.filter(isProblem) };
 }
 
-/** 0, or with `check` 9 unless every tunnel is up or asleep (SPEC 4), shown or not. */
+/** `check`: what was selected is asked for, none for all that is meant without; the code is 9 unless that is ready, shown or not. */
 export function showStatus(
   context: Context,
   document: StatusDocument,
-  { check, problems }: { readonly check: boolean; readonly problems: boolean },
+  { check, problems }: { readonly check: readonly string[] | null; readonly problems: boolean },
 ): number {
   const shown = problems ? onlyProblems(document) : document;
   if (context.options.json) context.out(JSON.stringify(shown, null, 2));
@@ -49,10 +50,11 @@ export function showStatus(
     if (problems && shown.tunnels.length === 0) context.talk(`no problem: ${summaryLine(document)}`);
     for (const note of supervisorNotes(document)) context.talk(note);
   }
-  return check ? checkCode(document) : 0;
+  return check === null ? 0 : checkCode(document, check);
 }
 
-export function checkCode(document: StatusDocument): number {
-  const serves = document.tunnels.every(({ state }) => state === 'up' || state === 'asleep');
-  return serves ? 0 : 9;
+/** The tunnels of the document are those that the selectors named, all of them without one. */
+export function checkCode({ tunnels }: StatusDocument, selectors: readonly string[]): number {
+  const meant = selectors.length > 0 ? tunnels : meantByDefault(tunnels);
+  return meant.length > 0 && meant.every(isReady) ? 0 : 9;
 }

@@ -76,12 +76,12 @@ export const commands: readonly CommandSpec[] = [
     takes: any,
     about: 'what is up, what is not, and why',
     more: [
-      'What is not up comes first. Exit 0 whatever the states are; with --check only if all are up or asleep, else 9.',
+      'What is not up comes first. Exit 0 whatever the states are; with --check only if all are ready, else 9.',
       'Many tunnels that are away for one reason are one row; --verbose gives each its own.',
     ],
     options: [
       { name: 'watch', alias: 'w', about: 'keep showing it; with --json one document a line' },
-      { name: 'check', about: 'exit 9 unless every selected tunnel is up or asleep' },
+      { name: 'check', about: 'exit 9 unless every selected tunnel is up or asleep and no probe fails' },
       { name: 'problems', about: 'only what does not serve although it is wanted' },
       { name: 'all', alias: 'a', about: 'every supervisor of this user' },
     ],
@@ -97,7 +97,10 @@ export const commands: readonly CommandSpec[] = [
     words: selectors,
     takes: any,
     about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
-    more: ['A tunnel with a probe is waited for until the target behind it answers.'],
+    more: [
+      'A tunnel with a probe is waited for until the target behind it answers. Without SEL it is what is wanted, else',
+      'what has autostart.',
+    ],
     options: [timeout],
     examples: [['tunnel wait db --timeout 1m', 'before a migration']],
   },

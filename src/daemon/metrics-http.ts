@@ -1,6 +1,7 @@
 // The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
+import { failedProbe, isReady, meantByDefault } from '../model/ready.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { prometheusText } from './prometheus.ts';
@@ -114,7 +115,7 @@ function answer(
   }
 }
 
-/** 200 when each named tunnel serves or sleeps; without a name, each that is wanted. */
+/** 200 when each named tunnel is ready; without a name each that is meant, by the rule of `status --check`. */
 function ready(
   names: readonly string[],
   tunnels: readonly TunnelStatus[],
@@ -122,10 +123,12 @@ function ready(
 ): void {
   const lost = names.find((name) => tunnels.every((tunnel) => tunnel.name !== name));
   if (lost !== undefined) return send(404, `no such tunnel: ${lost.slice(0, 100)}\n`);
-  const meant = tunnels.filter(({ name, state }) =>
-    names.length === 0 ? state !== 'down' : names.includes(name),
-  );
-  const waiting = meant.filter(({ state }) => state !== 'up' && state !== 'asleep');
+  const meant =
+    names.length === 0 ? meantByDefault(tunnels) : tunnels.filter(({ name }) => names.includes(name));
+  if (meant.length === 0) return send(503, 'nothing is wanted\n');
+  const waiting = meant.filter((tunnel) => !isReady(tunnel));
   if (waiting.length === 0) return send(200, 'ok\n');
-  send(503, waiting.map(({ name, state }) => `${name} ${state}\n`).join(''));
+  const why = (tunnel: TunnelStatus): string =>
+    (tunnel.state === 'up' && failedProbe(tunnel)?.text) || tunnel.state;
+  send(503, waiting.map((tunnel) => `${tunnel.name} ${why(tunnel)}\n`).join(''));
 }

@@ -1,4 +1,5 @@
 // Prometheus text from the status of tunnels: the exposition format 0.0.4. Pure.
+import { failedProbe } from '../model/ready.ts';
 import type { ForwardStatus, TunnelState, TunnelStatus } from '../model/status.ts';
 
 const states: readonly TunnelState[] = [
@@ -36,6 +37,13 @@ const metrics: readonly Metric[] = [
     type: 'gauge',
     help: '1 for the state the tunnel is in, 0 for the others.',
     samples: (tunnel) => states.map((state) => [{ state }, state === tunnel.state ? 1 : 0] as const),
+  },
+  {
+    name: 'tunnel_probe_up',
+    type: 'gauge',
+    help: '1 when no probe of the tunnel fails; absent without a probe, and without a live link.',
+    samples: (tunnel) =>
+      tunnel.forwards.some(({ probe }) => probe !== null) ? [[{}, failedProbe(tunnel) === null ? 1 : 0]] : [],
   },
   {
     name: 'tunnel_reconnects_total',

@@ -1,5 +1,5 @@
 // Lines of one tunnel: what `up`, `restart`, `wait` and `down` print on stdout.
-import { statePaint } from './status.ts';
+import { statePaint, stateText } from './status.ts';
 import type { ForwardStatus, TunnelStatus } from '../model/status.ts';
 import type { Paint } from './color.ts';
 
@@ -7,7 +7,8 @@ import type { Paint } from './color.ts';
 export function renderTunnelLine(tunnel: TunnelStatus, paint: Paint): string {
   const ways = tunnel.forwards.map((forward) => arrow(tunnel, forward)).join(', ');
   const via = [...tunnel.via, tunnel.host].join(', ');
-  return `${paint.bold(tunnel.name)}  ${statePaint(tunnel.state, paint)(tunnel.state)}  ${ways} via ${via}`;
+  const state = statePaint(tunnel.state, paint)(stateText(tunnel));
+  return `${paint.bold(tunnel.name)}  ${state}  ${ways} via ${via}`;
 }
 
 /** `katie  down  127.0.0.1:2345 closed` */

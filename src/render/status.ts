@@ -257,12 +257,15 @@ function tunnelRows(tunnel: TunnelStatus, { now, paint }: StatusView, tail: Tail
 }
 
 function stateCell(tunnel: TunnelStatus, paint: Paint): Cell {
-  const probes = tunnel.forwards.flatMap(({ probe }) => (probe === null ? [] : [probe]));
-  const probe = probes.find(({ ok }) => !ok) ?? probes[0];
-  const text = [tunnel.state, ...(tunnel.state === 'up' && probe !== undefined ? [probe.text] : [])].join(
-    ' · ',
-  );
+  const text = stateText(tunnel);
   return { text: tunnel.orphan ? `${text} (orphan)` : text, paint: statePaint(tunnel.state, paint) };
+}
+
+/** `up`, or with what its probes say: `up · target refused`. */
+export function stateText({ state, forwards }: TunnelStatus): string {
+  const probes = forwards.flatMap(({ probe }) => (probe === null ? [] : [probe]));
+  const probe = probes.find(({ ok }) => !ok) ?? probes[0];
+  return state === 'up' && probe !== undefined ? `${state} · ${probe.text}` : state;
 }
 
 export function statePaint(state: TunnelStatus['state'], paint: Paint): (text: string) => string {

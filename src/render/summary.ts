@@ -1,5 +1,6 @@
 // The sum of a status in one line: how many serve, how many do not, and the first reason. Pure.
 import { cleanText } from '../model/clean.ts';
+import { isReady } from '../model/ready.ts';
 import type { StatusDocument, TunnelState, TunnelStatus } from '../model/status.ts';
 import { groupFailures } from './error.ts';
 import { cut } from './screen.ts';
@@ -36,8 +37,7 @@ function reasonOf(members: readonly TunnelStatus[]): string {
   return `: ${most.error.message}${others === 0 ? '' : ` (and ${others} more cause${others === 1 ? '' : 's'})`}`;
 }
 
-/** What somebody looks at when something is wrong: wanted, and it does not serve, or its target does not answer. */
-export function isProblem({ state, forwards }: TunnelStatus): boolean {
-  if (state === 'down') return false;
-  return (state !== 'up' && state !== 'asleep') || forwards.some(({ probe }) => probe?.ok === false);
+/** What somebody looks at when something is wrong: wanted, and not ready. */
+export function isProblem(tunnel: TunnelStatus): boolean {
+  return (tunnel.wanted || tunnel.state !== 'down') && !isReady(tunnel);
 }

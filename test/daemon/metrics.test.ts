@@ -120,7 +120,7 @@ describe('the metrics server', () => {
     const { server } = await serve([
       tunnel('db'),
       tunnel('lazy', { state: 'asleep' }),
-      tunnel('off', { state: 'down' }),
+      tunnel('off', { state: 'down', wanted: false }),
       tunnel('web', { state: 'retrying' }),
     ]);
     expect((await fetchText(server, '/metrics'))[1]).toContain('tunnel_up{tunnel="db"} 1');
@@ -130,6 +130,8 @@ describe('the metrics server', () => {
     expect(await fetchText(server, '/readyz?tunnel=db&tunnel=lazy')).toEqual([200, 'ok\n']);
     expect(await fetchText(server, '/readyz?tunnel=off')).toEqual([503, 'off down\n']);
     expect((await fetchText(server, '/readyz?tunnel=nope'))[0]).toBe(404);
+    const none = await serve([tunnel('off', { state: 'down', wanted: false, autostart: false })]);
+    expect(await fetchText(none.server, '/readyz')).toEqual([503, 'nothing is wanted\n']);
     expect((await fetchText(server, '/'))[0]).toBe(404);
     expect((await fetchText(server, '/metrics', 'POST'))[0]).toBe(405);
     expect(await fetchText(server, '/healthz', 'HEAD')).toEqual([200, '']);

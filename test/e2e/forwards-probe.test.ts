@@ -77,7 +77,45 @@ describe.skipIf(sshdMissing() !== null)('a probe', () => {
     expect(onlyForward(await world.tunnel('db')).probe).toMatchObject({ ok: true });
     target.close();
     killSessions(sshd); // what was seen over another link says nothing: asked again
-    await world.until('db', ({ state, forwards }) => state === 'up' && forwards[0]?.probe?.ok === false);
+    await world.until(
+      'db',
+      ({ state, forwards }) => state === 'up' && forwards[0]?.probe?.text === 'target refused',
+    );
+  });
+
+  test('that fails fails every health check, and taken down they fail, whatever starts by itself', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const [port, metrics] = [await freePort(), await freePort()];
+    const tunnels = `
+  db: { host: box, local: auto, remote: ${port}, probe: tcp }
+  spare: { host: box, local: auto, remote: ${port}, autostart: false }`;
+    world.config(`metrics: ${metrics}\n${boxConfig(sshd, tunnels)}`);
+    const checks = async (): Promise<unknown[]> => {
+      const { code } = await world.run(['status', '--check']);
+      const waited = await world.run(['wait', '--timeout', '0s']);
+      const ready = await fetch(`http://127.0.0.1:${metrics}/readyz`).catch(() => null);
+      return [code, waited.code, ready?.status, await ready?.text()];
+    };
+    const up = await world.run(['up']);
+    expect(up).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^db {2}up · target refused {2}/) as string,
+    });
+    expect(await checks()).toEqual([9, 9, 503, 'db target refused\n']);
+    const scraped = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
+    expect(scraped).toMatch(/^tunnel_probe_up\{tunnel="db"\} 0$/m);
+    expect(scraped).not.toContain('tunnel_probe_up{tunnel="spare"}');
+    const target = await listenAt(port);
+    await world.until('db', ({ forwards }) => forwards[0]?.probe?.ok === true);
+    expect(await checks()).toEqual([0, 0, 200, 'ok\n']);
+    await world.run(['up', 'spare']);
+    await world.run(['down', 'db']);
+    expect(await checks()).toEqual([0, 0, 200, 'ok\n']);
+    expect((await world.run(['status', '--check', 'db'])).code).toBe(9);
+    target.close();
+    await world.run(['down']);
+    expect(await checks()).toEqual([9, 9, undefined, undefined]);
   });
 
   test('of a forbidden target names the server’s side', async () => {

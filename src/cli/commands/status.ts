@@ -17,7 +17,8 @@ export const status: Run = async (context, args) => {
   const target = locateTarget(context);
   const answered = await ask(context, target, 'status', { selectors: args.words });
   const document = answered ?? (await statusWithout(context, target, args.words));
-  return showStatus(context, document, { check: args.flag('check'), problems: choice.problems });
+  const { problems } = choice;
+  return showStatus(context, document, { check: args.flag('check') ? args.words : null, problems });
 };
 
 async function statusOfAll(
@@ -46,7 +47,7 @@ async function statusOfAll(
   if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: shown }, null, 2));
   else showAll(context, shown);
   if (faults.length > 0) return worstExitCode(faults);
-  return check ? Math.max(0, ...documents.map(checkCode)) : 0;
+  return check ? Math.max(0, ...documents.map((document) => checkCode(document, selectors))) : 0;
 }
 
 /** One supervisor need not know what another one does. */
