@@ -8,7 +8,7 @@ import { placesOf } from '../paths.ts';
 import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
-import { systemFailure } from './system-failure.ts';
+import { systemFailure } from '../files/system-failure.ts';
 
 const noOptions: GlobalOptions = {
   config: undefined,

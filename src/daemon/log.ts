@@ -1,6 +1,6 @@
 // The log: JSON lines through a rotating file for a supervisor in the background, human lines on stderr in the foreground.
 // Secrets are in boxes that print [redacted]; text from servers is made clean before it is written.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
@@ -19,8 +19,11 @@ export interface Log {
   close(): Promise<void>;
 }
 
-/** JSON lines: time, level, tunnel, link, event, message, and what belongs to the event. 0600. */
-export function openFileLog(path: string, level: LogLevel): Log {
+/**
+ * JSON lines: time, level, tunnel, link, event, message, and what belongs to the event. 0600. `spare`: a descriptor of the
+ * same file, for the last moment, when there may be no other to be had (EMFILE).
+ */
+export function openFileLog(path: string, level: LogLevel, spare: number | null = null): Log {
   const file = openRotating(path);
   const logger = pino(
     {
@@ -43,14 +46,23 @@ export function openFileLog(path: string, level: LogLevel): Log {
         ...plain(facts),
         message: cleanText(message),
       };
+      const text = `${JSON.stringify(line)}\n`;
       try {
-        appendFileSync(path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+        appendFileSync(path, text, { mode: 0o600 });
       } catch {
-        // the disk is full or gone, and there is nobody left to tell
+        if (spare !== null) writeLast(spare, text);
       }
     },
     close: () => file.close(),
   };
+}
+
+function writeLast(descriptor: number, text: string): void {
+  try {
+    writeSync(descriptor, text);
+  } catch {
+    // the disk is full or gone, and there is nobody left to tell
+  }
 }
 
 /** Lines for people: time, level, tunnel, message. */

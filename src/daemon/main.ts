@@ -1,9 +1,11 @@
 // The supervisor's process: the place where all parts meet. With cli/main and cli/context the only reader of `process`.
 import { asTunnelError, reportError, TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
+import { systemFailure } from '../files/system-failure.ts';
 import { systemClock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { placesOf, type PlaceFacts } from '../paths.ts';
+import { stackOf } from './bug.ts';
 import { callerEnvironment } from './environment.ts';
 import { prepareStateFolders, readOnlyState } from './folders.ts';
 import { placesOfConfig, projectArgument } from './launch.ts';
@@ -80,16 +82,18 @@ async function run({
   const at = placesOfConfig(config, facts);
   const writable = prepareStateFolders(places, at, facts);
   if (!writable && foreground === null) throw readOnlyState(at);
-  const claimed = await claim(at, facts, { writable, wait: foreground !== null });
+  const claimed = await claim(at, facts, { writable, wait: foreground !== null }).catch((thrown: unknown) => {
+    throw systemFailure(thrown, 'supervisor start', at.folder);
+  });
   if (claimed.kind === 'held') {
     if (foreground !== null) throw alreadyServed(config, claimed.pid);
     sayReady(claimed);
     return 4;
   }
+  const level: LogLevel =
+    foreground?.verbose === true || facts.env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
+  const log = openLog(at.log, writable, level, foreground);
   try {
-    const level: LogLevel =
-      foreground?.verbose === true || facts.env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
-    const log = openLog(at.log, writable, level, foreground);
     if (!writable) {
       log.write(
         'warn',
@@ -122,6 +126,11 @@ async function run({
       closers: [close],
     };
     return await live({ ...parts, environment, release: claimed.release }, () => sayReady({ kind: 'ready' }));
+  } catch (thrown) {
+    const error = asTunnelError(systemFailure(thrown, 'supervisor start', at.folder));
+    // In the foreground the command tells it on the same stderr.
+    if (foreground === null) log.last('error', 'start', error.message, { stack: stackOf(error) });
+    throw error;
   } finally {
     claimed.release();
   }
@@ -133,7 +142,7 @@ function openLog(
   level: LogLevel,
   foreground: ForegroundOptions | null,
 ): Log {
-  const file = writable ? openFileLog(path, level) : null;
+  const file = writable ? openFileLog(path, level, foreground === null ? 2 : null) : null; // see launch.ts
   const terminal = foreground === null ? null : openTerminalLog(foreground.stderr, level);
   return teeLog([file, terminal].filter((log) => log !== null));
 }

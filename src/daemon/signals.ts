@@ -1,23 +1,34 @@
-// Signals and last moments of a supervisor's process.
+// Signals of a supervisor's process, and what is thrown where nobody catches it: only who asks for its end ends it.
+import { constants } from 'node:os';
 import type { Cancel } from '../model/clock.ts';
 
 export interface SignalHandlers {
-  /** SIGTERM or SIGINT, the first time. */
+  /** SIGTERM, SIGINT or SIGQUIT, the first time. */
   readonly end: (signal: NodeJS.Signals) => void;
   /** The second time: at once. */
   readonly endNow: () => void;
   /** SIGHUP. */
   readonly reload: () => void;
-  /** Something was thrown where nobody catches it. The process ends after this. */
-  readonly crash: (thrown: unknown) => void;
+  /** One that means nothing here, and would end a process that does not take it (signal(7)). */
+  readonly strange: (signal: NodeJS.Signals) => void;
+  /** Something was thrown where nobody catches it. The process goes on after this. */
+  readonly bug: (thrown: unknown) => void;
 }
 
 const ignore = (): void => undefined;
 
-const unixOnly: [string, () => void][] = [
-  // The terminal or the log reader that went away is no reason to end.
-  ['SIGPIPE', ignore],
-];
+/** Not among them: those of a fault in the program itself, after which nothing can go on (SIGSEGV, SIGTRAP, SIGABRT …). */
+const strangers = [
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGVTALRM',
+  'SIGPROF',
+  'SIGIO',
+  'SIGPWR',
+  'SIGSTKFLT',
+  'SIGXCPU',
+  'SIGXFSZ',
+] as const;
 
 /**
  * Takes SIGUSR1, for good: untaken, Node opens a debugger on it, for every process of this machine to use. From the
@@ -36,15 +47,20 @@ export function takeSignals(handlers: SignalHandlers): Cancel {
     asked = true;
     handlers.end(signal);
   };
-  const crash = (thrown: unknown): void => handlers.crash(thrown);
+  const bug = (thrown: unknown): void => handlers.bug(thrown);
+  const strange = (signal: NodeJS.Signals): void => handlers.strange(signal);
   const taken: [string, (argument: never) => void][] = [
     ['SIGTERM', end],
     ['SIGINT', end],
     ['SIGHUP', handlers.reload],
-    ['uncaughtException', crash],
-    ['unhandledRejection', crash],
+    ['uncaughtException', bug],
+    ['unhandledRejection', bug],
   ];
-  if (process.platform !== 'win32') taken.push(...unixOnly);
+  if (process.platform !== 'win32') {
+    taken.push(['SIGQUIT', end]);
+    taken.push(['SIGPIPE', ignore]); // the terminal or the log reader that went away is no reason to end
+    for (const name of strangers) if (name in constants.signals) taken.push([name, strange]);
+  }
   for (const [name, handler] of taken) process.on(name, handler as (...all: unknown[]) => void);
   return () => {
     for (const [name, handler] of taken) process.off(name, handler as (...all: unknown[]) => void);

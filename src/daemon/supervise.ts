@@ -62,6 +62,8 @@ const firstCommandMs = 10_000;
 const nextCommandMs = 1000;
 /** What was wanted comes up with the first `up`, which brings an agent along, or by itself after this time. */
 const restoreMs = 1000;
+/** How long the end may take, after the drain. */
+const endLimitMs = 10_000;
 
 /**
  * Lives until it is told to end, or in the background until nothing is wanted. Resolves with the exit code.
@@ -122,9 +124,13 @@ class Life {
     });
     this.#signals = takeSignals({
       end: (signal) => this.#end(`ended by ${signal}`, parts.foreground?.drainMs ?? 0),
-      endNow: () => this.#vanish(0),
+      endNow: () => {
+        parts.log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
+        this.#vanish(0);
+      },
       reload: () => void this.#source.reload(false).catch(() => undefined), // logged, and kept as configError
-      crash: (thrown) => this.#crash(thrown),
+      strange: (signal) => log.write('warn', 'signal', `${signal} came, which means nothing here`),
+      bug: (thrown) => this.#bug(thrown),
     });
   }
 
@@ -245,7 +251,14 @@ class Life {
     this.#ending = true;
     this.#parts.log.write('info', 'end', `supervisor ends: ${why}`);
     // Whatever hangs: a supervisor that was told to end ends.
-    setTimeout(() => this.#vanish(0), drainMs + 10_000).unref();
+    setTimeout(() => {
+      this.#parts.log.last(
+        'error',
+        'end',
+        `not everything ended in ${endLimitMs / 1000}s; what is left is cut off`,
+      );
+      this.#vanish(0);
+    }, drainMs + endLimitMs).unref();
     this.close(drainMs).then(
       () => this.#finish(0),
       (thrown: unknown) => this.#crash(thrown),
@@ -269,10 +282,17 @@ class Life {
     this.#signals();
   }
 
-  /** A bug: what is held in memory cannot be believed any more. Logged; the next command starts anew. */
+  /** A bug of ours in one callback. Every other tunnel and client is better off with a supervisor than without. */
+  #bug(thrown: unknown): void {
+    const { message } = asTunnelError(thrown);
+    this.#parts.log.write('error', 'bug', `a bug: ${message}; the supervisor goes on`, {
+      stack: stackOf(thrown),
+    });
+  }
+
   #crash(thrown: unknown): void {
-    const error = asTunnelError(thrown);
-    this.#parts.log.last('error', 'bug', `the supervisor ends by a bug: ${error.message}`, {
+    const { message } = asTunnelError(thrown);
+    this.#parts.log.last('error', 'bug', `a bug at the supervisor's end: ${message}`, {
       stack: stackOf(thrown),
     });
     this.#vanish(1);

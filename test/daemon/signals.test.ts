@@ -11,7 +11,13 @@ test.skipIf(process.platform === 'win32')(
   () => {
     const before = process.listenerCount('SIGTERM');
     refuseDebugger();
-    const giveBack = takeSignals({ end: nothing, endNow: nothing, reload: nothing, crash: nothing });
+    const giveBack = takeSignals({
+      end: nothing,
+      endNow: nothing,
+      reload: nothing,
+      strange: nothing,
+      bug: nothing,
+    });
     expect(process.listenerCount('SIGTERM')).toBe(before + 1);
     giveBack();
     refuseDebugger();

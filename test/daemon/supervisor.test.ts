@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { listSupervisors } from '../../src/daemon/reach.ts';
@@ -251,16 +252,37 @@ describe('a supervisor', () => {
     expect((await world.status())?.tunnels).toMatchObject([{ name: 'web', state: trying }]);
   });
 
-  test('with a bug in it logs it, ends, and is recovered by the next command', async () => {
+  test('with a bug in it logs it, each time it shows, and goes on', async () => {
     await using world = await createDaemonWorld(hopeless, { TUNNEL_TEST_BUG: '1' });
     await world.up(['web']);
     const pid = world.pid();
     process.kill(pid, 'SIGUSR2');
-    await expect.poll(() => isRunning(pid), quick).toBe(false);
-    expect(world.log()).toMatch(/"event":"bug".*RangeError: planted by a test/);
+    await expect.poll(() => world.log(), quick).toMatch(/"event":"bug".*RangeError: planted by a test/);
+    process.kill(pid, 'SIGCONT');
+    await expect.poll(() => world.log(), quick).toMatch(/"event":"bug".*a promise broken by a test/);
     await world.up(['web']);
-    expect(world.pid()).not.toBe(pid);
+    expect(world.pid()).toBe(pid);
   });
+
+  test.skipIf(process.platform === 'win32')(
+    'is ended by no signal but those that ask for its end',
+    async () => {
+      await using world = await createDaemonWorld();
+      await world.up(['web']);
+      const pid = world.pid();
+      const asking = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGSTOP', 'SIGTSTP', 'SIGTTIN', 'SIGTTOU'];
+      const faults = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGIOT', 'SIGTRAP', 'SIGSYS'];
+      for (const name of Object.keys(constants.signals) as NodeJS.Signals[]) {
+        if (asking.includes(name) || faults.includes(name)) continue;
+        process.kill(pid, name);
+        expect((await world.status())?.supervisor.pid, name).toBe(pid);
+      }
+      for (const name of ['SIGUSR2', 'SIGALRM']) expect(world.log()).toContain(`${name} came`);
+      process.kill(pid, 'SIGQUIT');
+      await expect.poll(() => isRunning(pid), quick).toBe(false);
+      expect(world.log()).toContain('supervisor ends: ended by SIGQUIT');
+    },
+  );
 
   test('that hangs is told about within its deadline, with the line that ends it', async () => {
     await using world = await createDaemonWorld();

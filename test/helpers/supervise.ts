@@ -11,6 +11,7 @@ if (process.env['TUNNEL_TEST_BUG'] === '1') {
   process.on('SIGUSR2', () => {
     throw new RangeError('planted by a test');
   });
+  process.on('SIGCONT', () => void Promise.reject(new RangeError('a promise broken by a test')));
 }
 
 async function foreground([config = '', ...selectors]: readonly string[]): Promise<number> {
