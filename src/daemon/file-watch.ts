@@ -38,7 +38,7 @@ class Watch implements FileWatch {
 
   follow(files: readonly string[]): void {
     this.#files = [...new Set(files)];
-    this.#content = contentOf(this.#files);
+    this.#content = contentOf(this.#files) ?? '';
     this.#stamp = stampOf(this.#files);
     this.#watchFolders();
     this.#lookLater();
@@ -78,14 +78,15 @@ class Watch implements FileWatch {
   #lookLater(): void {
     this.#look?.();
     this.#look = this.#clock.schedule(lookMs, () => {
-      if (stampOf(this.#files) !== this.#stamp) this.#compare();
       this.#lookLater();
+      if (stampOf(this.#files) !== this.#stamp) this.#compare();
     });
   }
 
   #compare(): void {
     const stamp = stampOf(this.#files);
     const content = contentOf(this.#files);
+    if (content === null) return; // the next look compares again
     // A replaced folder or another target of a link has other inodes: watch those.
     if (stamp !== this.#stamp) this.#watchFolders();
     this.#stamp = stamp;
@@ -118,14 +119,17 @@ function stampOf(files: readonly string[]): string {
     .join(' ');
 }
 
-function contentOf(files: readonly string[]): string {
+/** Null: it cannot be read now, which says nothing of it. */
+function contentOf(files: readonly string[]): string | null {
   const hash = createHash('sha256');
   for (const file of files) {
     hash.update(`\0${file}\0`);
     try {
       hash.update(readFileSync(file));
     } catch (thrown) {
-      hash.update(String((thrown as NodeJS.ErrnoException).code));
+      const { code = '' } = thrown as NodeJS.ErrnoException;
+      if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(code)) return null;
+      hash.update(code);
     }
   }
   return hash.digest('hex');

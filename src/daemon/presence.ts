@@ -113,8 +113,13 @@ async function listen(options: PresenceOptions): Promise<Presence> {
     token,
     onRemade(failure, address) {
       if (failure !== null) return log('error', 'socket', `the control socket is gone: ${failure.message}`);
-      remember(address);
       log('warn', 'socket', `the control socket was gone; it was made again, ${address}`);
+      try {
+        remember(address);
+      } catch (thrown) {
+        const { message } = asTunnelError(thrown); // a full disk: where it is by default, commands find it all the same
+        log('error', 'socket', `its address could not be written down, ${at.address}: ${message}`);
+      }
     },
   });
   remember(server.address);

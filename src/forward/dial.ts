@@ -4,6 +4,7 @@ import { TunnelError, type ErrorCode } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { GiveUpSignal } from '../model/give-up.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import { noRoomFor } from './descriptors.ts';
 
 export interface DialLimits {
   readonly timeoutMs: number;
@@ -42,6 +43,9 @@ export function dial(target: Endpoint, limits: DialLimits): Promise<Socket> {
       reject(error);
     };
     const connected = (): void => {
+      const full = noRoomFor(socket);
+      if (full !== null)
+        return giveUp(fault(target, 'UNREACHABLE', 'too many descriptors are in use here', 'other'));
       settle();
       resolve(socket);
     };

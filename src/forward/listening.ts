@@ -201,6 +201,10 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
       preferredPort: this.#lastPort,
       trouble: (error) =>
         events.log('warn', 'accept-failed', `accept failed, on ${this.#addressText}: ${error.message}`),
+      turnedAway: (error, first) => {
+        this.#tally.turnedAway(error);
+        if (first) events.log('warn', 'accept-failed', error.message, { hint: error.hint });
+      },
     });
     if (!this.#wanted || !this.#mayListen()) return listener.close();
     this.#listener = listener;

@@ -3,7 +3,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
 import { shellWord } from '../model/shell-word.ts';
+import { noRoomFor } from './descriptors.ts';
 import { holderOf, nearestFreePort } from './holder.ts';
+import { resetSocket } from './reset.ts';
 import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
 
 export interface Listener {
@@ -17,8 +19,10 @@ export interface Listener {
 
 export interface ListenParts {
   accept(socket: Socket): void;
-  /** An accept failed (EMFILE …); the listener goes on. */
+  /** An accept failed; the listener goes on. */
   trouble(error: Error): void;
+  /** A client was reset for want of descriptors. `first`: the first in a row that may be long. */
+  turnedAway?(error: TunnelError, first: boolean): void;
   /** Clients of other machines may vanish without a word: the kernel asks after them. */
   readonly exposed?: boolean;
   /** For port 0: the port to try first. */
@@ -131,6 +135,11 @@ function bind(start: (server: Server) => void, parts: ListenParts): Promise<Serv
       resolve(server);
     });
     server.on('connection', (socket) => {
+      const full = noRoomFor(socket);
+      if (full !== null) {
+        resetSocket(socket.on('error', () => undefined));
+        return parts.turnedAway?.(crowded(full.limit), full.first);
+      }
       try {
         parts.accept(socket);
       } catch (thrown) {
@@ -171,6 +180,13 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
       holderCommand: holder?.command ?? null,
     },
     cause: error,
+  });
+}
+
+function crowded(limit: number): TunnelError {
+  const why = `the supervisor may have ${limit} descriptors, and its clients have them all`;
+  return new TunnelError('LISTEN_FAILED', `new connections are reset until some end: ${why}`, {
+    hint: 'ulimit -Hn    # the limit; raise it where the supervisor is started (LimitNOFILE= in a unit)',
   });
 }
 

@@ -14,6 +14,8 @@ export interface Tally {
   accepted(): void;
   /** A connection ended: by a fault when `error` is given. Pairs with `accepted`. */
   ended(error: TunnelError | null): void;
+  /** A connection was reset before anybody served it. */
+  turnedAway(error: TunnelError): void;
   /** The forward itself does not serve; null: it does again. */
   broken(error: TunnelError | null): void;
   status(held: number): TallyStatus;
@@ -64,6 +66,12 @@ export function createTally(parts: CarrierParts): Tally {
       if (trouble?.broken !== true) trouble = { error, broken: false, atMs: parts.clock.now() };
       parts.events.log('info', 'connection-failed', error.message, { code: error.code });
       parts.events.changed();
+    },
+    turnedAway(error) {
+      total += 1;
+      failed += 1;
+      if (trouble?.broken !== true) trouble = { error, broken: false, atMs: parts.clock.now() };
+      cameOrWent();
     },
     broken(error) {
       if (error === null && trouble?.broken !== true) return;
