@@ -1,6 +1,7 @@
 // A dial: everything from a host's name to a live session, in order, each step with its own deadline and report.
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
+import { abortable } from '../model/abortable.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
@@ -120,14 +121,6 @@ function orderedOffer(host: Host, known: KnownHosts): AlgorithmNames {
 function canBeKnown(type: string, { keyTypes }: KnownTypes): boolean {
   const plain = plainKeyType(type).replace(/^rsa-sha2-\d+$/, 'ssh-rsa');
   return keyTypes.length === 0 || keyTypes.includes(plain);
-}
-
-async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 interface Scene {

@@ -4,7 +4,8 @@ import type { Duplex } from 'node:stream';
 import type { Client } from 'ssh2';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import { cleanBanner } from '../model/clean.ts';
-import type { Clock } from '../model/clock.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import { onAbort } from '../model/give-up.ts';
 import type { Host } from '../model/host.ts';
 import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
@@ -108,13 +109,13 @@ export class Handshake {
 
   async run(): Promise<Handshaken> {
     const { context, stream } = this.#parts;
-    const abort = (): void => this.#end(context.signal.reason as Error);
+    let cancel: Cancel = () => undefined;
     const outcome = await new Promise<Handshaken | Error>((resolve) => {
       this.#settle = resolve;
-      context.signal.addEventListener('abort', abort, { once: true });
-      this.#guard(() => this.#connect());
+      cancel = onAbort(context.signal, () => this.#end(context.signal.reason as Error));
+      if (this.#settle !== null) this.#guard(() => this.#connect());
     });
-    context.signal.removeEventListener('abort', abort);
+    cancel();
     this.#deadline.stop();
     if (!(outcome instanceof Error)) return outcome;
     stream.destroy();

@@ -4,6 +4,7 @@ import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
+import { onAbort } from '../model/give-up.ts';
 import { headEnd, headLines } from '../model/http-head.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 import { connectFailed, wordsOf } from './failure.ts';
@@ -22,10 +23,10 @@ export async function passProxy(
 ): Promise<void> {
   const { proxy } = host;
   if (proxy === null) return;
+  limits.signal.throwIfAborted();
   const where = `proxy ${formatHostPort(proxy.host, proxy.port)}`;
   const talk = createTalk(socket);
-  const abort = (): void => talk.fail(limits.signal.reason as Error);
-  limits.signal.addEventListener('abort', abort, { once: true });
+  const cancelAbort = onAbort(limits.signal, () => talk.fail(limits.signal.reason as Error));
   const cancel = limits.clock.schedule(host.connectTimeoutMs, () =>
     talk.fail(
       connectFailed(host, 'tcp', `${where} gave no answer in ${host.connectTimeoutMs / 1000}s`, true),
@@ -39,7 +40,7 @@ export async function passProxy(
     throw connectFailed(host, 'tcp', `${where}: ${wordsOf(thrown)}`, false, { tcpLevel: false });
   } finally {
     cancel();
-    limits.signal.removeEventListener('abort', abort);
+    cancelAbort();
     talk.end();
   }
 }

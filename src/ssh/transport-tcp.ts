@@ -1,6 +1,7 @@
 // TCP to a name: every address of it, raced (RFC 8305), resolved afresh each time, within one deadline.
 import { lookup, type LookupAddress } from 'node:dns';
 import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { abortable } from '../model/abortable.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { codeOf, wordsOf } from './failure.ts';
@@ -109,20 +110,15 @@ function createDeadline(limits: { timeoutMs: number; clock: Clock; signal: Abort
 } {
   let expire: () => void = () => undefined;
   const cancel = limits.clock.schedule(limits.timeoutMs, () => expire());
-  const abort = (): void => reject(limits.signal.reason);
-  let reject: (reason: unknown) => void = () => undefined;
-  limits.signal.addEventListener('abort', abort, { once: true });
   return {
-    race: (work, late) =>
-      new Promise((resolve, fail) => {
+    race<T>(work: Promise<T>, late: () => Error): Promise<T> {
+      const timely = new Promise<T>((resolve, fail) => {
         expire = () => fail(late());
-        reject = fail;
         work.then(resolve, fail);
-      }),
-    end() {
-      cancel();
-      limits.signal.removeEventListener('abort', abort);
+      });
+      return abortable(timely, limits.signal);
     },
+    end: cancel,
   };
 }
 

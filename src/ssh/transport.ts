@@ -111,6 +111,7 @@ export async function openTransport(
   parts: TransportParts,
   context: DialContext,
 ): Promise<Transport> {
+  context.signal.throwIfAborted();
   if (from.via !== null) return openThrough(host, from.via, context);
   if (host.proxyCommand !== null) return openCommand(host, host.proxyCommand, parts, context);
   const connection = await firstConnection(host, from.knocked, parts, context);
@@ -216,13 +217,13 @@ async function openCommand(
   context: DialContext,
 ): Promise<Transport> {
   const started = performance.now();
-  const stream = await commandStream(host, command, {
-    clock: parts.clock,
-    local: parts.local,
-    variables: context.environment.variables,
-    withheld: new Set(parts.secretVariables()),
-    log: parts.log,
-  });
+  const withheld = new Set(parts.secretVariables());
+  const { clock, local, log } = parts;
+  const { variables } = context.environment;
+  context.signal.throwIfAborted();
+  const stream = await commandStream(host, command, { clock, local, variables, withheld, log });
+  if (context.signal.aborted) stream.destroy();
+  context.signal.throwIfAborted();
   const detail = `proxy command ${command}`;
   step(host, context, { layer: 'tcp', status: 'ok', ms: performance.now() - started, detail });
   return { stream, address: 'proxy command', slabs: null, destroy: () => stream.destroy() };

@@ -1,10 +1,10 @@
 // One attempt of a link: its ways in order, the jump host first, until one of them logs in.
 import type { TunnelError } from '../errors.ts';
 import { asTunnelError, needsPerson, retryHelps } from '../errors.ts';
+import { abortable } from '../model/abortable.ts';
 import { tcp } from '../model/endpoint.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Dialer, OpenTransport, Session } from '../model/session.ts';
-import { abortable } from './abortable.ts';
 
 export interface AttemptParts {
   readonly dialer: Dialer;

@@ -2,7 +2,8 @@
 // all are told. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
 import { asTunnelError } from '../errors.ts';
 import type { TunnelError } from '../errors.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../model/abortable.ts';
+import { onAbort } from '../model/give-up.ts';
 import type { Person } from './engine.ts';
 
 type End =
@@ -53,15 +54,15 @@ export class Pilots<P extends Pilot> {
 
   async #lead<T>(key: string, pilot: P, signal: AbortSignal, dial: () => Promise<T>): Promise<T> {
     let land = (_end: End): void => {};
+    let cancel = (): void => {};
     const ahead: Ahead<P> = { pilot, end: new Promise((resolve) => (land = resolve)) };
     const end = (how: End): void => {
       if (this.#ahead.get(key) === ahead) this.#ahead.delete(key);
-      signal.removeEventListener('abort', giveUp);
+      cancel();
       land(how);
     };
-    const giveUp = (): void => end({ kind: 'given-up' });
     this.#ahead.set(key, ahead);
-    signal.addEventListener('abort', giveUp, { once: true });
+    cancel = onAbort(signal, () => end({ kind: 'given-up' }));
     try {
       const dialled = await dial();
       end({ kind: 'worked' });

@@ -1,9 +1,13 @@
 // Dials that meet something other than a good SSH server: each has its own code, words and layer, in time.
+import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Host } from '../../src/model/host.ts';
+import type { DialContext } from '../../src/model/session.ts';
 import { failureOf } from '../helpers/failure.ts';
-import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { hostOf, testContext, testDialer, type TestContext } from '../helpers/ssh-dialer.ts';
 import { freePort } from '../helpers/sshd.ts';
 
 const anew = { via: null, transport: null };
@@ -32,6 +36,61 @@ afterEach(() => {
 
 const host = (port: number, more: Partial<Host> = {}): Host =>
   hostOf({ port, user: 'me', identity: '/dev/null' }, { connectTimeoutMs: 200, ...more });
+
+/** Rejects with this, in whichever step it was aborted. */
+const unwanted = new Error('nobody wants it any more');
+
+/** A context whose signal is aborted by `abort`, as `down` does it. */
+function unwantedContext(more: Partial<DialContext> = {}): TestContext & { abort(): void } {
+  const controller = new AbortController();
+  const context = testContext(null, { ...more, signal: controller.signal });
+  return { ...context, abort: () => controller.abort(unwanted) };
+}
+
+describe('a dial that nobody wants any more', () => {
+  test('at the moment the server is reached says nothing to it and closes the connection', async () => {
+    const said: Buffer[] = [];
+    let closed = (): void => undefined;
+    const left = new Promise<void>((resolve) => (closed = resolve));
+    const port = await serverThat((socket) => {
+      socket.on('data', (chunk) => said.push(chunk)).on('close', closed);
+    });
+    const context = unwantedContext({ step: ({ layer }) => layer === 'tcp' && context.abort() });
+    await expect(testDialer().dialer.dial(host(port), anew, context)).rejects.toBe(unwanted);
+    await left;
+    expect(Buffer.concat(said).toString()).toBe('');
+  });
+
+  test('at the moment its proxy command would start starts none', async () => {
+    const file = join(temporaryFolder('command'), 'started');
+    const context = unwantedContext();
+    const { dialer } = testDialer({
+      secretVariables: () => {
+        context.abort();
+        return [];
+      },
+    });
+    const proxyCommand = `touch ${file}; sleep 1000`;
+    await expect(dialer.dial(host(1, { proxyCommand }), anew, context)).rejects.toBe(unwanted);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('before its proxy is spoken with asks it for nothing', async () => {
+    const said: Buffer[] = [];
+    const port = await serverThat((socket) => void socket.on('data', (chunk) => said.push(chunk)));
+    const context = unwantedContext();
+    const { dialer } = testDialer({
+      proxyPassword: async () => {
+        context.abort();
+        return 'secret';
+      },
+    });
+    const password = { from: 'env', name: 'PW' } as const;
+    const proxy = { scheme: 'socks5', host: '127.0.0.1', port, user: 'me', password } as const;
+    await expect(dialer.dial(host(1, { proxy }), anew, context)).rejects.toBe(unwanted);
+    expect(Buffer.concat(said).toString()).toBe('');
+  });
+});
 
 describe('a dial', () => {
   test.each(['Exceeded MaxStartups', 'Not allowed at this time'])(

@@ -1,4 +1,5 @@
 // A promise that ends with its signal: what arrives after that is handed to `late`, never lost.
+import { onAbort } from './give-up.ts';
 
 /** Rejects with the signal's reason as soon as it is aborted. */
 export function abortable<T>(
@@ -8,20 +9,18 @@ export function abortable<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let over = false;
-    const abort = (): void => {
+    const cancel = onAbort(signal, () => {
       over = true;
       reject(signal.reason as Error);
-    };
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+    });
     work.then(
       (value) => {
-        signal.removeEventListener('abort', abort);
+        cancel();
         if (over) late(value);
         else resolve(value);
       },
       (error: unknown) => {
-        signal.removeEventListener('abort', abort);
+        cancel();
         reject(error as Error);
       },
     );
