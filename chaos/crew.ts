@@ -16,6 +16,9 @@ export interface CrewParts {
 
 /** How often somebody looks for connections that hang. */
 const lookEveryMs = 250;
+const crowdChance = 0.05;
+/** Two workers a way: far fewer than a forward holds (SPEC 3: 128). */
+const largestCrowd = 25;
 
 export class Crew {
   readonly connections: Connection[] = [];
@@ -39,13 +42,20 @@ export class Crew {
     const { signal } = this.#over;
     const worker = async (own: Random): Promise<void> => {
       while (!signal.aborted) {
-        if (mayConnect(way)) await this.connect(way, drawScript(own));
+        if (mayConnect(way)) await this.#turn(way, own);
         await clock.sleep(own.scaled(1, 300), signal);
       }
     };
     await Promise.all(
       Array.from({ length: workers }, (_, index) => worker(random.fork(`${way.name}${index}`))),
     );
+  }
+
+  /** One connection, or now and then a crowd of short ones. */
+  async #turn(way: OpenWay, random: Random): Promise<void> {
+    if (!random.chance(crowdChance)) return void (await this.connect(way, drawScript(random)));
+    const crowd = Array.from({ length: random.integer(5, largestCrowd) }, () => this.connect(way));
+    await Promise.all(crowd);
   }
 
   /** No new connections from now on. */

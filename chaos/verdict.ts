@@ -216,7 +216,8 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
         const ms = recoveryMs(history, endedMs, untilMs);
         const isLate = untilMs - endedMs > boundMs && saidAt(history, endedMs + boundMs)?.state !== 'up';
         if (ms <= boundMs && !isLate) return { ms, broken: [] };
-        const text = `${tunnel}: up ${Math.round(ms)} ms after ${describe(strike)}, the bound is ${boundMs} ms`;
+        const when = ms > boundMs ? `up ${Math.round(ms)} ms` : `not up ${boundMs} ms`;
+        const text = `${tunnel}: ${when} after ${describe(strike)}, the bound is ${boundMs} ms`;
         return { ms, broken: [{ invariant: 'recovery', atMs: endedMs, text }] };
       }),
   );

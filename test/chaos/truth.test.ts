@@ -1,0 +1,61 @@
+// What the status said, held against what was so: each lie is seen, and nothing true is called one.
+import { describe, expect, test } from 'vitest';
+import {
+  lieAboutCut,
+  lieAboutService,
+  recoveryMs,
+  saidAt,
+  wasUpThroughout,
+  type History,
+} from '../../chaos/truth.ts';
+
+/** Up on one link until 5000, away until 7000, up on another one. */
+const outage: History = [
+  { atMs: 0, state: 'connecting', since: 'a' },
+  { atMs: 100, state: 'up', since: 'b' },
+  { atMs: 5000, state: 'retrying', since: 'c' },
+  { atMs: 6000, state: 'connecting', since: 'c' },
+  { atMs: 7000, state: 'up', since: 'd' },
+];
+const ever: History = [{ atMs: 0, state: 'up', since: 'b' }];
+
+describe('a history', () => {
+  test('tells what was said at a moment', () => {
+    expect(saidAt(outage, 99)?.state).toBe('connecting');
+    expect(saidAt(outage, 100)?.state).toBe('up');
+    expect(saidAt(outage, 1e9)?.since).toBe('d');
+    expect(saidAt([], 5)).toBeNull();
+  });
+
+  test('tells whether a link was up all the time', () => {
+    expect(wasUpThroughout(outage, 100, 4999)).toBe(true);
+    expect(wasUpThroughout(outage, 50, 200)).toBe(false);
+    expect(wasUpThroughout(outage, 4000, 5000)).toBe(false);
+    expect(wasUpThroughout(outage, 4000, 8000)).toBe(false);
+    expect(wasUpThroughout([{ atMs: 10, state: 'up', since: 'b' }], 0, 20)).toBe(false);
+  });
+});
+
+describe('a status', () => {
+  test('that calls a link up for more than a second after it was cut is a lie', () => {
+    expect(lieAboutCut(ever, 3000)).toMatch(/still up/);
+    expect(lieAboutCut(outage, 3000)).toMatch(/still up/);
+    expect(lieAboutCut(outage, 4500)).toBeNull();
+    expect(lieAboutCut(outage, 5500)).toBeNull(); // it was not up when it was cut
+  });
+
+  test('that calls a tunnel away for more than a second while it serves is a lie', () => {
+    expect(lieAboutService(outage, 5100, 5200)).toMatch(/never up \(retrying, connecting\)/);
+    expect(lieAboutService(outage, 5100, 6500)).toBeNull();
+    expect(lieAboutService(outage, 4900, 5100)).toBeNull();
+  });
+});
+
+describe('a recovery', () => {
+  test('is the time until the tunnel was up for good', () => {
+    expect(recoveryMs(outage, 4000, 9000)).toBe(3000);
+    expect(recoveryMs(outage, 6500, 9000)).toBe(500);
+    expect(recoveryMs(outage, 8000, 9000)).toBe(0);
+    expect(recoveryMs(outage, 4000, 6000)).toBe(0); // the next fault came first
+  });
+});
