@@ -6,13 +6,16 @@ import { shortPath } from '../config/locate.ts';
 import { attributed } from '../render/attributed.ts';
 import { exposureNotes, renderTunnelLine } from '../render/line.ts';
 import type { Context, Interruption } from './context.ts';
+import { WaitingNotice, type WaitingNoticeParts } from './waiting-notice.ts';
 import { addressOf, createPrompter, type Outcome, type Prompter } from './prompt.ts';
 
-export interface Conversation {
+export interface Conversation extends Disposable {
   /** Takes one progress of `up`, `restart` or `wait`. */
   readonly progress: (progress: UpProgress) => void;
   /** Resolves when no question is on the screen and everything said before has been printed. */
   readonly settled: () => Promise<void>;
+  /** Nothing of what was waited for is on the screen any more. Idempotent; disposing it does the same. */
+  readonly waitsNoMore: () => void;
 }
 
 export interface ConversationParts {
@@ -22,12 +25,18 @@ export interface ConversationParts {
   readonly answer: (questionId: string, value: Secret | null) => Promise<void>;
   /** Hears of every answer that was typed. */
   readonly typed?: (question: PendingQuestion, value: Secret) => void;
+  /** What the command waits for is told after a while. */
+  readonly waiting?: Pick<WaitingNoticeParts, 'timeoutMs' | 'look' | 'isMeant'>;
 }
 
 export function createConversation(parts: ConversationParts): Conversation {
   const { context } = parts;
   const stored = createStoredNotices(context);
   const asking = createAsking(parts, stored.expect);
+  const notice =
+    parts.waiting === undefined
+      ? null
+      : new WaitingNotice({ context, ...parts.waiting, isBusy: asking.isBusy });
   /** Said at once, or after the question that is on the screen. */
   const say = (show: () => void): void => asking.after(show);
   return {
@@ -35,7 +44,10 @@ export function createConversation(parts: ConversationParts): Conversation {
       await asking.idle();
       await stored.tell();
     },
+    waitsNoMore: () => notice?.end(),
+    [Symbol.dispose]: () => notice?.end(),
     progress: (progress) => {
+      notice?.before(progress);
       if (stored.expects()) asking.after(stored.tell);
       switch (progress.kind) {
         case 'question':
@@ -67,6 +79,7 @@ interface Asking {
   ask(question: PendingQuestion): void;
   withdraw(questionId: string): void;
   after(show: () => Promise<void> | void): void;
+  readonly isBusy: () => boolean;
   readonly idle: () => Promise<void>;
 }
 
@@ -103,6 +116,7 @@ function createAsking(parts: ConversationParts, trusted: (fingerprint: string) =
       const shown = show();
       if (shown !== undefined) enqueue(() => shown);
     },
+    isBusy: () => busy > 0,
     idle: async () => {
       while (busy > 0) await last;
     },

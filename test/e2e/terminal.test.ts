@@ -137,6 +137,52 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     expect((await world.tunnel('db')).state).not.toBe('down');
   });
 
+  test('up at a server that is away tells what is tried and until when, in place, and leaves nothing of it', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    await sshd.stop();
+    run(terminal, 'up --accept-new');
+    const waiting = await terminal.until(/s {2}db: .*; trying until \d\d:\d\d:\d\d/);
+    expect(waiting).toContain(`127.0.0.1:${sshd.port}`);
+    await terminal.until(/\s([4-9]|\d\d)s {2}db: /);
+    expect(terminal.screen().match(/trying until/g)).toHaveLength(1);
+    await sshd.start();
+    const done = await terminal.until(/exit=0/);
+    expect(done).not.toContain('trying until');
+    expect(done).toMatch(/db {2}up {2}/);
+  });
+
+  test('off a terminal it is said once, in one line a cause', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    configure(world, sshd, await freePort(), 9);
+    await sshd.stop();
+    const { code, stderr } = await world.run(['up', '--timeout', '5s']);
+    expect(code).toBe(5);
+    expect(stderr.match(/^db: .*; trying until \d\d:\d\d:\d\d$/gm)).toHaveLength(1);
+    expect(stderr).not.toContain('\u001b');
+    const quiet = await world.run(['--quiet', 'up', '--timeout', '4s']);
+    expect(quiet.stderr).not.toContain('trying until');
+  });
+
+  test('a question in the middle of the waiting has the screen to itself', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    configure(world, sshd, await freePort(), 9);
+    await sshd.stop();
+    run(terminal, 'up');
+    await terminal.until(/trying until/);
+    await sshd.start();
+    const asked = await terminal.until(question);
+    expect(asked).not.toContain('trying until');
+    terminal.type('yes');
+    terminal.key('Enter');
+    await terminal.until(/exit=0/);
+  });
+
   test('of two terminals at one question the first answer wins and the other question disappears', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

@@ -5,14 +5,14 @@ import { matchSelectors } from '../../config/selectors.ts';
 import { callerEnvironment } from '../../daemon/environment.ts';
 import { withSupervisor } from '../../daemon/launch.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
+import { Interrupted, type Context, type Interruption } from '../context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
-import { createKeepOffer } from '../keep-offer.ts';
+import { createKeepOffer, type KeepOffer } from '../keep-offer.ts';
 import { missingNativePart } from '../native-part.ts';
 import { usage } from '../parse.ts';
-import { readyConfig } from '../ready-config.ts';
-import { isRunning, locateTarget } from '../supervisor.ts';
+import { readyConfig, type ReadyConfig } from '../ready-config.ts';
+import { ask, isRunning, locateTarget } from '../supervisor.ts';
 
 const patienceMs = 30_000;
 
@@ -32,44 +32,66 @@ async function bring(context: Context, args: Args, method: 'up' | 'restart'): Pr
   const running = await isRunning(context, locateTarget(context));
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
-  const call = running ? method : 'up';
   using interruption = context.interruption();
-  const { signal } = interruption;
   const offer = createKeepOffer(context, config.resolved);
   try {
-    const result = await withSupervisor(
-      { config: config.path, project: config.project, facts: context.facts, program: context.program },
-      async (client) => {
-        const conversation = createConversation({
-          context,
-          interruption,
-          answer: async (question, value) => {
-            await client.call('answer', { question, value: value?.reveal() ?? null });
-          },
-          typed: offer.typed,
-        });
-        const params = {
-          selectors: args.words,
-          timeoutMs,
-          interactive: context.interactive,
-          acceptNew: args.flag('accept-new'),
-          environment: callerEnvironment(context.facts.env),
-          remap: args.flag('remap'),
-        };
-        const answered = await client.call(call, params, { signal, onProgress: conversation.progress });
-        await conversation.settled();
-        return answered;
-      },
-    );
+    const bring = { context, args, config, interruption, typed: offer.typed, timeoutMs };
+    const result = await askSupervisor({ ...bring, method: running ? method : 'up' });
     if (context.interactive && !context.options.json) await offer.make(result.document);
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
       for (const line of missingNativePart()) context.talk(line);
     return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
-    if (signal.aborted) return ended(context, signal.reason, args.words);
+    if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
     throw thrown;
   }
+}
+
+interface Bring {
+  readonly context: Context;
+  readonly args: Args;
+  readonly method: 'up' | 'restart';
+  readonly config: ReadyConfig;
+  readonly interruption: Interruption;
+  readonly typed: KeepOffer['typed'];
+  readonly timeoutMs: number;
+}
+
+/** Starts one where none runs; answers what it asks, and tells what is waited for. */
+function askSupervisor({ context, args, method, config, interruption, ...more }: Bring): Promise<UpResult> {
+  const { facts, program } = context;
+  const params = {
+    selectors: args.words,
+    timeoutMs: more.timeoutMs,
+    interactive: context.interactive,
+    acceptNew: args.flag('accept-new'),
+    environment: callerEnvironment(facts.env),
+    remap: args.flag('remap'),
+  };
+  return withSupervisor({ config: config.path, project: config.project, facts, program }, async (client) => {
+    using conversation = createConversation({
+      context,
+      interruption,
+      answer: async (question, value) => {
+        await client.call('answer', { question, value: value?.reveal() ?? null });
+      },
+      typed: more.typed,
+      waiting: {
+        timeoutMs: more.timeoutMs,
+        look: () => ask(context, locateTarget(context), 'status', { selectors: args.words }),
+        isMeant: ({ name }) => args.words.length > 0 || method === 'restart' || startsByItself(config, name),
+      },
+    });
+    const { progress } = conversation;
+    const result = await client.call(method, params, { signal: interruption.signal, onProgress: progress });
+    await conversation.settled();
+    return result;
+  });
+}
+
+function startsByItself({ resolved }: ReadyConfig, name: string): boolean {
+  return resolved.tunnels.some((tunnel) => tunnel.name === name && tunnel.autostart);
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {

@@ -21,10 +21,20 @@ export const wait: Run = async (context, args) => {
   try {
     for (;;) {
       const leftMs = Math.max(0, deadline - performance.now());
-      const conversation = createConversation({ context, interruption, answer: () => Promise.resolve() });
       const params = { selectors: args.words, timeoutMs: leftMs };
+      using conversation = createConversation({
+        context,
+        interruption,
+        answer: () => Promise.resolve(),
+        waiting: {
+          timeoutMs: leftMs,
+          look: () => ask(context, target, 'status', { selectors: args.words }),
+          isMeant: () => true,
+        },
+      });
       const options = { signal: interruption.signal, onProgress: conversation.progress };
       const result = await ask(context, target, 'wait', params, options);
+      conversation.waitsNoMore();
       if (result !== null) return conclude(context, result);
       // A name that is nobody's, or a broken file, is told at once: that is not a thing of time.
       away ??= await statusWithout(context, target, args.words);

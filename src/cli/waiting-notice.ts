@@ -1,0 +1,109 @@
+// What a waiting command waits for, said once it has waited for a while: on a terminal a few lines that are redrawn in
+// place, elsewhere each of them once.
+import type { UpProgress } from '../control/protocol.ts';
+import type { StatusDocument, TunnelStatus } from '../model/status.ts';
+import { cut } from '../render/screen.ts';
+import { formatAge } from '../render/units.ts';
+import { waitingLines } from '../render/waiting.ts';
+import { widthOf, type Context } from './context.ts';
+
+/** Most tunnels are up by then, and nobody has begun to wonder. */
+const quietMs = 2_000;
+/** How often the supervisor is asked, and how often the spinner turns. */
+const askMs = 1_000;
+const turnMs = 125;
+const spinner = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏';
+
+export interface WaitingNoticeParts {
+  readonly context: Context;
+  readonly timeoutMs: number;
+  /** Null where no supervisor answers now. */
+  readonly look: () => Promise<StatusDocument | null>;
+  /** The command waits for this one. */
+  readonly isMeant: (tunnel: TunnelStatus) => boolean;
+  /** A question is on the screen, or something is about to be printed. */
+  readonly isBusy: () => boolean;
+}
+
+export class WaitingNotice {
+  readonly #parts: WaitingNoticeParts;
+  readonly #decided = new Set<string>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #canDraw: boolean;
+  readonly #begunMs: number;
+  #untilMs: number;
+  #waited: readonly TunnelStatus[] = [];
+  #drawn = 0;
+  #over = false;
+
+  constructor(parts: WaitingNoticeParts) {
+    const { context, timeoutMs } = parts;
+    this.#parts = parts;
+    this.#canDraw = context.stderr.isTTY && context.facts.env['TERM'] !== 'dumb';
+    this.#begunMs = context.now();
+    this.#untilMs = this.#begunMs + timeoutMs;
+    if (!context.options.quiet) this.#timers.push(setTimeout(() => this.#begin(), quietMs));
+  }
+
+  /** Before anything else is written: takes the lines away, and hears what is decided. */
+  before(progress: UpProgress): void {
+    this.#hide();
+    if (progress.kind === 'settled') this.#decided.add(progress.tunnel.name);
+    this.#waited = this.#waited.filter(({ name }) => !this.#decided.has(name));
+  }
+
+  /** Takes the lines away for good. Idempotent. */
+  end(): void {
+    this.#over = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#hide();
+  }
+
+  /** Off a terminal one look is all: a log that repeats itself is read by nobody. */
+  #begin(): void {
+    void this.#look();
+    if (!this.#canDraw) return;
+    const asking = setInterval(() => void this.#look(), askMs);
+    const turning = setInterval(() => this.#draw(), turnMs);
+    this.#timers.push(asking, turning);
+  }
+
+  async #look(): Promise<void> {
+    const document = await this.#parts.look().catch(() => null); // the command itself tells what is wrong
+    this.#waited = (document?.tunnels ?? []).filter(
+      (tunnel) =>
+        (tunnel.state === 'connecting' || tunnel.state === 'retrying') &&
+        this.#parts.isMeant(tunnel) &&
+        !this.#decided.has(tunnel.name),
+    );
+    if (this.#canDraw || this.#over) return;
+    for (const line of this.#lines()) this.#parts.context.talk(line);
+  }
+
+  #lines(): string[] {
+    return waitingLines(this.#waited, this.#untilMs, this.#parts.context.now());
+  }
+
+  #draw(): void {
+    const { context, isBusy } = this.#parts;
+    this.#hide();
+    // The clock of the supervisor stands still while somebody is at a question.
+    if (isBusy()) this.#untilMs += turnMs;
+    if (isBusy() || this.#waited.length === 0) return;
+    const now = context.now();
+    const turn = spinner.charAt(Math.floor(now / turnMs) % spinner.length);
+    const lines = this.#lines().map((line, index) =>
+      cut(
+        `${index === 0 ? turn : ' '} ${formatAge(now - this.#begunMs)}  ${line}`,
+        widthOf(context.stderr) - 1,
+      ),
+    );
+    context.stderr.write(`${lines.join('\n')}\n`);
+    this.#drawn = lines.length;
+  }
+
+  #hide(): void {
+    if (this.#drawn > 0) this.#parts.context.stderr.write(`\r\u001b[${this.#drawn}A\u001b[0J`);
+    this.#drawn = 0;
+  }
+}
