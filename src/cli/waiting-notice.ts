@@ -3,7 +3,7 @@
 import type { UpProgress } from '../control/protocol.ts';
 import type { StatusDocument, TunnelStatus } from '../model/status.ts';
 import { cut } from '../render/screen.ts';
-import { formatAge } from '../render/units.ts';
+import { formatAge, formatMoment } from '../render/units.ts';
 import { waitingLines } from '../render/waiting.ts';
 import { widthOf, type Context } from './context.ts';
 
@@ -77,11 +77,12 @@ export class WaitingNotice {
         !this.#decided.has(tunnel.name),
     );
     if (this.#canDraw || this.#over) return;
-    for (const line of this.#lines()) this.#parts.context.talk(line);
+    for (const line of waitingLines(this.#waited))
+      this.#parts.context.talk(`${line}; trying until ${this.#until()}`);
   }
 
-  #lines(): string[] {
-    return waitingLines(this.#waited, this.#untilMs, this.#parts.context.now());
+  #until(): string {
+    return formatMoment(new Date(this.#untilMs).toISOString(), this.#parts.context.now());
   }
 
   #draw(): void {
@@ -92,11 +93,9 @@ export class WaitingNotice {
     if (isBusy() || this.#waited.length === 0) return;
     const now = context.now();
     const turn = spinner.charAt(Math.floor(now / turnMs) % spinner.length);
-    const lines = this.#lines().map((line, index) =>
-      cut(
-        `${index === 0 ? turn : ' '} ${formatAge(now - this.#begunMs)}  ${line}`,
-        widthOf(context.stderr) - 1,
-      ),
+    const head = `${turn} ${formatAge(now - this.#begunMs)}, until ${this.#until()}  `;
+    const lines = waitingLines(this.#waited).map((line, index) =>
+      cut((index === 0 ? head : ' '.repeat(head.length)) + line, widthOf(context.stderr) - 1),
     );
     context.stderr.write(`${lines.join('\n')}\n`);
     this.#drawn = lines.length;

@@ -1,21 +1,20 @@
-// What a command waits for, in words: a line a cause, with what is tried and until when. Pure.
+// What a command waits for, in words: a line a cause. Pure.
 import { cleanText } from '../model/clean.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import { listNames } from './error.ts';
-import { count, formatMoment } from './units.ts';
+import { count } from './units.ts';
 
 /** More causes than that are counted. */
 const causesShown = 5;
 
-/** Tunnels that a command still waits for, those with one cause in one line. `untilMs`: when it gives up, wall clock. */
-export function waitingLines(tunnels: readonly TunnelStatus[], untilMs: number, now: number): string[] {
+/** Tunnels that a command still waits for, those with one cause in one line. */
+export function waitingLines(tunnels: readonly TunnelStatus[]): string[] {
   const causes = new Map<string, string[]>();
   for (const tunnel of tunnels) {
     const what = cleanText(tunnel.error?.message ?? connecting(tunnel));
     causes.set(what, [...(causes.get(what) ?? []), tunnel.name]);
   }
-  const until = `trying until ${formatMoment(new Date(untilMs).toISOString(), now)}`;
-  const lines = [...causes].map(([what, names]) => `${listNames(names)}: ${what}; ${until}`);
+  const lines = [...causes].map(([what, names]) => `${listNames(names)}: ${what}`);
   if (lines.length <= causesShown) return lines;
   return [...lines.slice(0, causesShown), `and ${count(lines.length - causesShown, 'more cause')}`];
 }

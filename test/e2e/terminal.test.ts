@@ -144,13 +144,13 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     configure(world, sshd, await freePort(), 9);
     await sshd.stop();
     run(terminal, 'up --accept-new');
-    const waiting = await terminal.until(/s {2}db: .*; trying until \d\d:\d\d:\d\d/);
+    const waiting = await terminal.until(/s, until \d\d:\d\d:\d\d {2}db: /);
     expect(waiting).toContain(`127.0.0.1:${sshd.port}`);
-    await terminal.until(/\s([4-9]|\d\d)s {2}db: /);
-    expect(terminal.screen().match(/trying until/g)).toHaveLength(1);
+    await terminal.until(/ ([4-9]|\d\d)s, until .* {2}db: /);
+    expect(terminal.screen().match(/, until /g)).toHaveLength(1);
     await sshd.start();
     const done = await terminal.until(/exit=0/);
-    expect(done).not.toContain('trying until');
+    expect(done).not.toContain(', until ');
     expect(done).toMatch(/db {2}up {2}/);
   });
 
@@ -174,10 +174,10 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     configure(world, sshd, await freePort(), 9);
     await sshd.stop();
     run(terminal, 'up');
-    await terminal.until(/trying until/);
+    await terminal.until(/, until /);
     await sshd.start();
     const asked = await terminal.until(question);
-    expect(asked).not.toContain('trying until');
+    expect(asked).not.toContain(', until ');
     terminal.type('yes');
     terminal.key('Enter');
     await terminal.until(/exit=0/);
