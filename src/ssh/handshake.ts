@@ -14,7 +14,7 @@ import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
 import { isCertificateType } from '../trust/certificate.ts';
 import { keyType } from '../trust/fingerprint.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
-import { installHybridKex } from './internals-kex.ts';
+import { installKex } from './internals-kex.ts';
 import { ssh2 } from './internals-load.ts';
 import type { AlgorithmNames } from './internals.ts';
 import { KeyCheck } from './key-check.ts';
@@ -174,7 +174,7 @@ export class Handshake {
       },
       ...({ strictVendor: false } as object),
     });
-    installHybridKex(this.#client);
+    installKex(this.#client);
     this.#key.install(this.#client);
     this.#parts.connected(this.#client);
     login.install(this.#client);

@@ -53,7 +53,7 @@ export class ConnectionGone extends Error {
 interface AuthProtocol extends PrivateProtocol {
   /** What each reply of type 60 is read as. */
   _authsQueue: string[];
-  _packetRW: {
+  _packetRW: PrivateProtocol['_packetRW'] & {
     write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer };
   };
   _hostVerifier: ((key: Buffer, done: (permitted: boolean) => void) => boolean | undefined) | undefined;

@@ -1,8 +1,9 @@
-// The post-quantum key exchange on a client's connection: ssh2 has none and no place to add one (SSH2.md 5).
+// Key exchanges on a client's connection, and the post-quantum one: ssh2 has none and no place to add one (SSH2.md 5).
 // ssh2 negotiates and runs what it takes for curve25519-sha256; the exchange is re-skinned before its first message.
 import type { Client } from 'ssh2';
 import { hybridKex, startHybridExchange, type HybridExchange } from './hybrid-secret.ts';
 import { ssh2Part } from './internals-load.ts';
+import { readOnMeanwhile } from './internals-rekey.ts';
 import { privateParts, type PrivateKex, type PrivateProtocol } from './internals.ts';
 import { wireReader } from './wire.ts';
 
@@ -27,25 +28,28 @@ export function allowHybridKex(): void {
 allowHybridKex();
 
 /**
- * Right after `client.connect()`, before the server's KEXINIT is in: when the method is among those offered and is
- * chosen (RFC 4253 7.1), the exchange is the hybrid one, at every rekey too. Does nothing when it is not offered.
+ * Right after `client.connect()`, before the server's KEXINIT is in: takes hold of each exchange as ssh2 begins it.
+ * When the hybrid method is among those offered and is chosen (RFC 4253 7.1), the exchange is that one, at every rekey
+ * too; every later exchange reads on meanwhile.
  */
-export function installHybridKex(client: Client): void {
+export function installKex(client: Client): void {
   const protocol = privateParts(client)._protocol;
   const offered = protocol._offer.lists.kex.array;
   const index = offered.indexOf(hybridKex);
-  if (index === -1) return;
-  const negotiation = watchNegotiation(offered, index);
-  protocol._offer.lists.kex.array = negotiation.list;
+  const negotiation = index === -1 ? null : watchNegotiation(offered, index);
+  if (negotiation !== null) protocol._offer.lists.kex.array = negotiation.list;
   let current = protocol._kex as CurveExchange | undefined;
   Object.defineProperty(protocol, '_kex', {
     configurable: true,
     enumerable: true,
     get: () => current,
     set(next: CurveExchange | undefined) {
+      const isLater = current !== undefined; // the last one stays where it is when it is done
       current = next;
-      const chosen = negotiation.chosen();
-      if (next !== undefined && chosen && serverOffers(next)) reskin(next);
+      const chosen = negotiation?.chosen() ?? false;
+      if (next === undefined) return;
+      if (chosen && serverOffers(next)) reskin(next);
+      if (isLater) readOnMeanwhile(protocol);
     },
   } satisfies PropertyDescriptor & ThisType<PrivateProtocol>);
 }

@@ -14,7 +14,10 @@ export interface PrivateProtocol {
   _onWrite: (chunk: Buffer) => void;
   _cipher: PrivateCipher;
   /** `_packet`: what it has of a packet that is not complete yet. */
-  _decipher: { _packet?: Uint8Array | null } | undefined;
+  _decipher: { _packet?: Uint8Array | null; _onPayload: (payload: Buffer) => unknown } | undefined;
+  /** `read` unpacks. */
+  _packetRW: { read: { read(packet: Buffer): Buffer } };
+  _skipNextInboundPacket: boolean;
   _onPayload: (payload: Buffer) => unknown;
   _kex: PrivateKex | undefined;
   _offer: { lists: { kex: { array: string[] }; serverHostKey: { array: string[] } } };
@@ -60,6 +63,7 @@ export interface PrivateKex {
   negotiated: { serverHostKey: string };
   _hostKey: Buffer | undefined;
   _remoteKexinit: Buffer | undefined;
+  parse(payload: Buffer): unknown;
 }
 
 export interface PrivateClient {
@@ -155,6 +159,8 @@ export function missingParts(client: Client): string[] {
   if (protocol === undefined) return [...missing, '_protocol'];
   missing.push(...protocolMethods.filter((name) => typeof protocol[name] !== 'function'));
   missing.push(...handlerNames.filter((name) => typeof protocol._handlers?.[name] !== 'function'));
+  if (typeof protocol._packetRW?.read?.read !== 'function') missing.push('_packetRW.read');
+  if (typeof protocol._skipNextInboundPacket !== 'boolean') missing.push('_skipNextInboundPacket');
   if (typeof protocol._cipher?.allocPacket !== 'function') missing.push('_cipher.allocPacket');
   if (!Array.isArray(protocol._offer?.lists?.kex?.array)) missing.push('_offer');
   return missing;

@@ -2,22 +2,35 @@
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
-import { formatEndpoint, tcp, type Endpoint } from '../model/endpoint.ts';
+import { formatEndpoint, formatHostPort, tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Channel, Origin, RemoteListener } from '../model/session.ts';
 import type { IncomingOpen, Reply, Wire } from './internals-wire.ts';
 
 export type Accept = (channel: Channel, origin: Origin) => void;
+
+/** What was asked for, and what it became. */
+interface Taker {
+  readonly asked: Endpoint;
+  readonly bound: Endpoint;
+  readonly accept: Accept;
+}
 
 export interface ListenersParts {
   readonly clock: Clock;
   readonly wire: Wire;
   /** What a person can do about a refusal: names the host. */
   readonly hostName: string;
+  /** A connection that nobody asked for; at most once for each address. */
+  readonly stray: (where: string) => void;
 }
+
+/** Addresses of strays that are told of. */
+const mostStrays = 20;
 
 export class Listeners {
   readonly #parts: ListenersParts;
-  readonly #accepts = new Map<string, Accept>();
+  readonly #takers: Taker[] = [];
+  readonly #strays = new Set<string>();
   /** One request at a time, so that what the server says meanwhile is about it. */
   #last: Promise<unknown> = Promise.resolve();
   #words: string[] = [];
@@ -36,19 +49,50 @@ export class Listeners {
   takerOf(open: IncomingOpen): ((channel: Channel) => void) | null {
     const { destIP, destPort, srcIP, srcPort, socketPath } = open.data;
     if (open.type === 'forwarded-streamlocal@openssh.com') {
-      const accept = this.#accepts.get(socketPath ?? '');
-      return accept === undefined ? null : (channel) => accept(channel, { host: socketPath ?? '', port: 0 });
+      const path = socketPath ?? '';
+      const taker = this.#takers.find(({ bound }) => bound.kind === 'unix' && bound.path === path);
+      return this.#take(taker, path, { host: path, port: 0 });
     }
     if (open.type !== 'forwarded-tcpip') return null;
-    const accept = this.#accepts.get(tcpKey(destIP ?? '', destPort ?? 0));
-    return accept === undefined
-      ? null
-      : (channel) => accept(channel, { host: srcIP ?? '', port: srcPort ?? 0 });
+    const [host, port] = [destIP ?? '', destPort ?? 0];
+    return this.#take(this.#tcpTaker(host, port), formatHostPort(host, port), {
+      host: srcIP ?? '',
+      port: srcPort ?? 0,
+    });
+  }
+
+  /**
+   * RFC 4254 7.2: the address and port that were asked for. Some servers name port 0 where that was asked, though they
+   * told the real one; some another name of the address. The one listener that can be meant takes it.
+   */
+  #tcpTaker(host: string, port: number): Taker | undefined {
+    const exact = this.#takers.find(
+      ({ bound }) => bound.kind === 'tcp' && bound.host === host && bound.port === port,
+    );
+    if (exact !== undefined) return exact;
+    const tcpTakers = this.#takers.flatMap((taker) =>
+      taker.asked.kind === 'tcp' && taker.bound.kind === 'tcp'
+        ? [{ taker, asked: taker.asked, bound: taker.bound }]
+        : [],
+    );
+    const samePort = tcpTakers.filter(({ asked, bound }) => (port === 0 ? asked : bound).port === port);
+    const sameHost = samePort.filter(({ asked }) => asked.host === host);
+    const [only, other] = sameHost.length > 0 ? sameHost : samePort;
+    return other === undefined ? only?.taker : undefined;
+  }
+
+  #take(taker: Taker | undefined, where: string, origin: Origin): ((channel: Channel) => void) | null {
+    if (taker !== undefined) return (channel) => taker.accept(channel, origin);
+    if (this.#strays.size < mostStrays && !this.#strays.has(where)) {
+      this.#strays.add(where);
+      this.#parts.stray(where);
+    }
+    return null;
   }
 
   lose(reason: TunnelError): void {
     this.#lost = reason;
-    this.#accepts.clear();
+    this.#takers.length = 0;
   }
 
   /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. */
@@ -76,15 +120,15 @@ export class Listeners {
     if (reply === null) throw listenTimedOut(at, timeoutMs);
     if (!reply.ok) throw listenRefused(at, this.#words, this.#parts.hostName);
     const bound = realEndpoint(at, reply.data);
-    const key = keyOf(bound);
-    this.#accepts.set(key, accept);
+    const taker: Taker = { asked: at, bound, accept };
+    this.#forget(this.#takers.find((before) => formatEndpoint(before.bound) === formatEndpoint(bound)));
+    this.#takers.push(taker);
     const overridden = this.#words.some((words) => words.includes('overridden by server GatewayPorts'));
     return {
       at: bound,
       overriddenBy: overridden ? '0.0.0.0' : null,
       close: async (closeTimeoutMs) => {
-        if (this.#accepts.get(key) !== accept) return;
-        this.#accepts.delete(key);
+        if (!this.#forget(taker)) return;
         await this.#ask(
           (done) => this.#cancel(bound, done),
           closeTimeoutMs,
@@ -92,6 +136,13 @@ export class Listeners {
         );
       },
     };
+  }
+
+  /** False: it was not known any more. */
+  #forget(taker: Taker | undefined): boolean {
+    const at = taker === undefined ? -1 : this.#takers.indexOf(taker);
+    if (at >= 0) this.#takers.splice(at, 1);
+    return at >= 0;
   }
 
   #cancel(at: Endpoint, done: (reply: Reply) => void): void {
@@ -120,14 +171,6 @@ export class Listeners {
       });
     });
   }
-}
-
-function tcpKey(host: string, port: number): string {
-  return `${host}:${port}`;
-}
-
-function keyOf(at: Endpoint): string {
-  return at.kind === 'tcp' ? tcpKey(at.host, at.port) : at.path;
 }
 
 /** RFC 4254 7.1: with port 0 asked, the reply holds the port that was chosen. */

@@ -44,6 +44,10 @@ function usualKeyLimits(cipher: string, random: number): KeyLimits {
   return { bytes: bytes * jitter, packets: 2 ** 30 * jitter };
 }
 
+function strayWords(where: string): string {
+  return `the server handed on a connection to ${where}, which no forward asked for: refused`;
+}
+
 /** What a login made known. */
 export interface LoggedIn {
   readonly algorithms: NegotiatedAlgorithms;
@@ -95,7 +99,12 @@ export class Connection {
     const { stream, clock, host } = this.#parts;
     if (this.#parts.slabs !== null) watchPayloads(this.#client, this.#parts.slabs);
     this.#wire = takeWire(this.#client, stream, this.channels.events);
-    this.#listeners = new Listeners({ clock, wire: this.#wire, hostName: host.name });
+    this.#listeners = new Listeners({
+      clock,
+      wire: this.#wire,
+      hostName: host.name,
+      stray: (where) => this.#parts.log('warn', 'remote-stray', strayWords(cleanText(where))),
+    });
     stream.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;
     });

@@ -42,8 +42,8 @@ export interface HybridServerOptions {
   readonly greet?: (socket: Socket, ident: string) => void;
   /** Sees a message of the client first; true: it was answered. */
   readonly heard?: (payload: Buffer, peer: RawPeer) => boolean;
-  /** Called in each later exchange, after both KEXINITs and before the reply. */
-  readonly midway?: (peer: RawPeer) => void;
+  /** Called in each exchange, after both KEXINITs and before the reply; `done`: exchanges before it. */
+  readonly midway?: (peer: RawPeer, done: number) => void;
 }
 
 const hybrid = 'mlkem768x25519-sha256';
@@ -172,7 +172,7 @@ function serve(
   };
   const exchange = (payload: Buffer): void => {
     const clientInit = take(payload, 1);
-    if (state.exchanges > 0) options.midway?.(peer);
+    options.midway?.(peer, state.exchanges);
     if (clientInit.length !== 1184 + 32) return void socket.destroy(new Error('C_INIT has a wrong length'));
     const { cipherText, sharedSecret } = ml_kem768.encapsulate(clientInit.subarray(0, 1184));
     const own = generateKeyPairSync('x25519');

@@ -3,13 +3,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { generateKey } from '../../src/demo/ssh-server.ts';
-import type { Session } from '../../src/model/session.ts';
+import type { Channel, Session } from '../../src/model/session.ts';
+import { readChannel } from '../helpers/channel-reader.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
   startHybridServer,
   string,
+  uint32,
   type HybridServer,
   type HybridServerOptions,
+  type RawPeer,
 } from '../helpers/hybrid-server.ts';
 import { hostOf, testContext, testDialer, type TestContext } from '../helpers/ssh-dialer.ts';
 
@@ -118,5 +121,127 @@ describe('a packet of up to 256 KiB', () => {
       code: 'LINK_LOST',
       message: expect.stringContaining('packet length'),
     });
+  });
+});
+
+const message = (type: number, ...parts: Buffer[]): Buffer => Buffer.concat([Buffer.from([type]), ...parts]);
+const nameOf = (payload: Buffer): string => payload.toString('latin1', 5, 5 + payload.readUInt32BE(1));
+/** Answers an open with channel 7 there. */
+const takesChannels = (payload: Buffer, peer: RawPeer): boolean => {
+  if (payload[0] !== 90) return false;
+  const ours = payload.readUInt32BE(5 + payload.readUInt32BE(1));
+  peer.send(message(91, uint32(ours), uint32(7), uint32(2 ** 21), uint32(2 ** 15)));
+  return true;
+};
+const target = { kind: 'tcp', host: 'db.example.org', port: 5432 } as const;
+const origin = { host: '127.0.0.1', port: 0 };
+const limits = { timeoutMs: 5000 };
+const strict = ['mlkem768x25519-sha256', 'kex-strict-s-v00@openssh.com'];
+
+describe('a later key exchange', () => {
+  test.each([[strict], [strict.slice(0, 1)]])(
+    'with %j lets through what is no part of it: generic messages, data, an end',
+    async (kex) => {
+      const { server, session } = await meet({
+        kex,
+        heard: takesChannels,
+        midway: (peer, done) => {
+          if (done === 0) return;
+          peer.send(ignore(100));
+          peer.send(message(4, Buffer.of(1), string('thinking'), string('')));
+          peer.send(message(3, uint32(5)));
+          peer.send(message(94, uint32(0), string('sent in between')));
+          peer.send(message(80, string('keepalive@openssh.com'), Buffer.of(1)));
+          peer.send(message(96, uint32(0)));
+        },
+      });
+      const read = readChannel(await session.openChannel(target, origin, limits));
+      const rekeyed = server.reached(2);
+      server.rekey();
+      await Promise.all([rekeyed, read.ended]);
+      expect(read.bytes().toString()).toBe('sent in between');
+      expect(await session.ping(5000)).toBeGreaterThan(0);
+    },
+  );
+
+  test.each([
+    ['another key exchange', 20],
+    ['a service', 6],
+    ['a login', 52],
+  ])('does not let through %s', async (_what, type) => {
+    const { server, session } = await meet({
+      kex: strict,
+      midway: (peer, done) => done > 0 && peer.send(message(type)),
+    });
+    const ended = new Promise((resolve) => session.onEnd(resolve));
+    server.rekey();
+    expect(await ended).toMatchObject({ code: 'LINK_LOST' });
+  });
+
+  test('the first one lets through nothing else where it is strict', async () => {
+    const options = { kex: strict, midway: (peer: RawPeer) => peer.send(ignore(100)) };
+    await expect(meet(options)).rejects.toMatchObject({ code: 'KEX_FAILED' });
+  });
+});
+
+describe('a port that the server chose', () => {
+  /** A server that says which port it chose, and hands on connections to `named`. */
+  const chooses = (port: number): HybridServerOptions => ({
+    heard: (payload, peer) => {
+      if (payload[0] !== 80 || nameOf(payload) !== 'tcpip-forward') return false;
+      peer.send(message(81, uint32(port)));
+      return true;
+    },
+  });
+  const handOn = (server: HybridServer, host: string, port: number): void =>
+    server
+      .peer()
+      .send(
+        message(
+          90,
+          string('forwarded-tcpip'),
+          uint32(3),
+          uint32(2 ** 21),
+          uint32(2 ** 15),
+          string(host),
+          uint32(port),
+          string('203.0.113.9'),
+          uint32(1234),
+        ),
+      );
+  const listenAt = (session: Session, host: string, port: number): Promise<string> =>
+    new Promise((resolve) => {
+      const accept = (channel: Channel, from: { host: string }): void => {
+        channel.close();
+        resolve(`${host} took ${from.host}`);
+      };
+      void session.listenRemote({ kind: 'tcp', host, port }, accept, limits);
+    });
+
+  test.each([
+    ['127.0.0.1', 0],
+    ['localhost', 45_000],
+    ['127.0.0.1', 45_000],
+  ])('takes connections that are named %s port %i', async (host, port) => {
+    const { server, session } = await meet(chooses(45_000));
+    const taken = listenAt(session, '127.0.0.1', 0);
+    await session.ping(5000);
+    await session.ping(5000);
+    handOn(server, host, port);
+    expect(await taken).toBe('127.0.0.1 took 203.0.113.9');
+  });
+
+  test('takes none that could be for another, and says so, once', async () => {
+    const { server, session, logged } = await meet(chooses(45_000));
+    void listenAt(session, '127.0.0.1', 0);
+    void listenAt(session, '127.0.0.1', 0);
+    await session.ping(5000);
+    await session.ping(5000);
+    handOn(server, 'other.example.org', 46_000);
+    handOn(server, 'other.example.org', 46_000);
+    await session.ping(5000);
+    expect(logged.filter((line) => line.includes('remote-stray'))).toEqual([
+      'warn remote-stray the server handed on a connection to other.example.org:46000, which no forward asked for: refused',
+    ]);
   });
 });

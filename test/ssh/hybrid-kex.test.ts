@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import type { Client } from 'ssh2';
 import { describe, expect, test } from 'vitest';
 import { hybridKex, startHybridExchange } from '../../src/ssh/hybrid-secret.ts';
-import { installHybridKex } from '../../src/ssh/internals-kex.ts';
+import { installKex } from '../../src/ssh/internals-kex.ts';
 import { ssh2 } from '../../src/ssh/internals-load.ts';
 import { privateParts } from '../../src/ssh/internals.ts';
 import { startHybridServer } from '../helpers/hybrid-server.ts';
@@ -63,7 +63,7 @@ function attempt(port: number, kex: readonly string[], over: Record<string, unkn
       readyTimeout: 0,
       ...over,
     });
-    installHybridKex(client);
+    installKex(client);
   });
   return { client, socket, methods, ready };
 }
