@@ -1,5 +1,5 @@
 // Addresses as the config writes them: ports, HOST:PORT, [V6]:PORT, socket paths, [user@]host[:port], and ssh's -L -R -D. Pure.
-import { tcp, type Endpoint } from '../model/endpoint.ts';
+import { isIPv6, tcp, type Endpoint } from '../model/endpoint.ts';
 import { harmless, harmlessRule, ok, port, text, word, wrong, type Parsed } from './value.ts';
 
 const localForms = 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto';
@@ -96,25 +96,34 @@ export interface Login {
   readonly port: number | null;
 }
 
-/** [user@]host[:port], with IPv6 in brackets, or the same behind ssh:// . The host may be an alias. */
+/**
+ * [user@]host[:port], with IPv6 in brackets, or the same behind ssh:// . The host may be an alias, and ssh_config takes
+ * nearly any word for one (aws/box/1, a:b): only digits behind the one colon are a port.
+ */
 export function login(value: unknown): Parsed<Login> {
   const read = word(value);
   if ('problem' in read) return read;
-  const written = read.value.replace(/^ssh:\/\//i, '').replace(/\/$/, '');
-  const at = written.lastIndexOf('@');
-  const user = at < 0 ? null : written.slice(0, at);
-  const rest = written.slice(at + 1);
-  const forms = 'must be a name, or [user@]host[:port]';
+  const [, scheme = '', written = ''] = /^(ssh:\/\/)?(.*)$/is.exec(read.value) ?? [];
+  const plain = scheme === '' ? written : written.replace(/\/$/, '');
+  const at = plain.lastIndexOf('@');
+  const user = at < 0 ? null : plain.slice(0, at);
+  const rest = plain.slice(at + 1);
   const bracketed = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\](?::(\d+))?$/.exec(rest);
-  const bare = (rest.match(/:/g)?.length ?? 0) > 1 && /^[0-9A-Fa-f:.%\w]+$/.test(rest) ? [rest, rest] : null;
-  const match = bracketed ?? bare ?? /^([^:\s/[\]]+)(?::(\d+))?$/.exec(rest);
-  if (match === null || user === '' || user?.startsWith('-') || match[1]?.startsWith('-'))
-    return wrong(forms);
-  if (!harmless(match[1] ?? '', 'host') || !harmless(user ?? '', 'user')) return wrong(harmlessRule);
-  if (match[2] === undefined) return ok({ user, host: match[1] ?? '', port: null });
-  const number = port(match[2]);
+  const match = bracketed ?? /^([^:[\]]+):(\d+)$/.exec(rest) ?? /^([^[\]]+)$/.exec(rest);
+  const [, host = '', digits] = match ?? [];
+  const isUriPath = scheme !== '' && host.includes('/');
+  if (host === '' || isUriPath || user === '' || user?.startsWith('-') || host.startsWith('-'))
+    return wrong('must be a name, or [user@]host[:port]');
+  if (!harmless(host, 'host') || !harmless(user ?? '', 'user')) return wrong(harmlessRule);
+  if (digits === undefined) return ok({ user, host, port: null });
+  const number = port(digits);
   if ('problem' in number) return wrong(`has a port that ${number.problem}`);
-  return ok({ user, host: match[1] ?? '', port: number.value });
+  return ok({ user, host, port: number.value });
+}
+
+/** True for a name that only ssh_config can give a meaning: no network knows a host of that name. */
+export function isAliasOnly(host: string): boolean {
+  return /[/:]/.test(host) && !isIPv6(host);
 }
 
 /** A name or an address and nothing else; brackets around IPv6 are taken off. */

@@ -1,5 +1,6 @@
 // All files together: the rules between keys, tunnels and files. Gives the config as written, or every issue. Pure.
 import { dirname } from 'node:path';
+import { login } from './address.ts';
 import type { Declared, DeclaredHost, DeclaredTunnel } from './declared.ts';
 import { overlay } from './declared.ts';
 import { buildForwards } from './forwards.ts';
@@ -94,14 +95,11 @@ function claims(
     issues.push(file.source.issue(path, 'key', `the name of a tunnel ${nameRule}`));
     return false;
   }
-  if (section === 'hosts' && !/^[^\s/@,:-][^\s/@,:]*$/.test(name)) {
-    issues.push(
-      file.source.issue(path, 'key', 'the name of a host must be one word without @ : / and commas'),
-    );
-    return false;
-  }
-  if (section === 'hosts' && !harmless(name, 'host')) {
-    issues.push(file.source.issue(path, 'key', `the name of a host ${harmlessRule}`));
+  if (section === 'hosts' && !isHostName(name)) {
+    const rule = harmless(name, 'host')
+      ? 'must be one word without @ and commas, and no HOST:PORT'
+      : harmlessRule;
+    issues.push(file.source.issue(path, 'key', `the name of a host ${rule}`));
     return false;
   }
   if (!taken) return true;
@@ -112,6 +110,12 @@ function claims(
   const where = place === undefined ? '' : ` (${place.file}:${place.line})`;
   issues.push(file.source.issue(path, 'key', `is in another file already${where}`));
   return false;
+}
+
+/** As the word after `host:` that means this very entry. */
+function isHostName(name: string): boolean {
+  const read = login(name);
+  return 'value' in read && read.value.host === name && !name.includes(',');
 }
 
 function entryOf(

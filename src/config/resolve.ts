@@ -1,10 +1,10 @@
 // The config as written -> what it means: tunnels, their ways hop by hop, their forwards. Asks ssh_config through a function handed in.
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
-import type { Host, Way } from '../model/host.ts';
+import { formatLogin, type Host, type Way } from '../model/host.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import type { Account } from './account.ts';
-import { login } from './address.ts';
+import { isAliasOnly, login, type Login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
 import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
@@ -138,11 +138,13 @@ interface Gathered {
  * The hops to a host and the host itself. Each hop is a host by the same rules; of a chain, only the first hop's own
  * jump is followed (as `ssh -J` does), so only that can lead back to where it came from.
  */
-async function chainTo(host: Gathered, behind: readonly string[], at: Path, work: Work): Promise<Way | null> {
+async function chainTo(host: Gathered, behind: readonly Host[], at: Path, work: Work): Promise<Way | null> {
   const layer = wayLayer(host.layers);
   const jump = layer === null ? (host.ssh.proxyJump ?? []) : (layer.settings.jump ?? []);
-  if (behind.includes(host.name)) {
-    const circle = [...behind.slice(behind.indexOf(host.name)), host.name].join(' → ');
+  const self = finish(host, jump.length > 0, work);
+  const start = behind.findIndex((each) => isSame(each, self));
+  if (start >= 0) {
+    const circle = circleText([...behind.slice(start), self]);
     work.problems.push({ path: at, message: `its jumps go in a circle: ${circle}` });
     return null;
   }
@@ -152,14 +154,24 @@ async function chainTo(host: Gathered, behind: readonly string[], at: Path, work
     if (hop === null) return null;
     if (index > 0) hops.push(finish(hop, true, work));
     else {
-      const first = await chainTo(hop, [...behind, host.name], at, work);
+      const first = await chainTo(hop, [...behind, self], at, work);
       if (first === null) return null;
       hops.push(...first);
     }
   }
   const [nearestHop, ...rest] = hops;
-  const self = finish(host, hops.length > 0, work);
   return nearestHop === undefined ? [self] : [nearestHop, ...rest, self];
+}
+
+/** The same place for the same user: a machine may well be the way to another port of its own. */
+function isSame(one: Host, other: Host): boolean {
+  return formatLogin(one).toLowerCase() === formatLogin(other).toLowerCase();
+}
+
+/** Hosts by name, or by what tells them apart where two have one name. */
+function circleText(circle: readonly Host[]): string {
+  const names = new Set(circle.map(({ name }) => name));
+  return circle.map((host) => (names.size < circle.length - 1 ? formatLogin(host) : host.name)).join(' → ');
 }
 
 function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work): Host {
@@ -193,7 +205,7 @@ async function gather(
     ...above,
     written,
     ...(entry === undefined ? [] : [{ settings: entry.settings, folder: entry.folder }]),
-    defaultsFor(name, declared),
+    defaultsFor(read.value, declared),
   ];
   const pick = <K extends 'ssh_config' | 'user' | 'port'>(key: K) =>
     layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
@@ -209,17 +221,25 @@ async function gather(
   const ssh = await askAbout(query, at, work);
   if (ssh === null) return null;
   if (entry === undefined && ssh.hostname === undefined) guessSlip(name, work);
+  const leadsThere = layers.some(({ settings }) => settings.hostname ?? settings.proxy_command);
+  if (isAliasOnly(name) && !leadsThere && ssh.hostname === undefined && ssh.proxyCommand === undefined) {
+    const message = `${word} is in neither hosts: nor ssh_config, and is no [user@]host[:port]`;
+    work.problems.push({ path: at, message });
+    return null;
+  }
   return { name, layers, ssh };
 }
 
 /** `defaults.jump` does not hold for the very hosts it names, or nobody could reach them. */
-function defaultsFor(name: string, declared: Declared): Layer {
+function defaultsFor(host: Login, declared: Declared): Layer {
   const { jump, ...others } = declared.defaults;
-  const names = (jump ?? []).map((hop) => {
+  const usual = declared.hosts.get(host.host)?.settings.port ?? others.port ?? 22;
+  const isHop = (hop: string): boolean => {
     const read = login(hop);
-    return 'value' in read ? read.value.host : hop;
-  });
-  const settings = names.includes(name) ? { ...others, jump: [] } : declared.defaults;
+    if ('problem' in read) return false;
+    return read.value.host === host.host && (read.value.port ?? usual) === (host.port ?? usual);
+  };
+  const settings = jump?.some(isHop) === true ? { ...others, jump: [] } : declared.defaults;
   return { settings, folder: folderOf(declared.file) };
 }
 

@@ -1,4 +1,5 @@
 // Rules between keys, hosts and tunnels, each told at the value that breaks it. Pure.
+import { login } from './address.ts';
 import { circles } from './circles.ts';
 import type { Entry } from './combine.ts';
 import { conflicts, listenerOf } from './conflicts.ts';
@@ -43,7 +44,8 @@ export function hostRules(
 
 /** The host that a hop names, without user and port. */
 function hopName(hop: string): string {
-  return hop.replace(/^.*@/, '').replace(/:\d+$/, '');
+  const read = login(hop);
+  return 'value' in read ? read.value.host : hop;
 }
 
 /** Tunnels one by one. */
@@ -118,12 +120,7 @@ export function addressRules(entries: readonly Entry[]): void {
       entry,
       forward,
       at: entry.places[index] ?? [],
-      listener: listenerOf(
-        forward,
-        entry.name,
-        entry.settings.host ?? entry.name,
-        entry.settings.autostart ?? true,
-      ),
+      listener: listenerOf(forward, entry),
     })),
   );
   for (const [later, earlier] of conflicts(all.map(({ listener }) => listener))) {

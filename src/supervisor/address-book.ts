@@ -1,7 +1,6 @@
 // Addresses held here, by port or path: who holds what a listener asks for is found without a look at every tunnel.
 import type { Cancel } from '../model/clock.ts';
-import type { Endpoint } from '../model/endpoint.ts';
-import { overlaps } from './listen-address.ts';
+import { collide, placeOf, type Endpoint } from '../model/endpoint.ts';
 
 interface Held {
   readonly listen: Endpoint;
@@ -14,7 +13,7 @@ export class AddressBook {
 
   /** Until it is given back. Idempotent. */
   hold(listen: Endpoint, tunnel: () => string): Cancel {
-    const key = keyOf(listen);
+    const key = placeOf(listen);
     const held = { listen, tunnel };
     const page = this.#held.get(key) ?? new Set();
     this.#held.set(key, page.add(held));
@@ -25,13 +24,8 @@ export class AddressBook {
 
   /** Another tunnel that holds an address in the way of this one; null for none. */
   holderOf(listen: Endpoint, asker: string): string | null {
-    for (const held of this.#held.get(keyOf(listen)) ?? [])
-      if (held.tunnel() !== asker && overlaps(held.listen, listen)) return held.tunnel();
+    for (const held of this.#held.get(placeOf(listen)) ?? [])
+      if (held.tunnel() !== asker && collide(held.listen, listen)) return held.tunnel();
     return null;
   }
-}
-
-/** Only the same port, or the same path, can overlap. */
-function keyOf(listen: Endpoint): number | string {
-  return listen.kind === 'unix' ? listen.path : listen.port;
 }

@@ -8,7 +8,7 @@ import { describeChange, diffTunnels } from '../../src/supervisor/diff.ts';
 import { environmentDigest, mergeEnvironments } from '../../src/supervisor/environment.ts';
 import { questionError } from '../../src/supervisor/link-snapshot.ts';
 import { linkKey } from '../../src/supervisor/links.ts';
-import { overlaps, remapCandidates } from '../../src/supervisor/listen-address.ts';
+import { remapCandidates } from '../../src/supervisor/listen-address.ts';
 import { lookAfterMs, questionOf } from '../../src/supervisor/needs-you.ts';
 import { hostOf, local, remote, tunnelOf } from '../helpers/fake-world.ts';
 
@@ -16,25 +16,6 @@ const katie = hostOf('katie');
 const unix = (path: string): Endpoint => ({ kind: 'unix', path });
 
 describe('addresses', () => {
-  test.each<[string, Endpoint, Endpoint, boolean]>([
-    ['the same', tcp('127.0.0.1', 1), tcp('127.0.0.1', 1), true],
-    ['another port', tcp('127.0.0.1', 1), tcp('127.0.0.1', 2), false],
-    ['another loopback', tcp('127.0.0.1', 1), tcp('127.0.0.2', 1), false],
-    ['localhost and v4', tcp('localhost', 1), tcp('127.0.0.1', 1), true],
-    ['localhost and v6', tcp('LOCALHOST', 1), tcp('::1', 1), true],
-    ['any v4 and one', tcp('0.0.0.0', 1), tcp('127.0.0.1', 1), true],
-    ['any v4 and v6', tcp('0.0.0.0', 1), tcp('::1', 1), false],
-    ['any and v4', tcp('::', 1), tcp('127.0.0.1', 1), true],
-    ['star and any v4', tcp('*', 1), tcp('0.0.0.0', 1), true],
-    ['auto', tcp('127.0.0.1', 0), tcp('127.0.0.1', 0), false],
-    ['one socket', unix('/a'), unix('/a'), true],
-    ['two sockets', unix('/a'), unix('/b'), false],
-    ['a socket and a port', unix('/a'), tcp('127.0.0.1', 1), false],
-  ])('%s', (_what, a, b, expected) => {
-    expect(overlaps(a, b)).toBe(expected);
-    expect(overlaps(b, a)).toBe(expected);
-  });
-
   test('remap offers the nearest ports, then any, and nothing for a socket', () => {
     const offered = remapCandidates(tcp('127.0.0.1', 65_533)) as readonly { port: number }[];
     expect(offered.map(({ port }) => port)).toEqual([65_534, 65_535, 0]);
