@@ -30,11 +30,15 @@ export async function ownerOf(context: Context, word: string): Promise<SecretOwn
   return path === null ? hostOwner(context, word) : fileOwner(context, path);
 }
 
-/** The absolute path that a word stands for; null when it is no path, so a host's name. */
+/**
+ * The absolute path that a word stands for; null when it is no path, so a host's name. Names of ssh_config may have a
+ * slash in them: then it is the file where there is one.
+ */
 export function keptPath({ facts }: Context, word: string): string | null {
   if (word === '~' || word.startsWith('~/')) return join(facts.home, word.slice(1));
   if (isAbsolute(word)) return resolve(word);
-  return /[/\\]/.test(word) ? resolve(facts.cwd, word) : null;
+  if (/^\.{1,2}[/\\]/.test(word)) return resolve(facts.cwd, word);
+  return /[/\\]/.test(word) && existsSync(resolve(facts.cwd, word)) ? resolve(facts.cwd, word) : null;
 }
 
 async function hostOwner(context: Context, word: string): Promise<SecretOwner> {

@@ -12,7 +12,7 @@ import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { sshAliases } from './ssh-config-aliases.ts';
 import type { AskSsh, SshQuery } from './ssh-config.ts';
-import { readSshSettings, sshWarnings, type SshSettings } from './ssh-settings.ts';
+import { readSshSettings, sshProblems, sshWarnings, type SshSettings } from './ssh-settings.ts';
 
 /** An environment, and ssh_config as it reads there. */
 export interface Reader {
@@ -144,7 +144,7 @@ async function chainTo(host: Gathered, behind: readonly Host[], at: Path, work: 
   const self = finish(host, jump.length > 0, work);
   const start = behind.findIndex((each) => isSame(each, self));
   if (start >= 0) {
-    const circle = circleText([...behind.slice(start), self]);
+    const circle = circleText([...behind, self], start);
     work.problems.push({ path: at, message: `its jumps go in a circle: ${circle}` });
     return null;
   }
@@ -168,10 +168,13 @@ function isSame(one: Host, other: Host): boolean {
   return formatLogin(one).toLowerCase() === formatLogin(other).toLowerCase();
 }
 
-/** Hosts by name, or by what tells them apart where two have one name. */
-function circleText(circle: readonly Host[]): string {
-  const names = new Set(circle.map(({ name }) => name));
-  return circle.map((host) => (names.size < circle.length - 1 ? formatLogin(host) : host.name)).join(' → ');
+/** From `start` on; hosts by name, or by what tells them apart where two have one name. */
+function circleText(path: readonly Host[], start: number): string {
+  const isPlain = path.every((one) => path.every((other) => one.name !== other.name || isSame(one, other)));
+  return path
+    .slice(start)
+    .map((host) => (isPlain ? host.name : formatLogin(host)))
+    .join(' → ');
 }
 
 function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work): Host {
@@ -258,7 +261,9 @@ async function askAbout(query: SshQuery, at: Path, work: Work): Promise<SshSetti
     work.warnings.add(`the system's ssh_config sets ${key}, which is not supported here`);
   for (const warning of [...answer.warnings, ...sshWarnings(answer.values, query.alias)])
     work.warnings.add(warning);
-  return answer.unsupported.user.length > 0 ? null : readSshSettings(answer.values);
+  const problems = sshProblems(answer.values, query.alias);
+  for (const message of problems) work.problems.push({ path: at, message });
+  return answer.unsupported.user.length + problems.length > 0 ? null : readSshSettings(answer.values);
 }
 
 /** A bare word that is no host entry and no alias, but nearly one: most likely a slip of the pen. */

@@ -15,7 +15,9 @@ const aliases: Readonly<Record<string, string>> = {
   hostbasedkeytypes: 'hostbasedacceptedalgorithms',
   identityfile2: 'identityfile',
   keepalive: 'tcpkeepalive',
+  protocolkeepalives: 'serveraliveinterval', // Debian's own, as is setuptimeout
   pubkeyacceptedkeytypes: 'pubkeyacceptedalgorithms',
+  setuptimeout: 'serveraliveinterval',
   smartcarddevice: 'pkcs11provider',
 };
 
@@ -41,9 +43,9 @@ const oneWord = words(`
   gssapitrustdns hashknownhosts hostbasedacceptedalgorithms hostbasedauthentication hostkeyalgorithms hostkeyalias
   hostname identitiesonly identityagent identityfile ignoreunknown kbdinteractiveauthentication
   kbdinteractivedevices kexalgorithms loglevel macs nohostauthenticationforlocalhost numberofpasswordprompts
-  obscurekeystroketiming passwordauthentication pkcs11provider port preferredauthentications protocolkeepalives
+  obscurekeystroketiming passwordauthentication pkcs11provider port preferredauthentications
   proxyusefdpass pubkeyacceptedalgorithms pubkeyauthentication refuseconnection requesttty requiredrsasize
-  revokedhostkeys securitykeyprovider serveralivecountmax serveraliveinterval sessiontype setuptimeout stdinnull
+  revokedhostkeys securitykeyprovider serveralivecountmax serveraliveinterval sessiontype stdinnull
   streamlocalbindmask streamlocalbindunlink stricthostkeychecking syslogfacility tag tcpkeepalive tunnel
   tunneldevice updatehostkeys usekeychain user verifyhostkeydns versionaddendum visualhostkey warnweakcrypto
   xauthlocation`);

@@ -52,14 +52,47 @@ export function trustKeysIn(values: SshValues): readonly string[] {
     .map((key) => trustKeys[key] ?? key);
 }
 
+const isOn = (values: SshValues, key: string): boolean =>
+  ['yes', 'true'].includes(values.get(key)?.[0]?.toLowerCase() ?? '');
+
+/** What is set and cannot be had here, without which the host is not reached: a sentence each, with the way out. */
+export function sshProblems(values: SshValues, alias: string): readonly string[] {
+  const problems: string[] = [];
+  const command = values.get('proxycommand')?.[0]?.toLowerCase() ?? 'none';
+  if (isOn(values, 'proxyusefdpass') && command !== 'none')
+    problems.push(
+      `ssh_config sets ProxyUseFdpass for ${alias}, which is not supported: give the host a proxy_command: that carries the bytes itself (nc -X connect -x PROXY:PORT %h %p, without -F), or jump: or proxy:`,
+    );
+  const methods = values.get('preferredauthentications')?.[0] ?? '';
+  if (methods !== '' && methods.split(',').flatMap(methodsOf).length === 0)
+    problems.push(
+      `ssh_config sets PreferredAuthentications ${methods} for ${alias}, and none of these is supported: set auth: for the host`,
+    );
+  return problems;
+}
+
+/** What is set and not done here, though the host is reached all the same: the key, and what to do instead. */
+const passedOver: readonly [keyword: string, name: string, instead: string][] = [
+  ['bindinterface', 'BindInterface', 'bind_address: names the address to connect from'],
+  ['checkhostip', 'CheckHostIP', 'a key is looked up by the name of the host alone'],
+  ['pkcs11provider', 'PKCS11Provider', "put the token's keys into an agent with ssh-add -s"],
+];
+
 /** Sentences for the user about what is taken differently here. */
 export function sshWarnings(values: SshValues, alias: string): readonly string[] {
   const strict = values.get('stricthostkeychecking')?.[0]?.toLowerCase() ?? '';
-  return ['no', 'off', 'false'].includes(strict)
-    ? [
-        `ssh_config sets StrictHostKeyChecking ${strict === 'false' ? 'no' : strict} for ${alias}: taken as accept-new, a changed key is refused`,
-      ]
-    : [];
+  const isSet = (key: string): boolean =>
+    !['', 'no', 'false', 'none'].includes(values.get(key)?.[0]?.toLowerCase() ?? '');
+  const unsupported = passedOver
+    .filter(([key]) => isSet(key))
+    .map(([, name, instead]) => `ssh_config sets ${name} for ${alias}, which is not supported: ${instead}`);
+  if (isOn(values, 'permitlocalcommand') && isSet('localcommand'))
+    unsupported.push(`ssh_config sets LocalCommand for ${alias}, which is not run here`);
+  if (!['no', 'off', 'false'].includes(strict)) return unsupported;
+  return [
+    `ssh_config sets StrictHostKeyChecking ${strict === 'false' ? 'no' : strict} for ${alias}: taken as accept-new, a changed key is refused`,
+    ...unsupported,
+  ];
 }
 
 /** A host name as ssh goes on with it. Of addresses only IPv6 has letters, and those it leaves. */

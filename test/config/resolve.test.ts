@@ -43,6 +43,80 @@ async function only(text: string, options: Options = {}) {
 
 const one = (keys: string): string => `tunnels:\n  t: { local: 1, remote: 2, ${keys} }\n`;
 
+/** Where nobody names a user it is whoever runs this. */
+const asMe = (login: string): string => login.replace('root@', `${home.account.user}@`);
+
+describe('a name that only ssh_config can know', () => {
+  test.each(['aws/something/1', 'a:b', 'prod/db:blue', 'me@aws/box'])('%s is an alias', async (word) => {
+    const name = word.replace(/^.*@/, '');
+    const ssh = { [name]: { hostname: ['10.0.0.7'], port: ['2222'] } };
+    const { server } = await only(one(`host: "${word}"`), { ssh });
+    expect(server).toMatchObject({ name, hostname: '10.0.0.7', port: 2222 });
+    const by = { [name]: { proxycommand: ['aws ssm start-session --target %h'] } };
+    expect((await only(one(`host: "${word}"`), { ssh: by })).server).toMatchObject({ name, hostname: name });
+    const own = `hosts: { "${name}": { user: u, jump: [gate] } }\n`;
+    const { hops } = await only(own + one(`host: "${name}"`), { ssh });
+    expect(hops.map(({ user, hostname }) => `${user}@${hostname}`)).toEqual([
+      asMe('root@gate'),
+      'u@10.0.0.7',
+    ]);
+  });
+
+  test('takes a port behind it', async () => {
+    const ssh = { 'aws/box': { hostname: ['10.0.0.7'] } };
+    const { server } = await only(one('host: "me@aws/box:2200"'), { ssh });
+    expect(server).toMatchObject({ user: 'me', hostname: '10.0.0.7', port: 2200 });
+  });
+
+  test.each(['katie:22x', 'https://katie.example.org/', 'aws/gone'])(
+    '%s, which it does not, is told where it stands',
+    async (word) => {
+      const { problems } = await resolve(one(`host: "me@${word}"`), { ssh: { [word]: { user: ['u'] } } });
+      const message = `me@${word} is in neither hosts: nor ssh_config, and is no [user@]host[:port]`;
+      expect(problems).toEqual([{ path: ['tunnels', 't', 'host'], message }]);
+    },
+  );
+});
+
+describe('what ssh_config sets', () => {
+  const told = async (values: Readonly<Record<string, readonly string[]>>, keys = 'host: a') => {
+    const { config, problems } = await resolve(one(keys), { ssh: { a: values } });
+    return { problems: problems.map(({ message }) => message), warnings: config.warnings };
+  };
+
+  test('and cannot be had here is a fault with a way out, unless the way comes from elsewhere', async () => {
+    const passed = { proxyusefdpass: ['yes'], proxycommand: ['nc -F %h %p'] };
+    expect((await told(passed)).problems).toEqual([
+      expect.stringMatching(/ProxyUseFdpass for a, .*proxy_command:/),
+    ]);
+    expect((await told({ proxyusefdpass: ['yes'] })).problems).toEqual([]);
+    expect((await told({ ...passed, proxycommand: ['none'] })).problems).toEqual([]);
+    const kerberos = { preferredauthentications: ['gssapi-with-mic,gssapi-keyex'] };
+    expect((await told(kerberos)).problems).toEqual([
+      expect.stringMatching(/PreferredAuthentications .* auth:/),
+    ]);
+    expect((await told({ preferredauthentications: ['gssapi-with-mic,publickey'] })).problems).toEqual([]);
+  });
+
+  test('and is not done here is a warning that says what to do', async () => {
+    const set = {
+      bindinterface: ['tun0'],
+      checkhostip: ['yes'],
+      pkcs11provider: ['/usr/lib/p11.so'],
+      localcommand: ['date'],
+    };
+    const { warnings } = await told({ ...set, permitlocalcommand: ['yes'] });
+    expect(warnings.map((each) => /sets (\w+) for a/.exec(each)?.[1])).toEqual([
+      'BindInterface',
+      'CheckHostIP',
+      'PKCS11Provider',
+      'LocalCommand',
+    ]);
+    const off = { checkhostip: ['no'], pkcs11provider: ['none'], localcommand: ['date'] };
+    expect((await told(off)).warnings).toEqual([]);
+  });
+});
+
 describe('a host', () => {
   test('has the built-in values where nobody says anything', async () => {
     const { server, tunnel } = await only(one('host: box'));
@@ -315,6 +389,35 @@ ${one('host: a, ways: [b, direct, [b, c@c.x]]')}`;
       ['u@a.x:22'],
       ['u@b.x:22', 'c@c.x:22', 'u@a.x:22'],
     ]);
+  });
+
+  test('may go over another port of the same name, or for another user there', async () => {
+    const ports = one('host: "127.0.0.1:7201", jump: "127.0.0.1:7202"');
+    expect(await names(ports)).toEqual(['root@127.0.0.1:7202', 'root@127.0.0.1:7201'].map(asMe));
+    const users =
+      'hosts: { gate: { hostname: g.x, port: 7, jump: [door] }, door: { hostname: G.X, port: 7, user: d } }\n';
+    expect(await names(users + one('host: u@gate'))).toEqual(['d@G.X:7', 'u@g.x:7']);
+    const ssh = { a: { hostname: ['h.x'], proxyjump: ['u@[::1]:23'] }, '::1': {} };
+    expect(await names(one('host: u@a'), { ssh })).toEqual(['u@[::1]:23', 'u@h.x:22']);
+    expect(await names(one('host: "[::1]:24"'), { ssh })).toEqual([asMe('root@[::1]:24')]);
+  });
+
+  test('of defaults holds for another port of the host it names', async () => {
+    const text = 'defaults: { jump: "127.0.0.1:7202", user: u }\n';
+    expect(await names(text + one('host: "127.0.0.1:7201"'))).toEqual([
+      'u@127.0.0.1:7202',
+      'u@127.0.0.1:7201',
+    ]);
+    expect(await names(text + one('host: "127.0.0.1:7202"'))).toEqual(['u@127.0.0.1:7202']);
+    const named = 'defaults: { jump: [b], user: u }\nhosts: { b: { hostname: b.x, port: 7 } }\n';
+    expect(await names(named + one('host: "b:7"'))).toEqual(['u@b.x:7']);
+    expect(await names(named + one('host: "b:8"'))).toEqual(['u@b.x:7', 'u@b.x:8']);
+  });
+
+  test('in a circle of one name on two ports is told with its ports', async () => {
+    const ssh = { a: { proxyjump: ['u@a:1'], user: ['u'] } };
+    const { problems } = await resolve(one('host: a'), { ssh });
+    expect(problems).toMatchObject([{ message: 'its jumps go in a circle: u@a:1 → u@a:1' }]);
   });
 
   test('in a circle through ssh_config is refused where the host is named', async () => {

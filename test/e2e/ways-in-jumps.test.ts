@@ -61,6 +61,24 @@ tunnels:
     expect(logins(box)).toBe(1);
   });
 
+  test('on another port of the very machine is one, and each port has its own key', async () => {
+    await using outer = await startOpenDoor();
+    await using box = await startOpenDoor({ hostKeyTypes: ['ecdsa'] });
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const local = await freePort();
+    const [there, here] = [outer, box].map(({ port }) => `127.0.0.1:${port}`);
+    world.config(`defaults: { agent: false, identity: [${keyFor(outer, 'root')}, ${keyFor(box, 'root')}] }
+tunnels:
+  near: { host: root@${here}, jump: root@${there}, local: ${local}, remote: "127.0.0.1:${target.port}" }
+`);
+    await trustLines(world, [outer, box]);
+    const up = await world.run(['up']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    expect(await request(local, 'this is a test')).toEqual({ text: 'THIS IS A TEST', error: null });
+    expect([logins(outer), logins(box)]).toEqual([2, 1]); // `trust` went through the first to ask the second
+  });
+
   test('whose middle hop shows another key than the trusted one is exit 7 and goes no further', async () => {
     await using outer = await startOpenDoor();
     await using middle = await startOpenDoor();

@@ -36,7 +36,7 @@ describe('two addresses', () => {
   });
 
   test('collide where the system says so', async () => {
-    const hosts =
+    const all =
       '127.0.0.1 127.0.0.2 127.1 ::1 0:0:0:0:0:0:0:1 ::ffff:127.0.0.1 ::ffff:7f00:2 0.0.0.0 :: *'.split(' ');
     const hosts: string[] = []; // those that this machine has
     for (const host of all) {
