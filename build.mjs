@@ -10,7 +10,7 @@ const rooms = {
   main: 'src/cli/main.ts',
   supervise: 'src/daemon/main.ts',
   'keychain-child': 'src/secrets/keychain-child.ts',
-  'key-worker': 'src/ssh/key-worker.ts',
+  'unlock-worker': 'src/keys/unlock-worker.ts',
   chalk: 'chalk',
 };
 

@@ -1,6 +1,6 @@
 // Questions as a person sees them (SPEC 7): host keys with their picture, hidden passphrases, a server's own words marked as such.
 import type { PendingQuestion } from '../model/question.ts';
-import { readFingerprint } from '../trust/fingerprint.ts';
+import { readFingerprint } from '../keys/fingerprint.ts';
 import { attributed } from '../render/attributed.ts';
 import type { Context } from './context.ts';
 import { createLineReader, type LineReader, type Reading } from './line-reader.ts';

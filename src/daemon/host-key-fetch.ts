@@ -6,7 +6,7 @@ import { offeredAlgorithms } from '../ssh/algorithms.ts';
 import { createDialer, type DialerParts } from '../ssh/dialer.ts';
 import type { Login } from '../ssh/login.ts';
 import { createVerifier } from '../ssh/verify.ts';
-import { isCertificateType } from '../trust/certificate.ts';
+import { isCertificateType } from '../keys/certificate.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
 import type { TrustStore } from '../trust/store.ts';
 import type { Judgement } from '../trust/verdict.ts';

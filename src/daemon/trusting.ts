@@ -4,7 +4,7 @@ import { TunnelError } from '../errors.ts';
 import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { replaceKey, type ForeignLine } from '../trust/changes.ts';
-import { fingerprint, keyType, randomart, readFingerprint } from '../trust/fingerprint.ts';
+import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import type { Place } from '../trust/known-hosts.ts';
 import {
   fetchEveryType,
@@ -14,6 +14,7 @@ import {
   type FetchParts,
 } from './host-key-fetch.ts';
 import type { SshHouse } from './ssh-parts.ts';
+import { keyType } from '../keys/public-key.ts';
 
 /** A key to confirm. */
 export interface PresentedKey {

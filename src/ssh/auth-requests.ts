@@ -1,5 +1,5 @@
 // Authentication requests as bytes (RFC 4252 5, 7, 8, 9; RFC 4256 3.1), and what is signed in them.
-import { wireBoolean, wireString } from './wire.ts';
+import { wireBoolean, wireString } from '../keys/wire.ts';
 
 const service = 'ssh-connection';
 

@@ -6,9 +6,9 @@ import { formatLogin, type Host } from '../model/host.ts';
 import { formatSecretRef, type SecretRef } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { SecretReader } from '../secrets/read.ts';
-import { openAgent } from './agent.ts';
-import { fingerprintOf } from './key-public.ts';
+import { openAgent } from '../keys/agent.ts';
 import { agentPaths } from './key-ring.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 
 /** SHA-256 in hex. Secret sources tell of themselves; files go in as size, time and inode. */
 export async function describeCircumstances(
@@ -60,7 +60,7 @@ async function describeAgent(path: string, clock: Clock): Promise<string> {
     const agent = await openAgent(path, clock);
     try {
       const keys = await agent.list();
-      return `${path} ${keys.map(({ blob }) => fingerprintOf(blob)).join(' ')}`;
+      return `${path} ${keys.map(({ blob }) => fingerprint(blob)).join(' ')}`;
     } finally {
       agent.close();
     }

@@ -11,8 +11,7 @@ import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { dialFailed, wordsOf, type Layer } from './failure.ts';
 import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
-import { isCertificateType } from '../trust/certificate.ts';
-import { keyType } from '../trust/fingerprint.ts';
+import { isCertificateType } from '../keys/certificate.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
 import { installKex } from './internals-kex.ts';
 import { ssh2 } from './internals-load.ts';
@@ -22,6 +21,7 @@ import type { Login } from './login.ts';
 import { withoutCredential } from './login-scene.ts';
 import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
 import type { Decision, Verifier } from './verify.ts';
+import { keyType } from '../keys/public-key.ts';
 
 export interface HandshakeParts {
   readonly host: Host;

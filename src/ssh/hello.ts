@@ -1,5 +1,5 @@
 // A server's first words, read beside ssh2: its identification and the algorithms it offers (RFC 4253 4.2, 7.1). Pure.
-import { readWire } from '../trust/wire.ts';
+import { wireReader } from '../keys/wire.ts';
 import { createIdentReader } from './ident.ts';
 import type { AlgorithmNames } from './internals.ts';
 
@@ -81,7 +81,7 @@ function parseOffers(packet: Buffer): AlgorithmNames | null {
   const length = packet.readUInt32BE(0);
   if (length > largest || packet.length < 4 + length || packet[5] !== kexinit) return null;
   try {
-    const reader = readWire(packet.subarray(4 + 1 + 1 + 16));
+    const reader = wireReader(packet.subarray(4 + 1 + 1 + 16));
     const list = (): string[] => reader.string().toString('latin1').split(',').filter(Boolean);
     const [kex, hostKey, cipher, , mac] = [list(), list(), list(), list(), list()];
     if (kex === undefined || hostKey === undefined || cipher === undefined || mac === undefined) return null;

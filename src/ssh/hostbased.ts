@@ -2,13 +2,14 @@
 // OpenSSH has a setuid helper for that (ssh-keysign); here the key is read in this process, so it works for root, or for
 // a host key that was made readable to the user and named as `identity` of a host with `auth: [hostbased]`.
 import { hostbasedRequest } from './auth-requests.ts';
-import { fingerprintOf, typeWord } from './key-public.ts';
-import { signWith } from './key-sign.ts';
+import { shortTypeName } from '../keys/public-key.ts';
+import { signWith } from '../keys/sign.ts';
 import { isProblem, readKeyFile, type KeyFile } from './keys.ts';
 import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
 import { refusalOfHost } from './refusals.ts';
-import { signatureChoices } from './signature-algorithms.ts';
+import { signatureChoices } from '../keys/signature-algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 
 const systemKeys = ['ed25519', 'ecdsa', 'rsa'].map((type) => `/etc/ssh/ssh_host_${type}_key`);
 
@@ -36,7 +37,7 @@ export async function offerHost(scene: Scene, file: KeyFile): Promise<StepEnd> {
   if (choice === undefined) return { kind: 'skipped' };
   begin(
     scene,
-    `host key ${typeWord(publicKey.type)} ${fingerprintOf(publicKey.blob)} of ${parts.hostname} (host-based)`,
+    `host key ${shortTypeName(publicKey.type)} ${fingerprint(publicKey.blob)} of ${parts.hostname} (host-based)`,
     { method: 'hostbased', credential: null, refusal: refusalOfHost },
   );
   // OpenSSH ends the name with a dot, and its server takes one off

@@ -3,7 +3,7 @@
 import type { Client } from 'ssh2';
 import { privateParts, type PrivateProtocol } from './internals.ts';
 import { ssh2Part } from './internals-load.ts';
-import { wireString, wireUint32 } from './wire.ts';
+import { wireString, wireUint32 } from '../keys/wire.ts';
 
 export interface Prompt {
   readonly prompt: string;

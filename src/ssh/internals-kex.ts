@@ -5,7 +5,7 @@ import { hybridKex, startHybridExchange, type HybridExchange } from './hybrid-se
 import { ssh2Part } from './internals-load.ts';
 import { readOnMeanwhile } from './internals-rekey.ts';
 import { privateParts, type PrivateKex, type PrivateProtocol } from './internals.ts';
-import { wireReader } from './wire.ts';
+import { wireReader } from '../keys/wire.ts';
 
 /** What an exchange computes; the same hash and messages as curve25519-sha256 (RFC 8731). */
 interface CurveExchange extends PrivateKex {

@@ -1,9 +1,9 @@
 // The host key of one connection, as ssh2 asks about it: once decided, then pinned and answered at once.
 import type { Client } from 'ssh2';
-import { isCertificateType, parseCertificate } from '../trust/certificate.ts';
-import { keyType } from '../trust/fingerprint.ts';
+import { isCertificateType, parseCertificate } from '../keys/certificate.ts';
 import { hostCertificates, type HostCertificates } from './internals-hostcert.ts';
 import { sameKey, type Decision, type Verifier } from './verify.ts';
+import { keyType } from '../keys/public-key.ts';
 
 export type Accepted = Decision & { readonly accepted: true };
 
@@ -46,7 +46,7 @@ export class KeyCheck {
     try {
       const presented = Buffer.from(blob);
       const certificate = isCertificateType(keyType(presented)) ? parseCertificate(presented) : null;
-      if (certificate !== null) this.#certificates?.unwrap(certificate.key);
+      if (certificate !== null) this.#certificates?.unwrap(certificate.key.blob);
       // at once on every later key exchange, or the stream breaks (SSH2.md 2.5)
       if (this.presented !== null) return sameKey(this.presented, presented);
       const decision = this.#parts.verifier.judge(presented);

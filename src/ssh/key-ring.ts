@@ -2,8 +2,8 @@
 import type { CallerEnvironment } from '../model/session.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatLogin, type Host } from '../model/host.ts';
-import { openAgent, AgentError, type Agent, type AgentKey } from './agent.ts';
-import type { UserCertificate } from './certificates.ts';
+import { openAgent, AgentError, type Agent, type AgentKey } from '../keys/agent.ts';
+import type { Certificate } from '../keys/certificate.ts';
 import { isProblem, readCertificateFile, readKeyFile, type KeyFile, type KeyFileProblem } from './keys.ts';
 import type { Obstacle } from './login-notes.ts';
 import { shownPath } from './login-scene.ts';
@@ -76,9 +76,9 @@ async function readCertificates(
   wanted: boolean,
   obstacles: Obstacle[],
   shown: (path: string) => string,
-): Promise<readonly UserCertificate[]> {
+): Promise<readonly Certificate[]> {
   const read = wanted ? await Promise.all(host.certificates.map(readCertificateFile)) : [];
-  const certificates: UserCertificate[] = [];
+  const certificates: Certificate[] = [];
   for (const result of read) {
     if ('why' in result) obstacles.push(unusable(result, shown, true));
     else certificates.push(...result);

@@ -1,10 +1,10 @@
 // Key files on disk: the private key, its public half beside it (.pub), its certificate (-cert.pub), and who may read them.
 import type { KeyObject } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { isCertificateType, parseUserCertificate, type UserCertificate } from './certificates.ts';
-import { outlineKey } from './key-format.ts';
-import { KeyError } from './key-private.ts';
-import { parsePublicLine, publicKeyFromBlob, type PublicKey } from './key-public.ts';
+import { isCertificateType, parseCertificate, type Certificate } from '../keys/certificate.ts';
+import { outlineKey } from '../keys/key-file.ts';
+import { KeyError } from '../keys/private-key.ts';
+import { parsePublicLine, publicKeyFromBlob, type PublicKey } from '../keys/public-key.ts';
 
 /** A file the user named as an identity, as it is now. */
 export interface KeyFile {
@@ -15,7 +15,7 @@ export interface KeyFile {
   readonly publicKey: PublicKey | null;
   readonly comment: string;
   /** What stands beside it as -cert.pub. */
-  readonly certificates: readonly UserCertificate[];
+  readonly certificates: readonly Certificate[];
 }
 
 export interface KeyFileSecret {
@@ -124,7 +124,7 @@ async function readPublicOnly(file: string, path: string): Promise<KeyFile | Key
 }
 
 function publicFile(path: string, line: PublicKey & { readonly comment: string }): KeyFile {
-  const certificate = isCertificateType(line.type) ? parseUserCertificate(line.blob) : null;
+  const certificate = isCertificateType(line.type) ? parseCertificate(line.blob) : null;
   const publicKey = certificate === null ? publicKeyFromBlob(line.blob) : certificate.key;
   return {
     path,
@@ -135,24 +135,22 @@ function publicFile(path: string, line: PublicKey & { readonly comment: string }
   };
 }
 
-async function certificatesBeside(path: string): Promise<readonly UserCertificate[]> {
+async function certificatesBeside(path: string): Promise<readonly Certificate[]> {
   const text = await readBeside(`${path}-cert.pub`);
   return text === null ? [] : parseCertificates(text);
 }
 
 /** The user certificates in a file's text, one a line. */
-function parseCertificates(text: string): readonly UserCertificate[] {
+function parseCertificates(text: string): readonly Certificate[] {
   return text
     .split('\n')
     .map((line) => parsePublicLine(line))
-    .map((line) => (line === null ? null : parseUserCertificate(line.blob)))
-    .filter((certificate) => certificate !== null && certificate.forUsers) as UserCertificate[];
+    .map((line) => (line === null ? null : parseCertificate(line.blob)))
+    .filter((certificate) => certificate?.use === 'user') as Certificate[];
 }
 
 /** A CertificateFile: its certificates, or why there are none. */
-export async function readCertificateFile(
-  path: string,
-): Promise<readonly UserCertificate[] | KeyFileProblem> {
+export async function readCertificateFile(path: string): Promise<readonly Certificate[] | KeyFileProblem> {
   try {
     const text = await readBeside(path);
     if (text === null) return { path, why: 'there is no such file', hint: null, absent: true };

@@ -1,6 +1,6 @@
 // A login from the first request to the last: which credential is next, after each word of the server (RFC 4252 5.1).
 import { formatLogin, type AuthMethod } from '../model/host.ts';
-import type { Agent } from './agent.ts';
+import type { Agent } from '../keys/agent.ts';
 import type { KeyRing } from './key-ring.ts';
 import { noneRequest } from './auth-requests.ts';
 import { offerHost, readHostbasedKeys } from './hostbased.ts';

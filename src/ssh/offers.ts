@@ -1,15 +1,16 @@
 // Offers: which keys and certificates a login may present, in which order (SPEC 2). Pure.
-import type { AgentKey } from './agent.ts';
+import type { AgentKey } from '../keys/agent.ts';
 import {
   certificateDoubts,
   certificateWords,
   isCertificateType,
-  parseUserCertificate,
+  parseCertificate,
   validityAt,
-  type UserCertificate,
-} from './certificates.ts';
-import { fingerprintOf, typeWord, type PublicKey } from './key-public.ts';
+  type Certificate,
+} from '../keys/certificate.ts';
+import { shortTypeName, type PublicKey } from '../keys/public-key.ts';
 import type { KeyFile } from './keys.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 
 /** One key or certificate to present. Who signs: an agent, or a key file (whose public half may still be locked away). */
 export interface Offer {
@@ -17,7 +18,7 @@ export interface Offer {
     { readonly by: 'agent'; readonly blob: Buffer } | { readonly by: 'file'; readonly file: KeyFile };
   /** What goes on the wire; null while only the passphrase would tell. */
   readonly wire: PublicKey | null;
-  readonly certificate: UserCertificate | null;
+  readonly certificate: Certificate | null;
   /** "agent key ED25519 SHA256:… (user@laptop)". */
   readonly words: string;
   /** Its name among the proven ones; null while locked away. */
@@ -28,7 +29,7 @@ export interface OfferParts {
   readonly identities: readonly KeyFile[];
   readonly identitiesOnly: boolean;
   /** From CertificateFile. */
-  readonly certificates: readonly UserCertificate[];
+  readonly certificates: readonly Certificate[];
   readonly agentKeys: readonly AgentKey[];
   readonly proven: (credential: string) => boolean;
   readonly nowMs: number;
@@ -46,19 +47,19 @@ export interface Offers {
 const same = (one: Buffer, other: Buffer): boolean => one.equals(other);
 
 /** The name of a key among the proven ones. */
-export function credentialName(publicKey: PublicKey, certificate: UserCertificate | null): string {
+export function credentialName(publicKey: PublicKey, certificate: Certificate | null): string {
   return certificate === null
-    ? fingerprintOf(publicKey.blob)
-    : `${fingerprintOf(certificate.key.blob)} certificate`;
+    ? fingerprint(publicKey.blob)
+    : `${fingerprint(certificate.key.blob)} certificate`;
 }
 
 export function orderOffers(parts: OfferParts): Offers {
   const listed = agentContents(parts.agentKeys);
-  const all: readonly UserCertificate[] = [
+  const all: readonly Certificate[] = [
     ...parts.certificates,
     ...parts.identities.flatMap((file) => file.certificates),
   ];
-  const certificatesOf = (key: PublicKey): readonly UserCertificate[] =>
+  const certificatesOf = (key: PublicKey): readonly Certificate[] =>
     best(
       all.filter((certificate) => same(certificate.key.blob, key.blob)),
       parts.nowMs,
@@ -71,24 +72,23 @@ export function orderOffers(parts: OfferParts): Offers {
 
 interface AgentContents {
   readonly keys: readonly AgentKey[];
-  readonly certificates: readonly { readonly certificate: UserCertificate; readonly comment: string }[];
+  readonly certificates: readonly { readonly certificate: Certificate; readonly comment: string }[];
 }
 
 function agentContents(listed: readonly AgentKey[]): AgentContents {
   const certificates = listed.flatMap((entry) => {
-    const certificate = isCertificateType(entry.type) ? parseUserCertificate(entry.blob) : null;
+    const certificate = isCertificateType(entry.type) ? parseCertificate(entry.blob) : null;
     return certificate === null ? [] : [{ certificate, comment: entry.comment }];
   });
   return { keys: listed.filter((entry) => !isCertificateType(entry.type)), certificates };
 }
 
 /** Valid ones first; those our clock calls expired last, since the server's clock decides. Each once. */
-function best(certificates: readonly UserCertificate[], nowMs: number): readonly UserCertificate[] {
+function best(certificates: readonly Certificate[], nowMs: number): readonly Certificate[] {
   const distinct = certificates.filter(
     (certificate, index) => certificates.findIndex((other) => same(other.blob, certificate.blob)) === index,
   );
-  const worth = (certificate: UserCertificate): number =>
-    validityAt(certificate, nowMs) === 'valid' ? 0 : 1;
+  const worth = (certificate: Certificate): number => (validityAt(certificate, nowMs) === 'valid' ? 0 : 1);
   return distinct.toSorted((one, other) => worth(one) - worth(other));
 }
 
@@ -100,8 +100,8 @@ function best(certificates: readonly UserCertificate[], nowMs: number): readonly
 function agentOffers(
   parts: OfferParts,
   listed: AgentContents,
-  certificatesOf: (key: PublicKey) => readonly UserCertificate[],
-  named: readonly UserCertificate[],
+  certificatesOf: (key: PublicKey) => readonly Certificate[],
+  named: readonly Certificate[],
 ): readonly Offer[] {
   const wanted = parts.identities.flatMap(({ publicKey }) => (publicKey === null ? [] : [publicKey]));
   const position = (key: PublicKey): number => {
@@ -111,7 +111,7 @@ function agentOffers(
   };
   const offers: { offer: Offer; at: number }[] = [];
   for (const { certificate, comment } of listed.certificates) {
-    if (!certificate.forUsers) continue;
+    if (certificate.use !== 'user') continue;
     const signer = { by: 'agent', blob: certificate.blob } as const;
     const offer = certificateOffer(parts, certificate, signer, 'agent certificate', comment);
     offers.push({ offer, at: position(certificate.key) });
@@ -146,7 +146,7 @@ function provenFirst(offers: readonly Offer[], proven: (credential: string) => b
 /** Default files: the encrypted ones last. Named identities keep their order. */
 function fileOffers(
   parts: OfferParts,
-  certificatesOf: (key: PublicKey) => readonly UserCertificate[],
+  certificatesOf: (key: PublicKey) => readonly Certificate[],
 ): readonly Offer[] {
   const usable = parts.identities.filter(({ secret }) => secret !== null);
   const locked = (file: KeyFile): number => (file.secret?.key === null ? 1 : 0);
@@ -165,7 +165,7 @@ function fileOffers(
 }
 
 function keyOffer(key: PublicKey, signer: Offer['signer'], kind: string, where: string): Offer {
-  const words = `${kind} ${typeWord(key.type)} ${fingerprintOf(key.blob)}${bracketed([where])}`;
+  const words = `${kind} ${shortTypeName(key.type)} ${fingerprint(key.blob)}${bracketed([where])}`;
   return {
     signer,
     wire: { type: key.type, blob: key.blob },
@@ -177,7 +177,7 @@ function keyOffer(key: PublicKey, signer: Offer['signer'], kind: string, where: 
 
 function certificateOffer(
   parts: OfferParts,
-  certificate: UserCertificate,
+  certificate: Certificate,
   signer: Offer['signer'],
   kind: string,
   where: string,

@@ -2,16 +2,16 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Secret } from '../model/secret.ts';
 import type { DialContext } from '../model/session.ts';
-import { fingerprintOf } from './key-public.ts';
 import type { Notes } from './login-notes.ts';
 import type { Offer } from './offers.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 
 /** So that a name tells nothing of a weak password. */
 const salt = randomBytes(16);
 
 /** Of a key, or of one certificate: a renewed one is another. */
 export function refusalOfKey(blob: Buffer): string {
-  return fingerprintOf(blob);
+  return fingerprint(blob);
 }
 
 /** Of a stored password or the secret behind codes. */

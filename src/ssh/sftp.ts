@@ -1,6 +1,6 @@
 // Removing a socket on the server over SFTP, version 3 (draft-ietf-secsh-filexfer-02): the few messages that takes.
 import type { Channel } from '../model/session.ts';
-import { wireReader, wireString, wireUint32, type WireReader } from './wire.ts';
+import { wireReader, wireString, wireUint32, type WireReader } from '../keys/wire.ts';
 
 const version = 3;
 const message = {

@@ -1,15 +1,16 @@
 // The publickey step (RFC 4252 7): offers one key or certificate, asks for a passphrase only once the server wants the key.
-import type { Agent } from './agent.ts';
-import { agentFlags, AgentError } from './agent.ts';
+import type { Agent } from '../keys/agent.ts';
+import { agentFlags, AgentError } from '../keys/agent.ts';
 import { keyProbe, keyRequest } from './auth-requests.ts';
-import { fingerprintOf, publicKeyOf, typeWord, type PublicKey } from './key-public.ts';
-import { signWith } from './key-sign.ts';
+import { publicKeyOf, shortTypeName, type PublicKey } from '../keys/public-key.ts';
+import { signWith } from '../keys/sign.ts';
 import { begin, remark, settle, shownPath, tell, type Scene, type StepEnd } from './login-scene.ts';
 import { credentialName, type Offer } from './offers.ts';
 import { refusalOfKey } from './refusals.ts';
-import { signatureChoices, type SignatureChoice } from './signature-algorithms.ts';
+import { signatureChoices, type SignatureChoice } from '../keys/signature-algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
-import { wireReader } from './wire.ts';
+import { wireReader } from '../keys/wire.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 
 export async function offerKey(scene: Scene, offer: Offer, agent: Agent | null): Promise<StepEnd> {
   const known = offer.wire ?? (await publicHalf(scene, offer));
@@ -101,7 +102,7 @@ async function signByAgent(
     const signature = await agent.sign(blob, covered, flags);
     const made = wireReader(signature).text();
     if (made === algorithm) return signature;
-    remark(scene, `${offer.words}: the agent signs only with ${typeWord(made)} and SHA-1`);
+    remark(scene, `${offer.words}: the agent signs only with ${shortTypeName(made)} and SHA-1`);
   } catch (error) {
     if (!(error instanceof AgentError) && !(error instanceof RangeError)) throw error;
     remark(scene, `${offer.words}: the agent did not sign (${error.message})`);
@@ -121,7 +122,7 @@ function nameUnlocked(scene: Scene, offer: Offer, key: PublicKey): Offer {
     offer.signer.by === 'file' ? shownPath(offer.signer.file.path, scene.context.environment) : '';
   return {
     ...offer,
-    words: `key ${typeWord(key.type)} ${fingerprintOf(key.blob)} (${where})`,
+    words: `key ${shortTypeName(key.type)} ${fingerprint(key.blob)} (${where})`,
     credential: credentialName(key, null),
   };
 }

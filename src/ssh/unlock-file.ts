@@ -2,8 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import type { Secret } from '../model/secret.ts';
 import { shellWord } from '../model/shell-word.ts';
-import { KeyError } from './key-private.ts';
-import { unlockInThread } from './key-thread.ts';
+import { KeyError } from '../keys/private-key.ts';
+import { unlockInThread } from '../keys/unlock-thread.ts';
 import type { KeyFile, KeyFileSecret } from './keys.ts';
 import { ask, readSource, remark, shownPath, type Scene } from './login-scene.ts';
 

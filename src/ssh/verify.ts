@@ -4,11 +4,12 @@ import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatAddress, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
-import { fingerprint, keyType, randomart, readFingerprint, shortTypeName } from '../trust/fingerprint.ts';
+import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import { hostKeyName, type Place } from '../trust/known-hosts.ts';
 import { codeOf, wordsOf } from './failure.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
 import type { Judgement, Verdict } from '../trust/verdict.ts';
+import { keyType, shortTypeName } from '../keys/public-key.ts';
 
 /** What was decided about the key a server presents. */
 export type Decision =

@@ -1,5 +1,5 @@
 // Which host key algorithms to ask a server for first: those whose keys are known already, else a known host would look changed. Pure.
-import { isCertificateType, plainKeyType } from './certificate.ts';
+import { isCertificateType, plainKeyType } from '../keys/certificate.ts';
 import { nameWithoutPort, type KnownHostEntry } from './known-hosts.ts';
 import { entriesFor, revokes } from './verdict.ts';
 

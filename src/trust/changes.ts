@@ -2,7 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { entriesUnder, withKey, withoutName } from './edit.ts';
-import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 import {
   matchesHosts,
   namesExactly,
@@ -13,6 +13,7 @@ import {
 import type { SeenKeys } from './seen.ts';
 import { checkName, type TrustStore } from './store.ts';
 import { judge, revokes } from './verdict.ts';
+import { keyType, keyWeakness } from '../keys/public-key.ts';
 
 /** A line in a file that is not ours, and what to do about it. */
 export interface ForeignLine extends Place {

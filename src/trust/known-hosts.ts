@@ -1,6 +1,7 @@
 // The known_hosts grammar of OpenSSH (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): text to entries and back, and which lines are about a name. Pure.
 import { createHmac } from 'node:crypto';
-import { fingerprint, keyType, keyWeakness } from './fingerprint.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
+import { keyType, keyWeakness } from '../keys/public-key.ts';
 
 export type Marker = 'revoked' | 'cert-authority';
 

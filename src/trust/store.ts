@@ -7,7 +7,7 @@ import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
 import { unwritableName, withKey } from './edit.ts';
-import { fingerprint } from './fingerprint.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 import {
   parseInSlices,
   parseKnownHosts,

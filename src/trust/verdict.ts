@@ -6,8 +6,7 @@ import {
   parseCertificate,
   plainKey,
   type Certificate,
-} from './certificate.ts';
-import { keyType, keyWeakness } from './fingerprint.ts';
+} from '../keys/certificate.ts';
 import {
   matchesHosts,
   namesExactly,
@@ -15,6 +14,7 @@ import {
   type KnownHostEntry,
   type Place,
 } from './known-hosts.ts';
+import { keyType, keyWeakness } from '../keys/public-key.ts';
 
 /** A key that stands under the name, with its line. */
 export interface KnownKey extends Place {
@@ -113,14 +113,14 @@ export function judgeCertificate(
 ): Judgement {
   const of = (verdict: Verdict, problem: string | null): Judgement => ({
     verdict,
-    key: certificate.key,
+    key: certificate.key.blob,
     certificate,
     certificateProblem: problem,
   });
   const bare = nameWithoutPort(name);
   const matching = [...entriesFor(entries, name), ...(bare === null ? [] : entriesFor(entries, bare))];
   for (const entry of matching) {
-    if (revokes(entry, certificate.key))
+    if (revokes(entry, certificate.key.blob))
       return of({ kind: 'revoked', at: placeOf(entry), what: 'key' }, null);
     if (revokes(entry, certificate.caKey))
       return of({ kind: 'revoked', at: placeOf(entry), what: 'certificate authority' }, null);
@@ -135,7 +135,8 @@ export function judgeCertificate(
     authority === undefined
       ? 'its certificate authority is not known for this host'
       : certificateProblem(certificate, bare ?? name, nowMs);
-  if (authority === undefined || problem !== null) return of(judge(entries, name, certificate.key), problem);
+  if (authority === undefined || problem !== null)
+    return of(judge(entries, name, certificate.key.blob), problem);
   return of({ kind: 'trusted', at: placeOf(authority), exact: false, entry: authority }, null);
 }
 

@@ -5,7 +5,7 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { wireReader, wireString, wireUint32 } from '../../src/ssh/wire.ts';
+import { wireReader, wireString, wireUint32 } from '../../src/keys/wire.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost, logIn } from '../helpers/login.ts';
 import { startAgent } from '../helpers/ssh-agent.ts';

@@ -1,12 +1,13 @@
 // The order of offers: what a login presents first, and what it never presents.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { AgentKey } from '../../src/ssh/agent.ts';
-import { parseUserCertificate, plainType, validityAt } from '../../src/ssh/certificates.ts';
-import { fingerprintOf, parsePublicLine, publicKeyOf, typeWord } from '../../src/ssh/key-public.ts';
+import type { AgentKey } from '../../src/keys/agent.ts';
+import { parseCertificate, plainKeyType, validityAt } from '../../src/keys/certificate.ts';
+import { parsePublicLine, publicKeyOf, shortTypeName } from '../../src/keys/public-key.ts';
 import type { KeyFile } from '../../src/ssh/keys.ts';
 import { orderOffers, type OfferParts } from '../../src/ssh/offers.ts';
-import { signatureChoices } from '../../src/ssh/signature-algorithms.ts';
+import { signatureChoices } from '../../src/keys/signature-algorithms.ts';
+import { fingerprint } from '../../src/keys/fingerprint.ts';
 
 const freshKey = (comment: string): AgentKey => ({
   ...publicKeyOf(generateKeyPairSync('ed25519').publicKey),
@@ -44,7 +45,7 @@ describe('offers', () => {
   });
 
   test('begin with what logged in before, then with what a default file names', () => {
-    const known = fingerprintOf(c.blob);
+    const known = fingerprint(c.blob);
     expect(
       order({ agentKeys: [a, b, c], identities: [file('/b', b)], proven: (name) => name === known }),
     ).toEqual(['agent key (c)', 'agent key (b)', 'agent key (a)', 'key (/b)']);
@@ -109,7 +110,7 @@ describe('public keys', () => {
     ['sk-ecdsa-sha2-nistp256@openssh.com', 'ECDSA-SK'],
     ['sk-ssh-ed25519-cert-v01@openssh.com', 'ED25519-SK-CERT'],
   ])('%s is called %s', (type, word) => {
-    expect(typeWord(type)).toBe(word);
+    expect(shortTypeName(type)).toBe(word);
   });
 
   test('lines that hold no key are none', () => {
@@ -127,8 +128,8 @@ describe('public keys', () => {
   });
 
   test('random bytes are no certificate', () => {
-    for (let round = 0; round < 200; round += 1) expect(parseUserCertificate(randomBytes(round))).toBeNull();
-    expect(plainType('sk-ecdsa-sha2-nistp256-cert-v01@openssh.com')).toBe(
+    for (let round = 0; round < 200; round += 1) expect(parseCertificate(randomBytes(round))).toBeNull();
+    expect(plainKeyType('sk-ecdsa-sha2-nistp256-cert-v01@openssh.com')).toBe(
       'sk-ecdsa-sha2-nistp256@openssh.com',
     );
   });

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createVerifier, type Decision } from '../../src/ssh/verify.ts';
-import { fingerprint } from '../../src/trust/fingerprint.ts';
+import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys, type ListedKey } from '../../src/trust/list.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from '../helpers/folder.ts';

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { forgetHost, recordRotation, replaceKey } from '../../src/trust/changes.ts';
-import { fingerprint } from '../../src/trust/fingerprint.ts';
+import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys } from '../../src/trust/list.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from '../helpers/folder.ts';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fingerprint } from '../../src/trust/fingerprint.ts';
+import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys, exportKeys } from '../../src/trust/list.ts';
 import { createTrustStore, type TrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from '../helpers/folder.ts';

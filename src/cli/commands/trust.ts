@@ -4,7 +4,7 @@ import { openSsh } from '../../daemon/ssh-parts.ts';
 import { trustWays, type TrustOutcome, type TrustTerms } from '../../daemon/trusting.ts';
 import { asTunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
 import { systemClock } from '../../model/clock.ts';
-import { readFingerprint } from '../../trust/fingerprint.ts';
+import { readFingerprint } from '../../keys/fingerprint.ts';
 import type { Args, Run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { usage } from '../parse.ts';
@@ -67,7 +67,7 @@ function termsOf(args: Args): TrustTerms {
   const written = args.text('fingerprint');
   const terms = {
     yes: args.flag('yes'),
-    fingerprint: written === undefined ? null : fingerprintOf(written),
+    fingerprint: written === undefined ? null : fingerprint(written),
     replace: args.flag('replace'),
     also: args.flag('also'),
   };
@@ -77,7 +77,7 @@ function termsOf(args: Args): TrustTerms {
 }
 
 /** SHA256:…, with or without the word in front. */
-function fingerprintOf(written: string): string {
+function fingerprint(written: string): string {
   const read = readFingerprint(written.trim().replace(/^sha256:/i, ''));
   if (read !== null) return read;
   const isMd5 = /^(md5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}$/i.test(written.trim());

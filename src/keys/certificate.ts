@@ -1,11 +1,12 @@
-// OpenSSH certificates (PROTOCOL.certkeys): what one says, whether its CA signed it, and whether it speaks for a host now. Pure.
-import { fingerprint, keyType } from './fingerprint.ts';
-import { signatureAlgorithm, verifySignature } from './signature.ts';
-import { readStrings, readWire, wireString, type WireReader } from './wire.ts';
+// OpenSSH certificates (PROTOCOL.certkeys), of users and of hosts: what one says, whether its CA signed it, and for whom it speaks now. Pure.
+import { cleanText } from '../model/clean.ts';
+import { fingerprint } from './fingerprint.ts';
+import { keyType, shortTypeName, type PublicKey } from './public-key.ts';
+import { signatureAlgorithm, verifySignature } from './sign.ts';
+import { wireReader, wireString, wireStrings, type WireReader } from './wire.ts';
 
-export interface Certificate {
-  /** "ssh-ed25519-cert-v01@openssh.com". */
-  readonly type: string;
+/** `type` is "ssh-ed25519-cert-v01@openssh.com" and its kin, `blob` the whole certificate. */
+export interface Certificate extends PublicKey {
   readonly use: 'user' | 'host' | 'unknown';
   readonly keyId: string;
   readonly serial: bigint;
@@ -15,8 +16,8 @@ export interface Certificate {
   readonly validBefore: bigint;
   readonly criticalOptions: readonly string[];
   readonly extensions: readonly string[];
-  /** The plain public key that is certified. */
-  readonly key: Buffer;
+  /** The plain key that is certified. */
+  readonly key: PublicKey;
   readonly caKey: Buffer;
   readonly caFingerprint: string;
   /** The part that is signed, and the signature over it. */
@@ -59,34 +60,34 @@ export function parseCertificate(blob: Buffer): Certificate | null {
 
 /** The plain key that a blob is about: of a certificate the one in it. */
 export function plainKey(blob: Buffer): Buffer {
-  return isCertificateType(keyType(blob)) ? (parseCertificate(blob)?.key ?? blob) : blob;
+  return isCertificateType(keyType(blob)) ? (parseCertificate(blob)?.key.blob ?? blob) : blob;
 }
 
 function readCertificate(blob: Buffer): Certificate | null {
-  const reader = readWire(blob);
+  const reader = wireReader(blob);
   const type = reader.text();
   const plain = plainKeyType(type);
   const fields = keyFields[plain];
   if (fields === undefined || plain === type) return null;
   reader.string(); // the nonce
-  const key = [wireString(plain)];
-  for (let field = 0; field < fields; field++) key.push(wireString(reader.string()));
+  const own = Array.from({ length: fields }, () => wireString(reader.string()));
   const claims = readClaims(reader);
   const caKey = reader.string();
-  const signed = blob.subarray(0, reader.position());
+  const signed = blob.subarray(0, reader.position);
   const signature = reader.string();
-  if (!reader.atEnd()) return null;
+  if (reader.left > 0) return null;
   const caFingerprint = fingerprint(caKey);
-  return { type, ...claims, key: Buffer.concat(key), caKey, caFingerprint, signed, signature };
+  const key = { type: plain, blob: Buffer.concat([wireString(plain), ...own]) };
+  return { type, blob, ...claims, key, caKey, caFingerprint, signed, signature };
 }
 
 function readClaims(
   reader: WireReader,
-): Omit<Certificate, 'type' | 'key' | 'caKey' | 'caFingerprint' | 'signed' | 'signature'> {
+): Omit<Certificate, keyof PublicKey | 'key' | 'caKey' | 'caFingerprint' | 'signed' | 'signature'> {
   const serial = reader.uint64();
   const use = reader.uint32();
   const keyId = reader.text();
-  const principals = readStrings(reader.string());
+  const principals = wireStrings(reader.string());
   const validAfter = reader.uint64();
   const validBefore = reader.uint64();
   const criticalOptions = optionNames(reader.string());
@@ -106,7 +107,7 @@ function readClaims(
 
 /** Options are pairs of a name and its packed value. RangeError for a name without. */
 function optionNames(bytes: Buffer): string[] {
-  const strings = readStrings(bytes);
+  const strings = wireStrings(bytes);
   if (strings.length % 2 !== 0) throw new RangeError('an option has no value');
   return strings.filter((_, index) => index % 2 === 0);
 }
@@ -156,4 +157,30 @@ export function formatTime(seconds: bigint): string {
   const milliseconds = seconds * 1000n;
   if (milliseconds > 8_640_000_000_000_000n) return 'never';
   return new Date(Number(milliseconds)).toISOString().replace('.000Z', 'Z');
+}
+
+/** Where a moment lies in a certificate's time. */
+export function validityAt(certificate: Certificate, nowMs: number): 'valid' | 'expired' | 'not-yet' {
+  const now = BigInt(Math.floor(nowMs / 1000));
+  if (now >= certificate.validBefore) return 'expired';
+  return now < certificate.validAfter ? 'not-yet' : 'valid';
+}
+
+/** "ED25519-CERT SHA256:…": the fingerprint is the key's, as ssh-keygen -L shows it. */
+export function certificateWords(certificate: Certificate): string {
+  return `${shortTypeName(certificate.type)} ${fingerprint(certificate.key.blob)}`;
+}
+
+/** What may be wrong with it, for the words of a refusal; empty when nothing shows. */
+export function certificateDoubts(certificate: Certificate, user: string, nowMs: number): string {
+  const day = (seconds: bigint): string =>
+    new Date(Math.min(Number(seconds), 253_402_300_799) * 1000).toISOString().replace(/:\d\d\.000Z$/, 'Z');
+  const doubts: string[] = [];
+  const validity = validityAt(certificate, nowMs);
+  if (validity === 'expired') doubts.push(`expired ${day(certificate.validBefore)}`);
+  if (validity === 'not-yet') doubts.push(`valid from ${day(certificate.validAfter)}`);
+  const { principals } = certificate;
+  if (principals.length > 0 && !principals.includes(user))
+    doubts.push(`for ${principals.map(cleanText).join(', ')}`);
+  return doubts.join(', ');
 }

@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { outlineKey } from '../../src/ssh/key-format.ts';
-import { KeyError } from '../../src/ssh/key-private.ts';
-import { parsePublicLine } from '../../src/ssh/key-public.ts';
-import { parseUserCertificate } from '../../src/ssh/certificates.ts';
-import { unlockKey } from '../../src/ssh/key-unlock.ts';
+import { outlineKey } from '../../src/keys/key-file.ts';
+import { KeyError } from '../../src/keys/private-key.ts';
+import { parsePublicLine } from '../../src/keys/public-key.ts';
+import { parseCertificate } from '../../src/keys/certificate.ts';
+import { unlockKey } from '../../src/keys/unlock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { makeKey } from '../helpers/sshd.ts';
 
@@ -76,12 +76,12 @@ test('a certificate with bytes replaced is one or none', () => {
   const key = makeKey(join(folder, 'certified'));
   execFileSync('ssh-keygen', ['-q', '-s', ca, '-I', 'me', '-n', 'root', `${key}.pub`]);
   const blob = parsePublicLine(readFileSync(`${key}-cert.pub`, 'utf8'))?.blob ?? Buffer.alloc(0);
-  expect(parseUserCertificate(blob)).toMatchObject({ keyId: 'me', principals: ['root'], forUsers: true });
+  expect(parseCertificate(blob)).toMatchObject({ keyId: 'me', principals: ['root'], use: 'user' });
   fc.assert(
     fc.property(changes, (list) => {
       const spoilt = Buffer.from(blob);
       for (const [at, value] of list) spoilt[at % spoilt.length] = value;
-      void parseUserCertificate(spoilt);
+      void parseCertificate(spoilt);
     }),
   );
 });

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { cleanText } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
-import { publicKeyFromBlob, type PublicKey } from './key-public.ts';
+import { publicKeyFromBlob, type PublicKey } from './public-key.ts';
 import { wireBoolean, wireReader, wireString, wireUint32 } from './wire.ts';
 
 export interface AgentKey extends PublicKey {

@@ -1,11 +1,11 @@
 // Unlocking: opens an encrypted key file with its passphrase. Runs in the key thread, since every derivation is slow.
 import type { KeyObject } from 'node:crypto';
 import bcrypt from 'bcrypt-pbkdf';
-import { keyCipher } from './key-ciphers.ts';
-import { openPem, outlineKey } from './key-format.ts';
-import { parseOpensshEnvelope, parseOpensshSecret, type OpensshEnvelope } from './key-openssh.ts';
-import { KeyError } from './key-private.ts';
-import { openPutty, parsePutty } from './key-putty.ts';
+import { keyCipher } from './ciphers.ts';
+import { openPem, outlineKey } from './key-file.ts';
+import { parseOpensshEnvelope, parseOpensshSecret, type OpensshEnvelope } from './openssh-file.ts';
+import { KeyError } from './private-key.ts';
+import { openPutty, parsePutty } from './putty-file.ts';
 
 /** Throws KeyError: passphrase-wrong, damaged or unsupported. */
 export function unlockKey(text: string, passphrase: string): KeyObject {

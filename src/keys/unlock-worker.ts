@@ -2,9 +2,9 @@
 import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort, threadId } from 'node:worker_threads';
-import { KeyError } from './key-private.ts';
-import type { UnlockReply, UnlockRequest } from './key-thread.ts';
-import { unlockKey } from './key-unlock.ts';
+import { KeyError } from './private-key.ts';
+import type { UnlockReply, UnlockRequest } from './unlock-thread.ts';
+import { unlockKey } from './unlock.ts';
 
 function unlock(request: UnlockRequest): UnlockReply {
   try {

@@ -4,14 +4,14 @@ import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:cryp
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { certificateProblem, parseCertificate, plainKeyType } from '../../src/trust/certificate.ts';
+import { certificateProblem, parseCertificate, plainKeyType } from '../../src/keys/certificate.ts';
 import { knownTypes } from '../../src/trust/algorithms.ts';
 import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
-import { verifySignature } from '../../src/trust/signature.ts';
+import { verifySignature } from '../../src/keys/sign.ts';
 import { judgePresented } from '../../src/trust/verdict.ts';
-import { wireString } from '../../src/trust/wire.ts';
+import { wireString } from '../../src/keys/wire.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { certify, testKey, type TestKey } from './keys.ts';
+import { certify, testKey, type TestKey } from '../trust/keys.ts';
 
 const now = Date.now();
 const ca = testKey();
@@ -33,7 +33,7 @@ describe('a certificate', () => {
       validAfter: 1767225600n,
       validBefore: 1798761600n,
       criticalOptions: [],
-      key: hostKey.blob,
+      key: { blob: hostKey.blob },
       caKey: ca.blob,
     });
   });
@@ -71,7 +71,7 @@ describe('a certificate', () => {
   test.each(keys)('of an %s key names the plain key in it', (_, args) => {
     const key = testKey(args);
     const { blob, type } = certify(ca, key, host());
-    expect(parseCertificate(blob)?.key.equals(key.blob)).toBe(true);
+    expect(parseCertificate(blob)?.key.blob.equals(key.blob)).toBe(true);
     expect(plainKeyType(type)).toBe(key.type);
   });
 

@@ -1,21 +1,57 @@
-// SSH signatures (RFC 4253 6.6, RFC 5656, RFC 8332, RFC 8709, PROTOCOL.u2f), verified with node:crypto. SHA-1 is never accepted. Pure.
-import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto';
-import { keyBits, keyWeakness } from './fingerprint.ts';
-import { magnitude, readWire, wireString } from './wire.ts';
+// Signatures (RFC 4253 6.6, 5656 3.1.2, 8332, 8709, PROTOCOL.u2f): made with a private key that is in memory, and verified.
+import { createHash, sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto';
+import { promisify } from 'node:util';
+import { keyBits, keyWeakness, nodeKeyOf } from './public-key.ts';
+import { magnitude, wireMpint, wireReader, wireString } from './wire.ts';
 
-/** Signature algorithms taken as a CA's, each with its hash; OpenSSH's CASignatureAlgorithms by default. */
-const hashes: Record<string, string | null> = {
+const signInPool = promisify(
+  (
+    digest: string | null,
+    bytes: Buffer,
+    key: SignKeyObjectInput,
+    done: (error: Error | null, signature: Buffer) => void,
+  ) => sign(digest, bytes, key, done),
+);
+
+/** The hash of each algorithm; null: it brings its own. */
+const digests: Readonly<Record<string, string | null>> = {
   'ssh-ed25519': null,
   'rsa-sha2-256': 'sha256',
   'rsa-sha2-512': 'sha512',
   'ecdsa-sha2-nistp256': 'sha256',
   'ecdsa-sha2-nistp384': 'sha384',
   'ecdsa-sha2-nistp521': 'sha512',
+};
+/** SHA-1 is signed with only where the config names it, and never believed. */
+const signing: Readonly<Record<string, string | null>> = { ...digests, 'ssh-rsa': 'sha1' };
+/** Signatures of security keys are made by agents. */
+const verifying: Readonly<Record<string, string | null>> = {
+  ...digests,
   'sk-ssh-ed25519@openssh.com': null,
   'sk-ecdsa-sha2-nistp256@openssh.com': 'sha256',
 };
 
-/** False for anything but a right signature in an accepted algorithm that fits the key. Never throws. */
+/**
+ * A signature blob: string algorithm, string signature. `algorithm` is a plain one, never a certificate's.
+ * Runs in the thread pool: a large RSA key takes milliseconds. Throws RangeError for an unknown algorithm.
+ */
+export async function signWith(key: KeyObject, algorithm: string, bytes: Buffer): Promise<Buffer> {
+  const digest = signing[algorithm];
+  if (digest === undefined) throw new RangeError(`cannot sign with ${algorithm}`);
+  const raw = await signInPool(digest, bytes, { key, dsaEncoding: 'ieee-p1363' });
+  return Buffer.concat([wireString(algorithm), wireString(algorithm.startsWith('ecdsa-') ? pair(raw) : raw)]);
+}
+
+/** ECDSA: r and s as mpints; P1363 has them side by side, equally long. */
+function pair(raw: Buffer): Buffer {
+  const half = raw.length / 2;
+  return Buffer.concat([wireMpint(raw.subarray(0, half)), wireMpint(raw.subarray(half))]);
+}
+
+/**
+ * False for anything but a right signature in an accepted algorithm that fits the key (OpenSSH's CASignatureAlgorithms
+ * by default; SHA-1 is none). Never throws.
+ */
 export function verifySignature(keyBlob: Buffer, message: Buffer, signatureBlob: Buffer): boolean {
   try {
     return verifyParts(keyBlob, message, signatureBlob);
@@ -25,19 +61,19 @@ export function verifySignature(keyBlob: Buffer, message: Buffer, signatureBlob:
 }
 
 function verifyParts(keyBlob: Buffer, message: Buffer, signatureBlob: Buffer): boolean {
-  const reader = readWire(signatureBlob);
+  const reader = wireReader(signatureBlob);
   const algorithm = reader.text();
   const signature = reader.string();
-  const keyType = readWire(keyBlob).text();
+  const keyType = wireReader(keyBlob).text();
   const fits = algorithm.startsWith('rsa-sha2-') ? keyType === 'ssh-rsa' : keyType === algorithm;
-  const hash = hashes[algorithm];
+  const hash = verifying[algorithm];
   if (!fits || hash === undefined || keyWeakness(keyBlob) !== null) return false;
-  const key = publicKey(keyBlob);
+  const key = nodeKeyOf(keyBlob);
   if (key === null) return false;
   const data = keyType.startsWith('sk-')
-    ? tokenMessage(keyBlob, message, reader.byte(), reader.uint32())
+    ? tokenMessage(keyBlob, message, reader.uint8(), reader.uint32())
     : message;
-  if (!reader.atEnd()) return false;
+  if (reader.left > 0) return false;
   if (!keyType.includes('ecdsa')) return verify(hash, data, key, signature);
   const width = Math.ceil(keyBits(keyBlob) / 8);
   return verify(hash, data, { key, dsaEncoding: 'ieee-p1363' }, pairOfNumbers(signature, width));
@@ -48,7 +84,7 @@ function verifyParts(keyBlob: Buffer, message: Buffer, signatureBlob: Buffer): b
  * it is not asked of a CA, as in OpenSSH: one that signs by itself is made with `-O no-touch-required`.
  */
 function tokenMessage(keyBlob: Buffer, message: Buffer, flags: number, counter: number): Buffer {
-  const reader = readWire(keyBlob);
+  const reader = wireReader(keyBlob);
   const type = reader.text();
   reader.string();
   if (type.includes('ecdsa')) reader.string();
@@ -62,7 +98,7 @@ function tokenMessage(keyBlob: Buffer, message: Buffer, flags: number, counter: 
 
 /** r and s as two numbers of equal width (IEEE P1363), from the two mpints of RFC 5656. */
 function pairOfNumbers(signature: Buffer, width: number): Buffer {
-  const reader = readWire(signature);
+  const reader = wireReader(signature);
   const padded = [reader.string(), reader.string()].map((mpint) => {
     const bytes = magnitude(mpint);
     if (bytes.length > width) throw new RangeError('number too large');
@@ -71,48 +107,11 @@ function pairOfNumbers(signature: Buffer, width: number): Buffer {
   return Buffer.concat(padded);
 }
 
-/** A public key blob as node:crypto takes it; null for types it cannot hold. Throws on malformed ones. */
-export function publicKey(keyBlob: Buffer): KeyObject | null {
-  const reader = readWire(keyBlob);
-  const type = reader.text();
-  if (type === 'ssh-rsa') {
-    const exponent = magnitude(reader.string());
-    return jwk({ kty: 'RSA', e: url(exponent), n: url(magnitude(reader.string())) });
-  }
-  if (type === 'ssh-ed25519' || type === 'sk-ssh-ed25519@openssh.com')
-    return jwk({ kty: 'OKP', crv: 'Ed25519', x: url(reader.string()) });
-  const curve = /^(?:sk-)?ecdsa-sha2-nistp(256|384|521)(?:@openssh\.com)?$/.exec(type)?.[1];
-  if (curve === undefined) return null;
-  const named = reader.text();
-  const point = reader.string();
-  const width = Math.ceil(Number(curve) / 8);
-  if (named !== `nistp${curve}` || point[0] !== 4 || point.length !== 1 + 2 * width) return null;
-  return jwk({
-    kty: 'EC',
-    crv: `P-${curve}`,
-    x: url(point.subarray(1, 1 + width)),
-    y: url(point.subarray(1 + width)),
-  });
-}
-
-function jwk(key: Record<string, string>): KeyObject {
-  return createPublicKey({ key, format: 'jwk' });
-}
-
-function url(bytes: Buffer): string {
-  return bytes.toString('base64url');
-}
-
 /** A signature blob's algorithm: "rsa-sha2-512"; '' when malformed. */
 export function signatureAlgorithm(signatureBlob: Buffer): string {
   try {
-    return readWire(signatureBlob).text();
+    return wireReader(signatureBlob).text();
   } catch {
     return ''; // cut short
   }
-}
-
-/** A signature blob from its parts. */
-export function formatSignature(algorithm: string, signature: Buffer): Buffer {
-  return Buffer.concat([wireString(algorithm), wireString(signature)]);
 }

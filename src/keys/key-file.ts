@@ -1,9 +1,9 @@
 // Key formats: tells what a private key file is and what can be read of it without a passphrase. Cheap: main thread.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { parseOpensshEnvelope, parseOpensshSecret } from './key-openssh.ts';
-import { publicKeyOf, type PublicKey } from './key-public.ts';
-import { dsaUnsupported, KeyError } from './key-private.ts';
-import { openPutty, parsePutty, puttyLocked } from './key-putty.ts';
+import { parseOpensshEnvelope, parseOpensshSecret } from './openssh-file.ts';
+import { publicKeyOf, type PublicKey } from './public-key.ts';
+import { dsaUnsupported, KeyError } from './private-key.ts';
+import { openPutty, parsePutty, puttyLocked } from './putty-file.ts';
 
 /** What a key file shows of itself. */
 export interface KeyOutline {

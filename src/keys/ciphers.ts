@@ -1,7 +1,7 @@
 // Ciphers of key files: every one ssh-keygen -Z offers, for bytes that are encrypted once and whole.
 import { createDecipheriv, timingSafeEqual } from 'node:crypto';
 import { poly1305 } from '@noble/ciphers/_poly1305.js';
-import { KeyError } from './key-private.ts';
+import { KeyError } from './private-key.ts';
 
 interface KeyCipher {
   readonly keyLength: number;

@@ -1,5 +1,5 @@
 // Signature algorithms: which to sign with for a key on a server. SHA-1 never, unless the config names ssh-rsa. Pure.
-import { isCertificateType, plainType } from './certificates.ts';
+import { isCertificateType, plainKeyType } from './certificate.ts';
 
 export interface SignatureChoice {
   /** In the request: a certificate's own type, or the signature's for a plain key. */
@@ -23,14 +23,14 @@ export function signatureChoices(
 ): readonly SignatureChoice[] {
   const certificate = isCertificateType(keyType);
   const signatures =
-    plainType(keyType) === 'ssh-rsa' ? rsaSignatures(configured, offered) : [plainType(keyType)];
+    plainKeyType(keyType) === 'ssh-rsa' ? rsaSignatures(configured, offered) : [plainKeyType(keyType)];
   return signatures
     .map((signature) => ({
       requested: certificate ? `${signature.replace(/@openssh\.com$/, '')}-cert-v01@openssh.com` : signature,
       signature,
     }))
     .filter(({ requested }) =>
-      configured === null ? !insecure.includes(plainType(requested)) : configured.includes(requested),
+      configured === null ? !insecure.includes(plainKeyType(requested)) : configured.includes(requested),
     );
 }
 

@@ -1,13 +1,13 @@
 // OpenSSH private key files (PROTOCOL.key): the envelope, readable without a passphrase, and what is locked inside.
 import type { KeyObject } from 'node:crypto';
-import { publicKeyFromBlob, type PublicKey } from './key-public.ts';
+import { publicKeyFromBlob, type PublicKey } from './public-key.ts';
 import {
   dsaUnsupported,
   ecdsaPrivateKey,
   ed25519PrivateKey,
   KeyError,
   rsaPrivateKey,
-} from './key-private.ts';
+} from './private-key.ts';
 import { wireReader, type WireReader } from './wire.ts';
 
 const magic = 'openssh-key-v1\0';

@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../src/model/secret.ts';
-import { outlineKey } from '../../src/ssh/key-format.ts';
-import { publicKeyOf } from '../../src/ssh/key-public.ts';
-import { unlockInThread } from '../../src/ssh/key-thread.ts';
-import { unlockKey } from '../../src/ssh/key-unlock.ts';
+import { outlineKey } from '../../src/keys/key-file.ts';
+import { publicKeyOf } from '../../src/keys/public-key.ts';
+import { unlockInThread } from '../../src/keys/unlock-thread.ts';
+import { unlockKey } from '../../src/keys/unlock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { makeKey } from '../helpers/sshd.ts';
 
@@ -199,7 +199,7 @@ describe('the key thread', () => {
       outfile: join(out, 'cli.mjs'),
     });
     await build({
-      entryPoints: { 'key-worker': join(import.meta.dirname, '../../src/ssh/key-worker.ts') },
+      entryPoints: { 'unlock-worker': join(import.meta.dirname, '../../src/keys/unlock-worker.ts') },
       outdir: out,
       bundle: true,
       format: 'esm',

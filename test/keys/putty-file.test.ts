@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { outlineKey } from '../../src/ssh/key-format.ts';
-import { publicKeyOf } from '../../src/ssh/key-public.ts';
-import { unlockKey } from '../../src/ssh/key-unlock.ts';
+import { outlineKey } from '../../src/keys/key-file.ts';
+import { publicKeyOf } from '../../src/keys/public-key.ts';
+import { unlockKey } from '../../src/keys/unlock.ts';
 
 const folder = join(import.meta.dirname, '../fixtures/putty');
 const files = readdirSync(folder).filter((name) => name.endsWith('.ppk'));

@@ -1,14 +1,14 @@
 // PuTTY key files (PPK versions 2 and 3), after the appendix "PPK file format" of the PuTTY manual.
 import { createDecipheriv, createHash, createHmac, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { argon2d, argon2i, argon2id } from '@noble/hashes/argon2.js';
-import { publicKeyFromBlob, type PublicKey } from './key-public.ts';
+import { publicKeyFromBlob, type PublicKey } from './public-key.ts';
 import {
   dsaUnsupported,
   ecdsaPrivateKey,
   ed25519PrivateKey,
   KeyError,
   rsaPrivateKey,
-} from './key-private.ts';
+} from './private-key.ts';
 import { wireReader, wireString } from './wire.ts';
 
 export interface PuttyFile {

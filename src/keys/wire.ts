@@ -13,6 +13,8 @@ export interface WireReader {
   /** Bytes without a length in front. */
   bytes(length: number): Buffer;
   rest(): Buffer;
+  /** How many bytes were read so far, and how many are left. */
+  readonly position: number;
   readonly left: number;
 }
 
@@ -37,10 +39,27 @@ export function wireReader(source: Uint8Array): WireReader {
     mpint: () => withoutZeros(string()),
     bytes,
     rest: () => bytes(buffer.length - position),
+    get position() {
+      return position;
+    },
     get left() {
       return buffer.length - position;
     },
   };
+}
+
+/** A list of strings packed in one string (principals, option names). */
+export function wireStrings(bytes: Buffer): string[] {
+  const reader = wireReader(bytes);
+  const strings: string[] = [];
+  while (reader.left > 0) strings.push(reader.text());
+  return strings;
+}
+
+/** An mpint's magnitude: without the zero byte that keeps it positive. RangeError for a negative one. */
+export function magnitude(mpint: Buffer): Buffer {
+  if ((mpint[0] ?? 0) & 0x80) throw new RangeError('negative number');
+  return withoutZeros(mpint);
 }
 
 export function withoutZeros(number: Buffer): Buffer {

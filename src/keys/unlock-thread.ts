@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Secret } from '../model/secret.ts';
-import { KeyError, type KeyProblem } from './key-private.ts';
+import { KeyError, type KeyProblem } from './private-key.ts';
 
 export interface UnlockRequest {
   readonly id: number;
@@ -37,7 +37,7 @@ export const unlockInThread: Unlock = async (text, passphrase) => {
   } catch (error) {
     if (error instanceof KeyError) throw error;
     // no thread is to be had (limits, memory): a stall is better than no login
-    const { unlockKey } = await import('./key-unlock.ts');
+    const { unlockKey } = await import('./unlock.ts');
     return unlockKey(text, passphrase.reveal());
   }
 };
@@ -74,14 +74,14 @@ function startThread(): KeyThread {
 }
 
 /**
- * The bundle has the worker beside it (build.mjs, entry `key-worker`). From sources (tests, development) it is
+ * The bundle has the worker beside it (build.mjs, entry `unlock-worker`). From sources (tests, development) it is
  * TypeScript, which node 20 does not load: tsx, a development dependency, does that inside the worker.
  */
 function startWorker(): Worker {
-  const built = new URL('./key-worker.js', import.meta.url);
+  const built = new URL('./unlock-worker.js', import.meta.url);
   const options = { env: {}, execArgv: [], stdout: false, stderr: false };
   if (existsSync(fileURLToPath(built))) return new Worker(built, options);
-  const source = new URL('./key-worker.ts', import.meta.url).href;
+  const source = new URL('./unlock-worker.ts', import.meta.url).href;
   const loader = import.meta.resolve('tsx/esm/api');
   const program = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(source)}); });`;
   return new Worker(program, { ...options, eval: true });

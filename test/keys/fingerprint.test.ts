@@ -1,16 +1,9 @@
 // Fingerprints, sizes and randomart, compared with what ssh-keygen prints.
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import {
-  fingerprint,
-  keyBits,
-  keyType,
-  keyWeakness,
-  randomart,
-  readFingerprint,
-  shortTypeName,
-} from '../../src/trust/fingerprint.ts';
-import { certify, testKey } from './keys.ts';
+import { fingerprint, randomart, readFingerprint } from '../../src/keys/fingerprint.ts';
+import { certify, testKey } from '../trust/keys.ts';
+import { keyBits, keyType, keyWeakness, shortTypeName } from '../../src/keys/public-key.ts';
 
 const kinds = [
   ['-t', 'ed25519'],
