@@ -1,9 +1,10 @@
 // Consent for project files: what such a file would do, in words; a digest of it; and which digests were allowed (SPEC 1).
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import type { Forward } from '../model/forward.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { Declared } from './declared.ts';
@@ -67,7 +68,7 @@ export function isAllowed(stateDir: string, file: string, digest: string): boole
  * Throws DAEMON_DOWN where others may write to the state folder, a system error where nobody may.
  */
 export async function allow(stateDir: string, file: string, digest: string, now: number): Promise<void> {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeFolders(stateDir);
   if (isForeign(statSync(stateDir)))
     throw new TunnelError(
       'DAEMON_DOWN',

@@ -1,7 +1,7 @@
 // Folders that are ours alone: made 0700, and refused when somebody else owns them or may look in (SPEC 1).
-import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
-import { dirname } from 'node:path';
+import { lstatSync, type Stats } from 'node:fs';
 import { TunnelError } from '../errors.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import { shellWord } from '../model/shell-word.ts';
 
 export interface Owner {
@@ -23,18 +23,6 @@ export function ensureOwnFolder(path: string, owner: Owner, rule: FolderRule = '
   throw new TunnelError('DAEMON_DOWN', `use of a folder refused, on ${path}: ${complaint.why}`, {
     hint: complaint.hint(path),
   });
-}
-
-/** Not `recursive: true`, which never ends where a file system answers ENOENT to mkdir (/proc). */
-function makeFolders(path: string): void {
-  if (existsSync(path)) return;
-  makeFolders(dirname(path));
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (thrown) {
-    // Another starter was faster, or a dangling link lies there, which is refused below.
-    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
-  }
 }
 
 /** Null: the folder exists and is ours alone, or does not exist. For commands, which make nothing. */

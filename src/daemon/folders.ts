@@ -3,6 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { ensureOwnFolder, type Owner } from '../control/owned-folder.ts';
 import { TunnelError } from '../errors.ts';
+import { isUnwritable } from '../files/errno.ts';
 import { systemFailure } from '../files/system-failure.ts';
 import type { Places, SupervisorPlaces } from '../paths.ts';
 
@@ -22,7 +23,7 @@ export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner:
   } catch (thrown) {
     if (thrown instanceof TunnelError) throw thrown;
     const { code } = thrown as NodeJS.ErrnoException;
-    if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'ENOENT') return false;
+    if (isUnwritable(code)) return false;
     throw systemFailure(thrown, 'supervisor start', at.folder);
   }
 }

@@ -65,7 +65,7 @@ export async function fetchHostKey({ host, via, parts, context }: FetchParts): P
     trust(name, key) {
       const facts = presented.get(key.toString('base64'));
       if (facts !== undefined) fetched = { name, key, ...facts };
-      return Promise.resolve({ at: { file: parts.trust.file, line: 0 }, added: false });
+      return Promise.resolve({ at: { file: parts.trust.file, line: 0 }, added: false, unwritten: null });
     },
     markUsed: () => Promise.resolve(),
   };

@@ -98,7 +98,7 @@ async function run({
       log.write(
         'warn',
         'state',
-        `${at.folder} cannot be written: nothing is remembered, and new host keys are not kept`,
+        `${at.folder} cannot be written: nothing is remembered on disk, and new host keys only until this supervisor ends`,
       );
     }
     const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));

@@ -7,6 +7,7 @@ import type { ConnectionTerms } from '../control/connection.ts';
 import type { Owner } from '../control/owned-folder.ts';
 import { listenControl, type ControlServer } from '../control/server.ts';
 import { asTunnelError } from '../errors.ts';
+import { isUnwritable } from '../files/errno.ts';
 import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
@@ -92,7 +93,7 @@ export async function appear(options: PresenceOptions): Promise<Presence | null>
   } catch (thrown) {
     const error = asTunnelError(thrown);
     const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
-    if (options.writable || !['EROFS', 'EACCES', 'EPERM', 'ENOENT'].includes(code ?? '')) throw error;
+    if (options.writable || !isUnwritable(code)) throw error;
     options.log('warn', 'socket', `${error.message}; no command can reach this supervisor`);
     return null;
   }

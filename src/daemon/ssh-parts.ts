@@ -51,7 +51,14 @@ export function openSsh(options: SshOptions): SshHouse {
   const { facts, places, clock, log } = options;
   const entry = passwdEntry();
   const user = userName(facts, entry);
-  const trust = createTrustStore({ file: places.knownHosts, now: () => clock.now() });
+  const trust = createTrustStore({
+    file: places.knownHosts,
+    now: () => clock.now(),
+    keepInMemory(why) {
+      // Where nothing at all can be written that was said at the start.
+      if (options.writable) log('warn', 'host-key', `${why.message}; what is trusted is kept in memory`);
+    },
+  });
   const withheld = (): ReadonlySet<string> => withheldVariables(options.config() ?? { tunnels: [] });
   const secrets = createSecretReader({
     entries: createEntries(

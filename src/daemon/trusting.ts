@@ -198,14 +198,17 @@ async function store(host: Host, fetched: FetchedKey, request: TrustRequest): Pr
   const { verdict } = judgement;
   if (verdict.kind === 'trusted') return outcomeOf(host, key, 'known', { at: verdict.at });
   if (verdict.kind === 'unknown') {
-    const { at } = await ssh.trust.trust(name, key);
+    const { at, unwritten } = await ssh.trust.trust(name, key);
+    if (unwritten !== null) throw unwritten; // a person is told "stored" only of what stays
     return outcomeOf(host, key, 'stored', { at });
   }
   if (!mayChange(fetched, terms)) throw refusalOf(host, fetched);
   if (terms.replace) {
     return outcomeOf(host, key, 'replaced', await replaceKey(ssh.trust, name, key, host.knownHosts, now()));
   }
-  return outcomeOf(host, key, 'added', { at: (await ssh.trust.also(name, key)).at });
+  const { at, unwritten } = await ssh.trust.also(name, key);
+  if (unwritten !== null) throw unwritten;
+  return outcomeOf(host, key, 'added', { at });
 }
 
 function outcomeOf(

@@ -20,6 +20,20 @@ const words: Readonly<Record<string, string>> = {
   ENOEXEC: 'it is no program for this machine',
 };
 
+/** What mkdir(2), open(2) and rename(2) answer where a folder is read-only, not ours, or cannot be (HOME=/dev/null). */
+const unwritable = ['EROFS', 'EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'];
+const full = ['ENOSPC', 'EDQUOT'];
+
+/** Nothing can be written there, now or later. */
+export function isUnwritable(code: string | undefined): boolean {
+  return unwritable.includes(code ?? '');
+}
+
+/** There is no room, now. */
+export function isFull(code: string | undefined): boolean {
+  return full.includes(code ?? '');
+}
+
 /** Null: not in the table. */
 export function errnoWords(code: string | undefined): string | null {
   return words[code ?? ''] ?? null;

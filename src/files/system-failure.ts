@@ -2,9 +2,7 @@
 import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
-import { errnoWords } from './errno.ts';
-
-const full = ['ENOSPC', 'EDQUOT'];
+import { errnoWords, isFull } from './errno.ts';
 
 /**
  * DAEMON_DOWN, as for a state folder that is refused; what it is not about comes back as it is. `on`: what it was about
@@ -15,7 +13,7 @@ export function systemFailure(thrown: unknown, what: string, on: string | null =
   const { code = '', path: said } = thrown as NodeJS.ErrnoException;
   const why = errnoWords(code);
   const path = said ?? on;
-  if (why === null || (path === null && !full.includes(code))) return thrown;
+  if (why === null || (path === null && !isFull(code))) return thrown;
   return new TunnelError('DAEMON_DOWN', `${what} failed${path === null ? '' : `, on ${path}`}: ${why}`, {
     hint: hintFor(code, path),
     cause: thrown,
@@ -25,5 +23,5 @@ export function systemFailure(thrown: unknown, what: string, on: string | null =
 function hintFor(code: string, path: string | null): string {
   if (path === null) return 'df -h';
   const folder = shellWord(dirname(path));
-  return full.includes(code) ? `df -h ${folder}` : `ls -ld ${folder} ${shellWord(path)}`;
+  return isFull(code) ? `df -h ${folder}` : `ls -ld ${folder} ${shellWord(path)}`;
 }

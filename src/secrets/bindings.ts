@@ -1,9 +1,10 @@
 // Which server each keychain entry was set for: a file an entry in the state folder, with no secret in it. A changed config must not lure a password to another server.
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import type { SecretKind } from '../model/secret.ts';
 import { shellWord } from '../model/shell-word.ts';
 
@@ -34,7 +35,7 @@ export function createBindings(folder: string): Bindings {
   return {
     find: (name, kind) => readBinding(fileOf(name, kind)),
     async save({ name, kind, endpoint }) {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      makeFolders(folder);
       const text = `${JSON.stringify({ name, kind, endpoint })}\n`;
       await writeFileAtomic(fileOf(name, kind), text, { mode: 0o600 });
     },

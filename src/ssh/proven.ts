@@ -1,6 +1,7 @@
 // Proven keys: which key or certificate has logged in where, so that it is tried first, and alone after a refusal (SPEC 3).
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolders } from '../files/make-folders.ts';
 
 export interface Proven {
   /** `login` is user@hostname:port; `credential` a fingerprint, with " certificate" behind it for a certificate. */
@@ -25,7 +26,7 @@ export function provenInMemory(known: Readonly<Record<string, readonly string[]>
 export function openProven(file: string, failed: (why: string) => void): Proven {
   return keep(load(file), (logins) => {
     try {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      makeFolders(dirname(file));
       const beside = `${file}.new`;
       writeFileSync(beside, `${JSON.stringify({ version: 1, logins: Object.fromEntries(logins) })}\n`, {
         mode: 0o600,

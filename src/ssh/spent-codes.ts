@@ -1,7 +1,8 @@
 // Spent one-time codes: a server takes each only once (RFC 6238 5.2), so each is handed out once, whoever of us asks for it.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolders } from '../files/make-folders.ts';
 import type { TotpParameters } from '../secrets/totp.ts';
 
 export interface SpentCodes {
@@ -48,7 +49,7 @@ export function openSpentCodes(folder: string, failed: (why: string) => void): S
 }
 
 function takeFile(folder: string, mark: string, step: number): boolean {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   try {
     writeFileSync(join(folder, `${mark}-${step}`), '', { flag: 'wx', mode: 0o600 });
   } catch (error) {

@@ -50,20 +50,10 @@ export function createVerifier(parts: VerifierParts): Verifier {
   };
 }
 
-/** A folder that cannot be written is said and lived with, as ssh does; that the store says otherwise is not. */
 async function storeKey({ trust, log }: VerifierParts, name: string, key: Buffer): Promise<void> {
-  try {
-    const { at } = await trust.trust(name, key);
-    log(
-      'info',
-      'host-key',
-      `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${placeWords(at)}`,
-    );
-  } catch (thrown) {
-    const cause = (thrown as { cause?: unknown }).cause;
-    if (!['EROFS', 'EACCES', 'EPERM'].includes(codeOf(cause))) throw thrown;
-    log('warn', 'host-key', `${wordsOf(thrown)}; it will be asked for again`);
-  }
+  const { at, unwritten } = await trust.trust(name, key);
+  const where = unwritten === null ? placeWords(at) : 'until this supervisor ends';
+  log('info', 'host-key', `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${where}`);
 }
 
 function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<Decision> {

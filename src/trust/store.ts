@@ -1,9 +1,11 @@
 // The trust store: reads every known_hosts file that counts, writes only our own (SPEC 5). Changes are atomic and under a lock.
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
+import { isFull, isUnwritable } from '../files/errno.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
 import { unwritableName, withKey } from './edit.ts';
@@ -34,6 +36,8 @@ export interface StoredKey {
   readonly at: Place;
   /** False: it stood there before. */
   readonly added: boolean;
+  /** Why it stands in the memory of this process alone; null when it was written. */
+  readonly unwritten: TunnelError | null;
 }
 
 export interface TrustStore {
@@ -54,10 +58,7 @@ export interface TrustStore {
    * Rewrites our store: `change` gets its text and what all files say. For edits in this room.
    * Null leaves it as it is.
    */
-  edit<T>(
-    foreignFiles: readonly string[],
-    change: (text: string, foreign: readonly KnownHostEntry[]) => { text: string; result: T },
-  ): Promise<T>;
+  edit<T>(foreignFiles: readonly string[], change: Change<T>): Promise<T>;
   /** Remembers that the key on a line vouched for a login. Never rejects: a login must not fail over it. */
   markUsed(name: string, fingerprint: string): Promise<void>;
   readonly seen: SeenFile;
@@ -70,6 +71,11 @@ export interface TrustStoreOptions {
   readonly now: () => number;
   /** Who must own the store; default: who we run as. Null where there are no user ids. */
   readonly uid?: number | null;
+  /**
+   * For a process that lives long: where the store cannot be written, what is stored is kept in memory, and written with
+   * the next change that can be. Called the first time, with the reason.
+   */
+  readonly keepInMemory?: (why: TunnelError) => void;
 }
 
 export function createTrustStore(options: TrustStoreOptions): TrustStore {
@@ -78,9 +84,14 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
   const parse = rememberingParser();
   const join = rememberingJoin();
 
+  let unwritten: Unwritten | null = null;
+  let told = false;
+  let turn: Promise<unknown> = Promise.resolve();
+
   const readOwn = async (): Promise<string> => {
     await checkFolder(dirname(file), uid);
-    return readKnownHostsFile(file, 'strict', uid);
+    const text = await readKnownHostsFile(file, 'strict', uid);
+    return unwritten === null ? text : withUnwritten(text, unwritten);
   };
   const readForeign = async (files: readonly string[]): Promise<ParsedFile[]> =>
     Promise.all(
@@ -89,29 +100,58 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
         .map(async (path) => parse(await readKnownHostsFile(path, 'any', uid), path)),
     );
 
+  const changed = async <T>(
+    foreignFiles: readonly string[],
+    change: Change<T>,
+    keep: (text: string) => Promise<void>,
+  ): Promise<T> => {
+    const before = await readOwn();
+    const foreign = (await readForeign(foreignFiles)).flatMap(({ entries }) => entries);
+    const { text, result } = change(before, foreign);
+    if (text !== before) await keep(text);
+    return result;
+  };
   const edit: TrustStore['edit'] = async (foreignFiles, change) => {
+    const seenUnwritten = unwritten;
+    const keep = async (text: string): Promise<void> => {
+      await write(file, text);
+      if (unwritten === seenUnwritten) unwritten = null;
+    };
     try {
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      return await underLock(file, async () => {
-        const before = await readOwn();
-        const foreign = (await readForeign(foreignFiles)).flatMap(({ entries }) => entries);
-        const { text, result } = change(before, foreign);
-        if (text !== before) await write(file, text);
-        return result;
-      });
+      makeFolders(dirname(file));
+      return await underLock(file, () => changed(foreignFiles, change, keep));
     } catch (thrown) {
       throw unwritable(file, thrown);
     }
   };
 
+  /** The same in memory, where `edit` failed for the disk's reasons alone. */
+  const remember = async <T>(change: Change<T>, error: TunnelError): Promise<T> => {
+    const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    if (options.keepInMemory === undefined || !(isUnwritable(code) || isFull(code))) throw error;
+    if (!told) options.keepInMemory(error);
+    told = true;
+    const mine = turn.then(() =>
+      changed([], change, async (text) => {
+        unwritten = { written: await readKnownHostsFile(file, 'strict', uid), text };
+      }),
+    );
+    turn = mine.catch(() => undefined); // told to whoever asked
+    return mine;
+  };
+
   const add = async (name: string, key: Buffer, allowFurther: boolean): Promise<StoredKey> => {
     checkName(name);
-    const stored = await edit([], (before) => {
+    const change = (before: string): { text: string; result: StoredKey } => {
       const verdict = judge(parseKnownHosts(before, file).entries, name, key);
       refuseUnless(verdict, name, key, allowFurther);
       const { text, line, added } = withKey(before, name, key);
-      return { text, result: { at: { file, line }, added } };
-    });
+      return { text, result: { at: { file, line }, added, unwritten: null } };
+    };
+    const stored = await edit([], change).catch(async (error: TunnelError) => ({
+      ...(await remember(change, error)),
+      unwritten: error,
+    }));
     if (stored.added) {
       const firstSeenMs = now();
       await seen
@@ -143,6 +183,22 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
       await seen.update((keys) => keys.set(name, print, { lastUsedMs, goneMs: null })).catch(() => undefined); // read-only state, or a full disk: the login counts more
     },
   };
+}
+
+type Change<T> = (text: string, foreign: readonly KnownHostEntry[]) => { text: string; result: T };
+
+/** What could not be written: the file as it was, and as it was to be. */
+interface Unwritten {
+  readonly written: string;
+  readonly text: string;
+}
+
+/** Somebody else may have written the file meanwhile: then what was to be added to it still is. */
+function withUnwritten(now: string, { written, text }: Unwritten): string {
+  if (now === written) return text;
+  const known = new Set([...now.split('\n'), ...written.split('\n')]);
+  const missing = text.split('\n').filter((line) => !known.has(line));
+  return [now.trimEnd(), ...missing].filter((line) => line !== '').join('\n') + '\n';
 }
 
 type ParsedFile = ReturnType<typeof parseKnownHosts>;

@@ -17,6 +17,7 @@ import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys, exportKeys } from '../../src/trust/list.ts';
 import { createTrustStore, type TrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { smallDisk } from '../helpers/small-disk.ts';
 import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { testKey } from './keys.ts';
 
@@ -38,8 +39,16 @@ const refusal = async (work: Promise<unknown>): Promise<unknown> =>
 describe('the store', () => {
   test('keeps a key in a 0600 file in a 0700 folder, once, and finds it again', async () => {
     const store = newStore();
-    expect(await store.trust('katie', key.blob)).toEqual({ at: { file: store.file, line: 1 }, added: true });
-    expect(await store.trust('katie', key.blob)).toEqual({ at: { file: store.file, line: 1 }, added: false });
+    expect(await store.trust('katie', key.blob)).toEqual({
+      at: { file: store.file, line: 1 },
+      added: true,
+      unwritten: null,
+    });
+    expect(await store.trust('katie', key.blob)).toEqual({
+      at: { file: store.file, line: 1 },
+      added: false,
+      unwritten: null,
+    });
     expect(readFileSync(store.file, 'utf8')).toBe(`katie ${key.line}\n`);
     expect(statSync(store.file).mode & 0o777).toBe(0o600);
     expect(statSync(join(store.file, '..')).mode & 0o777).toBe(0o700);
@@ -161,6 +170,49 @@ describe('a folder that cannot be written', () => {
       message: expect.stringContaining('/proc/1/known_hosts') as string,
       cause: { code: expect.stringMatching(/^E(ACCES|PERM|ROFS|NOENT)$/) as string },
     });
+  });
+});
+
+describe('a store that is to keep in memory what cannot be written', () => {
+  const unwritable = (): { store: TrustStore; told: string[] } => {
+    const told: string[] = [];
+    const keepInMemory = ({ message }: Error): unknown => told.push(message);
+    return {
+      store: createTrustStore({ file: '/proc/none/known_hosts', now: () => start, keepInMemory }),
+      told,
+    };
+  };
+
+  test('believes it from then on, refuses another key as it would, and says so once', async () => {
+    const { store, told } = unwritable();
+    await Promise.all(['katie', 'robin', 'kim'].map((name) => store.trust(name, key.blob)));
+    expect((await store.trust('katie', key.blob)).unwritten).not.toBeNull();
+    const known = await store.read([]);
+    for (const name of ['katie', 'robin', 'kim'])
+      expect(known.judge(name, key.blob).verdict.kind, name).toBe('trusted');
+    expect(known.judge('katie', other.blob).verdict.kind).toBe('changed');
+    expect(await refusal(store.trust('katie', other.blob))).toMatchObject({ code: 'HOST_KEY_CHANGED' });
+    expect(told).toEqual([expect.stringContaining('/proc/none/known_hosts')]);
+  });
+
+  test('writes it when there is room again, and brings back nothing that was taken out meanwhile', async ({
+    skip,
+  }) => {
+    using disk = smallDisk() ?? skip('no file system can be mounted here');
+    const file = join(disk.folder, 'known_hosts');
+    const gone = `old ${other.line}\n`;
+    writeFileSync(file, gone, { mode: 0o600 });
+    const told: string[] = [];
+    const keepInMemory = ({ message }: Error): unknown => told.push(message);
+    const store = createTrustStore({ file, now: () => start, keepInMemory });
+    disk.fill();
+    expect((await store.trust('katie', key.blob)).unwritten).not.toBeNull();
+    expect([readFileSync(file, 'utf8'), told]).toEqual([gone, [expect.stringContaining('no space left')]]);
+    expect((await store.read([])).judge('katie', key.blob).verdict.kind).toBe('trusted');
+    disk.free();
+    writeFileSync(file, '');
+    expect((await store.trust('robin', key.blob)).unwritten).toBeNull();
+    expect(readFileSync(file, 'utf8')).toBe(`katie ${key.line}\nrobin ${key.line}\n`);
   });
 });
 

@@ -1,5 +1,5 @@
 // `tunnel init`: three questions, one config. On a terminal it asks (SPEC 7); off a terminal it takes options.
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { localListen, login, target } from '../../config/address.ts';
 import { allow, consentDigest } from '../../config/consent.ts';
@@ -9,6 +9,7 @@ import { readOwned } from '../../config/ownership.ts';
 import { textLimitBytes } from '../../config/source.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
+import { makeFolders } from '../../files/make-folders.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
 import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
@@ -67,7 +68,7 @@ function textWithoutTunnel(file: string, { facts }: Context): string | null {
 /** `isNew`: what somebody else has put there meanwhile is not written over. */
 function write(file: string, text: string, isNew: boolean): void {
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(file));
     writeFileSync(file, text, { mode: 0o600, flag: isNew ? 'wx' : 'w' });
     if (isNew) chmodSync(file, 0o600);
   } catch (thrown) {
