@@ -6,7 +6,6 @@ import { formatAddress, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import { hostKeyName, type Place } from '../trust/known-hosts.ts';
-import { codeOf, wordsOf } from './failure.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
 import type { Judgement, Verdict } from '../trust/verdict.ts';
 import { keyType, shortTypeName } from '../keys/public-key.ts';
