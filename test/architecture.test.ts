@@ -48,7 +48,7 @@ const rooms: Record<string, { may: string[]; types?: string[] }> = {
   config: { may: [...low, 'model', 'files', 'keys', 'config'] },
   trust: { may: [...low, 'model', 'files', 'keys', 'trust'] },
   secrets: { may: [...low, 'model', 'files', 'secrets'] },
-  control: { may: [...low, 'model', 'control'] },
+  control: { may: [...low, 'model', 'files', 'control'] },
   render: { may: [...low, 'model', 'render'] },
   ssh: { may: [...low, 'model', 'files', 'keys', 'trust', 'secrets', 'ssh'] },
   forward: { may: [...low, 'model', 'files', 'forward'] },
