@@ -189,7 +189,7 @@ describe.skipIf(sshdMissing() !== null)('needs-you ends by itself', () => {
     configure(world, sshd, `identity: [${key}], agent: false, host_keys: accept-new`);
     const up = await world.run(['up']);
     expect(up, up.stderr).toMatchObject({ code: 6 });
-    expect(connections(sshd)).toBe(1); // startSshd's own: nothing to offer, no connection
+    expect(connections(sshd)).toBe(2); // startSshd's own, and one for the host key: nothing to offer, no login
     copyFileSync(newKey(), key);
     await eventually(() => /^Failed publickey|Connection (closed|reset) by/m.test(sshd.log()));
     await world.until('db', ({ error }) => error?.code === 'AUTH_REFUSED');
