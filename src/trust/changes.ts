@@ -159,28 +159,61 @@ export async function recordRotation(
   const missing = standing.filter(
     (entry) => announcedTypes.test(entry.type) && !all.some((key) => key.equals(entry.key)),
   );
-  const added = await addAll(store, name, fresh, foreignFiles);
-  const prints = { present: all.map(fingerprint), added: added.map((key) => key.fingerprint) };
-  const gone = await markGone(store, name, prints, missing, nowMs);
+  const spare = await oldestFirst(
+    store,
+    name,
+    missing.filter(({ file }) => file === store.file),
+  );
+  const { added, dropped } = await addAll(store, name, fresh, spare, foreignFiles);
+  const prints = { present: all.map(fingerprint), added: added.map((key) => key.fingerprint), dropped };
+  const left = missing.filter((entry) => !dropped.includes(entry.fingerprint));
+  const gone = await markGone(store, name, prints, left, nowMs);
   return { added, gone };
+}
+
+/**
+ * So many keys of ours one name may come to have: a server that proves new ones at every login must not fill the store.
+ * Those it no longer has make room, the longest gone first; without any, what it proves besides is not taken.
+ */
+const mostKeys = 16;
+
+/** Longest gone first; those that are gone only now come last, as they stand in the file. */
+async function oldestFirst(
+  store: TrustStore,
+  name: string,
+  gone: readonly KnownHostEntry[],
+): Promise<readonly KnownHostEntry[]> {
+  const marked = new Map(
+    (await store.seen.read()).filter((key) => key.name === name).map((key) => [key.fingerprint, key.goneMs]),
+  );
+  const since = (entry: KnownHostEntry): number => marked.get(entry.fingerprint) ?? Number.MAX_SAFE_INTEGER;
+  return gone.toSorted((one, other) => since(one) - since(other) || one.line - other.line);
 }
 
 async function addAll(
   store: TrustStore,
   name: string,
   fresh: readonly Buffer[],
+  spare: readonly KnownHostEntry[],
   foreignFiles: readonly string[],
-): Promise<Rotation['added']> {
-  if (fresh.length === 0) return [];
+): Promise<{ added: Rotation['added']; dropped: readonly string[] }> {
+  if (fresh.length === 0) return { added: [], dropped: [] };
   return store.edit(foreignFiles, (before) => {
-    let text = before;
+    const own = entriesUnder(before, store.file, name).filter(
+      ({ marker, hosts }) => marker === null && namesExactly(hosts, name),
+    );
+    const taken = fresh.slice(0, Math.max(0, mostKeys - own.length + spare.length));
+    const drop = spare.slice(0, Math.max(0, own.length + taken.length - mostKeys));
+    const isDropped = ({ marker, key }: KnownHostEntry): boolean =>
+      marker === null && drop.some((entry) => entry.key.equals(key));
+    let { text } = withoutName(before, name, isDropped);
     const added: { type: string; fingerprint: string }[] = [];
-    for (const key of fresh) {
+    for (const key of taken) {
       const appended = withKey(text, name, key);
       text = appended.text;
       if (appended.added) added.push({ type: keyType(key), fingerprint: fingerprint(key) });
     }
-    return { text, result: added };
+    return { text, result: { added, dropped: drop.map((entry) => entry.fingerprint) } };
   });
 }
 
@@ -188,7 +221,7 @@ async function addAll(
 async function markGone(
   store: TrustStore,
   name: string,
-  { present, added }: { readonly present: readonly string[]; readonly added: readonly string[] },
+  { present, added, dropped }: Readonly<Record<'present' | 'added' | 'dropped', readonly string[]>>,
   missing: readonly KnownHostEntry[],
   nowMs: number,
 ): Promise<Rotation['gone']> {
@@ -197,6 +230,7 @@ async function markGone(
     before.filter((key) => key.name === name && key.goneMs !== null).map((key) => key.fingerprint),
   );
   await remember(store, (keys) => {
+    for (const key of dropped) keys.remove(name, key);
     const known = new Set(keys.all().flatMap((key) => (key.name === name ? [key.fingerprint] : [])));
     for (const key of present) if (known.has(key)) keys.set(name, key, { goneMs: null });
     for (const key of added) keys.set(name, key, { goneMs: null, firstSeenMs: nowMs });

@@ -20,7 +20,8 @@ export type SeenChange = (keys: SeenKeys) => void;
 export interface SeenKeys {
   all(): readonly SeenKey[];
   set(name: string, fingerprint: string, change: Partial<Omit<SeenKey, 'name' | 'fingerprint'>>): void;
-  remove(name: string): void;
+  /** Everything under the name, or one key of it. */
+  remove(name: string, fingerprint?: string): void;
 }
 
 export interface SeenFile {
@@ -67,7 +68,8 @@ function changeableKeys(before: readonly SeenKey[]): SeenKeys {
       const old = keys.get(id) ?? { name, fingerprint, firstSeenMs: null, lastUsedMs: null, goneMs: null };
       keys.set(id, { ...old, ...change });
     },
-    remove(name) {
+    remove(name, fingerprint) {
+      if (fingerprint !== undefined) return void keys.delete(`${name} ${fingerprint}`);
       for (const [id, key] of keys) if (key.name === name) keys.delete(id);
     },
   };

@@ -1,5 +1,6 @@
 // Replacing, forgetting and rotating keys: what our file says afterwards, and which foreign lines are named.
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -7,6 +8,7 @@ import { forgetHost, recordRotation, replaceKey } from '../../src/trust/changes.
 import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys } from '../../src/trust/list.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
+import { wireString } from '../../src/trust/wire.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { testKey } from './keys.ts';
 
@@ -169,6 +171,37 @@ describe('a rotation', () => {
     expect((await store.read([])).entries).toEqual([]);
   });
 
+  test('that never ends fills nothing: what is gone longest makes room, what is presented or proved stays', async () => {
+    const { store, foreign, text, verdict } = world();
+    await store.trust('katie', a.blob);
+    await store.trust('robin', b.blob);
+    const made = Array.from({ length: 40 }, () => ed25519Blob());
+    for (const [night, key] of made.entries()) {
+      const keys = { presented: a.blob, proved: [a.blob, c.blob, key] };
+      const { added } = await recordRotation(store, 'katie', keys, [foreign], start + night);
+      expect(added.map((each) => each.fingerprint)).toContain(fingerprint(key));
+    }
+    const under = text()
+      .split('\n')
+      .filter((line) => line.startsWith('katie '));
+    expect(under).toHaveLength(16);
+    expect((await store.seen.read()).length).toBeLessThanOrEqual(17);
+    for (const key of [a.blob, c.blob, ...made.slice(-14)])
+      expect(await verdict('katie', key)).toBe('trusted');
+    expect(await verdict('katie', made[0] as Buffer)).toBe('changed');
+    expect(await verdict('robin', b.blob)).toBe('trusted');
+  });
+
+  test('with more keys at once than a name may have takes no more', async () => {
+    const { store, foreign, text, verdict } = world();
+    await store.trust('katie', a.blob);
+    const keys = { presented: a.blob, proved: Array.from({ length: 500 }, () => ed25519Blob()) };
+    for (let night = 0; night < 3; night += 1)
+      await recordRotation(store, 'katie', keys, [foreign], start + night);
+    expect(text().split('\n')).toHaveLength(17);
+    expect(await verdict('katie', a.blob)).toBe('trusted');
+  });
+
   test('never brings back a revoked key', async () => {
     const { store, foreign, verdict } = world(`katie ${a.line}\n@revoked katie ${c.line}\n`);
     const keys = { presented: a.blob, proved: [c.blob] };
@@ -176,3 +209,8 @@ describe('a rotation', () => {
     expect(await verdict('katie', c.blob)).toBe('revoked');
   });
 });
+
+/** The public half of a key that nobody holds. */
+function ed25519Blob(): Buffer {
+  return Buffer.concat([wireString('ssh-ed25519'), wireString(randomBytes(32))]);
+}
