@@ -118,19 +118,24 @@ export class RemoteCarrier implements Carrier {
     this.#closed = true;
     const asking = this.#asking;
     this.#asking = null;
-    await this.#leave(asking);
+    const left = await this.#leave(asking);
+    if (left !== null) {
+      this.#parts.events.log('warn', 'remote-left', left.message);
+      this.#tally.broken(left);
+    }
     await this.#crowd.drained(drainMs);
     for (const flow of this.#flows.all()) flow.reset(ended('the tunnel is down'));
   }
 
-  /** Ends a listener; resolves when the server confirmed, or soon. */
-  async #leave(asking: Asking | null): Promise<void> {
-    if (asking === null) return;
+  /** Ends a listener; resolves when the server confirmed, or soon. Not null: it is still there. */
+  async #leave(asking: Asking | null): Promise<TunnelError | null> {
+    if (asking === null) return null;
     asking.retry?.cancel();
-    if (asking.listener === null) return;
-    await asking.listener.close(confirmMs);
+    if (asking.listener === null) return null;
+    const left = await asking.listener.close(confirmMs);
     const { at } = asking.listener;
     if (at.kind === 'unix') await clearStaleSocket(asking.session, at.path); // sshd leaves the file
+    return left;
   }
 
   /** The address to ask for: a port the server chose once is asked for again. */

@@ -49,8 +49,12 @@ export interface RemoteListener {
   readonly at: Endpoint;
   /** What the server's debug message says it bound instead, null when it said nothing. */
   readonly overriddenBy: string | null;
-  /** Cancels the listener; resolves when the server confirmed, the session ended, or `timeoutMs` passed. */
-  close(timeoutMs: number): Promise<void>;
+  /**
+   * Cancels the listener; resolves when the server answered, the session ended, or `timeoutMs` passed. Null: it is gone.
+   * Else why it may still be there, and is until the session ends: its connections are refused meanwhile, and who asks
+   * this session for the same address takes it over.
+   */
+  close(timeoutMs: number): Promise<TunnelError | null>;
 }
 
 /** One live authenticated SSH connection. */

@@ -11,10 +11,18 @@ export function renderTunnelLine(tunnel: TunnelStatus, paint: Paint): string {
   return `${paint.bold(tunnel.name)}  ${state}  ${ways} via ${via}`;
 }
 
-/** `katie  down  127.0.0.1:2345 closed` */
-export function renderDownLine(tunnel: TunnelStatus, wasBound: readonly string[], paint: Paint): string {
-  const closed = wasBound.length === 0 ? 'was not up' : `${wasBound.join(', ')} closed`;
-  return `${paint.bold(tunnel.name)}  ${statePaint(tunnel.state, paint)(tunnel.state)}  ${closed}`;
+/** `katie  down  127.0.0.1:2345 closed`. `left`: listeners that the server would not end. */
+export function renderDownLine(
+  tunnel: TunnelStatus,
+  { closed, left }: { readonly closed: readonly string[]; readonly left: readonly string[] },
+  paint: Paint,
+): string {
+  const parts = [
+    ...(closed.length === 0 ? [] : [`${closed.join(', ')} closed`]),
+    ...(left.length === 0 ? [] : [`${left.join(', ')} not closed`]),
+  ];
+  const what = parts.length === 0 ? 'was not up' : parts.join('; ');
+  return `${paint.bold(tunnel.name)}  ${statePaint(tunnel.state, paint)(tunnel.state)}  ${what}`;
 }
 
 /** Said at `up` of a listener that other machines can reach (SPEC 2). */

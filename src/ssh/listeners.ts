@@ -30,6 +30,8 @@ const mostStrays = 20;
 export class Listeners {
   readonly #parts: ListenersParts;
   readonly #takers: Taker[] = [];
+  /** Addresses of listeners that the server did not end when it was asked to, and what it bound in their place. */
+  readonly #left = new Map<string, { readonly overriddenBy: string | null }>();
   readonly #strays = new Set<string>();
   /** One request at a time, so that what the server says meanwhile is about it. */
   #last: Promise<unknown> = Promise.resolve();
@@ -83,6 +85,7 @@ export class Listeners {
 
   #take(taker: Taker | undefined, where: string, origin: Origin): ((channel: Channel) => void) | null {
     if (taker !== undefined) return (channel) => taker.accept(channel, origin);
+    if (this.#left.has(where)) return null; // told of when it was to be ended
     if (this.#strays.size < mostStrays && !this.#strays.has(where)) {
       this.#strays.add(where);
       this.#parts.stray(where);
@@ -93,6 +96,7 @@ export class Listeners {
   lose(reason: TunnelError): void {
     this.#lost = reason;
     this.#takers.length = 0;
+    this.#left.clear();
   }
 
   /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. */
@@ -113,28 +117,25 @@ export class Listeners {
       (done) => (at.kind === 'tcp' ? wire.listenTcp(at.host, at.port, done) : wire.listenUnix(at.path, done)),
       timeoutMs,
       (late) => {
-        if (late.ok) this.#cancel(realEndpoint(at, late.data), () => undefined); // nobody waits for it any more
+        if (late.ok) this.#cancel(realEndpoint(at, late.data), null, () => undefined); // nobody waits for it any more
       },
     );
     if (this.#lost !== null) throw this.#lost;
     if (reply === null) throw listenTimedOut(at, timeoutMs);
-    if (!reply.ok) throw listenRefused(at, this.#words, this.#parts.hostName);
-    const bound = realEndpoint(at, reply.data);
+    // refused because it is there: one that was to be ended, and was not
+    const left = reply.ok ? undefined : this.#left.get(formatEndpoint(at));
+    if (!reply.ok && left === undefined) throw listenRefused(at, this.#words, this.#parts.hostName);
+    const bound = reply.ok ? realEndpoint(at, reply.data) : at;
     const taker: Taker = { asked: at, bound, accept };
     this.#forget(this.#takers.find((before) => formatEndpoint(before.bound) === formatEndpoint(bound)));
     this.#takers.push(taker);
+    this.#left.delete(formatEndpoint(bound));
     const overridden = this.#words.some((words) => words.includes('overridden by server GatewayPorts'));
+    const overriddenBy = left?.overriddenBy ?? (overridden ? '0.0.0.0' : null);
     return {
       at: bound,
-      overriddenBy: overridden ? '0.0.0.0' : null,
-      close: async (closeTimeoutMs) => {
-        if (!this.#forget(taker)) return;
-        await this.#ask(
-          (done) => this.#cancel(bound, done),
-          closeTimeoutMs,
-          () => undefined,
-        );
-      },
+      overriddenBy,
+      close: (closeTimeoutMs) => this.#end(taker, overriddenBy, closeTimeoutMs),
     };
   }
 
@@ -145,11 +146,29 @@ export class Listeners {
     return at >= 0;
   }
 
-  #cancel(at: Endpoint, done: (reply: Reply) => void): void {
+  async #end(taker: Taker, overriddenBy: string | null, timeoutMs: number): Promise<TunnelError | null> {
+    if (!this.#forget(taker)) return null;
+    const before = this.#words.length;
+    const reply = await this.#ask(
+      (done) => this.#cancel(taker.bound, overriddenBy, done),
+      timeoutMs,
+      () => undefined,
+    );
+    if (this.#lost !== null || reply?.ok === true) return null;
+    return stillListens(taker.bound, reply === null ? null : this.#words.slice(before), timeoutMs);
+  }
+
+  #cancel(at: Endpoint, overriddenBy: string | null, done: (reply: Reply) => void): void {
     const { wire } = this.#parts;
     if (this.#lost !== null) return done({ ok: false });
-    if (at.kind === 'tcp') wire.unlistenTcp(at.host, at.port, done);
-    else wire.unlistenUnix(at.path, done);
+    const key = formatEndpoint(at);
+    this.#left.set(key, { overriddenBy }); // until the server says otherwise
+    const answered = (reply: Reply): void => {
+      if (reply.ok) this.#left.delete(key);
+      done(reply);
+    };
+    if (at.kind === 'tcp') wire.unlistenTcp(at.host, at.port, answered);
+    else wire.unlistenUnix(at.path, answered);
   }
 
   /** Null when no reply came in time; one that comes later goes to `late`. */
@@ -184,6 +203,20 @@ function listenTimedOut(at: Endpoint, timeoutMs: number): TunnelError {
     'TIMED_OUT',
     `listening on ${formatEndpoint(at)} of the server failed: it gave no answer in ${timeoutMs / 1000}s`,
     { facts: { layer: 'listen' } },
+  );
+}
+
+/** `words`: what the server said besides no; null: it gave no answer. */
+function stillListens(at: Endpoint, words: readonly string[] | null, timeoutMs: number): TunnelError {
+  const said = words?.at(-1);
+  const why =
+    words === null
+      ? `it gave no answer in ${timeoutMs / 1000}s`
+      : `it refused to stop, ${said === undefined ? 'and gave no reason' : `and says: ${said}`}`;
+  return new TunnelError(
+    'FORWARD_REFUSED',
+    `the server still listens on ${formatEndpoint(at)}: ${why}; connections there are refused until the link ends`,
+    { facts: { layer: 'listen', stillListens: true } },
   );
 }
 

@@ -1,4 +1,5 @@
 // The chronicle of one tunnel: its state since when, its last error, how often it came back. Written only by `judge`.
+import { TunnelError } from '../errors.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
 import { forTunnel } from './hints.ts';
@@ -48,6 +49,12 @@ export class Chronicle {
 
   cameBack(times: number): void {
     this.#reconnects += times;
+  }
+
+  /** Something is left on the server after the tunnel was taken down. */
+  leftBehind(errors: readonly TunnelError[], atMs: number): void {
+    const message = errors.map((error) => error.message).join('; ');
+    this.#lastError = { error: new TunnelError('FORWARD_REFUSED', message), atMs };
   }
 
   judge(facts: TunnelFacts): void {

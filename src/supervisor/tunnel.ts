@@ -18,8 +18,8 @@ import type { Decided, Waiting } from './settlers.ts';
 import { tunnelStatus } from './status.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** A remote port that the server does not give back is not waited for longer (SPEC 4, `down`). */
-const closeLimitMs = 2_000;
+/** Not waited for longer: a remote forward gives its server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
+const closeLimitMs = 2_250;
 
 export class TunnelRun {
   /** What the config says; kept when the tunnel is gone from the file. */
@@ -228,7 +228,12 @@ export class TunnelRun {
     });
     await Promise.race([listeners.close(drainMs), limit]);
     cancel();
+    const { link } = this.lease;
     this.lease.leave(false);
+    // a link that nobody else uses ends now, and takes with it what its server would not end
+    if (link === null || link.users.size === 0) return;
+    const left = listeners.statuses().flatMap(({ error }) => (error?.facts['stillListens'] ? [error] : []));
+    if (left.length > 0) this.#chronicle.leftBehind(left, this.#around.clock.now());
   }
 
   #wantLink(): void {

@@ -17,6 +17,7 @@ import {
   unixListenersOn,
 } from '../helpers/forwards-world.ts';
 import { freePort, sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { startStubbornServer } from '../helpers/stubborn-server.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld } from '../helpers/world.ts';
 
@@ -76,6 +77,45 @@ describe.skipIf(sshdMissing() !== null)('a remote forward', () => {
     expect(await exchange(`:${port}`, 'who is there')).toEqual(served);
     await world.run(['down']);
     expect(listenersOn(port)).toBe(0);
+  });
+
+  test('that the server will not end says so, refuses its clients, and is taken over by the next up', async () => {
+    await using server = await startStubbornServer();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const port = await freePort();
+    world.config(`hosts:
+  box: { hostname: 127.0.0.1, port: ${server.port}, user: me, host_keys: accept-new, agent: false }
+tunnels:
+  keep: { host: box, local: auto, remote: 9 }
+  r: { host: box, type: remote, remote: ${port}, local: ${target.port} }
+`);
+    const address = `127.0.0.1:${port}`;
+    const up = await world.run(['up']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    for (const cancel of ['refuse', 'late'] as const) {
+      server.cancel = cancel;
+      expect(await exchange(address, 'who is there')).toEqual(served);
+      const down = await world.run(['down', 'r']);
+      expect(down, down.stderr).toMatchObject({ code: 0, stdout: `r  down  ${address} not closed\n` });
+      const why = { refuse: /refused to stop, and gave no reason/, late: /gave no answer in 2s/ }[cancel];
+      expect(down.stderr).toMatch(why);
+      expect(down.stderr).toContain(`still listens on ${address}`);
+      expect(await world.tunnel('r')).toMatchObject({
+        state: 'down',
+        lastError: { code: 'FORWARD_REFUSED' },
+      });
+      expect((await exchange(address, 'x')).text).toBe('');
+      const again = await world.run(['up', 'r']);
+      expect(again, again.stderr).toMatchObject({ code: 0 });
+    }
+    expect(await exchange(address, 'who is there')).toEqual(served);
+    expect(server.logins).toBe(1);
+    server.cancel = 'obey';
+    expect((await world.run(['down', 'r'])).stdout).toBe(`r  down  ${address} closed\n`);
+    expect((await exchange(address, 'x')).text).toBe('');
+    expect((await world.run(['up', 'r'])).code).toBe(0);
+    expect(await exchange(address, 'who is there')).toEqual(served);
   });
 
   test('whose port is busy on the server ends `up` with 8 after its timeout, and serves when it is free', async () => {

@@ -48,7 +48,7 @@ export class FakeSession implements Session {
   }
 
   listenRemote(at: Parameters<Session['listenRemote']>[0]): Promise<RemoteListener> {
-    return Promise.resolve({ at, overriddenBy: null, close: () => Promise.resolve() });
+    return Promise.resolve({ at, overriddenBy: null, close: () => Promise.resolve(null) });
   }
 
   ping(): Promise<number> {

@@ -242,7 +242,7 @@ export function memorySession(options: { window?: number } = {}): MemorySession 
         overriddenBy: null,
         close: () => {
           listening.delete(key);
-          return Promise.resolve();
+          return Promise.resolve(null);
         },
       };
       return listener;

@@ -322,8 +322,13 @@ describe('lines', () => {
 
   test('down names the addresses it closed', () => {
     const down = tunnel({ state: 'down' });
-    expect(renderDownLine(down, ['127.0.0.1:2345'], plain)).toBe('katie  down  127.0.0.1:2345 closed');
-    expect(renderDownLine(down, [], plain)).toBe('katie  down  was not up');
+    expect(renderDownLine(down, { closed: ['127.0.0.1:2345'], left: [] }, plain)).toBe(
+      'katie  down  127.0.0.1:2345 closed',
+    );
+    expect(renderDownLine(down, { closed: [], left: [] }, plain)).toBe('katie  down  was not up');
+    expect(renderDownLine(down, { closed: ['127.0.0.1:1'], left: ['127.0.0.1:2'] }, plain)).toBe(
+      'katie  down  127.0.0.1:1 closed; 127.0.0.1:2 not closed',
+    );
   });
 
   test('a listener beyond loopback is said aloud', () => {

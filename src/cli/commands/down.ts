@@ -1,5 +1,5 @@
 // `tunnel down`: answers when the ports are closed. Without a supervisor everything is down already.
-import type { StatusDocument, TunnelStatus } from '../../model/status.ts';
+import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/line.ts';
 import type { Run } from '../command.ts';
@@ -43,10 +43,25 @@ function showLines(context: Context, before: StatusDocument, after: StatusDocume
   for (const was of before.tunnels) {
     if (was.state === 'down') continue;
     const tunnel: TunnelStatus = now.get(was.name) ?? { ...was, state: 'down' };
-    const closed = was.forwards.filter(({ bound }) => bound).map(({ listen }) => listen);
-    context.out(renderDownLine(tunnel, closed, context.paint));
+    const left = leftBehind(was, tunnel);
+    const bound = was.forwards.filter((forward) => forward.bound);
+    const stays = (forward: ForwardStatus): boolean => left?.includes(forward.listen) === true;
+    const closed = bound.filter((forward) => !stays(forward)).map(({ listen }) => listen);
+    const open = bound.filter(stays).map(({ listen }) => listen);
+    context.out(renderDownLine(tunnel, { closed, left: open }, context.paint));
+    if (left === null) continue;
+    context.talk(`${was.name}: ${left}`);
+    context.talk(
+      'hint: tunnel restart    # what is up gets fresh links; the old one takes its listeners with it',
+    );
   }
   if (before.tunnels.every(({ state }) => state === 'down')) context.talk('everything was down already');
+}
+
+/** What the server would not end, though the tunnel is down here: the link goes on for another one. */
+function leftBehind(before: TunnelStatus, { lastError }: TunnelStatus): string | null {
+  const isNew = lastError !== null && lastError.at !== before.lastError?.at;
+  return isNew && lastError.code === 'FORWARD_REFUSED' ? lastError.message : null;
 }
 
 /** Nothing runs: the file is only looked at for names and for a document, and its faults are no matter. */
