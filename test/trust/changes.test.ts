@@ -8,7 +8,7 @@ import { forgetHost, recordRotation, replaceKey } from '../../src/trust/changes.
 import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys } from '../../src/trust/list.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
-import { wireString } from '../../src/trust/wire.ts';
+import { wireString } from '../../src/keys/wire.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { testKey } from './keys.ts';
 
