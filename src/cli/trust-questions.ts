@@ -49,6 +49,10 @@ export function loginContext(context: Context, interruption: Interruption): Dial
     banner: (text) => {
       for (const line of attributed('the server says', text, context.stderr.columns)) context.talk(line);
     },
+    talk: (hop, text) => {
+      for (const line of attributed(`${hop}'s proxy command says`, text, context.stderr.columns))
+        context.talk(line);
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 // One host: layers of settings, highest first (tunnel, hosts entry, defaults, ssh_config, built-in) -> a Host without holes.
 import { dirname, isAbsolute, join } from 'node:path';
+import { longestMs } from '../model/duration.ts';
 import type { AgentRef, AuthMethod, Host, Proxy } from '../model/host.ts';
 import type { SecretRef } from '../model/secret.ts';
 import type { Account } from './account.ts';
@@ -41,6 +42,7 @@ export function resolveHost(parts: HostParts): Host {
   const tokens = tokensOf(parts, { hostname, port, user, hostKeyAlias });
   const sshPaths = (paths: readonly string[] | undefined): readonly string[] =>
     (paths ?? []).map((path) => sshPath(path, tokens, parts));
+  const way = behindJump ? { proxyCommand: null, proxy: null } : ownProxy(parts);
   return {
     name,
     hostname,
@@ -52,12 +54,12 @@ export function resolveHost(parts: HostParts): Host {
     password: secretOf(parts, 'password'),
     passphrase: secretOf(parts, 'passphrase'),
     totp: secretOf(parts, 'totp'),
-    ...(behindJump ? { proxyCommand: null, proxy: null } : ownProxy(parts)),
+    ...way,
     hostKeys: pick(parts, 'host_keys') ?? ssh.hostKeys ?? 'ask',
     hostKeyAlias,
     knownHosts: knownHostsOf(parts, sshPaths),
     keepalive: keepaliveOf(parts),
-    connectTimeoutMs: pick(parts, 'connect_timeout') ?? positive(ssh.connectTimeoutMs) ?? 10_000,
+    ...timeLimits(pick(parts, 'connect_timeout') ?? positive(ssh.connectTimeoutMs), way),
     algorithms: algorithmsOf(parts),
     compression: pick(parts, 'compression') ?? ssh.compression ?? false,
     bindAddress: pick(parts, 'bind_address') ?? ssh.bindAddress ?? null,
@@ -189,6 +191,16 @@ function keepaliveOf(parts: HostParts): Host['keepalive'] {
     intervalMs: own('interval') ?? positive(ssh.keepaliveMs) ?? 15_000,
     count: own('count') ?? positive(ssh.keepaliveCount) ?? 3,
   };
+}
+
+/** A proxy command may wait for a person: only a limit that somebody wrote bounds that. 0 is no limit, as in ssh. */
+function timeLimits(
+  written: number | undefined,
+  { proxyCommand }: Pick<Host, 'proxyCommand'>,
+): Pick<Host, 'connectTimeoutMs' | 'firstWordsMs'> {
+  const connectTimeoutMs = written === 0 ? longestMs : (written ?? 10_000);
+  const bounded = proxyCommand === null || (written ?? 0) > 0;
+  return { connectTimeoutMs, firstWordsMs: bounded ? connectTimeoutMs : null };
 }
 
 const positive = (value: number | undefined): number | undefined =>

@@ -129,7 +129,9 @@ const hostKeys = {
     })
     .meta({ description: 'How a dead server is noticed.' })
     .optional(),
-  connect_timeout: duration('Limit for the TCP connect, and for the key exchange.'),
+  connect_timeout: duration(
+    'Limit for each of TCP connect, first words and key exchange; 0s is none. Through a proxy command the first words have none unless this is written.',
+  ),
   ciphers: algorithms('cipher', 'Ciphers'),
   kex: algorithms('kex', 'Key exchanges'),
   macs: algorithms('mac', 'MACs'),

@@ -1,6 +1,6 @@
 // `tunnel show`: what each tunnel resolves to, as the JSON of SPEC 4 and as text. Secrets only by their source. Pure.
 import { formatEndpoint } from '../model/endpoint.ts';
-import { formatDuration } from '../model/duration.ts';
+import { formatDuration, longestMs } from '../model/duration.ts';
 import type { Forward } from '../model/forward.ts';
 import { formatAddress, formatLogin, type AgentRef, type Host, type Way } from '../model/host.ts';
 import { formatSecretRef } from '../model/secret.ts';
@@ -152,7 +152,7 @@ function hostLines(host: Host): string[] {
     ['host keys', `${host.hostKeys}${host.hostKeyAlias === null ? '' : `, as ${host.hostKeyAlias}`}`],
     ['known hosts', host.knownHosts.join(', ') || 'our own only'],
     ['keepalive', intervalMs === 0 ? 'off' : `${formatDuration(intervalMs)} x ${count}`],
-    ['connect', `within ${formatDuration(host.connectTimeoutMs)}`],
+    ['connect', limitWords(host)],
     ...Object.entries(host.algorithms).map(([kind, names]): [string, string | null] => [
       kind,
       names?.join(',') ?? null,
@@ -166,4 +166,9 @@ function hostLines(host: Host): string[] {
 
 function line(label: string, text: string): string {
   return `  ${label.padEnd(12)}  ${text}`;
+}
+
+function limitWords({ connectTimeoutMs, firstWordsMs }: Host): string {
+  const limit = connectTimeoutMs === longestMs ? 'no limit' : `within ${formatDuration(connectTimeoutMs)}`;
+  return firstWordsMs === null ? `first words: no limit, key exchange: ${limit}` : limit;
 }

@@ -18,6 +18,7 @@ import { createCredentials, type Credentials } from '../ssh/credentials.ts';
 import { createDialer, type DialerParts } from '../ssh/dialer.ts';
 import { openProven, provenInMemory } from '../ssh/proven.ts';
 import { openSpentCodes, spentInMemory } from '../ssh/spent-codes.ts';
+import { createCommandTurns } from '../ssh/transport-command.ts';
 import { createTrustStore, type TrustStore } from '../trust/store.ts';
 
 /** How long the keychain may take: somebody may be unlocking it. */
@@ -94,6 +95,7 @@ export function openSsh(options: SshOptions): SshHouse {
     credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
     proxyPassword: (host, context) => proxyPassword(host, context, secrets),
     secretVariables: withheld,
+    turns: createCommandTurns(),
     local: { user, uid: facts.uid, home: entry?.home ?? facts.home, hostname: facts.hostname },
     log,
     clock,
@@ -145,6 +147,7 @@ export function commandContext(options: {
   readonly ask: DialContext['ask'] | null;
   readonly step?: DialContext['step'];
   readonly banner?: DialContext['banner'];
+  readonly talk?: NonNullable<DialContext['talk']>;
 }): DialContext {
   const { signal, environment, ask } = options;
   return {
@@ -156,5 +159,6 @@ export function commandContext(options: {
     onlyProven: false,
     step: options.step ?? (() => undefined),
     banner: options.banner ?? (() => undefined),
+    talk: options.talk ?? (() => undefined),
   };
 }

@@ -4,7 +4,7 @@ import type { UpProgress, UpResult } from '../control/protocol.ts';
 import { reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
-import type { Engine, Person } from '../supervisor/engine.ts';
+import type { Engine, Hearer, Person } from '../supervisor/engine.ts';
 import type { Waiting } from '../supervisor/settlers.ts';
 import { createPatience, type Patience } from './patience.ts';
 
@@ -39,7 +39,7 @@ export async function waitFor(
   if (terms.interactive) {
     cancels.push(parts.engine.attend(names, personAt(call, patience)));
     cancels.push(parts.onAnswered((question) => patience.resume(question)));
-  }
+  } else if (terms.waiting === 'up') cancels.push(parts.engine.hear(names, hearerAt(call)));
   try {
     await start();
     const failures = await Promise.all(names.map((name) => settle(name, terms, patience, call, parts)));
@@ -88,7 +88,20 @@ function personAt(call: Call<UpProgress>, patience: Patience): Person {
       patience.resume(question);
       call.progress({ kind: 'withdrawn', question });
     },
-    banner: (host, text) => call.progress({ kind: 'banner', host, text }),
+    ...hearerAt(call),
+  };
+}
+
+/** Each thing once: several links, and one attempt after the other, may say the same. */
+function hearerAt(call: Call<UpProgress>): Hearer {
+  const heard = new Set<string>();
+  return {
+    banner(host, text) {
+      const words = `${host}\n${text}`;
+      if (heard.has(words)) return;
+      heard.add(words);
+      call.progress({ kind: 'banner', host, text });
+    },
     notice: (text) => call.progress({ kind: 'notice', text }),
   };
 }

@@ -9,7 +9,7 @@ const unitMs: Readonly<Record<string, number>> = {
 };
 
 /** setTimeout turns a longer wait into none at all; nothing here means to wait 24 days. */
-const longestMs = 2_147_483_647;
+export const longestMs = 2_147_483_647;
 
 /** Milliseconds, or null when the text is not a duration with a unit. `1m30s` is allowed. */
 export function parseDuration(text: string): number | null {

@@ -53,7 +53,10 @@ export interface Host {
   /** Foreign known_hosts files, read only: the user's, then the global ones. Our own store is not listed. */
   readonly knownHosts: readonly string[];
   readonly keepalive: { readonly intervalMs: number; readonly count: number };
+  /** For each of TCP connect, first words and key exchange. */
   readonly connectTimeoutMs: number;
+  /** For the server's first words. Null: none, since they come through a command that may wait for a person. */
+  readonly firstWordsMs: number | null;
   readonly algorithms: AlgorithmChoice;
   readonly compression: boolean;
   readonly bindAddress: string | null;

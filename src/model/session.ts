@@ -135,6 +135,8 @@ export interface DialContext {
   readonly step: (step: DialStep) => void;
   /** A banner of the server, clean of control characters, at most 40 lines. */
   readonly banner: (text: string) => void;
+  /** A line that the proxy command of a hop says, clean of control characters: it may be asking a person for something. */
+  readonly talk?: (hop: string, line: string) => void;
   /** The login waits for what comes by itself (the next one-time code): why, and null once it is over. */
   readonly waits?: (why: TunnelError | null) => void;
   /** For the log, told whose dial it is. Absent: the dialer's own log. */

@@ -12,10 +12,19 @@ const mostRows = 40;
 export function attributed(who: string, text: string, columns = Number.POSITIVE_INFINITY): string[] {
   const prefix = `(${who}) `;
   const room = Math.max(fewestColumns, columns - displayWidth(prefix) - 1);
-  const rows = text.split('\n').flatMap((line) => wrapped(line, room));
+  const rows = text.split('\n').flatMap((line) => aroundAddresses(line, room));
   const shown = rows.length <= mostRows ? rows : rows.slice(0, mostRows - 1);
   const more = rows.length - shown.length;
   return [...shown, ...(more === 0 ? [] : [`… (${more} more lines)`])].map((row) => prefix + row);
+}
+
+/** A web address that is longer than a row stays in one piece, by itself: in two nobody could copy it. It has no blanks. */
+function aroundAddresses(line: string, room: number): string[] {
+  const parts = line.split(/(?<=^|\s)(https?:\/\/[\w.~:/?#[\]@!$&'()*+,;=%-]{1,2000})(?=\s|$)/);
+  if (!parts.some((part, at) => at % 2 === 1 && part.length > room)) return wrapped(line, room);
+  return parts
+    .filter((part) => part.trim() !== '')
+    .flatMap((part) => (/^https?:\S+$/.test(part) ? [part] : wrapped(part.trim(), room)));
 }
 
 /** At blanks where there are some, else anywhere. */

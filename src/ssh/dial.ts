@@ -146,6 +146,7 @@ async function handshakeOver(
   const handshake: Handshake = new Handshake({
     host,
     stream,
+    silence: transport.silence,
     offer,
     verifier,
     login,

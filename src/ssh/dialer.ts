@@ -11,7 +11,7 @@ import { dialTrouble } from './failure.ts';
 import type { KeyLimits } from './internals-wire.ts';
 import type { CreateLogin } from './login.ts';
 import { Knocked, knock, type TransportLog } from './transport.ts';
-import type { LocalUser } from './transport-command.ts';
+import { createCommandTurns, type CommandTurns, type LocalUser } from './transport-command.ts';
 import { createWindowBudget } from './window.ts';
 
 export interface DialerParts {
@@ -25,6 +25,8 @@ export interface DialerParts {
   readonly proxyPassword: (host: Host, context: DialContext) => Promise<string>;
   /** Names of variables that hold secrets of any host: a ProxyCommand does not get them. */
   readonly secretVariables: () => Iterable<string>;
+  /** Shared by dialers of one process: no proxy command is started twice while it may wait for a person. */
+  readonly turns?: CommandTurns;
   /** Who we are: for the tokens of a ProxyCommand. */
   readonly local: LocalUser;
   readonly log: TransportLog;
@@ -40,6 +42,7 @@ export function createDialer(parts: DialerParts): Dialer {
     ...parts,
     clock,
     random: parts.random ?? Math.random,
+    turns: parts.turns ?? createCommandTurns(),
     budget: createWindowBudget(),
   };
   return {

@@ -26,6 +26,8 @@ import { keyType } from '../keys/public-key.ts';
 export interface HandshakeParts {
   readonly host: Host;
   readonly stream: Duplex;
+  /** What to say when not a byte comes from there. */
+  readonly silence: () => string;
   readonly offer: AlgorithmNames;
   readonly verifier: Verifier;
   readonly login: Login;
@@ -155,7 +157,7 @@ export class Handshake {
   #connect(): void {
     const { host, stream, offer, login } = this.#parts;
     this.#listen();
-    this.#deadline.start(host.connectTimeoutMs);
+    if (host.firstWordsMs !== null) this.#deadline.start(host.firstWordsMs);
     this.#client.connect({
       sock: stream,
       username: host.user,
@@ -180,6 +182,7 @@ export class Handshake {
     login.install(this.#client);
     stream.on('data', (chunk: Buffer) => {
       this.#key.expect(); // this listener was here first: ssh2 sees the chunk after it
+      if (this.#hello.received === 0 && this.#settle !== null) this.#deadline.start(host.connectTimeoutMs);
       this.#hello.feed(chunk);
       if (this.#layer === 'auth' && this.#settle !== null) this.#deadline.start(loginSilenceMs);
     });
@@ -225,16 +228,18 @@ export class Handshake {
       received: this.#hello.received,
       login: () => login.failure(),
     });
-    this.#step(this.#layer, 'failed', failure.message);
+    // a proxy command that ended before the server was reached
+    this.#step(failure.facts['layer'] === 'tcp' ? 'tcp' : this.#layer, 'failed', failure.message);
     this.#end(failure);
   }
 
   #late(): void {
-    const { host } = this.#parts;
-    const seconds = (this.#layer === 'kex' ? host.connectTimeoutMs : loginSilenceMs) / 1000;
-    const silent =
-      this.#hello.received === 0 ? 'it takes connections and says nothing, no SSH banner' : 'no answer';
-    const failure = dialFailed(host, this.#layer, 'TIMED_OUT', `${silent} in ${seconds}s`);
+    const { host, silence } = this.#parts;
+    const deaf = this.#hello.received === 0;
+    const limitMs =
+      this.#layer === 'auth' ? loginSilenceMs : deaf ? host.firstWordsMs : host.connectTimeoutMs;
+    const why = `${deaf ? silence() : 'no answer'} in ${(limitMs ?? 0) / 1000}s`;
+    const failure = dialFailed(host, this.#layer, 'TIMED_OUT', why);
     this.#step(this.#layer, 'failed', failure.message);
     this.#end(failure);
   }

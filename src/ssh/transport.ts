@@ -1,7 +1,7 @@
 // Transports: connected bytes to a server before any SSH. Straight over TCP, through a proxy, from a command, or on a
 // channel of another session. Bytes that the server sent early are never lost: nobody reads before ssh2 does.
 import type { Duplex } from 'node:stream';
-import type { TunnelError } from '../errors.ts';
+import { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
@@ -9,7 +9,7 @@ import type { DialContext, DialStep, OpenTransport, Session } from '../model/ses
 import { connectFailed, dialFailed, penaltyWords } from './failure.ts';
 import type { ReadSlabs } from './slabs.ts';
 import { channelStream } from './transport-channel.ts';
-import { commandStream, type LocalUser } from './transport-command.ts';
+import { commandStream, type CommandStream, type CommandTurns, type LocalUser } from './transport-command.ts';
 import { passProxy } from './transport-proxy.ts';
 import { connectTcp, TcpFailure, type TcpConnection } from './transport-tcp.ts';
 
@@ -20,10 +20,13 @@ export interface TransportParts {
   readonly proxyPassword: (host: Host, context: DialContext) => Promise<string>;
   /** Variables that hold secrets of anybody: a ProxyCommand does not get them. */
   readonly secretVariables: () => Iterable<string>;
+  readonly turns: CommandTurns;
   /** Who we are: for the tokens of a ProxyCommand. */
   readonly local: LocalUser;
   readonly log: TransportLog;
 }
+
+const deaf = (): string => 'it takes connections and says nothing, no SSH banner';
 
 export type TransportLog = (
   level: 'debug' | 'info' | 'warn',
@@ -38,6 +41,8 @@ export interface Transport extends OpenTransport {
   readonly address: string;
   /** The read buffers of its socket, when they can be used again. */
   readonly slabs: ReadSlabs | null;
+  /** What to say when nothing comes from there. */
+  readonly silence: () => string;
   destroy(): void;
 }
 
@@ -116,8 +121,9 @@ export async function openTransport(
   if (host.proxyCommand !== null) return openCommand(host, host.proxyCommand, parts, context);
   const connection = await firstConnection(host, from.knocked, parts, context);
   const { socket, address } = connection;
+  const destroy = (): void => void socket.destroy();
   if (host.proxy === null)
-    return { stream: socket, address, slabs: connection.slabs, destroy: () => socket.destroy() };
+    return { stream: socket, address, slabs: connection.slabs, silence: deaf, destroy };
   const password = host.proxy.password === null ? null : await parts.proxyPassword(host, context);
   const limits = { clock: parts.clock, signal: context.signal };
   try {
@@ -126,7 +132,7 @@ export async function openTransport(
     socket.destroy();
     throw thrown;
   }
-  return { stream: socket, address: `${address} (proxy)`, slabs: null, destroy: () => socket.destroy() };
+  return { stream: socket, address: `${address} (proxy)`, slabs: null, silence: deaf, destroy };
 }
 
 async function firstConnection(
@@ -188,6 +194,7 @@ async function openThrough(host: Host, via: Session, context: DialContext): Prom
       stream,
       address: `${formatAddress(host)} via ${via.host.name}`,
       slabs: null,
+      silence: deaf,
       destroy: () => stream.destroy(),
     };
   } catch (thrown) {
@@ -210,6 +217,7 @@ function throughFailure(host: Host, via: Session, thrown: unknown): unknown {
   return thrown;
 }
 
+/** Reached is what is behind it, with the server's first byte: until then the command may be at anything. */
 async function openCommand(
   host: Host,
   command: string,
@@ -218,13 +226,27 @@ async function openCommand(
 ): Promise<Transport> {
   const started = performance.now();
   const withheld = new Set(parts.secretVariables());
-  const { clock, local, log } = parts;
-  const { variables } = context.environment;
-  context.signal.throwIfAborted();
-  const stream = await commandStream(host, command, { clock, local, variables, withheld, log });
-  if (context.signal.aborted) stream.destroy();
-  context.signal.throwIfAborted();
-  const detail = `proxy command ${command}`;
-  step(host, context, { layer: 'tcp', status: 'ok', ms: performance.now() - started, detail });
-  return { stream, address: 'proxy command', slabs: null, destroy: () => stream.destroy() };
+  const { clock, local, log, turns } = parts;
+  const report = (status: 'ok' | 'failed', detail: string): void =>
+    step(host, context, { layer: 'tcp', status, ms: performance.now() - started, detail });
+  let stream: CommandStream;
+  try {
+    stream = await commandStream(host, command, {
+      clock,
+      local,
+      log,
+      turns,
+      withheld,
+      variables: context.environment.variables,
+      signal: context.signal,
+      talk: (line) => context.talk?.(host.name, line),
+      reached: () => report('ok', `proxy command ${command}`),
+    });
+  } catch (thrown) {
+    if (thrown instanceof TunnelError) report('failed', thrown.message);
+    throw thrown;
+  }
+  const silence = (): string =>
+    `its proxy command ${stream.lastWords === '' ? '' : `(it says: ${stream.lastWords}) `}brought no word of it`;
+  return { stream, address: 'proxy command', slabs: null, silence, destroy: () => stream.destroy() };
 }

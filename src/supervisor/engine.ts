@@ -37,13 +37,18 @@ export interface UpRequest {
   readonly personPresent: boolean;
 }
 
-/** Somebody at a terminal. Sees the questions of the links under the tunnels it attends. */
-export interface Person {
-  question(question: PendingQuestion): void;
-  withdrawn(questionId: string): void;
-  banner(host: string, text: string): void;
+/** Whoever waits for tunnels hears what is said under way, at a terminal or not. */
+export interface Hearer {
+  /** Words of somebody else: `who` is a host, or its proxy command. */
+  banner(who: string, text: string): void;
   /** Words of our own: why it takes a while. */
   notice?(text: string): void;
+}
+
+/** Somebody at a terminal. Sees the questions of the links under the tunnels it attends. */
+export interface Person extends Hearer {
+  question(question: PendingQuestion): void;
+  withdrawn(questionId: string): void;
 }
 
 /** The names, tags and marks that selectors are matched against. */
@@ -89,6 +94,8 @@ export interface Engine {
   /** What `why` looks into; null for a tunnel that does not exist. */
   examine(name: string): Examined | null;
   attend(names: readonly string[], person: Person): Cancel;
+  /** Hears what is said of these tunnels, as a person does. First what a proxy command has said that is still waiting. */
+  hear(names: readonly string[], hearer: Hearer): Cancel;
   /** False: answered or withdrawn before. Everybody who saw the question but `from` is told that it is withdrawn. */
   answer(questionId: string, answer: Answer, from?: Person): boolean;
   onChange(listener: () => void): Cancel;

@@ -4,7 +4,7 @@ import type { Host, Way } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
 import type { Dialer, DialStep } from '../model/session.ts';
 import type { CountedSession } from './counted-session.ts';
-import type { EngineLog, Person } from './engine.ts';
+import type { EngineLog, Hearer, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
 import type { AcquireJump } from './jumps.ts';
 import type { Knocking } from './knocking.ts';
@@ -30,6 +30,7 @@ export interface LinkParts {
   readonly random: () => number;
   readonly log: EngineLog;
   readonly questions: Questions;
+  readonly hearers: (tunnels: readonly string[]) => readonly Hearer[];
   readonly pilots: Pilots<Login>;
   readonly knocking: Knocking;
   readonly acquireJump: AcquireJump;
@@ -193,6 +194,12 @@ export class Link implements Asker {
 
   persons(): readonly Person[] {
     return this.users.persons();
+  }
+
+  /** What a proxy command on the way has said and still waits with. */
+  repeatTalk(hearer: Hearer): void {
+    for (const jump of this.#jumps.links) jump.repeatTalk(hearer);
+    if (this.state.kind === 'connecting') this.#login.repeatTalk(hearer);
   }
 
   questionChanged(): void {

@@ -3,7 +3,7 @@ import type { Clock } from '../model/clock.ts';
 import type { Way } from '../model/host.ts';
 import type { Dialer } from '../model/session.ts';
 import { canonicalJson } from './canonical.ts';
-import type { EngineLog } from './engine.ts';
+import type { EngineLog, Hearer } from './engine.ts';
 import { Knocking } from './knocking.ts';
 import type { LinkUser } from './link-users.ts';
 import { Link } from './link.ts';
@@ -17,6 +17,8 @@ export interface LinksParts {
   readonly random: () => number;
   readonly log: EngineLog;
   readonly questions: Questions;
+  /** Whoever waits for one of these tunnels. */
+  readonly hearers: (tunnels: readonly string[]) => readonly Hearer[];
 }
 
 type Ways = readonly [Way, ...Way[]];

@@ -1,5 +1,5 @@
 // The logins of one link: what each attempt is told of the world, and what it leaves behind.
-import type { TunnelError } from '../errors.ts';
+import { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Answer, PendingQuestion, Question } from '../model/question.ts';
@@ -7,7 +7,7 @@ import type { DialContext, Dialer, DialStep, OpenTransport, Session } from '../m
 import { attempt } from './attempt.ts';
 import type { AttemptResult } from './attempt.ts';
 import { canonicalJson } from './canonical.ts';
-import type { EngineLog, Person } from './engine.ts';
+import type { EngineLog, Hearer, Person } from './engine.ts';
 import { environmentDigest } from './environment.ts';
 import type { Jumps } from './jumps.ts';
 import type { LinkUsers } from './link-users.ts';
@@ -26,6 +26,7 @@ export interface LoginParts {
   readonly jumps: Jumps;
   readonly asker: Asker;
   readonly users: LinkUsers;
+  readonly hearers: (tunnels: readonly string[]) => readonly Hearer[];
   /** The way that worked last. */
   readonly first: () => number;
   /** Logins here were found to need a person. */
@@ -34,6 +35,12 @@ export interface LoginParts {
   /** `reached` or `waiting` changed. */
   readonly changed: () => void;
 }
+
+/** Lines of a proxy command that whoever comes later is told. */
+const talkKept = 40;
+
+/** How a proxy command is named, as the speaker of what it says. */
+const talkerOf = (hop: string): string => `${hop}'s proxy command`;
 
 export class Login {
   /**
@@ -48,6 +55,8 @@ export class Login {
   readonly #parts: LoginParts;
   #reached = false;
   #waiting: TimedError | null = null;
+  #through = false;
+  #talk: { readonly who: string; readonly line: string }[] = [];
   #steps: DialStep[] = [];
   #transport: OpenTransport | null = null;
   #takeKnock: ((transport: OpenTransport | null) => void) | null = null;
@@ -96,16 +105,21 @@ export class Login {
 
   /** The attempt is over. */
   rest(): void {
-    this.#reached = false;
-    this.#waiting = null;
+    this.#begin();
     this.#transport?.destroy();
     this.#transport = null;
   }
 
+  #begin(): void {
+    this.#reached = false;
+    this.#through = false;
+    this.#waiting = null;
+    this.#talk = [];
+  }
+
   attempt(signal: AbortSignal): Promise<AttemptResult> {
     const { dialer, ways, jumps, first } = this.#parts;
-    this.#reached = false;
-    this.#waiting = null;
+    this.#begin();
     this.#steps = [];
     this.unanswered = null;
     const direct = ways.findIndex((way) => way.length === 1);
@@ -183,12 +197,15 @@ export class Login {
         this.#steps.push(step);
         const facts = { link: asker.id, ms: step.ms };
         log('debug', `dial.${step.layer}`, `${step.hop} ${step.status}: ${step.detail}`, facts);
-        if (step.layer === 'tcp' && step.status === 'ok') this.#markReached();
+        if (step.layer === 'tcp' && step.status === 'ok') this.#gotThrough();
       },
       log: (level, event, message, facts) => log(level, event, message, { ...facts, link: asker.id }),
       banner: (text) => {
         log('info', 'link.banner', text, { link: asker.id });
-        for (const person of users.persons()) person.banner(host.name, text);
+        for (const hearer of this.#hearers()) hearer.banner(host.name, text);
+      },
+      talk: (hop, line) => {
+        if (!signal.aborted) this.#talked(hop, line);
       },
       waits: (why) => {
         if (!signal.aborted) this.#wait(why);
@@ -197,10 +214,42 @@ export class Login {
   }
 
   #wait(why: TunnelError | null): void {
-    const { clock, users, changed } = this.#parts;
+    const { clock, changed } = this.#parts;
     this.#waiting = why === null ? null : { error: why, atMs: clock.now() };
-    if (why !== null) for (const person of users.persons()) person.notice?.(why.message);
+    if (why !== null) for (const hearer of this.#hearers()) hearer.notice?.(why.message);
     changed();
+  }
+
+  #hearers(): readonly Hearer[] {
+    const { hearers, users } = this.#parts;
+    return hearers(users.tunnels());
+  }
+
+  /** It may want something of a person: it is left alone, and who comes later hears of it too. */
+  #talked(hop: string, line: string): void {
+    const { clock } = this.#parts;
+    this.#reached = true;
+    const who = talkerOf(hop);
+    this.#talk.push({ who, line });
+    if (this.#talk.length > talkKept) this.#talk.shift();
+    const error = new TunnelError('TIMED_OUT', `login waits, on ${hop}: its proxy command says: ${line}`, {
+      hint: 'tunnel logs    # all that it said',
+    });
+    if (!this.#through) this.#waiting = { error, atMs: clock.now() };
+    for (const hearer of this.#hearers()) hearer.banner(who, line);
+    this.#parts.changed();
+  }
+
+  repeatTalk(hearer: Hearer): void {
+    if (!this.#through) for (const { who, line } of this.#talk) hearer.banner(who, line);
+  }
+
+  /** The server is there: nothing that a command said before is waited for. */
+  #gotThrough(): void {
+    this.#through = true;
+    this.#waiting = null;
+    this.#reached = true;
+    this.#parts.changed();
   }
 
   async #ask(question: Omit<PendingQuestion, 'id' | 'link'>, signal: AbortSignal): Promise<Answer> {

@@ -9,7 +9,7 @@ import type { ResolvedConfig } from '../model/tunnel.ts';
 import { AddressBook } from './address-book.ts';
 import { describeChange, diffTunnels } from './diff.ts';
 import type { Change } from './diff.ts';
-import type { Engine, EngineParts, Examined, KnownTunnel, Person, UpRequest } from './engine.ts';
+import type { Engine, EngineParts, Examined, Hearer, KnownTunnel, Person, UpRequest } from './engine.ts';
 import { Links } from './links.ts';
 import { Questions } from './questions.ts';
 import type { Waiting } from './settlers.ts';
@@ -23,9 +23,9 @@ export function createEngine(parts: EngineParts): Engine {
 
 const restLimitMs = 2_000;
 
-interface Attendance {
+interface Attendance<H> {
   readonly names: ReadonlySet<string>;
-  readonly person: Person;
+  readonly who: H;
 }
 
 class Supervisor implements Engine {
@@ -33,7 +33,8 @@ class Supervisor implements Engine {
   readonly #questions = new Questions();
   readonly #links: Links;
   readonly #around: Surroundings;
-  readonly #attendances = new Set<Attendance>();
+  readonly #attendances = new Set<Attendance<Person>>();
+  readonly #hearings = new Set<Attendance<Hearer>>();
   readonly #changeListeners = new Set<() => void>();
   readonly #wantedListeners = new Set<(names: readonly string[]) => void>();
   readonly #portListeners = new Set<(ports: Readonly<Record<string, number>>) => void>();
@@ -50,7 +51,11 @@ class Supervisor implements Engine {
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#ports = parts.ports;
-    this.#links = new Links({ ...parts, questions: this.#questions });
+    this.#links = new Links({
+      ...parts,
+      questions: this.#questions,
+      hearers: (names) => this.#hearersOf(names),
+    });
     this.#around = {
       ...parts,
       links: this.#links,
@@ -139,12 +144,22 @@ class Supervisor implements Engine {
   }
 
   attend(names: readonly string[], person: Person): Cancel {
-    const attendance: Attendance = { names: new Set(names), person };
+    const attendance = { names: new Set(names), who: person };
     this.#attendances.add(attendance);
+    const unhear = this.hear(names, person);
     this.#questions.offer();
     return () => {
+      unhear();
       if (this.#attendances.delete(attendance)) this.#questions.abandon();
     };
+  }
+
+  hear(names: readonly string[], hearer: Hearer): Cancel {
+    const hearing = { names: new Set(names), who: hearer };
+    this.#hearings.add(hearing);
+    const links = new Set(this.#select(names).map(({ lease }) => lease.link));
+    for (const link of links) link?.repeatTalk(hearer);
+    return () => this.#hearings.delete(hearing);
   }
 
   answer(questionId: string, answer: Answer, from?: Person): boolean {
@@ -240,7 +255,12 @@ class Supervisor implements Engine {
   }
 
   #personsAt(name: string): readonly Person[] {
-    return [...this.#attendances].filter(({ names }) => names.has(name)).map(({ person }) => person);
+    return [...this.#attendances].filter(({ names }) => names.has(name)).map(({ who }) => who);
+  }
+
+  #hearersOf(tunnels: readonly string[]): readonly Hearer[] {
+    const heard = [...this.#hearings].filter(({ names }) => tunnels.some((name) => names.has(name)));
+    return heard.map(({ who }) => who);
   }
 
   /**

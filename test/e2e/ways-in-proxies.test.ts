@@ -7,7 +7,7 @@ import { startProxy } from '../helpers/proxy.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { connections, eventually } from '../helpers/ways-in.ts';
-import { createWorld, type World } from '../helpers/world.ts';
+import { createWorld, finished, type World } from '../helpers/world.ts';
 
 const available = (program: string): boolean => {
   try {
@@ -126,6 +126,39 @@ sleep 6543210
     await eventually(() => running('sleep 6543210').length === 0);
   });
 
+  test('that waits for a person is shown to whoever waits, now or later, and is not started a second time', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const [starts, person, script] = ['starts', 'person', 'way.sh'].map((name) => join(world.folder, name));
+    const address = `https://login.example.org/device?${'state=0123456789&'.repeat(12)}`;
+    writeFileSync(
+      script ?? '',
+      `#!/bin/sh
+echo started >> ${starts}
+printf 'please open\\n${address}\\n' >&2
+until [ -e ${person} ]; do sleep 0.05; done
+exec nc "$1" "$2"
+`,
+      { mode: 0o755 },
+    );
+    const local = await freePort();
+    configure(world, sshd, local, target.port, `proxy_command: "${script} %h %p"`);
+    const first = await world.run(['up', '--timeout', '2s']);
+    expect(first, first.stderr).toMatchObject({ code: 5 });
+    expect(first.stderr).toContain(`(box's proxy command says) please open\n`);
+    expect(first.stderr).toContain(`(box's proxy command says) ${address}\n`);
+    expect((await world.tunnel('db')).error?.message).toContain(`its proxy command says: ${address}`);
+    const second = world.start(['up']);
+    let shown = '';
+    second.stderr?.on('data', (chunk) => (shown += String(chunk)));
+    await eventually(() => shown.includes(address));
+    writeFileSync(person ?? '', '');
+    expect(await finished(second)).toMatchObject({ code: 0 });
+    expect(await request(local, 'abc')).toMatchObject({ text: 'ABC' });
+    expect(readFileSync(starts ?? '', 'utf8')).toBe('started\n');
+  });
+
   test('that fails is 5 with its last words and its code', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();
@@ -142,7 +175,8 @@ sleep 6543210
     configure(world, sshd, await freePort(), 9, 'proxy_command: sleep 8765432, connect_timeout: 300ms');
     const up = await world.run(['up', '--timeout', '3s']);
     expect(up, up.stderr).toMatchObject({ code: 5 });
-    expect((await world.tunnel('db')).error?.code).toMatch(/TIMED_OUT|UNREACHABLE/);
+    expect(up.stderr).toContain('its proxy command brought no word of it in 0.3s');
+    expect((await world.tunnel('db')).error?.code).toBe('TIMED_OUT');
     await world.run(['down']);
     await eventually(() => running('sleep 8765432').length === 0);
   });

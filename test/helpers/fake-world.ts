@@ -32,6 +32,7 @@ export function hostOf(name: string, more: Partial<Host> = {}): Host {
     knownHosts: [],
     keepalive: { intervalMs: 15_000, count: 3 },
     connectTimeoutMs: 10_000,
+    firstWordsMs: more.connectTimeoutMs ?? 10_000,
     algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
     compression: false,
     bindAddress: null,

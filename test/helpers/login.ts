@@ -37,6 +37,7 @@ export function bareHost(port: number, over: Partial<Host> = {}): Host {
     knownHosts: [],
     keepalive: { intervalMs: 15_000, count: 3 },
     connectTimeoutMs: 10_000,
+    firstWordsMs: 10_000,
     algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
     compression: false,
     bindAddress: null,

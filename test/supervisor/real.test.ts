@@ -1,6 +1,8 @@
 // The engine over the real dialer, real carriers and a real sshd: what the fakes cannot show.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createCarrier } from '../../src/forward/create.ts';
 import { systemClock } from '../../src/model/clock.ts';
@@ -9,18 +11,21 @@ import type { TunnelStatus } from '../../src/model/status.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import type { Engine } from '../../src/supervisor/engine.ts';
 import { createEngine } from '../../src/supervisor/supervisor.ts';
-import { configOf, local, offTerminal, remote, tunnelOf } from '../helpers/fake-world.ts';
+import { configOf, local, offTerminal, onTerminal, remote, tunnelOf } from '../helpers/fake-world.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { manualClock, type ManualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testDialer } from '../helpers/ssh-dialer.ts';
 import type { Sshd } from '../helpers/sshd.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import type { Target } from '../helpers/targets.ts';
+import { isAlive } from '../helpers/world.ts';
 
 const limit = (): AbortSignal => AbortSignal.timeout(20_000);
 
-async function engineOf(...tunnels: Tunnel[]): Promise<Engine> {
+async function engineOf(tunnels: readonly Tunnel[], clock = systemClock): Promise<Engine> {
   const engine = createEngine({
-    dialer: testDialer().dialer,
+    dialer: testDialer({ clock }).dialer,
     createCarrier,
     clock: systemClock,
     random: Math.random,
@@ -64,7 +69,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
   let port: number;
   const engines: Engine[] = [];
   const engineFor = async (...tunnels: Tunnel[]): Promise<Engine> => {
-    const engine = await engineOf(...tunnels);
+    const engine = await engineOf(tunnels);
     engines.push(engine);
     return engine;
   };
@@ -113,6 +118,58 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     expect((await request(port, 'held', { halfClose: false })).text).toBe('HELD');
     const status = await until(engine, 'upper', ({ state }) => state === 'up');
     expect(status).toMatchObject({ reconnects: 1, lastError: { code: 'LINK_LOST' } });
+  });
+
+  describe('a proxy command', () => {
+    /** It tells each start, then runs `words`. The dialer's time stands still until it is moved. */
+    async function throughCommand(words: string): Promise<{
+      engine: Engine;
+      clock: ManualClock;
+      starts: () => string[];
+      said: string[];
+    }> {
+      const folder = temporaryFolder('command');
+      const [file, script] = [join(folder, 'starts'), join(folder, 'way.sh')];
+      writeFileSync(script, `#!/bin/sh\ncd ${folder}\necho $$ >> ${file}\n${words}\n`, { mode: 0o755 });
+      const clock = manualClock();
+      const host = hostOf(sshd, { proxyCommand: `${script} %h %p`, firstWordsMs: null });
+      const engine = await engineOf([tunnel([host])], clock);
+      engines.push(engine);
+      const said: string[] = [];
+      engine.hear(['upper'], { banner: (who, text) => said.push(`${who}: ${text}`) });
+      engine.up(['upper'], offTerminal);
+      const starts = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []);
+      return { engine, clock, starts, said };
+    }
+
+    test('that waits for a person is left alone by time, by the weather and by whoever comes', async () => {
+      const words = 'echo code 42 >&2\nuntil [ -e person ]; do sleep 0.05; done\nexec nc "$1" "$2"';
+      const { engine, clock, starts, said } = await throughCommand(words);
+      await until(engine, 'upper', ({ error }) => error?.message.includes('code 42') === true);
+      expect(said).toEqual(["test's proxy command: code 42"]);
+      clock.advance(3_600_000);
+      engine.weather('woke after 3600s');
+      engine.up(['upper'], onTerminal);
+      const late: string[] = [];
+      engine.hear(['upper'], { banner: (who, text) => late.push(`${who}: ${text}`) });
+      expect(late).toEqual(said);
+      expect(engine.status(['upper'])[0]).toMatchObject({ state: 'connecting' });
+      const [pid] = starts();
+      writeFileSync(join('/proc', String(pid), 'cwd', 'person'), '');
+      expect(await engine.settled('upper', limit(), 'up')).toBeNull();
+      expect(starts()).toEqual([pid]);
+      engine.hear(['upper'], { banner: (who, text) => late.push(`${who}: ${text}`) });
+      expect(late).toEqual(said);
+    });
+
+    test('that says nothing is ended by the weather, and begun anew', async () => {
+      const { engine, starts } = await throughCommand('exec sleep 1000');
+      await expect.poll(starts).toHaveLength(1);
+      engine.weather('eth0 10.0.0.2 came up');
+      await expect.poll(starts).toHaveLength(2);
+      await expect.poll(() => isAlive(Number(starts()[0]))).toBe(false);
+      expect(engine.status(['upper'])[0]).toMatchObject({ state: 'connecting' });
+    });
   });
 
   test('a stopped sshd is noticed when it is back, within a moment of a held client', async () => {
