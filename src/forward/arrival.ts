@@ -8,6 +8,8 @@ import { resetSocket, wasReset } from './reset.ts';
 
 /** What is kept of a connection's bytes until it is served (SPEC 3). */
 const keepBytes = 64 * 1024;
+/** Each piece costs memory of its own: more than these become one. */
+const mostPieces = 64;
 /** How often a connection that is full, and so no longer read, is looked at. */
 const lookEveryMs = 1000;
 
@@ -48,6 +50,7 @@ export class Arrival implements Preface {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#kept.push(chunk);
+    if (this.#kept.length > mostPieces) this.#kept = [Buffer.concat(this.#kept)];
     this.#keptBytes += chunk.length;
     if (this.#keptBytes >= keepBytes) {
       this.socket.pause();

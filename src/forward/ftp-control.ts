@@ -19,7 +19,11 @@ const unreadLimit = 64 * 1024;
 /** Our own answer waits for those of earlier commands, but not longer: a server may answer two commands in one. */
 const turnMs = 1000;
 
-type FromServer = { kind: 'line'; line: Buffer } | { kind: 'end' } | { kind: 'closed'; clean: boolean };
+type FromServer =
+  | { kind: 'bytes'; bytes: Buffer }
+  | { kind: 'lines'; lines: readonly Buffer[]; next: number }
+  | { kind: 'end' }
+  | { kind: 'closed'; clean: boolean };
 
 export class FtpControl implements Channel {
   readonly #channel: Channel;
@@ -32,6 +36,8 @@ export class FtpControl implements Channel {
   /** The server's words not yet passed on: one of them waits for a data port. */
   readonly #backlog: FromServer[] = [];
   #busy = false;
+  /** What goes to the client at the end of this turn, in one piece: a line each would cost memory of its own. */
+  #out: Buffer[] = [];
   /** Commands the server has still to answer; the greeting is the first. */
   #unanswered = 1;
   /** Our own answers, each behind so many of the server's. */
@@ -65,13 +71,13 @@ export class FtpControl implements Channel {
   }
 
   write(chunk: Buffer): boolean {
-    let free = true;
+    const passed: Buffer[] = [];
     for (const line of this.#commands.push(chunk)) {
       const command =
         line === null ? ({ kind: 'answer', reply: lineTooLong, verb: '' } as const) : readCommand(line);
       if (command.kind === 'pass') {
         this.#unanswered += 1;
-        free = this.#channel.write(command.line);
+        passed.push(command.line);
       } else {
         if (command.verb === 'AUTH')
           this.#request.log(
@@ -82,7 +88,7 @@ export class FtpControl implements Channel {
         this.#answerInTurn(command.reply);
       }
     }
-    return free;
+    return passed.length === 0 || this.#channel.write(Buffer.concat(passed));
   }
 
   end(): void {
@@ -98,7 +104,7 @@ export class FtpControl implements Channel {
 
   #received(chunk: Buffer): void {
     this.#owed += chunk.length;
-    for (const line of this.#lines.push(chunk)) if (line !== null) this.#enqueue({ kind: 'line', line });
+    this.#enqueue({ kind: 'bytes', bytes: chunk });
     this.#settle();
   }
 
@@ -118,21 +124,40 @@ export class FtpControl implements Channel {
   #flush(): void {
     while (!this.#busy) {
       const event = this.#backlog.shift();
-      if (event === undefined) return;
-      switch (event.kind) {
-        case 'line':
-          this.#line(event.line, this.#replies.read(event.line));
-          break;
-        case 'end': {
-          const rest = this.#lines.rest();
-          if (rest.length > 0) this.#deliver(rest);
-          this.#reader?.end();
-          break;
-        }
-        case 'closed':
-          this.#reader?.closed(event.clean);
-          break;
+      if (event === undefined) break;
+      this.#take(event);
+    }
+    this.#say();
+  }
+
+  #take(event: FromServer): void {
+    switch (event.kind) {
+      case 'bytes': {
+        const lines = this.#lines.push(event.bytes).filter((line) => line !== null);
+        this.#take({ kind: 'lines', lines, next: 0 });
+        break;
       }
+      case 'lines': {
+        const { lines } = event;
+        let { next } = event;
+        for (let line = lines[next]; line !== undefined && !this.#busy; line = lines[next]) {
+          next += 1;
+          this.#line(line, this.#replies.read(line));
+        }
+        if (next < lines.length) this.#backlog.unshift({ kind: 'lines', lines, next });
+        break;
+      }
+      case 'end': {
+        const rest = this.#lines.rest();
+        if (rest.length > 0) this.#deliver(rest);
+        this.#say();
+        this.#reader?.end();
+        break;
+      }
+      case 'closed':
+        this.#say();
+        this.#reader?.closed(event.clean);
+        break;
     }
   }
 
@@ -172,11 +197,13 @@ export class FtpControl implements Channel {
   #answerInTurn(reply: Buffer): void {
     this.#answers.push({ after: this.#unanswered, reply });
     this.#sayAnswers();
+    this.#say();
     if (this.#answers.length === 0) return;
     this.#request.clock.schedule(turnMs, () => {
       for (const answer of this.#answers) answer.after = 0;
       this.#unanswered = 0;
       this.#sayAnswers();
+      this.#say();
     });
   }
 
@@ -188,6 +215,13 @@ export class FtpControl implements Channel {
 
   #deliver(bytes: Buffer): void {
     this.#unread += bytes.length;
-    this.#reader?.data(bytes);
+    this.#out.push(bytes);
+  }
+
+  #say(): void {
+    const [first, ...more] = this.#out;
+    if (first === undefined) return;
+    this.#out = [];
+    this.#reader?.data(more.length === 0 ? first : Buffer.concat([first, ...more]));
   }
 }

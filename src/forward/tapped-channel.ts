@@ -5,7 +5,8 @@ import type { Preface } from './handshake.ts';
 export class TappedChannel implements Preface {
   readonly #channel: Channel;
   #kept: Buffer[] = [];
-  #taken = 0;
+  /** Consumed by us, and put back: the reader will say so once more. */
+  #again = 0;
   #ended = false;
   #closed: { readonly clean: boolean } | null = null;
   #notify: (() => void) | null = null;
@@ -17,7 +18,7 @@ export class TappedChannel implements Preface {
     channel.attach({
       data: (chunk) => {
         if (this.#reader !== null) return this.#reader.data(chunk);
-        this.#kept.push(chunk); // bounded by the window, since nothing of it is consumed
+        this.#kept.push(chunk); // bounded by the window, since only what is taken is consumed
         this.#notify?.();
       },
       end: () => {
@@ -37,14 +38,14 @@ export class TappedChannel implements Preface {
   take(): Buffer[] {
     const taken = this.#kept;
     this.#kept = [];
-    for (const { length } of taken) this.#taken += length;
+    if (taken.length > 0) this.#channel.consumed(taken.reduce((sum, { length }) => sum + length, 0));
     return taken;
   }
 
   putBack(bytes: Buffer): void {
     if (bytes.length === 0) return;
     this.#kept.unshift(bytes);
-    this.#taken -= bytes.length;
+    this.#again += bytes.length;
   }
 
   ended(): boolean {
@@ -68,7 +69,11 @@ export class TappedChannel implements Preface {
     const channel = this.#channel;
     return {
       attach: (reader) => this.#hand(reader),
-      consumed: (bytes) => channel.consumed(bytes),
+      consumed: (bytes) => {
+        const known = Math.min(bytes, this.#again);
+        this.#again -= known;
+        if (bytes > known) channel.consumed(bytes - known);
+      },
       write: (chunk) => channel.write(chunk),
       end: () => channel.end(),
       close: () => channel.close(),
@@ -76,7 +81,6 @@ export class TappedChannel implements Preface {
   }
 
   #hand(reader: ChannelReader): void {
-    if (this.#taken > 0) this.#channel.consumed(this.#taken);
     // In its own turn, as channels do; what comes before it queues behind.
     queueMicrotask(() => {
       this.#reader = reader;

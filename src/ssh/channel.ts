@@ -5,6 +5,7 @@
 //     └──their EOF──▶ got EOF ────┘      link lost at any time ─▶ over(not clean)
 import type { Channel, ChannelReader } from '../model/session.ts';
 import { maxPacket, type Wire } from './internals-wire.ts';
+import { Crumbs } from './crumbs.ts';
 import type { ReadSlabs } from './slabs.ts';
 import { Loans } from './loans.ts';
 import { initialTarget, tune, windowLimits, type WindowBudget } from './window.ts';
@@ -31,6 +32,7 @@ export interface ChannelHome {
 /** What the wire's events do to a channel. */
 export interface OpenChannel extends Channel {
   readonly id: number;
+  readonly remoteId: number;
   received(chunk: Buffer): void;
   receivedExtended(bytes: number): void;
   granted(bytes: number): void;
@@ -44,6 +46,9 @@ export interface OpenChannel extends Channel {
 
 /** Small writes (keystrokes, requests) do not wait behind a crowded transport's bulk. */
 const interactive = 2048;
+
+/** A peer that takes one byte a packet must not keep everybody else waiting: so many packets, then the next one's turn. */
+const packetsATurn = 64;
 
 type ReaderEvent = (reader: ChannelReader) => void;
 
@@ -67,8 +72,9 @@ export class SshChannel implements OpenChannel {
   #over = false;
   /** What the peer may still send. */
   #window: number;
-  /** Delivered and not yet consumed. */
+  /** Received and not yet consumed. */
   #buffered = 0;
+  readonly #crumbs = new Crumbs();
   readonly #loans: Loans;
   /** What the window is kept at, and what came in since the last look at it. */
   #target: number;
@@ -125,11 +131,24 @@ export class SshChannel implements OpenChannel {
 
   received(chunk: Buffer): void {
     this.#window -= chunk.length;
-    if (this.#sentClose || this.#gotEnd || this.#over) return;
+    // nothing uses no window: a server could send it for ever
+    if (chunk.length === 0 || this.#sentClose || this.#gotEnd || this.#over) return;
     // a peer that sends beyond its window would fill our memory (RFC 4254 5.2 forbids it); one packet of grace
     if (this.#window < -maxPacket) return this.close();
     this.#buffered += chunk.length;
     this.#fresh += chunk.length;
+    if (!this.#crumbs.keep(chunk)) this.#deliver(chunk);
+    else if (this.#crumbs.full) this.#flush();
+  }
+
+  #flush(): void {
+    const gathered = this.#crumbs.take();
+    if (gathered !== null && !this.#sentClose) this.#deliver(gathered);
+  }
+
+  #deliver(chunk: Buffer): void {
+    if (this.#crumbs.waiting) this.#flush();
+    this.#crumbs.delivered();
     if (this.#early !== null || this.#reader === null) {
       this.#loans.keep(chunk);
       return this.#tell((reader) => reader.data(chunk));
@@ -149,8 +168,10 @@ export class SshChannel implements OpenChannel {
   }
 
   consumed(bytes: number): void {
+    this.#crumbs.consumed(bytes, this.#buffered);
     this.#buffered -= bytes;
     this.#loans.back(bytes);
+    if (this.#crumbs.waiting) this.#flush();
     this.#refill();
   }
 
@@ -186,10 +207,10 @@ export class SshChannel implements OpenChannel {
     return !this.#blocked;
   }
 
-  /** Sends as much as the window allows and keeps the rest at the head of the queue. */
+  /** Sends as much as the window and the turn allow and keeps the rest at the head of the queue. */
   #send(chunk: Buffer): void {
     let from = 0;
-    while (from < chunk.length && this.#sendWindow > 0) {
+    for (let left = packetsATurn; left > 0 && from < chunk.length && this.#sendWindow > 0; left -= 1) {
       const size = Math.min(chunk.length - from, this.#packet, this.#sendWindow);
       this.#sendWindow -= size;
       this.#home.wire.data(
@@ -248,16 +269,19 @@ export class SshChannel implements OpenChannel {
 
   ended(): void {
     if (this.#gotEnd || this.#over) return;
+    this.#flush();
     this.#gotEnd = true;
     if (!this.#sentClose) this.#tell((reader) => reader.end());
   }
 
   closedByPeer(): void {
+    this.#flush();
     this.close();
     this.#finally(true);
   }
 
   lost(): void {
+    this.#flush();
     this.#sentClose = true;
     this.#queue = [];
     this.#finally(false);

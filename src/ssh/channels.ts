@@ -49,6 +49,7 @@ export class Channels {
       end: (id) => this.#open[id]?.ended(),
       closed: (id) => this.#closed(id),
       requestFailed: (id) => this.#open[id]?.close(),
+      asked: (id) => this.#asked(id),
       incoming: (open) => this.#incoming(open),
       debug: (words) => parts.debug(words),
       disconnect: (reason, words) => parts.disconnect(reason, words),
@@ -92,12 +93,11 @@ export class Channels {
 
   /** One turn each, in the order they came, while the transport has room: nobody starves. */
   pump(): void {
-    this.#pumping = false;
+    this.#pumping = true; // who waits again meanwhile has its next turn in another round of the loop
     for (let turns = this.#waiting.length; turns > 0 && !this.#crowded(); turns -= 1)
       this.#waiting.shift()?.turn();
-    if (this.#waiting.length === 0 || this.#crowded() || this.#pumping) return;
-    this.#pumping = true;
-    setImmediate(() => this.pump());
+    this.#pumping = this.#waiting.length > 0 && !this.#crowded();
+    if (this.#pumping) setImmediate(() => this.pump());
   }
 
   /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. A confirmation that comes too late is closed again. */
@@ -167,6 +167,12 @@ export class Channels {
       channel.close();
     }
     return true;
+  }
+
+  /** No request on a channel means anything here; sshd is content with any answer (ClientAliveInterval). */
+  #asked(id: number): void {
+    const channel = this.#open[id];
+    if (channel !== undefined) this.#home?.wire.deny(channel.remoteId);
   }
 
   /** RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we. */

@@ -33,6 +33,8 @@ export interface WireEvents {
   closed(id: number): void;
   /** A request on a channel was refused. */
   requestFailed(id: number): void;
+  /** A request of the server's on a channel that wants an answer: sshd asks so whether we live. */
+  asked(id: number): void;
   /** False: not ours. */
   incoming(open: IncomingOpen): boolean;
   /** SSH_MSG_DEBUG: OpenSSH says here why it refused a listener (SSH2.md 2.6). */
@@ -66,6 +68,8 @@ export interface Wire {
   subsystem(remoteId: number, name: string): void;
   confirm(remoteId: number, id: number, window: number): void;
   refuse(remoteId: number, reason: number): void;
+  /** The answer to `asked`. */
+  deny(remoteId: number): void;
   data(remoteId: number, chunk: Buffer): void;
   adjust(remoteId: number, bytes: number): void;
   end(remoteId: number): void;
@@ -128,6 +132,7 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
       protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
     ),
     refuse: guard.call((remoteId, reason) => protocol.channelOpenFail(remoteId, reason, '')),
+    deny: guard.call((remoteId) => protocol.channelFailure(remoteId)),
     data: guard.call((remoteId, chunk) => {
       meter.count(chunk.length);
       protocol.channelData(remoteId, chunk);
@@ -258,7 +263,11 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
   hook('CHANNEL_EOF', (id: number) => events.end(id));
   hook('CHANNEL_CLOSE', (id: number) => events.closed(id));
   hook('CHANNEL_FAILURE', (id: number) => events.requestFailed(id));
+  hook('CHANNEL_REQUEST', (id: number, _type: string, wantsReply: boolean) => {
+    if (wantsReply) events.asked(id);
+  });
   hook('DEBUG', (_display: boolean, words: string) => events.debug(words));
+  checkHostKeysOnce(protocol);
   const disconnect = handlers['DISCONNECT'] as (
     protocol: PrivateProtocol,
     reason: number,
@@ -268,4 +277,18 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
     events.disconnect(reason, words);
     disconnect(protocol, reason, words);
   });
+}
+
+/** A server tells its host keys once (ssh takes it for an attack when it does so again): each time costs a proof. */
+function checkHostKeysOnce(protocol: PrivateProtocol): void {
+  type Ask = (protocol: PrivateProtocol, name: string, wantsReply: boolean, content: unknown) => void;
+  const handlers = protocol._handlers;
+  const ask = handlers['GLOBAL_REQUEST'] as Ask;
+  let told = false;
+  handlers['GLOBAL_REQUEST'] = ((_protocol: PrivateProtocol, name, wantsReply, content) => {
+    const isAgain = told && name === 'hostkeys-00@openssh.com';
+    told ||= name === 'hostkeys-00@openssh.com';
+    if (!isAgain) ask(protocol, name, wantsReply, content);
+    else if (wantsReply) protocol.requestFailure();
+  }) satisfies Ask as never;
 }

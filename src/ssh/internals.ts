@@ -26,6 +26,7 @@ export interface PrivateProtocol {
   _destruct: unknown;
   parse(chunk: Buffer, from: number, length: number): void;
   ping(): void;
+  requestFailure(): void;
   rekey(): void;
   directTcpip(id: number, window: number, packetSize: number, address: DirectAddress): void;
   openssh_directStreamLocal(id: number, window: number, packetSize: number, at: { socketPath: string }): void;
@@ -33,6 +34,7 @@ export interface PrivateProtocol {
   subsystem(remoteId: number, name: string, wantReply: boolean): void;
   channelOpenConfirm(remoteId: number, id: number, window: number, packetSize: number): void;
   channelOpenFail(remoteId: number, reason: number, words: string): void;
+  channelFailure(remoteId: number): void;
   channelData(remoteId: number, chunk: Buffer): void;
   channelWindowAdjust(remoteId: number, bytes: number): void;
   channelEOF(remoteId: number): void;
@@ -115,6 +117,7 @@ export function hostKeyTypeList(): string[] {
 const protocolMethods = [
   'parse',
   'ping',
+  'requestFailure',
   'rekey',
   'directTcpip',
   'openssh_directStreamLocal',
@@ -122,6 +125,7 @@ const protocolMethods = [
   'subsystem',
   'channelOpenConfirm',
   'channelOpenFail',
+  'channelFailure',
   'channelData',
   'channelWindowAdjust',
   'channelEOF',
@@ -135,6 +139,7 @@ const protocolMethods = [
 ] as const;
 
 const handlerNames = [
+  'GLOBAL_REQUEST',
   'CHANNEL_OPEN',
   'CHANNEL_OPEN_CONFIRMATION',
   'CHANNEL_OPEN_FAILURE',

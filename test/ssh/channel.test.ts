@@ -1,4 +1,5 @@
 // A channel against a wire that only records: exact windows, bounded queues, one end.
+import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ChannelReader } from '../../src/model/session.ts';
@@ -112,6 +113,21 @@ describe('a channel writes', () => {
     expect(reader.seen).toEqual(['drain']);
   });
 
+  test('to a peer that takes a byte a packet a little at a time', () => {
+    const { channel, sent, turns } = scene({ packetSize: 1 });
+    const reader = recorder();
+    channel.attach(reader);
+    expect(channel.write(Buffer.alloc(1000))).toBe(false);
+    expect(sent.length).toBeLessThan(100);
+    for (let next = turns.shift(); next !== undefined; next = turns.shift()) {
+      const before = sent.length;
+      next.turn();
+      expect(sent.length - before).toBeLessThan(100);
+    }
+    expect(sent).toHaveLength(1000);
+    expect(reader.seen).toEqual(['drain']);
+  });
+
   test('its end after everything written, however late', () => {
     const { channel, sent } = scene({ window: 10 });
     channel.attach(recorder());
@@ -201,6 +217,86 @@ describe('a channel reads', () => {
     channel.attach(recorder());
     for (let turn = 0; turn < 100; turn += 1) channel.received(Buffer.alloc(32 * 1024));
     expect(sent).toEqual(['close']);
+  });
+
+  test('no message without bytes', () => {
+    const { channel } = scene();
+    const reader = recorder();
+    channel.attach(reader);
+    for (let count = 0; count < 100; count += 1) channel.received(Buffer.alloc(0));
+    channel.received(Buffer.alloc(3));
+    expect(reader.seen).toEqual(['data 3']);
+  });
+
+  test('very many small pieces as few, when it does not let go of them, and every byte in order', () => {
+    const { channel } = scene();
+    const pieces: Buffer[] = [];
+    const reader = { ...recorder(), data: (chunk: Buffer) => pieces.push(Buffer.from(chunk)) };
+    channel.attach(reader);
+    const all = randomBytes(300_000);
+    for (const byte of all) channel.received(Buffer.of(byte));
+    channel.ended();
+    expect(pieces.length).toBeLessThan(1100);
+    expect(Buffer.concat(pieces).equals(all)).toBe(true);
+  });
+
+  test('very many small pieces as few before anybody reads, too', async () => {
+    const { channel } = scene();
+    const all = randomBytes(200_000);
+    for (const byte of all) channel.received(Buffer.of(byte));
+    const pieces: Buffer[] = [];
+    channel.attach({ ...recorder(), data: (chunk: Buffer) => pieces.push(Buffer.from(chunk)) });
+    channel.ended();
+    await Promise.resolve();
+    expect(pieces.length).toBeLessThan(1100);
+    expect(Buffer.concat(pieces).equals(all)).toBe(true);
+  });
+
+  test('every byte once and in order, whatever the pieces and however late they are let go of', () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          get: fc.integer({ min: 1, max: 6000 }),
+          times: fc.integer({ min: 1, max: 900 }),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ letGo: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const { channel } = scene();
+        const [fed, read] = [createHash('sha256'), createHash('sha256')];
+        let [sum, got, gone] = [0, 0, 0];
+        channel.attach({
+          ...recorder(),
+          data(chunk: Buffer) {
+            got += chunk.length;
+            read.update(chunk);
+          },
+        });
+        const letGo = (bytes: number): void => {
+          if (bytes <= 0) return;
+          gone += bytes;
+          channel.consumed(bytes);
+        };
+        for (const one of steps) {
+          if ('letGo' in one) letGo(Math.floor((got - gone) * one.letGo));
+          else
+            for (let time = 0; time < one.times && sum - gone < 1.9 * mib; time += 1) {
+              const chunk = Buffer.alloc(one.get > 5000 ? 8000 : one.get % 7, sum % 251);
+              fed.update(chunk);
+              sum += chunk.length;
+              channel.received(chunk);
+            }
+          letGo(0);
+        }
+        // whoever reads on gets everything
+        while (got > gone) letGo(got - gone);
+        expect(got).toBe(sum);
+        expect(read.digest('hex')).toBe(fed.digest('hex'));
+      }),
+    );
   });
 
   test('the other stream without a word, but counts its window', () => {

@@ -1,5 +1,6 @@
 // Servers that do what few do: a raw one says it, the session holds, or ends with a reason and within bounds.
 import { writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { generateKey } from '../../src/demo/ssh-server.ts';
@@ -245,3 +246,43 @@ describe('a port that the server chose', () => {
     ]);
   });
 });
+
+describe('a server that asks', () => {
+  test('whose host keys are ours to check checks them once', async () => {
+    const asked: string[] = [];
+    const { server, session } = await meet({
+      heard: (payload) => {
+        if (payload[0] === 80) asked.push(nameOf(payload));
+        return false;
+      },
+    });
+    const offer = message(80, string('hostkeys-00@openssh.com'), Buffer.of(0), string(hostKeyBlob()));
+    for (let count = 0; count < 5; count += 1) server.peer().send(offer);
+    await session.ping(5000); // all of that is read here
+    await session.ping(5000); // and the answers there
+    expect(asked.filter((name) => name.startsWith('hostkeys-prove'))).toHaveLength(1);
+  });
+
+  test('whether a channel lives is answered', async () => {
+    const answers: number[] = [];
+    const { server, session } = await meet({
+      heard: (payload, peer) => {
+        if (payload[0] === 99 || payload[0] === 100) answers.push(payload.readUInt32BE(1));
+        return takesChannels(payload, peer);
+      },
+    });
+    readChannel(await session.openChannel(target, origin, limits));
+    server.peer().send(message(98, uint32(0), string('keepalive@openssh.com'), Buffer.of(1)));
+    server.peer().send(message(98, uint32(0), string('exit-status'), Buffer.of(0), uint32(0)));
+    server.peer().send(message(98, uint32(55), string('keepalive@openssh.com'), Buffer.of(1)));
+    await session.ping(5000); // all of that is read here
+    await session.ping(5000); // and the answers there
+    expect(answers).toEqual([7]);
+  });
+});
+
+function hostKeyBlob(): Buffer {
+  const { publicKey } = generateKeyPairSync('ed25519');
+  const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
+  return Buffer.concat([string('ssh-ed25519'), string(raw)]);
+}

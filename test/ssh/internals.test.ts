@@ -12,7 +12,7 @@ import {
   supportedAlgorithms,
   type PrivateCipher,
 } from '../../src/ssh/internals.ts';
-import '../../src/ssh/internals-arrivals.ts';
+import { mostQueued, watchArrivals } from '../../src/ssh/internals-arrivals.ts';
 import { largestPacket, ssh2 } from '../../src/ssh/internals-load.ts';
 import { certificateTypes } from '../../src/ssh/internals-hostcert.ts';
 import { allowHybridKex } from '../../src/ssh/internals-kex.ts';
@@ -101,6 +101,19 @@ describe('the ssh2 we know', () => {
   });
 });
 
+test('a server whose requests pile up behind new keys that it never makes is told of', () => {
+  const queue: Buffer[] = [];
+  const parse = (_chunk: Buffer, _from: number, _length: number): unknown => queue.push(Buffer.alloc(1));
+  const client = { _protocol: { parse, _queue: queue, _destruct: true } };
+  let told = 0;
+  watchArrivals(client as never, () => (told += 1));
+  const request = Buffer.from('SSH-2.0-Test\r\n');
+  for (let count = 0; count < mostQueued - 1; count += 1) client._protocol.parse(request, 0, request.length);
+  expect(told).toBe(0);
+  client._protocol.parse(request, 0, request.length);
+  expect(told).toBe(1);
+});
+
 describe('packets of 200 KiB', () => {
   const macOf = (cipher: string): object | undefined =>
     /gcm|poly1305/.test(cipher) ? undefined : MAC_INFO[cipher.endsWith('cbc') ? 'hmac-sha1' : etm];
@@ -178,6 +191,20 @@ describe('padding', () => {
 });
 
 describe('corked writes', () => {
+  test('that nobody takes are told of by their number, whatever their size', async () => {
+    const { Writable } = await import('node:stream');
+    const sink = new Writable({ write: () => undefined }); // says of nothing that it was written
+    const protocol = { _onWrite: (): void => undefined };
+    let told = 0;
+    installCork(protocol as never, sink, () => (told += 1));
+    const write = protocol._onWrite as (chunk: Buffer) => void;
+    write(Buffer.alloc(64 * 1024));
+    for (let count = 0; count < mostQueued; count += 1) write(Buffer.alloc(1));
+    expect(told).toBe(0);
+    write(Buffer.alloc(1));
+    expect(told).toBe(1);
+  });
+
   test('of one turn go out together, in order, and a big buffer is used again only when it was written', async () => {
     const allocate = pooledAllocation(cipherOf('aes128-gcm@openssh.com'));
     const batches: Buffer[][] = [];
