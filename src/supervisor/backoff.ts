@@ -1,4 +1,4 @@
-// Backoff: how long to wait before a retry. The first at once, then full jitter under a doubling ceiling (SPEC 3).
+// Backoff: how long to wait before a retry. The first after 1 s, then full jitter under a doubling ceiling (SPEC 3).
 
 /** `reconnect:` of a tunnel, in milliseconds. */
 export interface BackoffPolicy {
@@ -6,12 +6,17 @@ export interface BackoffPolicy {
   readonly maxMs: number;
 }
 
+/** Before the first retry: a server that answered and then failed us must not count us among its attackers. */
+export function firstWaitMs({ maxMs }: BackoffPolicy): number {
+  return Math.min(1_000, maxMs);
+}
+
 /**
  * Milliseconds to wait before retry number `retry` (1 is the first after a failure or a loss).
  * `random` is uniform in [0, 1). Full jitter, so that many clients of one server do not come back in step.
  */
 export function backoffMs(retry: number, policy: BackoffPolicy, random: () => number): number {
-  if (retry <= 1) return 0;
+  if (retry <= 1) return firstWaitMs(policy);
   const ceiling = Math.min(policy.maxMs, policy.initialMs * 2 ** (retry - 2));
   return Math.round(random() * ceiling);
 }

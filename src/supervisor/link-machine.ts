@@ -1,17 +1,21 @@
 // The state machine of a link: what is not in the table of DESIGN 6 changes nothing. Only `step` makes a state.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
-import { backoffMs } from './backoff.ts';
+import { backoffMs, firstWaitMs } from './backoff.ts';
 import type { BackoffPolicy } from './backoff.ts';
 
-/** `attempt` counts the retries of this outage: 0 for the first try, 1 for the first retry. Times are monotonic ms. */
+/**
+ * `attempt` counts the retries since the link was last steady: 0 for the first try, 1 for the first retry. `hurried` counts
+ * the waits of this outage that were cut short for a client that is held. Times are monotonic ms.
+ */
 export type LinkState =
   | { readonly kind: 'idle' }
-  | { readonly kind: 'connecting'; readonly attempt: number }
+  | { readonly kind: 'connecting'; readonly attempt: number; readonly hurried: number }
   | { readonly kind: 'up'; readonly sinceMs: number; readonly attempt: number }
   | {
       readonly kind: 'waiting';
       readonly attempt: number;
+      readonly hurried: number;
       readonly untilMs: number;
       readonly cause: TunnelError;
     }
@@ -22,6 +26,8 @@ export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
   /** The weather: a wake from sleep, another network, a knock that got through, a person who said `up`. */
   | { readonly kind: 'kick' }
+  /** A client has come to be held. */
+  | { readonly kind: 'hurry' }
   /** A person, a changed credential or a changed key store: what blocked may be gone. */
   | { readonly kind: 'answered' }
   /** An open came to nothing, or a session ended by itself. */
@@ -35,6 +41,8 @@ export interface MachineEnvironment {
   readonly policy: BackoffPolicy;
   /** Monotonic. */
   readonly now: number;
+  /** A client is held. */
+  readonly held: boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -46,7 +54,13 @@ export interface Step {
 
 /** After this long up, the count of retries starts over: a flapping server is not hammered. */
 export const steadyMs = 30_000;
+/** A link that was up so long is dialled at once when it is lost: a server that ends each session at once is not. */
+const servedMs = 5_000;
+/** While a client is held, so many waits of an outage are at most so long. */
+const hurriedWaits = 2;
+const hurriedMs = 1_000;
 
+const firstTry: LinkState = { kind: 'connecting', attempt: 0, hurried: 0 };
 const open: LinkEffect = { kind: 'open' };
 const close: LinkEffect = { kind: 'close' };
 const disarm: LinkEffect = { kind: 'disarm' };
@@ -55,16 +69,16 @@ const probe: LinkEffect = { kind: 'probe' };
 export function step(state: LinkState, event: LinkEvent, env: MachineEnvironment): Step {
   switch (state.kind) {
     case 'idle':
-      return event.kind === 'start' ? to({ kind: 'connecting', attempt: 0 }, open) : stay(state);
+      return event.kind === 'start' ? to(firstTry, open) : stay(state);
     case 'connecting':
       return whileConnecting(state, event, env);
     case 'up':
       return whileUp(state, event, env);
     case 'waiting':
-      return whileWaiting(state, event);
+      return whileWaiting(state, event, env);
     case 'blocked':
       if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
-      if (event.kind === 'answered') return to({ kind: 'connecting', attempt: 0 }, open);
+      if (event.kind === 'answered') return to(firstTry, open);
       return stay(state);
     case 'stopping':
       return whileStopping(state, event);
@@ -81,7 +95,12 @@ function whileConnecting(
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   // A bug of ours, or a config that cannot work: it is told once, and not tried for ever.
   if (!retryHelps(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
-  return wait(state.attempt + 1, event.cause, env);
+  const retry = state.attempt + 1;
+  return wait(
+    { retry, hurried: state.hurried, delayMs: backoffMs(retry, env.policy, env.random) },
+    event.cause,
+    env,
+  );
 }
 
 function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: MachineEnvironment): Step {
@@ -89,35 +108,51 @@ function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: Machi
   if (event.kind === 'kick') return to(state, probe);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   if (needsPerson(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
-  const steady = env.now - state.sinceMs >= steadyMs;
-  const retry = (steady ? 0 : state.attempt) + 1;
-  if (retry === 1) return to({ kind: 'connecting', attempt: 1 }, close, open);
-  return wait(retry, event.cause, env);
+  const upMs = env.now - state.sinceMs;
+  const retry = (upMs >= steadyMs ? 0 : state.attempt) + 1;
+  if (upMs >= servedMs) return to({ kind: 'connecting', attempt: retry, hurried: 0 }, close, open);
+  const delayMs = Math.max(firstWaitMs(env.policy), backoffMs(retry, env.policy, env.random));
+  return wait({ retry, hurried: 0, delayMs }, event.cause, env);
 }
 
-function whileWaiting(state: LinkState & { kind: 'waiting' }, event: LinkEvent): Step {
+function whileWaiting(
+  state: LinkState & { kind: 'waiting' },
+  event: LinkEvent,
+  { now }: MachineEnvironment,
+): Step {
+  const { attempt, hurried } = state;
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, disarm, close);
-  if (event.kind === 'kick') return to({ kind: 'connecting', attempt: state.attempt }, disarm, open);
-  if (event.kind === 'timer') return to({ kind: 'connecting', attempt: state.attempt }, open);
-  return stay(state);
+  if (event.kind === 'kick') return to({ kind: 'connecting', attempt, hurried }, disarm, open);
+  if (event.kind === 'timer') return to({ kind: 'connecting', attempt, hurried }, open);
+  const late = state.untilMs - now > hurriedMs;
+  if (event.kind !== 'hurry' || !late || hurried >= hurriedWaits) return stay(state);
+  return to({ ...state, hurried: hurried + 1, untilMs: now + hurriedMs }, disarm, {
+    kind: 'arm',
+    delayMs: hurriedMs,
+  });
 }
 
 function whileStopping(state: LinkState & { kind: 'stopping' }, event: LinkEvent): Step {
   if (event.kind === 'start') return to({ kind: 'stopping', again: true });
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false });
   if (event.kind !== 'closed') return stay(state);
-  return state.again ? to({ kind: 'connecting', attempt: 0 }, open) : to({ kind: 'idle' });
+  return state.again ? to(firstTry, open) : to({ kind: 'idle' });
 }
 
-/**
- * Only where nothing answered at TCP level is the first retry at once: a server that answered and then failed us gets
- * the full backoff, or it counts us among its attackers (sshd_config(5), PerSourcePenalties).
- */
-function wait(retry: number, cause: TunnelError, env: MachineEnvironment): Step {
-  const counted = cause.facts['tcpLevel'] === true ? retry : Math.max(retry, 2);
-  const delayMs = backoffMs(counted, env.policy, env.random);
-  const state: LinkState = { kind: 'waiting', attempt: retry, untilMs: env.now + delayMs, cause };
-  return to(state, close, { kind: 'arm', delayMs });
+interface Wait {
+  readonly retry: number;
+  readonly hurried: number;
+  readonly delayMs: number;
+}
+
+/** However long the outages before were, a client that is held now does not wait for them. */
+function wait({ retry, hurried, delayMs }: Wait, cause: TunnelError, env: MachineEnvironment): Step {
+  const hurry = env.held && hurried < hurriedWaits;
+  const ms = hurry ? Math.min(delayMs, hurriedMs) : delayMs;
+  const used = hurry ? hurried + 1 : hurried;
+  const untilMs = env.now + ms;
+  const state: LinkState = { kind: 'waiting', attempt: retry, hurried: used, untilMs, cause };
+  return to(state, close, { kind: 'arm', delayMs: ms });
 }
 
 function to(state: LinkState, ...effects: LinkEffect[]): Step {

@@ -11,6 +11,8 @@ export interface RunnerParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly policy: () => BackoffPolicy;
+  /** A client is held. */
+  readonly held: () => boolean;
   readonly attempt: (signal: AbortSignal) => Promise<AttemptResult>;
   /** False: nobody uses the link any more, so a session that ends is not opened again. */
   readonly wanted: () => boolean;
@@ -77,9 +79,10 @@ export class LinkRunner {
   }
 
   #take(event: LinkEvent): void {
-    const { clock, random, policy, entered } = this.#parts;
+    const { clock, random, policy, held, entered } = this.#parts;
     const before = this.#state;
-    const { state, effects } = step(before, event, { policy: policy(), now: clock.monotonic(), random });
+    const now = clock.monotonic();
+    const { state, effects } = step(before, event, { policy: policy(), held: held(), now, random });
     this.#state = state;
     if (state !== before) entered(before, state, event);
     for (const effect of effects) this.#perform(effect);

@@ -71,6 +71,7 @@ export class Link implements Asker {
     this.#runner = new LinkRunner({
       ...parts,
       policy: () => users.policy(),
+      held: () => users.haste() === 'held',
       attempt: (signal) => this.#login.attempt(signal),
       wanted: () => users.size > 0,
       entered: (before, after, event) => this.#entered(before, after, event),
@@ -303,6 +304,7 @@ export class Link implements Asker {
     if (haste === this.#haste) return;
     this.#haste = haste;
     this.#jumps.hurried();
+    if (haste === 'held' && this.state.kind === 'waiting') this.#runner.send({ kind: 'hurry' });
   }
 
   #stopIfUnused(): void {

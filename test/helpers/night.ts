@@ -178,8 +178,10 @@ export async function entered(sshd: Sshd): Promise<void> {
   await eventually(() => visitsSoFar(sshd).at(-1)?.attempts.at(-1)?.startsWith('Accepted') === true);
 }
 
-export async function loseSessions(sshd: Sshd): Promise<void> {
+/** Once they have lasted so long that what is lost is dialled again at once. */
+export async function loseSessions(sshd: Sshd, night: Pick<Night, 'clock'>): Promise<void> {
   await entered(sshd);
+  night.clock.advance(5_000);
   sshd.signalSessions('SIGKILL');
 }
 

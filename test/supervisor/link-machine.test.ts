@@ -10,16 +10,20 @@ const silent = new TunnelError('LINK_LOST', 'silence');
 const person = new TunnelError('AUTH_REFUSED', 'no');
 const bug = new TunnelError('INTERNAL', 'undefined is not a function');
 const now = 1_000_000;
-const env = { policy: { initialMs: 500, maxMs: 30_000 }, now, random: () => 0.5 };
+const env = { policy: { initialMs: 500, maxMs: 30_000 }, now, held: false, random: () => 0.5 };
 
 const states = {
   idle: { kind: 'idle' },
-  connecting: { kind: 'connecting', attempt: 3 },
-  first: { kind: 'connecting', attempt: 0 },
+  connecting: { kind: 'connecting', attempt: 3, hurried: 1 },
+  first: { kind: 'connecting', attempt: 0, hurried: 0 },
   up: { kind: 'up', sinceMs: now - 30_000, attempt: 3 },
   fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0 },
-  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 3 },
-  waiting: { kind: 'waiting', attempt: 3, untilMs: now + 9, cause: silent },
+  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5 },
+  short: { kind: 'up', sinceMs: now - 4_999, attempt: 0 },
+  shorter: { kind: 'up', sinceMs: now - 1, attempt: 5 },
+  waiting: { kind: 'waiting', attempt: 3, hurried: 1, untilMs: now + 9_000, cause: silent },
+  soon: { kind: 'waiting', attempt: 3, hurried: 0, untilMs: now + 1_000, cause: silent },
+  spent: { kind: 'waiting', attempt: 3, hurried: 2, untilMs: now + 9_000, cause: silent },
   blocked: { kind: 'blocked', cause: person },
   stopping: { kind: 'stopping', again: false },
   again: { kind: 'stopping', again: true },
@@ -29,6 +33,7 @@ const events = {
   start: { kind: 'start' },
   stop: { kind: 'stop' },
   kick: { kind: 'kick' },
+  hurry: { kind: 'hurry' },
   answered: { kind: 'answered' },
   opened: { kind: 'opened' },
   failed: { kind: 'failed', cause: silent },
@@ -41,10 +46,11 @@ const events = {
 } satisfies Record<string, LinkEvent>;
 
 type Row = readonly [keyof typeof states, keyof typeof events, LinkState, string];
-const connecting = (attempt: number): LinkState => ({ kind: 'connecting', attempt });
-const waiting = (attempt: number, ms: number, cause = silent): LinkState => ({
+const connecting = (attempt: number, hurried = 0): LinkState => ({ kind: 'connecting', attempt, hurried });
+const waiting = (attempt: number, ms: number, cause = silent, hurried = 0): LinkState => ({
   kind: 'waiting',
   attempt,
+  hurried,
   untilMs: now + ms,
   cause,
 });
@@ -55,16 +61,16 @@ const table: readonly Row[] = [
   ['idle', 'start', connecting(0), 'open'],
   ['connecting', 'stop', stopping, 'close'],
   ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3 }, ''],
-  ['connecting', 'failed', waiting(4, 1000), 'close arm 1000'],
-  ['connecting', 'lost', waiting(4, 1000), 'close arm 1000'],
-  ['connecting', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
+  ['connecting', 'failed', waiting(4, 1000, silent, 1), 'close arm 1000'],
+  ['connecting', 'lost', waiting(4, 1000, silent, 1), 'close arm 1000'],
+  ['connecting', 'unreachable', waiting(4, 1000, tcpDown, 1), 'close arm 1000'],
   ['connecting', 'refused', blocked, 'close'],
   ['connecting', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['first', 'stop', stopping, 'close'],
   ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0 }, ''],
-  ['first', 'failed', waiting(1, 250), 'close arm 250'],
-  ['first', 'lost', waiting(1, 250), 'close arm 250'],
-  ['first', 'unreachable', waiting(1, 0, tcpDown), 'close arm 0'],
+  ['first', 'failed', waiting(1, 1000), 'close arm 1000'],
+  ['first', 'lost', waiting(1, 1000), 'close arm 1000'],
+  ['first', 'unreachable', waiting(1, 1000, tcpDown), 'close arm 1000'],
   ['first', 'refused', blocked, 'close'],
   ['first', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['up', 'stop', stopping, 'close'],
@@ -83,14 +89,35 @@ const table: readonly Row[] = [
   ['fresh', 'bug', connecting(1), 'close open'],
   ['flapping', 'stop', stopping, 'close'],
   ['flapping', 'kick', states.flapping, 'probe'],
-  ['flapping', 'bug', waiting(4, 1000, bug), 'close arm 1000'],
-  ['flapping', 'lost', waiting(4, 1000), 'close arm 1000'],
-  ['flapping', 'failed', waiting(4, 1000), 'close arm 1000'],
-  ['flapping', 'unreachable', waiting(4, 1000, tcpDown), 'close arm 1000'],
+  ['flapping', 'bug', connecting(6), 'close open'],
+  ['flapping', 'lost', connecting(6), 'close open'],
+  ['flapping', 'failed', connecting(6), 'close open'],
+  ['flapping', 'unreachable', connecting(6), 'close open'],
   ['flapping', 'refused', blocked, 'close'],
+  ['short', 'stop', stopping, 'close'],
+  ['short', 'kick', states.short, 'probe'],
+  ['short', 'lost', waiting(1, 1000), 'close arm 1000'],
+  ['short', 'failed', waiting(1, 1000), 'close arm 1000'],
+  ['short', 'unreachable', waiting(1, 1000, tcpDown), 'close arm 1000'],
+  ['short', 'bug', waiting(1, 1000, bug), 'close arm 1000'],
+  ['short', 'refused', blocked, 'close'],
+  ['shorter', 'stop', stopping, 'close'],
+  ['shorter', 'kick', states.shorter, 'probe'],
+  ['shorter', 'lost', waiting(6, 4000), 'close arm 4000'],
+  ['shorter', 'failed', waiting(6, 4000), 'close arm 4000'],
+  ['shorter', 'unreachable', waiting(6, 4000, tcpDown), 'close arm 4000'],
+  ['shorter', 'bug', waiting(6, 4000, bug), 'close arm 4000'],
+  ['shorter', 'refused', blocked, 'close'],
   ['waiting', 'stop', stopping, 'disarm close'],
-  ['waiting', 'kick', connecting(3), 'disarm open'],
-  ['waiting', 'timer', connecting(3), 'open'],
+  ['waiting', 'kick', connecting(3, 1), 'disarm open'],
+  ['waiting', 'timer', connecting(3, 1), 'open'],
+  ['waiting', 'hurry', waiting(3, 1000, silent, 2), 'disarm arm 1000'],
+  ['soon', 'stop', stopping, 'disarm close'],
+  ['soon', 'kick', connecting(3), 'disarm open'],
+  ['soon', 'timer', connecting(3), 'open'],
+  ['spent', 'stop', stopping, 'disarm close'],
+  ['spent', 'kick', connecting(3, 2), 'disarm open'],
+  ['spent', 'timer', connecting(3, 2), 'open'],
   ['blocked', 'stop', stopping, 'close'],
   ['blocked', 'answered', connecting(0), 'open'],
   ['stopping', 'start', states.again, ''],
@@ -116,6 +143,30 @@ describe('the table', () => {
   test('what is not in it gives back the very same state', () => {
     expect(step(states.idle, events.kick, env).state).toBe(states.idle);
     expect(step(states.blocked, events.kick, env).state).toBe(states.blocked);
+  });
+});
+
+describe('while a client is held', () => {
+  const held = { ...env, held: true, random: () => 0.999 };
+
+  test('the next two waits are at most 1 s, however many outages were before; then the count goes on', () => {
+    let { state } = step({ kind: 'up', sinceMs: now - 4_000, attempt: 9 }, events.lost, held);
+    const waits: number[] = [];
+    for (let tries = 0; tries < 4; tries += 1) {
+      if (state.kind !== 'waiting') throw new Error(`it is ${state.kind}`);
+      waits.push(state.untilMs - now);
+      state = step(step(state, events.timer, held).state, events.failed, held).state;
+    }
+    expect(waits).toEqual([1000, 1000, 29_970, 29_970]);
+  });
+
+  test('a server that ends each session right after the login is not dialled more than once a second', () => {
+    let state: LinkState = { kind: 'up', sinceMs: now, attempt: 0 };
+    for (let logins = 0; logins < 20; logins += 1) {
+      const ended = step(state, events.lost, { ...held, random: () => 0 });
+      expect(ended.effects).toContainEqual({ kind: 'arm', delayMs: 1000 });
+      state = step(step(ended.state, events.timer, held).state, events.opened, held).state;
+    }
   });
 });
 
@@ -198,7 +249,7 @@ describe('walks', () => {
 
 describe('backoff', () => {
   test('grows to the ceiling, never beyond, and starts over after 30 s up', () => {
-    let state: LinkState = { kind: 'connecting', attempt: 0 };
+    let state: LinkState = states.first;
     const ceilings: number[] = [];
     for (let i = 0; i < 1200; i += 1) {
       const failed = step(state, events.unreachable, { ...env, random: () => 0.999_999 });
@@ -206,7 +257,7 @@ describe('backoff', () => {
       ceilings.push(arm?.delayMs ?? -1);
       state = step(failed.state, events.timer, env).state;
     }
-    expect(ceilings.slice(0, 9)).toEqual([0, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    expect(ceilings.slice(0, 9)).toEqual([1000, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     expect(Math.max(...ceilings)).toBe(30_000);
     const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200 };
     expect(step(up, events.lost, env).state).toEqual(connecting(1));

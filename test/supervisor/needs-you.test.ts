@@ -399,6 +399,7 @@ describe('an attended link', () => {
     const world = await worldOf(tunnelOf('db', [hostOf('katie', { attended: false })], local(1)));
     await world.up('db');
     const session = await world.dialer.dialTo().open(true);
+    await world.clock.advance(5_000);
     session.end(lost());
     await settle();
     expect(world.dialer.dials).toHaveLength(1);

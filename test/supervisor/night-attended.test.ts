@@ -103,7 +103,7 @@ describe.skipIf((sshdMissing() ?? namespaceMissing()) !== null)('a link that nee
     const forward = local(await freePort(), '127.0.0.1:9');
     await using night = await startNight(tunnelOf('db', way, forward));
     expect(await night.upAtTerminal('db', () => null)).toBeNull();
-    await loseSessions(bastion);
+    await loseSessions(bastion, night);
     const { error } = await night.until('db', ({ state }) => state === 'needs-you');
     expect(error?.message).toBe('bastion is back and wants your second factor: tunnel up db');
     const [first, back] = await visits(bastion);

@@ -38,9 +38,10 @@ describe('keys of links', () => {
 });
 
 describe('backoff', () => {
-  test('the first is at once, and chance spreads the rest over the whole ceiling', () => {
+  test('the first comes after 1 s, or the ceiling below that, and chance spreads the rest over the whole ceiling', () => {
     const policy = { initialMs: 500, maxMs: 30_000 };
-    expect(backoffMs(1, policy, () => 0.99)).toBe(0);
+    expect(backoffMs(1, policy, () => 0.99)).toBe(1_000);
+    expect(backoffMs(1, { initialMs: 100, maxMs: 400 }, () => 0)).toBe(400);
     expect(backoffMs(2, policy, () => 0)).toBe(0);
     expect(backoffMs(5, policy, () => 0.5)).toBe(2_000);
     expect(backoffMs(2_000, policy, () => 0.5)).toBe(15_000);

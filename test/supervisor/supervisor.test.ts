@@ -130,7 +130,7 @@ describe('loss and retry', () => {
     await world.dialer.dialTo().fail(kexFailed());
     const first = world.one('db');
     expect(first).toMatchObject({ state: 'retrying', attempt: 1, error: { code: 'KEX_FAILED' } });
-    expect(Date.parse(first.retryAt ?? '') - world.clock.now()).toBe(250);
+    expect(Date.parse(first.retryAt ?? '') - world.clock.now()).toBe(1000);
     for (let attempt = 2; attempt < 40; attempt += 1) {
       await world.clock.advance(30_000);
       await world.dialer.dialTo().fail(kexFailed());
@@ -140,6 +140,36 @@ describe('loss and retry', () => {
     expect(Date.parse(world.one('db').since ?? '')).toBe(Date.parse(first.since ?? ''));
     await world.up('db');
     await world.dialer.dialTo().open();
+    expect(world.one('db').state).toBe('up');
+  });
+
+  test('a client that is held does not wait for the outages before, whenever it comes', async () => {
+    const world = await worldOf(
+      tunnelOf('db', [bastion, katie], local(2345)),
+      tunnelOf('web', [bastion], local(80)),
+    );
+    world.chance = 0.999;
+    await world.up('db');
+    for (let outage = 0; outage < 6; outage += 1) {
+      await world.dialer.dialTo('bastion').fail(kexFailed());
+      await world.clock.advance(30_000);
+    }
+    const jump = await world.dialer.dialTo('bastion').open();
+    await world.dialer.dialTo('katie').open();
+    await world.clock.advance(4_999);
+    jump.end(lost());
+    await world.clock.advance(3_000);
+    expect(world.one('db').state).toBe('retrying');
+    world.ports.at('127.0.0.1:2345').clientWaits();
+    for (let tries = 0; tries < 2; tries += 1) {
+      await world.clock.advance(1_000);
+      await world.dialer.dialTo('bastion').fail(kexFailed());
+    }
+    await world.clock.advance(1_000);
+    expect(world.dialer.dials).toHaveLength(0);
+    await world.clock.advance(30_000);
+    await world.dialer.dialTo('bastion').open();
+    await world.dialer.dialTo('katie').open();
     expect(world.one('db').state).toBe('up');
   });
 
