@@ -4,8 +4,8 @@ import { longestMs } from '../model/duration.ts';
 import type { AgentRef, AuthMethod, Host, Proxy } from '../model/host.ts';
 import type { SecretRef } from '../model/secret.ts';
 import type { Account } from './account.ts';
-import { login } from './address.ts';
 import type { HostSettings } from './schema.ts';
+import { hostOfJump } from './ssh-jumps.ts';
 import { inSmallLetters, type SshSettings } from './ssh-settings.ts';
 import { expandAnyHome, expandHome, expandTokens, type TokenFacts } from './ssh-tokens.ts';
 
@@ -49,7 +49,7 @@ export function resolveHost(parts: HostParts): Host {
     port,
     user,
     ...keysOf(parts, sshPaths),
-    agent: agentOf(parts, tokens),
+    agent: agentOf(parts),
     auth: pick(parts, 'auth') ?? ssh.auth ?? defaultAuth,
     password: secretOf(parts, 'password'),
     passphrase: secretOf(parts, 'passphrase'),
@@ -57,7 +57,7 @@ export function resolveHost(parts: HostParts): Host {
     ...way,
     hostKeys: pick(parts, 'host_keys') ?? ssh.hostKeys ?? 'ask',
     hostKeyAlias,
-    knownHosts: knownHostsOf(parts, sshPaths),
+    knownHosts: knownHostsOf(parts),
     keepalive: keepaliveOf(parts),
     ...timeLimits(pick(parts, 'connect_timeout') ?? positive(ssh.connectTimeoutMs), way),
     algorithms: algorithmsOf(parts),
@@ -83,12 +83,6 @@ function tokensOf(
     jump: hostOfJump(ssh.proxyJump?.at(-1) ?? ''),
     env: account.env,
   };
-}
-
-/** %j is the last hop without its user, port and brackets. */
-function hostOfJump(hop: string): string {
-  const read = login(hop);
-  return 'value' in read ? read.value.host : hop;
 }
 
 function algorithmsOf(parts: HostParts): Host['algorithms'] {
@@ -128,13 +122,18 @@ export function ownPath(path: string, folder: string, account: Pick<Account, 'ho
   return isAbsolute(expanded) ? expanded : join(folder, expanded);
 }
 
-/** A path of ssh_config. Relative ones begin at the home, since there is no current folder to speak of. */
+/** A path of ssh_config that `ssh -G` shows as it is written. */
 function sshPath(path: string, tokens: TokenFacts, { account, warn, name }: HostParts): string {
   const expanded = expandTokens(expandAnyHome(path, account.home), tokens);
   if ('problem' in expanded) warn(`ssh_config, ${name}: ${path}: ${expanded.problem}`);
   const text = 'text' in expanded ? expanded.text : path;
   if (text.startsWith('~')) warn(`ssh_config, ${name}: ${path}: there is no such user here`);
-  return isAbsolute(text) || text.startsWith('~') ? text : join(account.home, text);
+  return text.startsWith('~') ? text : fromHome(text, account);
+}
+
+/** Relative paths of ssh_config begin at the home, since there is no current folder to speak of. */
+function fromHome(path: string, { home }: Account): string {
+  return isAbsolute(path) ? path : join(home, path);
 }
 
 function keysOf(
@@ -152,7 +151,7 @@ function keysOf(
   };
 }
 
-function agentOf(parts: HostParts, tokens: TokenFacts): AgentRef {
+function agentOf(parts: HostParts): AgentRef {
   const { ssh, account } = parts;
   const layer = layerOf(parts, 'agent');
   const written = layer?.settings.agent ?? true;
@@ -164,22 +163,19 @@ function agentOf(parts: HostParts, tokens: TokenFacts): AgentRef {
     return { from: 'environment' };
   if (named.toLowerCase() === 'none') return { from: 'none' };
   const variable = /^\$(\w+)$/.exec(named)?.[1];
-  if (variable === undefined) return { from: 'socket', path: sshPath(named, tokens, parts) };
+  if (variable === undefined) return { from: 'socket', path: fromHome(named, account) };
   const path = account.env[variable];
   return path === undefined || path === '' ? { from: 'none' } : { from: 'socket', path };
 }
 
-function knownHostsOf(
-  parts: HostParts,
-  sshPaths: (paths: readonly string[] | undefined) => readonly string[],
-): readonly string[] {
+function knownHostsOf(parts: HostParts): readonly string[] {
   const { ssh, account } = parts;
+  const whole = (files: readonly string[]): readonly string[] => files.map((path) => fromHome(path, account));
   const folder = join(account.home, '.ssh');
   const usual = [join(folder, 'known_hosts'), join(folder, 'known_hosts2')];
-  const users =
-    paths(parts, 'known_hosts') ?? (ssh.userKnownHosts === undefined ? usual : sshPaths(ssh.userKnownHosts));
-  const global =
-    ssh.globalKnownHosts === undefined ? defaultGlobalKnownHosts : sshPaths(ssh.globalKnownHosts);
+  const users = paths(parts, 'known_hosts') ?? whole(ssh.userKnownHosts ?? usual);
+  // As ssh: nothing is filled in for everybody's files.
+  const global = whole(ssh.globalKnownHosts ?? defaultGlobalKnownHosts);
   return [...new Set([...users, ...global])];
 }
 

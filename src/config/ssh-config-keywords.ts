@@ -43,7 +43,7 @@ const oneWord = words(`
   gssapitrustdns hashknownhosts hostbasedacceptedalgorithms hostbasedauthentication hostkeyalgorithms hostkeyalias
   hostname identitiesonly identityagent identityfile ignoreunknown kbdinteractiveauthentication
   kbdinteractivedevices kexalgorithms loglevel macs nohostauthenticationforlocalhost numberofpasswordprompts
-  obscurekeystroketiming passwordauthentication pkcs11provider port preferredauthentications
+  obscurekeystroketiming passwordauthentication permitlocalcommand pkcs11provider port preferredauthentications
   proxyusefdpass pubkeyacceptedalgorithms pubkeyauthentication refuseconnection requesttty requiredrsasize
   revokedhostkeys securitykeyprovider serveralivecountmax serveraliveinterval sessiontype stdinnull
   streamlocalbindmask streamlocalbindunlink stricthostkeychecking syslogfacility tag tcpkeepalive tunnel
@@ -63,6 +63,8 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   identitiesonly: flag,
   kbdinteractiveauthentication: flag,
   passwordauthentication: flag,
+  permitlocalcommand: flag,
+  proxyusefdpass: flag,
   pubkeyauthentication: [...flag, 'unbound', 'host-bound'],
   stricthostkeychecking: [...flag, 'ask', 'off', 'accept-new'],
 };

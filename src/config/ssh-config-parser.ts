@@ -17,7 +17,8 @@ import {
 } from './ssh-config-values.ts';
 import type { SshAnswer, SshFailure, SshQuery } from './ssh-config.ts';
 import { trustKeysIn, type SshValues } from './ssh-settings.ts';
-import { expandTokens, type TokenFacts } from './ssh-tokens.ts';
+import { hostOfJump, jumpHops } from './ssh-jumps.ts';
+import { expandAnyHome, expandTokens, type TokenFacts } from './ssh-tokens.ts';
 
 /** OpenSSH's own limit for files that include files. */
 const includeDepth = 16;
@@ -39,6 +40,7 @@ export function parseSshConfig(query: SshQuery, account: Account): SshAnswer | S
     readFiles(reading);
     if (reading.wantsFinal) readAgain(reading);
     expandUser(reading);
+    expandPaths(reading);
     const own = changedValues(reading.values, query);
     const trust = trustKeysIn(own);
     const mine = trust.length === 0 ? [] : trustKeysIn(userValues(query, account));
@@ -227,4 +229,31 @@ function expandUser(reading: Reading): void {
   const expanded = expandTokens(written, tokensOf(reading));
   if ('problem' in expanded) throw new Error(`User ${written}: ${expanded.problem}`);
   values.set('user', [expanded.text]);
+}
+
+/** What `ssh -G` shows with ~, tokens and variables filled in; key files it shows as they are written. */
+function expandPaths(reading: Reading): void {
+  const { values, query, account } = reading;
+  const jump = values.get('proxyjump')?.[0];
+  const facts = {
+    ...tokensOf(reading),
+    hostname: hostnameOf(values, query.alias),
+    jump: jump === undefined ? '' : hostOfJump(jumpHops(jump)?.at(-1) ?? ''),
+  };
+  const expand = (key: string, path: string): string => {
+    if (/^none$/i.test(path) || (key === 'identityagent' && /^(SSH_AUTH_SOCK|\$\w+)$/.test(path)))
+      return path;
+    const expanded = expandTokens(expandAnyHome(path, account.home), facts);
+    if ('problem' in expanded) throw new Error(`${key} ${path}: ${expanded.problem}`);
+    if (expanded.text.startsWith('~')) throw new Error(`${key} ${path}: there is no such user here`);
+    return expanded.text;
+  };
+  for (const key of ['userknownhostsfile', 'identityagent']) {
+    const written = values.get(key);
+    if (written !== undefined)
+      values.set(
+        key,
+        written.map((path) => expand(key, path)),
+      );
+  }
 }

@@ -1,4 +1,5 @@
 // ProxyJump of ssh_config: [user@]host[:port] or ssh://…, with commas between (ssh_config(5)). Pure.
+import { login } from './address.ts';
 
 /** The hops, nearest first; null for `none`. What `ssh -G` prints reads the same. */
 export function jumpHops(written: string): readonly string[] | null {
@@ -6,6 +7,12 @@ export function jumpHops(written: string): readonly string[] | null {
   if (jump.toLowerCase() === 'none') return null;
   // None is left out for being odd: that would be another way than the one that was asked for.
   return jump.split(',').map((hop) => (isUri(hop) ? withoutScheme(hop) : hop));
+}
+
+/** What %j stands for: a hop without its user, port and brackets. */
+export function hostOfJump(hop: string): string {
+  const read = login(hop);
+  return 'value' in read ? read.value.host : hop;
 }
 
 /** The text that counts: ssh ends it at the first blank or #. */

@@ -5,7 +5,7 @@ import { jumpHops } from './ssh-jumps.ts';
 /** Lower-case keys with their values as written, and only what somebody set. The form of `ssh -G`, less its defaults. */
 export type SshValues = ReadonlyMap<string, readonly string[]>;
 
-/** Undefined: not set. Paths are as written, with their tokens. */
+/** Undefined: not set. Key files are as written, with their tokens; the agent and the user's known_hosts are filled in. */
 export interface SshSettings {
   readonly hostname?: string;
   readonly user?: string;

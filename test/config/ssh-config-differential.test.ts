@@ -86,6 +86,14 @@ const cases: readonly Case[] = [
     hosts: ['a'],
   },
   {
+    name: 'percent signs and tokens, filled in once, and not in files for everybody',
+    config:
+      'Host a\n  HostName Real.Example\n  UserKnownHostsFile ~/k%%n-%n-%h-%r-%p %d/${WHAT}-%%h /j-%j\n  IdentityAgent ~/a%%n-%h-%C\n  GlobalKnownHostsFile /g%n-%%-${WHAT}\n  ProxyJump me@gate:23\n',
+    hosts: ['a', 'you@a:77'],
+    keys: 'jump: []',
+    same: sshTakes('UserKnownHostsFile=%j-${HOME}'),
+  },
+  {
     name: 'one jump',
     config: 'Host a\n  ProxyJump b\nHost b\n  HostName b.example\n  User bob\n  Port 23\n',
     hosts: ['a'],

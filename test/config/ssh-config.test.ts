@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkConfig, loadConfig } from '../../src/config/load.ts';
+import { lineProblem } from '../../src/config/ssh-config-keywords.ts';
 import { sshConfigReader } from '../../src/config/ssh-config.ts';
 import { isRunning } from '../helpers/daemon-world.ts';
 import { sshReadsWords, sshTakes } from '../helpers/installed-ssh.ts';
@@ -241,6 +242,47 @@ describe('ssh_config', () => {
       const { message } = (thrown as { issues: [{ message: string }] }).issues[0];
       expect(message).toMatch(/^ssh_config, box: /);
       if (bad !== 'HostName %x') expect(message).toMatch(/\.ssh\/config(?::| line |: line )[23]: ./);
+    }
+  });
+
+  test('has its percent signs filled in once, by ssh and without', async () => {
+    for (const PATH of pathsWhere(true)) {
+      const home = createHome({ PATH, DIR: '/x%%n' });
+      home.write(
+        '.ssh/config',
+        'Host box\n  UserKnownHostsFile /k%%n-%n HOME/%%%%h\n  IdentityAgent ${DIR}/a%%h-%h\n',
+      );
+      const { tunnels } = await loadConfig(home.write('tunnels.yaml', tunnel('box')), home.account);
+      const [host] = tunnels[0]?.ways[0] ?? [];
+      expect(host?.agent).toEqual({ from: 'socket', path: '/x%%n/a%h-box' });
+      expect(host?.knownHosts.slice(0, 2)).toEqual(['/k%n-box', `${home.folder}/%%h`]);
+    }
+  });
+
+  test('may hold every keyword of ssh_config(5) in OpenSSH 10.6', () => {
+    const keywords = `
+    addkeystoagent addressfamily batchmode bindaddress bindinterface canonicaldomains
+    canonicalizefallbacklocal canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames
+    casignaturealgorithms certificatefile channeltimeout checkhostip ciphers clearallforwardings
+    compression connectionattempts connecttimeout controlmaster controlpath controlpersist
+    dynamicforward enableescapecommandline enablesshkeysign escapechar exitonforwardfailure
+    fingerprinthash forkafterauthentication forwardagent forwardx11 forwardx11timeout
+    forwardx11trusted gatewayports globalknownhostsfile gssapiauthentication
+    gssapidelegatecredentials hashknownhosts host hostbasedacceptedalgorithms
+    hostbasedauthentication hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent
+    identityfile ignoreunknown include ipqos kbdinteractiveauthentication kbdinteractivedevices
+    kexalgorithms knownhostscommand localcommand localforward loglevel logverbose macs match
+    nohostauthenticationforlocalhost numberofpasswordprompts obscurekeystroketiming
+    passwordauthentication permitlocalcommand permitremoteopen pkcs11provider port
+    preferredauthentications proxycommand proxyjump proxyusefdpass pubkeyacceptedalgorithms
+    pubkeyauthentication refuseconnection rekeylimit remotecommand remoteforward requesttty
+    requiredrsasize revokedhostkeys securitykeyprovider sendenv serveralivecountmax
+    serveraliveinterval sessiontype setenv stdinnull streamlocalbindmask streamlocalbindunlink
+    stricthostkeychecking syslogfacility tag tcpkeepalive tunnel tunneldevice updatehostkeys user
+    userknownhostsfile verifyhostkeydns versionaddendum visualhostkey warnweakcrypto xauthlocation`.trim();
+    for (const keyword of keywords.split(/\s+/)) {
+      const problem = lineProblem({ number: 1, keyword, rest: 'x', words: ['x'] }, null);
+      expect(problem ?? '', keyword).not.toContain('no keyword');
     }
   });
 
