@@ -1,4 +1,5 @@
 // Algorithm lists as the config and ssh_config write them: names, or a change to the defaults by + - ^ (ssh_config(5), Ciphers). Pure.
+import { uselessList } from '../keys/algorithms.ts';
 import { globMatches } from './glob.ts';
 import { nearest } from './nearest.ts';
 import { ok, wrong, type Parsed } from './value.ts';
@@ -111,7 +112,9 @@ export function algorithmList(kind: AlgorithmKind): (value: unknown) => Parsed<r
       return wrong(`has an unknown name${near === null ? '' : `, did you mean "${near}"?`}`);
     }
     const list = applyAlgorithms(written, defaultAlgorithms[kind]);
-    return list.length === 0 ? wrong('leaves nothing to offer') : ok(list);
+    if (list.length === 0) return wrong('leaves nothing to offer');
+    const useless = kind === 'pubkey' ? null : uselessList(kind, list);
+    return useless === null ? ok(list) : wrong(`leaves ${useless}`);
   };
 }
 

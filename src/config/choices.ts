@@ -1,4 +1,5 @@
 // Values that are one of a few words or something else: agent, hold, idle_timeout, ssh_config, ways, hooks, version. Pure.
+import { commandProblem, tokenWords } from '../model/proxy-command.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { hops, login } from './address.ts';
 import { argumentList, duration, ok, positiveDuration, text, wrong, word, type Parsed } from './value.ts';
@@ -24,6 +25,14 @@ export function hold(value: unknown): Parsed<Hold> {
 export function idleTimeout(value: unknown): Parsed<number | null> {
   if (value === 'never') return ok(null);
   return positiveDuration(value);
+}
+
+/** `none` clears what was inherited. */
+export function proxyCommand(value: unknown): Parsed<string> {
+  const read = text(value);
+  if ('problem' in read) return read;
+  const problem = commandProblem(read.value);
+  return problem === null ? read : wrong(`cannot be started: ${problem}; tokens are ${tokenWords}`);
 }
 
 /** An alias, or null for "do not read ssh_config for this host". */

@@ -1,7 +1,9 @@
 // The config as written -> what it means: tunnels, their ways hop by hop, their forwards. Asks ssh_config through a function handed in.
+import { uselessList } from '../keys/algorithms.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import { formatLogin, type Host, type Way } from '../model/host.ts';
+import { readCommandLine } from '../model/proxy-command.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import type { Account } from './account.ts';
 import { isAliasOnly, login, type Login } from './address.ts';
@@ -141,7 +143,7 @@ interface Gathered {
 async function chainTo(host: Gathered, behind: readonly Host[], at: Path, work: Work): Promise<Way | null> {
   const layer = wayLayer(host.layers);
   const jump = layer === null ? (host.ssh.proxyJump ?? []) : (layer.settings.jump ?? []);
-  const self = finish(host, jump.length > 0, work);
+  const self = finish(host, jump.length > 0, at, work);
   const start = behind.findIndex((each) => isSame(each, self));
   if (start >= 0) {
     const circle = circleText([...behind, self], start);
@@ -152,7 +154,7 @@ async function chainTo(host: Gathered, behind: readonly Host[], at: Path, work: 
   for (const [index, word] of jump.entries()) {
     const hop = await gather(word, [], work, at, index > 0);
     if (hop === null) return null;
-    if (index > 0) hops.push(finish(hop, true, work));
+    if (index > 0) hops.push(finish(hop, true, at, work));
     else {
       const first = await chainTo(hop, [...behind, self], at, work);
       if (first === null) return null;
@@ -177,10 +179,38 @@ function circleText(path: readonly Host[], start: number): string {
     .join(' → ');
 }
 
-function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Work): Host {
+function finish({ name, layers, ssh }: Gathered, behindJump: boolean, at: Path, work: Work): Host {
   const { account, exists, warnings } = work;
   const warn = (sentence: string): unknown => warnings.add(sentence);
-  return resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
+  const host = resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
+  // What our own file says was judged where it stands.
+  for (const message of [...uselessLists(host), ...commandProblem(host, account)])
+    work.problems.push({ path: at, message });
+  return host;
+}
+
+const sshNames = {
+  kex: 'KexAlgorithms',
+  hostKey: 'HostKeyAlgorithms',
+  cipher: 'Ciphers',
+  mac: 'MACs',
+} as const;
+
+function uselessLists({ name, algorithms }: Host): readonly string[] {
+  return (['kex', 'hostKey', 'cipher', 'mac'] as const).flatMap((kind) => {
+    const useless = algorithms[kind] === null ? null : uselessList(kind, algorithms[kind]);
+    return useless === null ? [] : [`ssh_config's ${sshNames[kind]} for ${name} leave ${useless}`];
+  });
+}
+
+/** A command that would be refused when it is to be started. */
+function commandProblem(host: Host, account: Account): readonly string[] {
+  if (host.proxyCommand === null) return [];
+  const line = readCommandLine(host, host.proxyCommand, {
+    ...account,
+    home: account.passwdHome ?? account.home,
+  });
+  return 'problem' in line ? [`the proxy command of ${host.name} cannot be started: ${line.problem}`] : [];
 }
 
 /** The layers of the host that a word names, `above` on top, and what ssh_config says of it. `behindHop`: the way there is known. */

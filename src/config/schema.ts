@@ -102,7 +102,7 @@ const hostKeys = {
   totp: secret('seed of the one-time codes'),
   jump: leaf(hops, textOrList, 'Hosts to go through, nearest first.'),
   proxy_command: leaf(
-    value.text,
+    choice.proxyCommand,
     string,
     'A command whose input and output are the connection; %h %p and the other tokens of ssh_config.',
   ),
@@ -116,7 +116,7 @@ const hostKeys = {
     { enum: ['ask', 'accept-new', 'strict'] },
     'What to do with an unknown host key.',
   ),
-  host_key_alias: leaf(value.word, string, 'The name under which the host key is looked up and stored.'),
+  host_key_alias: leaf(value.keyAlias, string, 'The name under which the host key is looked up and stored.'),
   known_hosts: words('Files of known host keys, read only, instead of ~/.ssh/known_hosts.'),
   keepalive: z
     .strictObject({

@@ -49,6 +49,13 @@ export function user(value: unknown): Parsed<string> {
   return 'value' in read && !harmless(read.value, 'user') ? wrong(harmlessRule) : read;
 }
 
+/** A name that a line of known_hosts can hold as a plain one. */
+export function keyAlias(value: unknown): Parsed<string> {
+  const read = word(value);
+  if ('problem' in read) return read;
+  return /[*?,]|^[!|#@]/.test(read.value) ? wrong('must be a plain name, without * ? and commas') : read;
+}
+
 export function name(value: unknown): Parsed<string> {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return ok(String(value));
   const read = text(value);

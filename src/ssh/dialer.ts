@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { ErrorCode } from '../errors.ts';
 import { systemClock, type Clock } from '../model/clock.ts';
 import type { Host } from '../model/host.ts';
+import type { LocalUser } from '../model/proxy-command.ts';
 import type { CallerEnvironment, Dialer, DialContext } from '../model/session.ts';
 import type { TrustStore } from '../trust/store.ts';
 import { dialSession, type DialParts } from './dial.ts';
@@ -11,7 +12,7 @@ import { dialTrouble } from './failure.ts';
 import type { KeyLimits } from './internals-wire.ts';
 import type { CreateLogin } from './login.ts';
 import { Knocked, knock, type TransportLog } from './transport.ts';
-import { createCommandTurns, type CommandTurns, type LocalUser } from './transport-command.ts';
+import { createCommandTurns, type CommandTurns } from './transport-command.ts';
 import { createWindowBudget } from './window.ts';
 
 export interface DialerParts {

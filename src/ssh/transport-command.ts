@@ -7,17 +7,9 @@ import { abortable } from '../model/abortable.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatAddress, type Host } from '../model/host.ts';
+import { readCommandLine, tokenWords, type CommandLine, type LocalUser } from '../model/proxy-command.ts';
 import { boundedLines } from './bounded-lines.ts';
 import type { TransportLog } from './transport.ts';
-
-/** This side, as the tokens of ssh_config(5) tell of it. */
-export interface LocalUser {
-  readonly user: string;
-  readonly uid: number;
-  /** By the passwd entry where there is one, as for ssh. */
-  readonly home: string;
-  readonly hostname: string;
-}
 
 export interface CommandParts {
   readonly local: LocalUser;
@@ -35,63 +27,17 @@ export interface CommandParts {
   readonly reached: () => void;
 }
 
-export interface CommandLine {
-  readonly argv: readonly [string, ...string[]];
-  /** True when the command needs a shell to mean what it says. */
-  readonly shell: boolean;
-}
-
-/** Tokens of ProxyCommand (ssh_config(5), TOKENS), with those that other keys know and people use here too. */
-function tokensOf(host: Host, local: LocalUser): Readonly<Record<string, string>> {
-  return {
-    '%': '%',
-    h: host.hostname,
-    k: host.hostKeyAlias ?? host.hostname,
-    n: host.name,
-    p: String(host.port),
-    r: host.user,
-    u: local.user,
-    i: String(local.uid),
-    d: local.home,
-    l: local.hostname,
-    L: local.hostname.split('.')[0] ?? '',
-  };
-}
-
-/** What a shell would take for more than a letter. */
-const shellWords = /[|&;<>()$`\\"'*?[\]#~{}!\n]|(?:^|\s)[A-Za-z_]\w*=/;
-
-/**
- * The command with its tokens filled in: as an argument vector where no shell is needed, else for `sh -c`, with `exec`
- * as OpenSSH does, so that what we kill is the command. Throws CONFIG_INVALID.
- */
+/** Throws CONFIG_INVALID for what the config was not refused for: a name that came from elsewhere since. */
 export function commandLine(host: Host, command: string, local: LocalUser): CommandLine {
-  const tokens = tokensOf(host, local);
-  const shell = shellWords.test(command);
-  const fill = (text: string): string =>
-    text.replace(/%(.?)/gs, (_, letter: string) => {
-      const value = tokens[letter];
-      if (value === undefined) throw badCommand(host, command, `it has no token %${letter}`);
-      // a name is a name here, never an option, and never something a shell acts on
-      if (value.startsWith('-') || (shell && letter !== '%' && !/^[\w.:@+/,-]*$/.test(value)))
-        throw badCommand(host, command, `%${letter} would become ${JSON.stringify(cleanText(value))}`);
-      return value;
-    });
-  const assigns = /^\s*[A-Za-z_]\w*=/.test(command); // exec would take that for a program
-  if (shell) return { argv: ['/bin/sh', '-c', `${assigns ? '' : 'exec '}${fill(command)}`], shell };
-  const [program, ...rest] = command.trim().split(/\s+/).map(fill);
-  if (program === undefined || program === '') throw badCommand(host, command, 'it is empty');
-  return { argv: [program, ...rest], shell };
+  const line = readCommandLine(host, command, local);
+  if ('problem' in line) throw badCommand(host, line.problem);
+  return line;
 }
 
-function badCommand(host: Host, command: string, why: string): TunnelError {
-  return new TunnelError(
-    'CONFIG_INVALID',
-    `proxy command failed, on ${host.name}: ${why} in ${JSON.stringify(command)}`,
-    {
-      hint: 'tokens are %h (host name), %p (port), %r (user), %n (name given), %u (your user), %% (a percent sign)',
-    },
-  );
+function badCommand(host: Host, why: string): TunnelError {
+  return new TunnelError('CONFIG_INVALID', `proxy command failed, on ${host.name}: ${why}`, {
+    hint: `tokens are ${tokenWords}`,
+  });
 }
 
 /**

@@ -5,11 +5,12 @@ import { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
+import type { LocalUser } from '../model/proxy-command.ts';
 import type { DialContext, DialStep, OpenTransport, Session } from '../model/session.ts';
 import { connectFailed, dialFailed, penaltyWords } from './failure.ts';
 import type { ReadSlabs } from './slabs.ts';
 import { channelStream } from './transport-channel.ts';
-import { commandStream, type CommandStream, type CommandTurns, type LocalUser } from './transport-command.ts';
+import { commandStream, type CommandStream, type CommandTurns } from './transport-command.ts';
 import { passProxy } from './transport-proxy.ts';
 import { connectTcp, TcpFailure, type TcpConnection } from './transport-tcp.ts';
 

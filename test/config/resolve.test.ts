@@ -98,6 +98,33 @@ describe('what ssh_config sets', () => {
     expect((await told({ preferredauthentications: ['gssapi-with-mic,publickey'] })).problems).toEqual([]);
   });
 
+  test('of algorithms that cannot be had is a fault, unless it is set over', async () => {
+    const old = {
+      macs: ['hmac-md5-etm@openssh.com'],
+      hostkeyalgorithms: ['sk-ssh-ed25519@openssh.com'],
+    };
+    expect((await told(old)).problems).toEqual([
+      expect.stringMatching(/^ssh_config's HostKeyAlgorithms for a leave nothing .* ssh-ed25519, /),
+      expect.stringMatching(/^ssh_config's MACs for a leave nothing .* hmac-sha2-256, /),
+    ]);
+    expect(
+      (await told(old, 'host: a, macs: hmac-sha2-256, host_key_algorithms: ssh-ed25519')).problems,
+    ).toEqual([]);
+    expect((await told({ macs: ['hmac-md5-etm@openssh.com,hmac-sha1'] })).problems).toEqual([]);
+    const hop = await resolve(one('host: b, jump: a'), { ssh: { a: old } });
+    expect(hop.problems).toHaveLength(2);
+  });
+
+  test('as a proxy command that would be refused when it is to be started is a fault', async () => {
+    const refused = async (command: string): Promise<readonly string[]> =>
+      (await told({ proxycommand: [command], user: ['$USER'] })).problems;
+    expect(await refused('nc %Q %p')).toEqual([
+      'the proxy command of a cannot be started: it has no token %Q',
+    ]);
+    expect(await refused('nc "%r" %p')).toEqual([expect.stringContaining('%r would become "$USER"')]);
+    expect(await refused('nc %h %p')).toEqual([]);
+  });
+
   test('and is not done here is a warning that says what to do', async () => {
     const set = {
       bindinterface: ['tun0'],

@@ -12,6 +12,7 @@ import {
   supportedAlgorithms,
   type PrivateCipher,
 } from '../../src/ssh/internals.ts';
+import { usableAlgorithms } from '../../src/keys/algorithms.ts';
 import { mostQueued, watchArrivals } from '../../src/ssh/internals-arrivals.ts';
 import { largestPacket, ssh2 } from '../../src/ssh/internals-load.ts';
 import { certificateTypes } from '../../src/ssh/internals-hostcert.ts';
@@ -77,6 +78,9 @@ describe('the ssh2 we know', () => {
     for (const kind of ['kex', 'hostKey', 'cipher', 'mac'] as const)
       for (const name of defaultAlgorithms[kind]) expect(supported[kind]).toContain(name);
     for (const type of certificateTypes) expect(hostKeyTypeList()).toContain(type);
+    // What the config is judged by is what can be had.
+    for (const kind of ['kex', 'hostKey', 'cipher', 'mac'] as const)
+      expect([...usableAlgorithms[kind]].sort(), kind).toEqual([...supported[kind]].sort());
     expect(typeof nativeCrypto()).toBe('boolean');
   });
 
