@@ -22,6 +22,8 @@ import { createTally } from './tally.ts';
 const askMs = 10_000;
 /** The server confirms the end of a listener at once, or is not waited for (SPEC 4, `down`). */
 const confirmMs = 2000;
+/** Removing its socket file together with the end of a listener must not keep `down` waiting. */
+const leaveMs = 1000;
 const firstRetryMs = 500;
 const lastRetryMs = 30_000;
 /** So often the port of the last link is asked for again before the server may pick another. */
@@ -134,7 +136,7 @@ export class RemoteCarrier implements Carrier {
     if (asking.listener === null) return null;
     const left = await asking.listener.close(confirmMs);
     const { at } = asking.listener;
-    if (at.kind === 'unix') await clearStaleSocket(asking.session, at.path); // sshd leaves the file
+    if (at.kind === 'unix') await clearStaleSocket(asking.session, at.path, leaveMs); // sshd leaves the file
     return left;
   }
 
@@ -194,7 +196,7 @@ export class RemoteCarrier implements Carrier {
     if (this.#tally.status(0).error?.message !== error.message)
       this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
     if (asking.attempt >= samePortTries) this.#lastPort = null;
-    const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path));
+    const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path, askMs));
     if (this.#asking !== asking) return;
     const delayMs = cleared ? 0 : Math.min(lastRetryMs, firstRetryMs * 2 ** (asking.attempt - 1));
     const { clock } = this.#parts;
