@@ -25,8 +25,9 @@ export interface Connection {
   /** On the run's clock. */
   readonly startedMs: number;
   endedMs: number | null;
-  /** How often it arrived at the target. */
+  /** How often it arrived at the target, and when first. */
   arrivals: number;
+  arrivedMs: number | null;
   /** The connect itself failed. */
   refused: string | null;
   /** It had to be ended by the run: nothing happened for longer than its bound. */
@@ -43,6 +44,7 @@ export function createConnection(id: number, way: Way, script: Script, startedMs
     startedMs,
     endedMs: null,
     arrivals: 0,
+    arrivedMs: null,
     refused: null,
     hung: null,
   };
@@ -60,7 +62,9 @@ export type Flaw =
   /** It was reset though its link was up all the time. */
   | 'cut'
   /** It was held, and reset before its time had run out. */
-  | 'dropped';
+  | 'dropped'
+  /** It went to the target though its client had left while it was held. */
+  | 'late';
 
 export interface Finding {
   readonly flaw: Flaw;

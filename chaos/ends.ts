@@ -16,6 +16,8 @@ export class End {
   sentBlocks = 0;
   /** What this end did to end: an end, a reset, or the close of a process that ends, which is either by the kernel's choice. */
   ended: 'no' | 'end' | 'reset' | 'close' = 'no';
+  /** When, on the run's clock. */
+  endedMs: number | null = null;
   seen: Seen = 'nothing';
   /** When, on the run's clock. */
   seenMs: number | null = null;
@@ -121,9 +123,11 @@ export class End {
       case 'end':
         if (socket.destroyed) return;
         this.ended = 'end';
+        this.endedMs = clock.now();
         socket.end();
         return;
       case 'leave':
+        this.endedMs = clock.now();
         return this.#leave(step.how, socket);
     }
   }

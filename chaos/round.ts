@@ -30,6 +30,8 @@ export interface Evidence {
   readonly after: Resources;
   /** Connections that the status calls open or held a second after the last one was over. */
   readonly leftOpen: number;
+  /** What the status counted, by the names of ways. */
+  readonly forwards: Readonly<Record<string, { readonly total: number; readonly failed: number }>>;
   /** Ways that did not serve when all was over. */
   readonly unserved: readonly string[];
   /** When the last fault was over, on the run's clock; and the end. */
@@ -93,6 +95,7 @@ export async function runRound(options: RoundOptions): Promise<Evidence> {
     after,
     leftOpen,
     unserved,
+    forwards: countsOf(watch),
     calmMs,
     endMs: clock.now(),
     connections: crew.connections,
@@ -100,6 +103,15 @@ export async function runRound(options: RoundOptions): Promise<Evidence> {
     sshdLogs: { near: scene.sshds.near.log(), inner: scene.sshds.inner.log() },
     supervisorLog: await logOf(scene),
   };
+}
+
+function countsOf(watch: Watch): Evidence['forwards'] {
+  const counts = watch
+    .last()
+    .tunnels.flatMap(({ name, forwards }) =>
+      forwards.map(({ name: forward, total, failed }) => [`${name}.${forward}`, { total, failed }] as const),
+    );
+  return Object.fromEntries(counts);
 }
 
 /** A short connection by every way; the names of those that were not served. */

@@ -19,7 +19,6 @@ export const terms = {
   reconnectInitialMs: 100,
   reconnectMaxMs: 1000,
   connectTimeoutMs: 2000,
-  holdMs: 30_000,
   /** sshd's own: when it gives up a session whose line is dead, and with it the ports that the session listens on. */
   clientAliveSeconds: 1,
   clientAliveCount: 3,
@@ -103,7 +102,7 @@ async function build(
   const world = await made.add(createWorld());
   const back = { near: await lowPort(), inner: await lowPort(), path: join(folder, 'back.sock') };
   const inPath = join(folder, 'in.sock');
-  world.config(configOf(sshds, lines, { targets, back, inPath }));
+  world.config(configOf(schedule, sshds, lines, { targets, back, inPath }));
   const up = await world.run(['up', '--timeout', '60s']);
   if (up.code !== 0) throw new Error(`up ended with ${up.code}: ${up.stderr}`);
   const addresses = new Map<string, string>();
@@ -128,6 +127,7 @@ function sshdConfig(rekey: string): string[] {
 }
 
 function configOf(
+  { holdMs, compression, cipher }: Schedule,
   sshds: Readonly<Record<Place, Sshd>>,
   lines: Readonly<Record<Place, Line>>,
   ends: {
@@ -145,7 +145,9 @@ defaults:
   keepalive: { interval: ${terms.keepaliveMs}ms, count: ${terms.keepaliveCount} }
   reconnect: { initial: ${terms.reconnectInitialMs}ms, max: ${terms.reconnectMaxMs}ms }
   connect_timeout: ${terms.connectTimeoutMs}ms
-  hold: ${terms.holdMs}ms
+  hold: ${holdMs}ms
+  compression: ${compression}
+  ciphers: [${cipher}]
 hosts:
 ${host('near')}
 ${host('gate')}

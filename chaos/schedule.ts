@@ -46,12 +46,18 @@ export interface Schedule {
   readonly seconds: number;
   /** sshd_config's RekeyLimit of each server. */
   readonly rekey: Readonly<Record<Place, string>>;
+  /** What the tunnels are told besides. */
+  readonly holdMs: number;
+  readonly compression: boolean;
+  readonly cipher: string;
   readonly strikes: readonly Strike[];
 }
 
 export const endOf = ({ atMs, fault }: Strike): number => atMs + ('forMs' in fault ? fault.forMs : 0);
 
 const rekeyLimits = ['64K', '64K', '256K', '1M', '16M 2s', '64M', 'default none'];
+/** One with its own check of each packet, one whose length is hidden, one with a separate MAC. */
+const ciphers = ['aes128-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr'];
 
 /** Longest single fault: beyond what a keepalive of the suite's tunnels endures, so that both outcomes occur. */
 const longestMs = 5000;
@@ -100,6 +106,9 @@ export function createSchedule(seed: number, seconds: number): Schedule {
       gate: random.pick(rekeyLimits),
       inner: random.pick(rekeyLimits),
     },
+    holdMs: random.pick([2000, 30_000]),
+    compression: random.chance(0.25),
+    cipher: random.pick(ciphers),
     strikes: strikes.sort((one, other) => one.atMs - other.atMs),
   };
 }

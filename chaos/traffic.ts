@@ -73,6 +73,7 @@ async function arrive(
   const connection = id === null ? undefined : known(id);
   if (connection === undefined) return void socket.destroy();
   connection.arrivals += 1;
+  connection.arrivedMs ??= clock.now();
   if (connection.arrivals > 1) return void socket.destroy();
   await connection.target.play(socket, connection.script.target, clock, chunks);
 }

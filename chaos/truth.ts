@@ -26,6 +26,14 @@ export function saidBetween(history: History, fromMs: number, toMs: number): Sam
   return first === null ? rest : [first, ...rest];
 }
 
+/** Since when the tunnel had not been up at a moment; null when it was up. */
+export function awaySinceMs(history: History, atMs: number): number | null {
+  const before = history.filter((sample) => sample.atMs <= atMs);
+  if (before.at(-1)?.state === 'up') return null;
+  const lastUp = before.findLastIndex(({ state }) => state === 'up');
+  return before[lastUp + 1]?.atMs ?? atMs;
+}
+
 /** True when the tunnel was up on one and the same link all the time. */
 export function wasUpThroughout(history: History, fromMs: number, toMs: number): boolean {
   const said = saidBetween(history, fromMs, toMs);

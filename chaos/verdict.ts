@@ -3,15 +3,17 @@ import { recoveryBoundMs } from './bounds.ts';
 import { findingsOf, type Connection, type Finding } from './connection.ts';
 import { channelsOf, liarOf } from './judge.ts';
 import type { Evidence } from './round.ts';
-import { pathOf, terms } from './scene.ts';
+import { pathOf } from './scene.ts';
 import { describe, faultKinds, type FaultKind } from './schedule.ts';
 import type { Part } from './script.ts';
 import { readChannels, type Channel } from './sshd-log.ts';
 import {
+  awaySinceMs,
   lieAboutCut,
   lieAboutService,
   recoveryMs,
   saidAt,
+  saidBetween,
   statusBoundMs,
   wasUpThroughout,
   type History,
@@ -54,6 +56,10 @@ export interface Verdict {
 
 /** Memory that a supervisor may have gained: its heap has its size from what went through it, and gives it back late. */
 const memoryBoundMib = 96;
+/** As long as sshd keeps a session whose line is dead, or a line keeps what it holds. */
+const newsMs = 8000;
+/** So much of a held connection is read (SPEC 3): an end behind more is not seen. */
+const readWhileHeldBytes = 60_000;
 /** One control connection comes and goes. */
 const descriptorSlack = 1;
 
@@ -66,9 +72,14 @@ export function judge(evidence: Evidence): Verdict {
     channels[way.tunnel.startsWith('near') ? 'near' : 'inner'];
   const findings = evidence.connections.flatMap((connection) => [
     ...findingsOf(connection),
-    ...lossesOf(connection, historyOf(evidence, connection), channelsFor(connection)),
+    ...lossesOf(
+      connection,
+      historyOf(evidence, connection),
+      channelsFor(connection),
+      evidence.schedule.holdMs,
+    ),
   ]);
-  const kept = findings.filter((finding) => counts(finding, historyOf(evidence, finding.connection)));
+  const kept = findings.filter((finding) => counts(finding, evidence));
   const liars = new Map(
     kept
       .filter(({ flaw }) => flaw === 'falseEnd')
@@ -91,7 +102,7 @@ export function judge(evidence: Evidence): Verdict {
       falseEnds: many('falseEnd'),
       opensshEnds: told.filter((liar) => liar === 'openssh').length,
       unixCloses: told.filter((liar) => liar === 'unix').length,
-      cut: many('cut', 'dropped'),
+      cut: many('cut', 'dropped', 'late'),
       hung: many('hung'),
       statusLies: lies.length,
       longestRecoveryMs: Math.round(Math.max(0, ...recoveries.map(({ ms }) => ms))),
@@ -102,6 +113,10 @@ export function judge(evidence: Evidence): Verdict {
       ...ours.map(brokenOf),
       ...lies,
       ...recoveries.flatMap(({ broken }) => broken),
+      ...miscounts(
+        evidence,
+        [...liars].filter(([, liar]) => liar === 'unix').map(([finding]) => finding),
+      ),
       ...remains(evidence),
     ].sort((one, other) => one.atMs - other.atMs),
   };
@@ -109,30 +124,61 @@ export function judge(evidence: Evidence): Verdict {
 
 const historyOf = ({ histories }: Evidence, { way }: Connection): History => histories[way.tunnel] ?? [];
 
-/** A port on the server is there only while the link is: to be refused by it means something only then. */
-function counts({ flaw, connection }: Finding, history: History): boolean {
-  if (flaw !== 'refused' || connection.way.type !== 'remote') return true;
-  return wasUpThroughout(history, connection.startedMs - statusBoundMs, connection.startedMs + statusBoundMs);
+/** A port on the server is there only while the link is: to be refused by it, or cut off, means something only then. */
+function counts({ flaw, connection }: Finding, evidence: Evidence): boolean {
+  if (connection.way.type !== 'remote' || (flaw !== 'refused' && flaw !== 'cut')) return true;
+  const { startedMs, endedMs } = connection;
+  const [fromMs, toMs] = [startedMs - statusBoundMs, (endedMs ?? startedMs) + statusBoundMs];
+  if (!wasUpThroughout(historyOf(evidence, connection), fromMs, toMs)) return false;
+  // The server may know of a lost link before the tunnel does: the news travels by the same line.
+  const path = pathOf[connection.way.tunnel] ?? [];
+  return !evidence.strikes.some(
+    ({ strike, beganMs, endedMs: overMs }) =>
+      path.includes(strike.place) && beganMs <= toMs && (overMs ?? Infinity) >= fromMs - newsMs,
+  );
 }
 
-/** Connections that were lost without need. */
-function lossesOf(connection: Connection, history: History, channels: readonly Channel[]): Finding[] {
-  const { client, target, script, startedMs, endedMs, way, arrivals, hung, refused } = connection;
+/** What a connection suffered without need. */
+function lossesOf(
+  connection: Connection,
+  history: History,
+  channels: readonly Channel[],
+  holdMs: number,
+): Finding[] {
+  const { client, target, startedMs, endedMs, arrivals, hung, refused } = connection;
+  if (endedMs === null || hung !== null || refused !== null) return [];
+  if (cameLate(connection, history))
+    return [{ flaw: 'late', connection, sender: 'client', text: 'its client had left while it was held' }];
   const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
-  const isAsWritten = hasLeave(script.client) || hasLeave(script.target);
-  if (!isLost || isAsWritten || endedMs === null || hung !== null || refused !== null) return [];
+  const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
+  if (!isLost || isAsWritten) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
   if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs))
     return [
       { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
     ];
-  // sshd's log knows neither the port of a client on a unix socket, nor anybody's who goes to one
-  const isKnown = way.type !== 'remote' && !way.clientIsUnix && !way.targetIsUnix;
-  const wasHeld = isKnown && arrivals === 0 && client.ended === 'no';
-  if (!wasHeld || endedMs - startedMs >= terms.holdMs) return [];
-  const reachedServer = channelsOf(connection, channels).some(({ port }) => port === client.port);
-  if (reachedServer) return [];
+  if (!wasHeld(connection, channels)) return [];
+  const awayMs = endedMs - (awaySinceMs(history, startedMs) ?? startedMs);
+  if (awayMs >= holdMs) return []; // its time had run out, or it came when all others' had
   return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
+}
+
+/** It never went further than the tunnel, as far as sshd's log knows: not of unix sockets, at either end, which have no port. */
+function wasHeld(connection: Connection, channels: readonly Channel[]): boolean {
+  const { way, client, arrivals } = connection;
+  if (way.type === 'remote' || way.clientIsUnix || way.targetIsUnix) return false;
+  if (arrivals > 0 || client.ended !== 'no') return false;
+  return !channelsOf(connection, channels).some(({ port }) => port === client.port);
+}
+
+/** Its client had left, or half-closed, with the link away all the while, and it arrived clearly later all the same. */
+function cameLate({ way, client, startedMs, arrivedMs }: Connection, history: History): boolean {
+  if (way.type === 'remote' || client.endedMs === null || arrivedMs === null) return false;
+  if (client.sentBytes > readWhileHeldBytes) return false;
+  const surelyMs = client.endedMs + statusBoundMs; // had it been up by the end, the status would say so by now
+  return (
+    arrivedMs > surelyMs && saidBetween(history, startedMs, surelyMs).every(({ state }) => state !== 'up')
+  );
 }
 
 const hasLeave = ({ steps }: Part): boolean => steps.some(({ kind }) => kind === 'leave');
@@ -221,6 +267,20 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
         return { ms, broken: [{ invariant: 'recovery', atMs: endedMs, text }] };
       }),
   );
+}
+
+/** Where the status counted wrongly: each connection once, and as failed each that a unix socket was only closed on. */
+function miscounts({ connections, forwards, endMs }: Evidence, unixCloses: readonly Finding[]): Broken[] {
+  return Object.entries(forwards).flatMap(([name, { total, failed }]) => {
+    const made = connections.filter(({ way, refused }) => way.name === name && refused === null);
+    if (made[0] === undefined || made[0].way.type === 'remote') return [];
+    const closed = unixCloses.filter(({ connection: { way, script } }) => {
+      return way.name === name && !hasLeave(script.client) && !hasLeave(script.target);
+    }).length;
+    if (total === made.length && failed >= closed) return [];
+    const text = `${name} counts ${total} connections, ${failed} failed, of ${made.length}, ${closed} closed early`;
+    return [{ invariant: 'counts', atMs: endMs, text }];
+  });
 }
 
 /** What is not as it was. */

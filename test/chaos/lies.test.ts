@@ -72,6 +72,7 @@ function evidenceOf(crew: Crew, endMs: number): Evidence {
     after: resources,
     leftOpen: 0,
     unserved: [],
+    forwards: {},
     calmMs: endMs,
     endMs,
     sshdLogs: { near: '', inner: '' },

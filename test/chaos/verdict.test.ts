@@ -20,6 +20,7 @@ function evidence(change: Partial<Evidence>): Evidence {
     after: held,
     leftOpen: 0,
     unserved: [],
+    forwards: {},
     calmMs: 50_000,
     endMs: 60_000,
     sshdLogs: { near: '', inner: '' },
