@@ -7,8 +7,11 @@ const mention = new RegExp(String.raw`(?<=^|[\s;(])tunnel (?=(?:${commands})(?:$
 
 /** `config`: as given to --config; undefined: none was. */
 export function forConfig(text: string, config: string | undefined): string {
-  const isNamed = /\s(-c|--config)[\s=]/.test(text);
-  return config === undefined || isNamed
-    ? text
-    : text.replaceAll(mention, () => `tunnel -c ${shellWord(config)} `);
+  if (config === undefined) return text;
+  // A line that names one means that one; the next line is another command.
+  const named = (line: string): string =>
+    /\s(-c|--config)[\s=]/.test(line)
+      ? line
+      : line.replaceAll(mention, () => `tunnel -c ${shellWord(config)} `);
+  return text.split('\n').map(named).join('\n');
 }

@@ -142,6 +142,8 @@ function keysOf(
 ): Pick<Host, 'identities' | 'identitiesOnly' | 'certificates'> {
   const { ssh, account, exists } = parts;
   const own = paths(parts, 'identity');
+  for (const path of own ?? []) warnAbsent(parts, 'identity', path, [path, `${path}.pub`]);
+  for (const path of paths(parts, 'certificate') ?? []) warnAbsent(parts, 'certificate', path, [path]);
   const defaults = (): readonly string[] =>
     defaultKeys.map((key) => join(account.home, '.ssh', key)).filter((path) => exists(path));
   return {
@@ -149,6 +151,18 @@ function keysOf(
     identitiesOnly: pick(parts, 'identities_only') ?? (own !== null ? true : (ssh.identitiesOnly ?? false)),
     certificates: paths(parts, 'certificate') ?? sshPaths(ssh.certificates),
   };
+}
+
+/** A file that the config names: what ssh_config names besides is often not there, and ssh minds as little. */
+function warnAbsent(
+  { account, exists, warn, name }: HostParts,
+  key: string,
+  path: string,
+  any: readonly string[],
+): void {
+  if (any.some(exists)) return;
+  const shown = path.startsWith(`${account.home}/`) ? `~${path.slice(account.home.length)}` : path;
+  warn(`host ${name}: there is no file ${shown}, which ${key} names`);
 }
 
 function agentOf(parts: HostParts): AgentRef {

@@ -163,7 +163,7 @@ function alreadyServed(config: string, pid: number): TunnelError {
   return new TunnelError(
     'DAEMON_DOWN',
     `start failed, on ${config}: another supervisor (pid ${pid}) serves it`,
-    { hint: `${stopCommand(pid)}    # ends it; its tunnels go down with it` },
+    { hint: `${stopCommand(pid)}    # ends it, and its tunnels go down with it` },
   );
 }
 

@@ -62,7 +62,7 @@ async function reach<T>(
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
     const holder = await holderOf(at, owner);
     if (holder === null && client === null) return null;
-    if (performance.now() > deadline) throw unanswered(at, holder);
+    if (performance.now() > deadline) throw await unanswered(at, holder);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -84,17 +84,27 @@ async function connectAt(at: SupervisorPlaces, owner: Owner): Promise<ControlCli
   return null;
 }
 
-/** A supervisor that lives and says nothing can only be ended from outside. */
+/** A supervisor that cannot be talked to can only be ended from outside: by its unit, if one runs it. */
 async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): Promise<unknown> {
-  const silent = thrown instanceof TunnelError && thrown.code === 'DAEMON_DOWN' && thrown.hint === null;
-  return silent ? unanswered(at, await holderOf(at, owner)) : thrown;
+  if (!(thrown instanceof TunnelError)) return thrown;
+  if (thrown.code === 'DAEMON_DOWN' && thrown.hint === null) return unanswered(at, await holderOf(at, owner));
+  const pid = thrown.code === 'DAEMON_MISMATCH' ? await holderOf(at, owner) : null;
+  if (pid === null) return thrown;
+  const { code, message, facts } = thrown;
+  const hint = `${await ending(pid, 'kill')}    # the tunnels that were wanted come back`;
+  return new TunnelError(code, message, { hint, facts, cause: thrown });
 }
 
-function unanswered(at: SupervisorPlaces, pid: number | null): TunnelError {
+async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
   const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
-  return new TunnelError('DAEMON_DOWN', `connect failed, on ${at.socket}: ${who} does not answer`, {
-    hint: pid === null ? 'tunnel up' : `kill -9 ${pid} && tunnel up`,
+  return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
+    hint: pid === null ? 'tunnel up' : await ending(pid, 'kill -9'),
   });
+}
+
+async function ending(pid: number, kill: string): Promise<string> {
+  const { unitCommand } = await import('./stop-command.ts');
+  return unitCommand('restart', pid) ?? `${kill} ${pid} && tunnel up`;
 }
 
 export interface RunningSupervisor {

@@ -1,20 +1,31 @@
-// The command that ends a supervisor for good, whoever started it: a unit's is stopped by its unit, or systemd starts it again.
+// The command that ends a supervisor for good, whoever started it: a unit's is ended by its unit, or systemd starts it again.
 import { readFileSync } from 'node:fs';
 
-/** Fit to paste. `proc`: where the process table is mounted. */
+/** Fit to paste. One in the background ends with its last tunnel. `proc`: where the process table is mounted. */
 export function stopCommand(pid: number, proc = '/proc'): string {
+  const argv = (readProcess(proc, pid, 'cmdline') ?? '').split('\0');
+  if (argv.includes('__supervise')) return 'tunnel down';
+  return unitCommand('stop', pid, proc) ?? `kill ${pid}`;
+}
+
+/** What systemd is told of the unit that runs a supervisor; null where none does. */
+export function unitCommand(verb: 'stop' | 'restart', pid: number, proc = '/proc'): string | null {
+  const read = (of: number | string, what: string): string => readProcess(proc, of, what) ?? '';
+  // One in the background was let go of by whatever unit its first command ran in (cron's, say): that is not its own.
+  const isForeground = read(pid, 'cmdline').split('\0').includes('--foreground');
+  const parent = /^PPid:\s*(\d+)/m.exec(read(pid, 'status'))?.[1] ?? '';
+  if (!isForeground || read(parent, 'comm').trim() !== 'systemd') return null;
+  const unit = unitIn(read(pid, 'cgroup'));
+  return unit === null ? null : `systemctl${unit.user ? ' --user' : ''} ${verb} ${unit.name}`;
+}
+
+/** Null where there is no such process table (macOS), or the process has just ended. */
+function readProcess(proc: string, pid: number | string, what: string): string | null {
   try {
-    const read = (of: number | string, what: string): string => readFileSync(`${proc}/${of}/${what}`, 'utf8');
-    // One in the background was let go of by whatever unit its first command ran in (cron's, say): that is not its own.
-    const isForeground = read(pid, 'cmdline').split('\0').includes('--foreground');
-    const parent = /^PPid:\s*(\d+)/m.exec(read(pid, 'status'))?.[1] ?? '';
-    const unit =
-      isForeground && read(parent, 'comm').trim() === 'systemd' ? unitIn(read(pid, 'cgroup')) : null;
-    if (unit !== null) return `systemctl${unit.user ? ' --user' : ''} stop ${unit.name}`;
+    return readFileSync(`${proc}/${pid}/${what}`, 'utf8');
   } catch {
-    // no such process table (macOS), or the process has just ended
+    return null;
   }
-  return `kill ${pid}`;
 }
 
 /** The unit of a process, from its control group (cgroups(7)). */

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
 import { runProgram } from '../files/child.ts';
-import { readTcpTables, tcpState } from './proc-net.ts';
+import { readTcpTables, tcpState, type TcpRow } from './proc-net.ts';
 
 /** A process that holds a port. */
 export interface Holder {
@@ -16,16 +16,30 @@ export interface Holder {
 /** The process that listens on a TCP port; null where the system does not tell (another user's process). */
 export async function holderOf(port: number): Promise<Holder | null> {
   if (process.platform !== 'linux') return holderByLsof(port);
-  const inodes = new Set(
-    (await readTcpTables())
-      .filter((row) => row.port === port && row.state === tcpState.listen)
-      .map((row) => `socket:[${row.inode}]`),
+  const listening = (await readTcpTables()).filter(
+    (row) => row.port === port && row.state === tcpState.listen,
   );
-  return inodes.size === 0 ? null : processWith(inodes);
+  return processWith(listening);
+}
+
+/** A connection that keeps a port from being listened on, though nothing listens there. */
+export type Blocking =
+  | { readonly kind: 'connection'; readonly of: Holder | null }
+  /** It has ended, and the system waits for stray packets of it (RFC 9293 3.6.1). */
+  | { readonly kind: 'time-wait' };
+
+/** Null where there is none, or where the system does not tell. */
+export async function blockingConnection(port: number): Promise<Blocking | null> {
+  const rows = (await readTcpTables()).filter((row) => row.port === port && row.state !== tcpState.listen);
+  const open = rows.filter(({ state }) => state !== tcpState.timeWait);
+  if (open.length > 0) return { kind: 'connection', of: await processWith(open) };
+  return rows.length === 0 ? null : { kind: 'time-wait' };
 }
 
 /** Looks for an open descriptor of one of the sockets in /proc/PID/fd (proc(5)). */
-async function processWith(sockets: ReadonlySet<string>): Promise<Holder | null> {
+async function processWith(rows: readonly TcpRow[]): Promise<Holder | null> {
+  if (rows.length === 0) return null;
+  const sockets = new Set(rows.map((row) => `socket:[${row.inode}]`));
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
     const folder = `/proc/${pid}/fd`;

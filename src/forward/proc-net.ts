@@ -8,7 +8,7 @@ export interface TcpRow {
   readonly address: string;
   readonly port: number;
   readonly remotePort: number;
-  /** TCP_ESTABLISHED is 1, TCP_CLOSE_WAIT 8, TCP_LISTEN 10 (include/net/tcp_states.h). */
+  /** TCP_ESTABLISHED is 1, TCP_TIME_WAIT 6, TCP_CLOSE_WAIT 8, TCP_LISTEN 10 (include/net/tcp_states.h). */
   readonly state: number;
   readonly inode: string;
 }
@@ -46,7 +46,7 @@ export async function readTcpTables(): Promise<TcpRow[]> {
   return tables.flat();
 }
 
-export const tcpState = { established: 1, closeWait: 8, listen: 10 } as const;
+export const tcpState = { established: 1, timeWait: 6, closeWait: 8, listen: 10 } as const;
 
 export type ConnectionState = 'open' | 'half-closed' | 'gone' | 'unknown';
 

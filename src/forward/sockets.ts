@@ -4,7 +4,7 @@ import { TunnelError } from '../errors.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { noRoomFor } from './descriptors.ts';
-import { holderOf, nearestFreePort } from './holder.ts';
+import { blockingConnection, holderOf, nearestFreePort, type Holder } from './holder.ts';
 import { resetSocket } from './reset.ts';
 import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
 
@@ -164,14 +164,9 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
     holderOf(at.port).catch(() => null),
     nearestFreePort(bindHosts(at.host), at.port).catch(() => null),
   ]);
-  const by =
-    holder === null
-      ? ''
-      : holder.pid === process.pid
-        ? ' by another tunnel of this supervisor'
-        : ` by ${holder.command} (pid ${holder.pid}${holder.supervises === null ? '' : `, the supervisor of ${holder.supervises}`})`;
+  const why = holder === null ? await blockedBy(at.port) : `port in use by ${heldBy(holder)}`;
   const hint = freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`;
-  throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: port in use${by}`, {
+  throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: ${why}`, {
     hint: holder?.supervises == null ? hint : `tunnel --config ${shellWord(holder.supervises)} down\n${hint}`,
     facts: {
       port: at.port,
@@ -181,6 +176,21 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
     },
     cause: error,
   });
+}
+
+function heldBy({ pid, command, supervises }: Holder): string {
+  if (pid === process.pid) return 'another tunnel of this supervisor';
+  return `${command} (pid ${pid}${supervises === null ? '' : `, the supervisor of ${supervises}`})`;
+}
+
+/** Nothing that listens is known: a connection that began or ended at this port keeps it too. */
+async function blockedBy(port: number): Promise<string> {
+  const blocking = await blockingConnection(port).catch(() => null);
+  if (blocking === null) return 'port in use';
+  if (blocking.kind === 'time-wait')
+    return 'port in use until a connection that has ended is forgotten (TIME_WAIT, a minute at most)';
+  const { of } = blocking;
+  return `port in use by an outgoing connection${of === null ? '' : ` of ${of.command} (pid ${of.pid})`}`;
 }
 
 function crowded(limit: number): TunnelError {

@@ -61,10 +61,16 @@ export function connectFailed(
 }
 
 /** A failure past the TCP connect. */
-export function dialFailed(host: Host, layer: 'kex' | 'auth', code: ErrorCode, why: string): TunnelError {
+export function dialFailed(
+  host: Host,
+  layer: 'kex' | 'auth',
+  code: ErrorCode,
+  why: string,
+  hint = `tunnel why ${host.name}`,
+): TunnelError {
   const what = layer === 'kex' ? 'key exchange' : 'login';
   return new TunnelError(code, `${what} failed, on ${formatAddress(host)}: ${why}`, {
-    hint: `tunnel why ${host.name}`,
+    hint,
     facts: { layer, tcpLevel: false },
   });
 }
@@ -89,12 +95,29 @@ export function dialTrouble(host: Host, thrown: unknown): TunnelError {
 }
 
 /** A live session that ended without being asked to. */
-export function linkLost(host: Host, why: string, cause?: unknown): TunnelError {
+export function linkLost(
+  host: Host,
+  why: string,
+  cause?: unknown,
+  hint = `tunnel why ${host.name}`,
+): TunnelError {
   return new TunnelError('LINK_LOST', `link lost, on ${formatAddress(host)}: ${why}`, {
-    hint: `tunnel why ${host.name}`,
+    hint,
     facts: { layer: 'link', tcpLevel: false },
     cause,
   });
+}
+
+/** A peer that was silent for too long. `answers`: it has answered a ping of this connection. */
+export function silenceLoss(host: Host, silentMs: number, answers: boolean): TunnelError {
+  const silence = `no byte from ${formatAddress(host)} for ${Math.round(silentMs / 100) / 10}s`;
+  if (answers) return linkLost(host, silence);
+  return linkLost(
+    host,
+    `${silence}, and no answer to any ping: it may be a server that answers none`,
+    undefined,
+    `keepalive: { interval: 0s }    # under host ${host.name}, if it is always cut like this`,
+  );
 }
 
 /** What a server that ends the connection at once may mean by it: no more can be known from here. */

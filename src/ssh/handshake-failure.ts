@@ -97,3 +97,44 @@ function authFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
     );
   return dialFailed(host, 'auth', 'LINK_LOST', cleanText(thrown.message));
 }
+
+/** How far an attempt had come when the server fell silent. */
+export interface Progress {
+  readonly layer: 'kex' | 'auth';
+  readonly hello: ServerHello;
+  /** What to say of a server that has not said a word; null for one that has. */
+  readonly deaf: string | null;
+  readonly offer: AlgorithmNames;
+  /** The server has answered the key exchange. */
+  readonly keyShown: boolean;
+}
+
+/** Of a post-quantum exchange the first packet is larger than what many lines take unfragmented (RFC 9370 1.1). */
+const largeKex = /^(mlkem|sntrup)/;
+
+/** Silence until the time was up: what had come by then tells where it may have been lost. */
+export function silenceFailure(host: Host, silenceMs: number, progress: Progress): TunnelError {
+  const { layer, hello, deaf, keyShown } = progress;
+  const time = `in ${silenceMs / 1000}s`;
+  const fail = (why: string, hint?: string): TunnelError => dialFailed(host, layer, 'TIMED_OUT', why, hint);
+  if (layer === 'auth') return fail(`no answer ${time}`);
+  if (deaf !== null) return fail(`${deaf} ${time}`);
+  if (hello.ident === null) return fail(`no whole SSH banner ${time}`);
+  if (hello.offers === null)
+    return fail(
+      `no more than its banner, ${cleanText(hello.ident)}, came ${time}${mtuWords}`,
+      mtuHint(null, host),
+    );
+  if (keyShown) return fail(`no end of the key exchange ${time}`);
+  const kex = progress.offer.kex.find((name) => hello.offers?.kex.includes(name)) ?? null;
+  const asked = kex === null ? 'the key exchange' : `our ${kex}`;
+  return fail(`its algorithms came, but no answer to ${asked} ${time}${mtuWords}`, mtuHint(kex, host));
+}
+
+const mtuWords = ': packets of more than a kilobyte may be lost on the way (MTU)';
+
+function mtuHint(kex: string | null, { name }: Host): string {
+  const smaller = 'ip link set dev INTERFACE mtu 1280    # where the way takes smaller packets only';
+  if (kex === null || !largeKex.test(kex)) return smaller;
+  return `kex: -${kex}    # under host ${name}: asks with a small packet\n${smaller}`;
+}

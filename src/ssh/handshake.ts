@@ -9,8 +9,8 @@ import { onAbort } from '../model/give-up.ts';
 import type { Host } from '../model/host.ts';
 import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
-import { dialFailed, wordsOf, type Layer } from './failure.ts';
-import { attemptFailure, type AttemptFacts } from './handshake-failure.ts';
+import { wordsOf, type Layer } from './failure.ts';
+import { attemptFailure, silenceFailure, type AttemptFacts } from './handshake-failure.ts';
 import { isCertificateType } from '../keys/certificate.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
 import { installKex } from './internals-kex.ts';
@@ -76,6 +76,8 @@ export class Handshake {
   readonly #deadline: PhaseClock;
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
   #layerSince = performance.now();
+  #thinking = 0;
+  #thinkingSince = 0;
   readonly #key: KeyCheck;
   /** Bytes that had come when a person answered about the host key; null: nobody did. */
   #receivedAtAnswer: number | null = null;
@@ -103,10 +105,19 @@ export class Handshake {
   /** A person is at a question: no deadline runs meanwhile. Nests. */
   pause(): void {
     this.#deadline.pause();
+    this.#thinking += 1;
+    if (this.#thinking === 1) this.#thinkingSince = performance.now();
   }
 
   resume(): void {
     this.#deadline.resume();
+    this.#thinking -= 1;
+    if (this.#thinking === 0) this.#layerSince += performance.now() - this.#thinkingSince;
+  }
+
+  /** Milliseconds of the present layer, without what a person took over a question. */
+  #spentMs(): number {
+    return (this.#thinking > 0 ? this.#thinkingSince : performance.now()) - this.#layerSince;
   }
 
   async run(): Promise<Handshaken> {
@@ -234,12 +245,17 @@ export class Handshake {
   }
 
   #late(): void {
-    const { host, silence } = this.#parts;
+    const { host, offer, silence } = this.#parts;
     const deaf = this.#hello.received === 0;
     const limitMs =
       this.#layer === 'auth' ? loginSilenceMs : deaf ? host.firstWordsMs : host.connectTimeoutMs;
-    const why = `${deaf ? silence() : 'no answer'} in ${(limitMs ?? 0) / 1000}s`;
-    const failure = dialFailed(host, this.#layer, 'TIMED_OUT', why);
+    const failure = silenceFailure(host, limitMs ?? 0, {
+      layer: this.#layer,
+      hello: this.#hello.hello,
+      deaf: deaf ? silence() : null,
+      offer,
+      keyShown: this.#key.presented !== null,
+    });
     this.#step(this.#layer, 'failed', failure.message);
     this.#end(failure);
   }
@@ -295,6 +311,6 @@ export class Handshake {
 
   #step(layer: DialStep['layer'], status: 'ok' | 'failed', detail: string): void {
     const { host, context } = this.#parts;
-    context.step({ hop: host.name, layer, status, ms: performance.now() - this.#layerSince, detail });
+    context.step({ hop: host.name, layer, status, ms: this.#spentMs(), detail });
   }
 }

@@ -1,7 +1,9 @@
 // The key ring of one login: the agent that answers, the key files and certificates there are, and what stands in the way.
+import { dirname } from 'node:path';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatLogin, type Host } from '../model/host.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { openAgent, AgentError, type Agent, type AgentKey } from '../keys/agent.ts';
 import type { Certificate } from '../keys/certificate.ts';
 import { isProblem, readCertificateFile, readKeyFile, type KeyFile, type KeyFileProblem } from './keys.ts';
@@ -45,7 +47,7 @@ export async function gatherKeys(
   const identities = found.filter((file) => !isProblem(file)) as KeyFile[];
   for (const problem of found.filter(isProblem)) {
     if (problem.absent && !host.identitiesOnly) continue; // a default file that nobody made
-    obstacles.push(unusable(problem, shown, host.identitiesOnly));
+    obstacles.push(unusable(problem, shown, host, host.identitiesOnly));
   }
   const certificates = await readCertificates(host, wantsKeys, obstacles, shown);
   // an identity without its private half is a choice among the agent's keys
@@ -66,9 +68,18 @@ export async function gatherKeys(
   return { offers, agent: reached?.agent ?? null, obstacles };
 }
 
-function unusable(problem: KeyFileProblem, shown: (path: string) => string, decisive: boolean): Obstacle {
+function unusable(
+  problem: KeyFileProblem,
+  shown: (path: string) => string,
+  { name }: Host,
+  decisive: boolean,
+): Obstacle {
   const why = `${shown(problem.path)}: ${problem.why}`;
-  return { code: 'KEY_UNREADABLE', why, hint: problem.hint, question: null, decisive };
+  // Trying again finds no file either: here is what there is to name instead.
+  const hint = problem.absent
+    ? `ls ${shellWord(shown(dirname(problem.path)))}    # then name one that is there, under host ${name}`
+    : problem.hint;
+  return { code: 'KEY_UNREADABLE', why, hint, question: null, decisive };
 }
 
 async function readCertificates(
@@ -80,7 +91,7 @@ async function readCertificates(
   const read = wanted ? await Promise.all(host.certificates.map(readCertificateFile)) : [];
   const certificates: Certificate[] = [];
   for (const result of read) {
-    if ('why' in result) obstacles.push(unusable(result, shown, true));
+    if ('why' in result) obstacles.push(unusable(result, shown, host, true));
     else certificates.push(...result);
   }
   return certificates;

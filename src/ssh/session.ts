@@ -6,11 +6,11 @@ import { cleanText } from '../model/clean.ts';
 import type { GiveUpSignal } from '../model/give-up.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Endpoint } from '../model/endpoint.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import type { Host } from '../model/host.ts';
 import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { Channels } from './channels.ts';
-import { linkLost, wordsOf } from './failure.ts';
+import { linkLost, silenceLoss, wordsOf } from './failure.ts';
 import { recycleReads, watchPayloads } from './internals-reads.ts';
 import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
 import { RoundTrips } from './round-trips.ts';
@@ -171,8 +171,7 @@ export class Connection {
       signs: () => this.#received + this.#drained,
       ping: () => this.#roundTrips.ping(),
       dead: (silentMs) => {
-        const silence = `no byte from ${formatAddress(host)} for ${Math.round(silentMs / 100) / 10}s`;
-        this.#end(linkLost(host, silence));
+        this.#end(silenceLoss(host, silentMs, this.#roundTrips.leastMs !== null));
         stream.destroy();
       },
     });

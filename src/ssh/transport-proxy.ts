@@ -7,6 +7,7 @@ import { formatHostPort } from '../model/endpoint.ts';
 import { onAbort } from '../model/give-up.ts';
 import { headEnd, headLines } from '../model/http-head.ts';
 import { formatAddress, type Host } from '../model/host.ts';
+import { formatSecretRef } from '../model/secret.ts';
 import { connectFailed, wordsOf } from './failure.ts';
 
 export interface ProxyLogin {
@@ -180,9 +181,18 @@ function portBytes(port: number): Buffer {
 
 function refusedLogin(host: Host, where: string, why: string): TunnelError {
   return new TunnelError('AUTH_REFUSED', `${where} failed, on the way to ${formatAddress(host)}: ${why}`, {
-    hint: `set proxy_user and its password for ${host.name}: proxy: socks5://user@host:port`,
+    hint: proxyLoginHint(host),
     facts: { layer: 'tcp', tcpLevel: false, proxy: true },
   });
+}
+
+/** What to write in the config: a user where there is none, a source for the password where that is what is missing. */
+function proxyLoginHint({ name, proxy }: Host): string | null {
+  if (proxy === null) return null;
+  const url = `${proxy.scheme}://${encodeURIComponent(proxy.user ?? 'USER')}@${formatAddress({ hostname: proxy.host, port: proxy.port })}`;
+  if (proxy.password !== null)
+    return `proxy: ${url}    # under host ${name}: is the user right, and what ${formatSecretRef(proxy.password)} holds?`;
+  return `proxy: { url: '${url}', password: prompt }    # under host ${name}; or keychain, env:NAME, file:PATH`;
 }
 
 /** Response heads longer than this are not from a proxy. */

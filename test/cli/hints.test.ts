@@ -9,6 +9,7 @@ describe('a hint', () => {
     ['kill 5 && tunnel up', 'kill 5 && tunnel -c x.yaml up'],
     ['it goes on: tunnel status db', 'it goes on: tunnel -c x.yaml status db'],
     ['tunnel --config y.yaml down', 'tunnel --config y.yaml down'],
+    ['tunnel -c y.yaml down\ntunnel up --remap db', 'tunnel -c y.yaml down\ntunnel -c x.yaml up --remap db'],
     ['tunnel up -c y.yaml db', 'tunnel up -c y.yaml db'],
     ['the tunnel updates', 'the tunnel updates'],
     ['tunnel-up', 'tunnel-up'],

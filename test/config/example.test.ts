@@ -12,6 +12,7 @@ const example = resolve(import.meta.dirname, '../../tunnels.example.yaml');
 describe('tunnels.example.yaml', () => {
   test('loads without a warning', async () => {
     const home = createHome();
+    for (const key of ['id_ed25519', 'id_ed25519-cert.pub']) home.write(`.ssh/${key}`, '');
     const file = join(home.folder, 'tunnels.yaml');
     copyFileSync(example, file);
     chmodSync(file, 0o600);

@@ -335,6 +335,21 @@ tunnels:
     );
   });
 
+  test('with a key or a certificate that is not there is warned about, by `check` too; a half or an agent will do', async () => {
+    const home = createHome();
+    home.write('.ssh/there', '');
+    home.write('.ssh/half.pub', '');
+    const keys = 'identity: [~/.ssh/there, ~/.ssh/half, ~/.ssh/nope, keys/nope], certificate: /nope-cert.pub';
+    const file = home.write('tunnels.yaml', `hosts: { a: { ${keys} } }\n${one('host: a')}`);
+    const { config, ok } = await checkConfig(file, home.account);
+    expect(ok).toBe(true);
+    expect(config?.warnings).toEqual([
+      'host a: there is no file ~/.ssh/nope, which identity names',
+      'host a: there is no file ~/keys/nope, which identity names',
+      'host a: there is no file /nope-cert.pub, which certificate names',
+    ]);
+  });
+
   test('that is nearly one of hosts: is warned about', async () => {
     const { config } = await resolve('hosts: { katie: { hostname: k.x } }\n' + one('host: kaite'));
     expect(config.warnings).toEqual([

@@ -23,9 +23,14 @@ describe('the command that ends a supervisor', () => {
     expect(table('systemd', user)).toBe('systemctl --user stop tunnel.service');
   });
 
+  test('is down for one in the background, which ends with its last tunnel', () => {
+    const background = 'node\0tunnel\0__supervise\0/t.yaml\0';
+    expect(table('systemd', '/system.slice/cron.service', background)).toBe('tunnel down');
+    expect(table('sh', '/', background)).toBe('tunnel down');
+  });
+
   test('is kill for any other', () => {
     expect(table('sh', '/system.slice/tunnel.service')).toBe('kill 7');
-    expect(table('systemd', '/system.slice/cron.service', 'node\0tunnel\0__supervise\0')).toBe('kill 7');
     expect(table('systemd', '/user.slice/user-1000.slice/session-3.scope')).toBe('kill 7');
     expect(stopCommand(7, temporaryFolder('proc'))).toBe('kill 7');
   });

@@ -31,6 +31,20 @@ describe('a supervisor in the foreground', () => {
     expect(await ended).toEqual([0, null]);
   });
 
+  test('where one runs in the background is told the command that makes room, which does', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n');
+    await world.run(['up', '--timeout', '10ms']);
+    const refused = await world.run(['up', '--foreground']);
+    expect(refused).toMatchObject({ code: 4, stdout: '' });
+    expect(refused.stderr).toMatch(/^hint: tunnel down /m);
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    const own = world.start(['up', '--foreground']);
+    await said(own, /serves/);
+    own.kill('SIGTERM');
+    expect(await once(own, 'exit')).toEqual([0, null]);
+  });
+
   test.each([
     [['--timeout', '5s'], 'tunnel wait'],
     [['--drain', '5'], 'tunnel up --drain 30s'],

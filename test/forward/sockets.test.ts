@@ -1,5 +1,5 @@
 // Listening: addresses, ports of the system's choice, unix sockets, and errors that name who is in the way.
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -237,6 +237,40 @@ describe('a unix listener', () => {
     const folder = temporaryFolder('unix');
     chmodSync(folder, 0o500);
     expect((await failure({ kind: 'unix', path: join(folder, 's') })).message).toContain('permission denied');
+  });
+});
+
+describe.runIf(process.platform === 'linux')('a port that nothing listens on', () => {
+  /** A connection from a port of its own, without SO_REUSEADDR: its port cannot be listened on. */
+  async function outgoing(): Promise<{ port: number; child: ChildProcess }> {
+    const { port: target } = await occupy();
+    const script = `
+const s = require('node:net').connect(${target}, '127.0.0.1', () => console.log(s.localPort));
+s.on('close', () => console.log('closed')).resume();
+process.stdin.once('data', () => s.end()).on('end', () => process.exit());`;
+    const child = spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    return { port: Number(String(line)), child };
+  }
+
+  test('but a connection began at is told with whose it is', async () => {
+    const { port, child } = await outgoing();
+    const error = await failure({ kind: 'tcp', host: '127.0.0.1', port });
+    expect(error.message).toMatch(
+      new RegExp(`: port in use by an outgoing connection of \\S+ \\(pid ${child.pid}\\)$`),
+    );
+    child.stdin?.end();
+    await once(child, 'exit');
+  });
+
+  test('but a connection ended at says for how long', async () => {
+    const { port, child } = await outgoing();
+    child.stdin?.write('go\n');
+    await once(child.stdout as NodeJS.ReadableStream, 'data');
+    const error = await failure({ kind: 'tcp', host: '127.0.0.1', port });
+    expect(error.message).toMatch(/: port in use until a connection .* \(TIME_WAIT, a minute at most\)$/);
+    child.stdin?.end();
+    await once(child, 'exit');
   });
 });
 

@@ -144,6 +144,7 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
     const one = await logIn(bareHost(sshd.port, { identities: [missing] }));
     expect(one.error).toMatchObject({ code: 'KEY_UNREADABLE' });
     expect(one.error?.message).toContain(`${missing}: there is no such file`);
+    expect(one.error?.hint).toMatch(new RegExp(`^ls ${sshd.folder} +# .* under host `)); // not the command that has just failed
     const two = await logIn(bareHost(sshd.port, { identities: [nonsense] }));
     expect(two.error?.message).toContain(`${nonsense}: it is not a private key file`);
   });

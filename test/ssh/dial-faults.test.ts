@@ -40,6 +40,34 @@ const host = (port: number, more: Partial<Host> = {}): Host =>
 /** Rejects with this, in whichever step it was aborted. */
 const unwanted = new Error('nobody wants it any more');
 
+/** A KEXINIT of a server (RFC 4253 7.1), unencrypted. */
+function kexinit(kex: string): Buffer {
+  const lists = [
+    kex,
+    'ssh-ed25519',
+    ...Array<string>(2).fill('aes128-gcm@openssh.com'),
+    'hmac-sha2-256',
+    'hmac-sha2-256',
+  ];
+  const strings = [...lists, 'none', 'none', '', ''].map((list) =>
+    Buffer.concat([length(list.length), Buffer.from(list)]),
+  );
+  const payload = Buffer.concat([Buffer.from([20]), Buffer.alloc(16), ...strings, Buffer.alloc(5)]);
+  const padding = 16 - ((payload.length + 5) % 8);
+  return Buffer.concat([
+    length(payload.length + 1 + padding),
+    Buffer.from([padding]),
+    payload,
+    Buffer.alloc(padding),
+  ]);
+}
+
+function length(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
 /** A context whose signal is aborted by `abort`, as `down` does it. */
 function unwantedContext(more: Partial<DialContext> = {}): TestContext & { abort(): void } {
   const controller = new AbortController();
@@ -131,6 +159,36 @@ describe('a dial', () => {
     const failed = await failureOf(testDialer().dialer.dial(nowhere, anew, context));
     expect(failed).toMatchObject({ code: 'UNREACHABLE', facts: { layer: 'dns', tcpLevel: true } });
     expect(context.steps).toMatchObject([{ layer: 'dns', status: 'failed' }]);
+  });
+
+  /** A server whose packets, or ours, are lost from somewhere on: what it says reaches us, nothing more. */
+  const hole = (...said: readonly (string | Buffer)[]): Promise<number> =>
+    serverThat((socket) => {
+      for (const piece of said) socket.write(piece);
+    });
+  const banner = 'SSH-2.0-Deep_1.0\r\n';
+
+  test('that gets the banner and no more names the MTU', async () => {
+    const port = await hole(banner);
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, testContext()));
+    expect(failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'kex', tcpLevel: false } });
+    expect(failed.message).toContain('no more than its banner, SSH-2.0-Deep_1.0, came in 0.2s');
+    expect(failed.message).toContain('MTU');
+    expect(failed.hint).toMatch(/^ip link set dev \S+ mtu \d+/);
+    expect(failed.hint).not.toContain('kex:');
+  });
+
+  test.each([
+    ['mlkem768x25519-sha256', 'curve25519-sha256', /^kex: -mlkem768x25519-sha256 .* under host test/],
+    ['curve25519-sha256', 'ecdh-sha2-nistp256', /^ip link/],
+  ])('whose %s is never answered says so, and offers less where there is less', async (kex, other, hint) => {
+    const port = await hole(banner, kexinit(`${kex},${other}`));
+    const context = testContext();
+    const failed = await failureOf(testDialer().dialer.dial(host(port), anew, context));
+    expect(failed.message).toContain(`its algorithms came, but no answer to our ${kex} in 0.2s`);
+    expect(failed.message).toContain('MTU');
+    expect(failed.hint).toMatch(hint);
+    expect(context.steps).toMatchObject([{ layer: 'tcp' }, { layer: 'kex', status: 'failed' }]);
   });
 
   test('to a black hole is TIMED_OUT and says that not even a banner came', async () => {

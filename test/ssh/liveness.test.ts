@@ -1,7 +1,13 @@
 // Liveness with a clock of our own: silence is asked about, life is never taken for death.
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { TunnelError } from '../../src/errors.ts';
 import { systemClock, type Clock } from '../../src/model/clock.ts';
 import { watchLiveness } from '../../src/ssh/liveness.ts';
+import { startAuthServer } from '../helpers/auth-server.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
+import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
+import { makeKey } from '../helpers/sshd.ts';
 
 function manualClock(): Clock & { tick(): void; readonly waiting: boolean } {
   let task: (() => void) | null = null;
@@ -105,4 +111,22 @@ describe('liveness', () => {
     });
     expect(clock.waiting).toBe(false);
   });
+});
+
+test('a server that answers no ping at all is told as that, with the setting that ends the cutting', async () => {
+  await using server = await startAuthServer(['publickey'], (context, connection) => {
+    // ssh2 refuses a request it does not know, which is an answer
+    Object.assign((connection as unknown as { _protocol: object })._protocol, {
+      requestFailure: () => undefined,
+    });
+    context.accept();
+  });
+  const identity = makeKey(join(temporaryFolder('key'), 'id'), ['-t', 'ed25519']);
+  const keepalive = { intervalMs: 50, count: 1 };
+  const host = hostOf({ port: server.port, user: 'me', identity }, { keepalive });
+  const session = await testDialer().dialer.dial(host, { via: null, transport: null }, testContext());
+  const reason = await new Promise<TunnelError | null>((resolve) => session.onEnd(resolve));
+  expect(reason).toMatchObject({ code: 'LINK_LOST' });
+  expect(reason?.message).toContain('and no answer to any ping');
+  expect(reason?.hint).toMatch(/^keepalive: \{ interval: 0s \} +# under host test/);
 });

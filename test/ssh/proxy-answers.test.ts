@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/model/clock.ts';
+import { proxy } from '../../src/config/proxy-url.ts';
 import type { Host } from '../../src/model/host.ts';
+import type { SecretRef } from '../../src/model/secret.ts';
 import { passProxy } from '../../src/ssh/transport-proxy.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { socketPair } from '../helpers/socket-pair.ts';
@@ -17,13 +19,17 @@ afterEach(() => {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Passes a proxy that says `pieces`, each in a packet of its own; resolves with what is left for SSH. */
-async function pass(scheme: 'http' | 'socks5', pieces: readonly Buffer[]): Promise<string> {
+async function pass(
+  scheme: 'http' | 'socks5',
+  pieces: readonly Buffer[],
+  own: { readonly user?: string; readonly password?: SecretRef } = {},
+): Promise<string> {
   const { client, served } = await socketPair();
   sockets.push(client, served);
   served.on('error', () => undefined).resume();
   const host: Host = hostOf(
     { port: 22, user: 'me', identity: '/dev/null' },
-    { proxy: { scheme, host: '127.0.0.1', port: 3128, user: null, password: null } },
+    { proxy: { scheme, host: '127.0.0.1', port: 3128, user: null, password: null, ...own } },
   );
   const limits = { clock: systemClock, signal: new AbortController().signal };
   const passed = passProxy(client, host, { user: null, password: null }, limits);
@@ -64,6 +70,28 @@ describe('an HTTP proxy', () => {
     [`HTTP/1.1 200 OK\n${'x'.repeat(17_000)}`, 'its answer is too long'],
   ])('that answers %j is told', async (answer, words) => {
     expect((await failureOf(pass('http', [text(answer)]))).message).toContain(words);
+  });
+});
+
+describe('a proxy that wants another login', () => {
+  test.each([
+    ['http', 'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n', 'http://USER@127.0.0.1:3128'],
+    ['socks5', '\u0005\u00ff', 'socks5://USER@127.0.0.1:3128'],
+  ] as const)('%s: the hint is what the config takes', async (scheme, answer, url) => {
+    const { hint, code } = await failureOf(pass(scheme, [text(answer)]));
+    expect(code).toBe('AUTH_REFUSED');
+    expect(hint).toBe(
+      `proxy: { url: '${url}', password: prompt }    # under host test; or keychain, env:NAME, file:PATH`,
+    );
+    expect(proxy({ url, password: 'prompt' })).toMatchObject({ value: { scheme, user: 'USER' } });
+  });
+
+  test('is asked whether what was named is right, without naming what it holds', async () => {
+    const own = { user: 'a b', password: { from: 'env', name: 'PW' } } as const;
+    const { hint } = await failureOf(pass('http', [text('HTTP/1.1 407 No\n\n')], own));
+    expect(hint).toBe(
+      'proxy: http://a%20b@127.0.0.1:3128    # under host test: is the user right, and what env:PW holds?',
+    );
   });
 });
 
