@@ -1,7 +1,6 @@
 // When a key was first seen, last used, or reported gone: a file beside known_hosts, so that known_hosts is never rewritten for it.
 import { readFile } from 'node:fs/promises';
-import writeFileAtomic from 'write-file-atomic';
-import { underLock } from './lock.ts';
+import { openUpdates } from '../files/atomic.ts';
 
 /** What is remembered of one key under one name. Times in milliseconds since 1970. */
 export interface SeenKey {
@@ -32,30 +31,15 @@ export interface SeenFile {
 }
 
 export function openSeenFile(path: string): SeenFile {
-  let pending: SeenChange[] = [];
-  let running: Promise<void> | null = null;
-  const read = async (): Promise<readonly SeenKey[]> =>
-    parseSeen(await readFile(path, 'utf8').catch(() => ''));
-  const flush = async (): Promise<void> => {
-    while (pending.length > 0) {
-      const changes = pending;
-      pending = [];
-      await underLock(path, async () => {
-        const keys = changeableKeys(await read());
-        for (const change of changes) change(keys);
-        await writeFileAtomic(path, formatSeen(keys.all()), { mode: 0o600 });
-      });
-    }
-  };
+  const updates = openUpdates(path);
   return {
-    read,
-    update(change) {
-      pending.push(change);
-      running ??= flush().finally(() => {
-        running = null;
-      });
-      return running;
-    },
+    read: async () => parseSeen(await readFile(path, 'utf8').catch(() => '')),
+    update: (change) =>
+      updates.update((text) => {
+        const keys = changeableKeys(parseSeen(text));
+        change(keys);
+        return formatSeen(keys.all());
+      }),
   };
 }
 

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
 import { isFull, isUnwritable } from '../files/errno.ts';
+import { underLock } from '../files/lock.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
@@ -17,7 +18,6 @@ import {
   type Place,
   type SkippedLine,
 } from './known-hosts.ts';
-import { underLock } from './lock.ts';
 import { readKnownHostsFile, reasonOf } from './read-file.ts';
 import { openSeenFile, type SeenFile } from './seen.ts';
 import { judge, judgePresented, type Judgement, type Verdict } from './verdict.ts';

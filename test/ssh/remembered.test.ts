@@ -57,11 +57,12 @@ describe('remembered secrets', () => {
 });
 
 describe('proven keys', () => {
-  test('are there after a restart, 0600, fingerprints only, newest first and not without end', () => {
+  test('are there after a restart, 0600, fingerprints only, newest first and not without end', async () => {
     const file = join(temporaryFolder('proven'), 'state', 'proven.json');
     const problems: string[] = [];
     const first = openProven(file, (why) => problems.push(why));
     for (let index = 0; index < 30; index += 1) first.add('root@one:22', `SHA256:${index}`);
+    await first.written();
     const second = openProven(file, (why) => problems.push(why));
     expect(second.has('root@one:22', 'SHA256:29')).toBe(true);
     expect(second.has('root@one:22', 'SHA256:0')).toBe(false);
@@ -71,13 +72,35 @@ describe('proven keys', () => {
     expect(problems).toEqual([]);
   });
 
-  test('are none when the file is damaged, and a folder that cannot be written is told', () => {
+  test('of several supervisors are all kept, whoever writes when, and known to each from its next one on', async () => {
+    const file = join(temporaryFolder('proven'), 'proven.json');
+    const writers = [1, 2, 3].map(() => openProven(file, (why) => expect.fail(why)));
+    for (let index = 0; index < 5; index += 1)
+      for (const [at, writer] of writers.entries()) {
+        writer.add(`root@own${at}:22`, `SHA256:${index}`);
+        writer.add('root@shared:22', `SHA256:${at} ${index}`);
+      }
+    await Promise.all(writers.map((writer) => writer.written()));
+    const third = openProven(file, (why) => expect.fail(why));
+    for (let index = 0; index < 5; index += 1)
+      for (const at of [0, 1, 2]) {
+        expect(third.has(`root@own${at}:22`, `SHA256:${index}`)).toBe(true);
+        expect(third.has('root@shared:22', `SHA256:${at} ${index}`)).toBe(true);
+      }
+    writers[0]?.add('root@new:22', 'SHA256:new');
+    await writers[0]?.written();
+    expect(writers[0]?.has('root@own2:22', 'SHA256:4')).toBe(true);
+  });
+
+  test('are none when the file is damaged, and a folder that cannot be written is told', async () => {
     const folder = temporaryFolder('proven');
     writeFileSync(join(folder, 'bad.json'), '{"logins": {"a": 3');
     expect(openProven(join(folder, 'bad.json'), () => undefined).any('a')).toBe(false);
     writeFileSync(join(folder, 'file'), '');
     const problems: string[] = [];
-    openProven(join(folder, 'file', 'proven.json'), (why) => problems.push(why)).add('a', 'SHA256:x');
+    const unwritable = openProven(join(folder, 'file', 'proven.json'), (why) => problems.push(why));
+    unwritable.add('a', 'SHA256:x');
+    await unwritable.written();
     expect(problems).toHaveLength(1);
   });
 });

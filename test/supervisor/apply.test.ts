@@ -111,6 +111,21 @@ describe('apply', () => {
     expect([world.engine.known().length, world.ports.taken.size]).toEqual([0, 0]);
   });
 
+  test('what was typed for a host is forgotten when its use ends, however that comes', async () => {
+    const [a, b] = [tunnelOf('a', [katie, other], local(1)), tunnelOf('b', [katie], local(2))];
+    const world = await worldOf(a, b);
+    const kept = (): readonly string[] => world.dialer.keptFor.at(-1) ?? [];
+    world.engine.up(['a', 'b'], offTerminal);
+    await world.engine.apply(configOf(tunnelOf('a', [katie, hostOf('third')], local(1)), b), keep);
+    expect(kept()).toEqual(['katie.example:22', 'third.example:22']);
+    await world.engine.apply(configOf(b), keep);
+    expect(kept()).toEqual(['katie.example:22', 'third.example:22']);
+    await world.engine.apply(configOf(b), { prune: true });
+    expect(kept()).toEqual(['katie.example:22']);
+    await world.engine.down(['b'], 0);
+    expect(kept()).toEqual([]);
+  });
+
   test('one that is in the file again is no orphan any more', async () => {
     const a = tunnelOf('a', [katie], local(1));
     const world = await worldOf(a);

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { lstat, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { TunnelError } from '../errors.ts';
-import { reasonOf } from './read-file.ts';
+import { errnoWords } from './errno.ts';
 
 /** How long one owner may keep it; the work under it takes milliseconds, a busy disk may make it seconds. */
 const patienceMs = 15_000;
@@ -169,4 +169,9 @@ async function birthOf(pid: number): Promise<string> {
 async function holder(lock: string): Promise<string> {
   const owner = parseOwner((await readLock(lock)) ?? '');
   return owner === null ? 'an unknown process' : `process ${owner.pid} on ${owner.host}`;
+}
+
+function reasonOf(thrown: unknown): string {
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  return errnoWords(code) ?? code ?? message;
 }

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { underLock } from '../../src/trust/lock.ts';
+import { underLock } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
-const source = JSON.stringify(resolve(import.meta.dirname, '../../src/trust/lock.ts'));
+const source = JSON.stringify(resolve(import.meta.dirname, '../../src/files/lock.ts'));
 
 test('names its owner from the first moment, and is gone after the work', async () => {
   const folder = temporaryFolder('lock');

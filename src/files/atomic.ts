@@ -1,0 +1,43 @@
+// Small files that several processes write: read, changed and replaced as a whole under a lock, so that no word is lost.
+import { readFile } from 'node:fs/promises';
+import writeFileAtomic from 'write-file-atomic';
+import { underLock } from './lock.ts';
+
+/** From the text that is there ('' where there is none, or none that can be read) to the text that shall be. */
+export type TextChange = (text: string) => string;
+
+/** Replaces the file, 0600. Its folder must be there. Throws INTERNAL where it cannot be locked, else the system's error. */
+export async function updateFile(path: string, change: TextChange): Promise<void> {
+  await underLock(path, async () => {
+    const before = await readFile(path, 'utf8').catch(() => '');
+    const after = change(before);
+    if (after !== before) await writeFileAtomic(path, after, { mode: 0o600 });
+  });
+}
+
+export interface Updates {
+  /** Made soon, in order, those that wait meanwhile in one go. Rejects where it cannot be written. */
+  update(change: TextChange): Promise<void>;
+}
+
+/** The updates of one file by one process, which are never in each other's way. */
+export function openUpdates(path: string): Updates {
+  let pending: TextChange[] = [];
+  let running: Promise<void> | null = null;
+  const flush = async (): Promise<void> => {
+    while (pending.length > 0) {
+      const changes = pending.splice(0);
+      await updateFile(path, (text) => changes.reduce((before, change) => change(before), text));
+    }
+  };
+  return {
+    update(change) {
+      pending.push(change);
+      running ??= flush().finally(() => {
+        running = null;
+        pending = [];
+      });
+      return running;
+    },
+  };
+}
