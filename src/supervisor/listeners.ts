@@ -1,6 +1,6 @@
 // The listeners of one tunnel: its carriers, bound from `up` to `down`; a port in use is tried again every 5 s (SPEC 3).
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Carrier, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
+import type { Carrier, CarrierCounts, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
@@ -36,9 +36,13 @@ interface Slot {
   failure: TimedError | null;
   /** Gives its address back to others of ours. */
   letGo: Cancel;
+  /** What was carried before by carriers whose place this one took, and that are gone. */
+  past: CarrierCounts;
 }
 
 type Phase = 'new' | 'binding' | 'bound' | 'failed';
+
+const noCounts: CarrierCounts = { open: 0, held: 0, total: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
 
 const retryMs = 5_000;
 /** A forward that left the config lets its connections end, however long they take; the longest timer Node has. */
@@ -46,7 +50,8 @@ const noHurryMs = 2 ** 31 - 1;
 
 export class Listeners {
   readonly #parts: ListenersParts;
-  readonly #draining = new Set<Carrier>();
+  /** Carriers that let their last connections end, and the slot that goes on counting them; null for none. */
+  readonly #draining = new Map<Carrier, Slot | null>();
   #slots: Slot[];
   #view: LinkView;
   #retry: { readonly atMs: number; readonly cancel: Cancel } | null = null;
@@ -73,15 +78,27 @@ export class Listeners {
     return { ...failed.failure, retryAtMs: this.#retry?.atMs ?? null };
   }
 
+  /** Of each forward, with what goes on over an address that it had before. */
   statuses(): readonly CarrierStatus[] {
-    return this.#slots.map(({ carrier }) => carrier.status());
+    return this.#slots.map((slot) => this.#statusOf(slot));
   }
 
+  /** Besides, what a forward that left the file still carries, until its last connection has ended. */
   forwardStatuses(): readonly ForwardStatus[] {
     const now = this.#parts.clock.now();
-    return this.#slots.map(({ forward, carrier, failure }) =>
-      forwardStatus(forward, carrier.status(), failure, now),
+    const own = this.#slots.map((slot) =>
+      forwardStatus(slot.forward, this.#statusOf(slot), slot.failure, now),
     );
+    const left = [...this.#draining]
+      .filter(([, heir]) => heir === null)
+      .map(([carrier]) => forwardStatus(carrier.forward, carrier.status(), null, now));
+    return [...own, ...left.filter(({ open }) => open > 0)];
+  }
+
+  /** A connection runs, or waits, over whichever address. */
+  get busy(): boolean {
+    const carriers = [...this.#slots.map(({ carrier }) => carrier), ...this.#draining.keys()];
+    return carriers.map((carrier) => carrier.status()).some(({ open, held }) => open + held > 0);
   }
 
   /** Binds what is not bound. Never throws: what fails is in `listenFailure`. `remap`: a free port will do. */
@@ -120,23 +137,27 @@ export class Listeners {
     const inTheWay = [...left].filter(({ forward }) =>
       this.#slots.some((slot) => slot.phase === 'new' && same(slot.forward.listen, forward.listen)),
     );
-    for (const slot of inTheWay) this.#drain(slot);
+    const heirs = heirsOf(
+      [...left],
+      this.#slots.filter((_slot, index) => kept[index] === undefined),
+    );
+    for (const slot of inTheWay) this.#drain(slot, heirs.get(slot) ?? null);
     await this.open(false);
-    for (const slot of left) if (!inTheWay.includes(slot)) this.#drain(slot);
+    for (const slot of left) if (!inTheWay.includes(slot)) this.#drain(slot, heirs.get(slot) ?? null);
     if (left.size > 0 && this.listenFailure !== null) await this.open(false);
   }
 
   resetConnections(): void {
     for (const { carrier } of this.#slots) carrier.resetConnections();
-    for (const carrier of this.#draining) carrier.resetConnections();
+    for (const carrier of this.#draining.keys()) carrier.resetConnections();
   }
 
   async close(drainMs: number): Promise<void> {
     this.#closed = true;
     this.#disarm();
-    if (drainMs === 0) for (const carrier of this.#draining) carrier.resetConnections();
+    if (drainMs === 0) for (const carrier of this.#draining.keys()) carrier.resetConnections();
     await Promise.all(
-      [...this.#slots.map(({ carrier }) => carrier), ...this.#draining].map((c) => c.close(drainMs)),
+      [...this.#slots.map(({ carrier }) => carrier), ...this.#draining.keys()].map((c) => c.close(drainMs)),
     );
     for (const slot of this.#slots) slot.letGo();
   }
@@ -157,6 +178,7 @@ export class Listeners {
       phase: forward.type === 'remote' ? 'bound' : 'new',
       failure: null,
       letGo: () => undefined,
+      past: noCounts,
     };
     slot.carrier.link(this.#view);
     return slot;
@@ -200,7 +222,7 @@ export class Listeners {
       const carrier = this.#create({ ...slot.forward, listen } as Forward, slot.hold, null);
       try {
         await this.#openCarrier(carrier);
-        void slot.carrier.close(0);
+        this.#retire(slot.carrier, slot);
         slot.carrier = carrier;
         carrier.link(this.#view);
         this.#bound(slot);
@@ -253,12 +275,32 @@ export class Listeners {
     }
   }
 
-  #drain(slot: Slot): void {
-    const { carrier } = slot;
-    this.#draining.add(carrier);
+  /** `heir` goes on with its counts: the same forward at another address. */
+  #drain(slot: Slot, heir: Slot | null): void {
     slot.letGo();
-    const done = (): boolean => this.#draining.delete(carrier);
+    for (const [carrier, before] of this.#draining) if (before === slot) this.#draining.set(carrier, heir);
+    if (heir !== null) heir.past = sumOf([heir.past, slot.past]);
+    this.#retire(slot.carrier, heir);
+  }
+
+  #retire(carrier: Carrier, heir: Slot | null): void {
+    this.#draining.set(carrier, heir);
+    const done = (): void => {
+      const last = this.#draining.get(carrier) ?? null;
+      this.#draining.delete(carrier);
+      if (last !== null) last.past = sumOf([last.past, { ...carrier.status(), open: 0, held: 0 }]);
+      this.#parts.changed();
+    };
     carrier.close(noHurryMs).then(done, done);
+  }
+
+  #statusOf(slot: Slot): CarrierStatus {
+    const status = slot.carrier.status();
+    if (this.#draining.size === 0 && slot.past === noCounts) return status;
+    const before = [...this.#draining]
+      .filter(([, heir]) => heir === slot)
+      .map(([carrier]) => carrier.status());
+    return { ...status, ...sumOf([status, slot.past, ...before]) };
   }
 
   #arm(): void {
@@ -276,3 +318,39 @@ export class Listeners {
     this.#retry = null;
   }
 }
+
+function sumOf(counts: readonly CarrierCounts[]): CarrierCounts {
+  return counts.reduce((sum, each) => ({
+    open: sum.open + each.open,
+    held: sum.held + each.held,
+    total: sum.total + each.total,
+    failed: sum.failed + each.failed,
+    bytesIn: sum.bytesIn + each.bytesIn,
+    bytesOut: sum.bytesOut + each.bytesOut,
+  }));
+}
+
+/** Which forward goes on with what another one carries: the one of its name, else of its target, else the next of its type. */
+function heirsOf(left: readonly Slot[], fresh: readonly Slot[]): ReadonlyMap<Slot, Slot> {
+  const free = new Set(fresh);
+  const heirs = new Map<Slot, Slot>();
+  const alike: readonly ((a: Forward, b: Forward) => boolean)[] = [
+    (a, b) => a.name !== null && a.name === b.name,
+    (a, b) => targetOf(a) === targetOf(b),
+    (a, b) => a.name === null && b.name === null,
+  ];
+  for (const isAlike of alike)
+    for (const old of left) {
+      if (heirs.has(old)) continue;
+      const heir = [...free].find(
+        ({ forward }) => forward.type === old.forward.type && isAlike(old.forward, forward),
+      );
+      if (heir === undefined) continue;
+      heirs.set(old, heir);
+      free.delete(heir);
+    }
+  return heirs;
+}
+
+const targetOf = (forward: Forward): string =>
+  forward.type === 'dynamic' || forward.target === null ? '*' : formatEndpoint(forward.target);

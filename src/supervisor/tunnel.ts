@@ -258,7 +258,7 @@ export class TunnelRun {
     const { waiting } = this.#settlers;
     const holds = statuses.some(({ held }) => held > 0);
     this.lease.hurry(holds ? 'held' : waiting ? 'waiting' : 'none');
-    const busy = waiting || statuses.some(({ open, held }) => open + held > 0);
+    const busy = waiting || this.#listeners?.busy === true;
     if (busy || !this.#mayRest(link)) this.#stayAwake();
     else this.#planSleep();
   }
@@ -274,8 +274,7 @@ export class TunnelRun {
     this.#idle ??= this.#around.clock.schedule(idleTimeoutMs, () => {
       this.#idle = null;
       // a client of the last moment may not have been told of yet
-      if ((this.#listeners?.statuses() ?? []).some(({ open, held }) => open + held > 0))
-        return this.refresh();
+      if (this.#listeners?.busy === true) return this.refresh();
       this.#woken = false;
       this.lease.leave(true);
       this.refresh();

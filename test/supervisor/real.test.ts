@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createCarrier } from '../../src/forward/create.ts';
 import { systemClock } from '../../src/model/clock.ts';
+import type { Forward } from '../../src/model/forward.ts';
 import type { Way } from '../../src/model/host.ts';
-import type { TunnelStatus } from '../../src/model/status.ts';
+import type { ForwardStatus, TunnelStatus } from '../../src/model/status.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import type { Engine } from '../../src/supervisor/engine.ts';
 import { createEngine } from '../../src/supervisor/supervisor.ts';
@@ -170,6 +171,47 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
       await expect.poll(() => isAlive(Number(starts()[0]))).toBe(false);
       expect(engine.status(['upper'])[0]).toMatchObject({ state: 'connecting' });
     });
+  });
+
+  test('a connection is counted to its end, whatever becomes of its address, and then in the totals', async () => {
+    const [second, third] = [await freePort(), await freePort()];
+    const at = `127.0.0.1:${target.port}`;
+    const forwardAt = (listen: number, name: string): Forward => ({ ...local(listen, at), name });
+    const engine = await engineFor(
+      tunnelOf('upper', [hostOf(sshd)], [forwardAt(port, 'a'), forwardAt(second, 'b')]),
+    );
+    const rows = (): Partial<ForwardStatus>[] =>
+      engine
+        .status(['upper'])
+        .flatMap(({ forwards }) => forwards)
+        .map(({ name, open, total, bytesOut }) => ({ name, open, total, bytesOut }));
+    engine.up(['upper'], offTerminal);
+    expect(await engine.settled('upper', limit())).toBeNull();
+    const running = [await client(port), await client(second)];
+    const say = async (): Promise<void> => {
+      for (const { socket } of running) {
+        socket.write('x');
+        await new Promise((resolve) => socket.once('data', resolve));
+      }
+    };
+    await say();
+    // one forward moves twice, the other leaves
+    const apply = async (listen: number): Promise<unknown> =>
+      engine.apply(configOf(tunnelOf('upper', [hostOf(sshd)], [forwardAt(listen, 'a')])), { prune: false });
+    await apply(third);
+    await say();
+    await apply(await freePort());
+    await say();
+    expect(rows()).toEqual([
+      { name: 'a', open: 1, total: 1, bytesOut: 3 },
+      { name: 'b', open: 1, total: 1, bytesOut: 3 },
+    ]);
+    for (const { socket } of running) socket.end();
+    await until(engine, 'upper', ({ forwards }) => forwards.length === 1 && forwards[0]?.open === 0);
+    expect(rows()).toEqual([{ name: 'a', open: 0, total: 1, bytesOut: 3 }]);
+    await engine.down(['upper'], 0);
+    engine.up(['upper'], offTerminal);
+    expect(rows()).toEqual([{ name: 'a', open: 0, total: 0, bytesOut: 0 }]);
   });
 
   test('a stopped sshd is noticed when it is back, within a moment of a held client', async () => {
