@@ -49,6 +49,7 @@ export function loginContext(context: Context, interruption: Interruption): Dial
     banner: (text) => {
       for (const line of attributed('the server says', text, context.stderr.columns)) context.talk(line);
     },
+    notice: (text) => context.talk(text),
     talk: (hop, text) => {
       for (const line of attributed(`${hop}'s proxy command says`, text, context.stderr.columns))
         context.talk(line);

@@ -215,8 +215,9 @@ export const commands: readonly CommandSpec[] = [
     words: '',
     takes: none,
     about: 'allow the ./tunnels.yaml of this folder to be used',
-    options: [],
-    examples: [['tunnel allow', 'after reading what it does']],
+    more: ['Shows what the file does and asks; off a terminal it does not ask.'],
+    options: [{ name: 'yes', alias: 'y', about: 'allow it without asking' }],
+    examples: [['tunnel allow', 'read what it does, say yes']],
   },
   {
     name: 'reload',

@@ -30,14 +30,21 @@ export interface ShownTunnel {
   readonly ways?: readonly (readonly ShownHop[])[];
 }
 
-/** The document of `show --json`. `agentSocket`: SSH_AUTH_SOCK of whoever asks. */
+export interface ShowParts {
+  /** SSH_AUTH_SOCK of whoever asks. */
+  readonly agentSocket: string | undefined;
+  /** Our own known_hosts: it is read first for every host. */
+  readonly ownStore: string;
+}
+
+/** The document of `show --json`. */
 export function showDocument(
   config: ResolvedConfig,
   names: readonly string[],
-  agentSocket: string | undefined,
+  parts: ShowParts,
 ): readonly ShownTunnel[] {
   return selected(config, names).map((tunnel) => {
-    const ways = tunnel.ways.map((way) => way.map((host) => hop(host, agentSocket)));
+    const ways = tunnel.ways.map((way) => way.map((host) => hop(host, parts)));
     return {
       name: tunnel.name,
       hops: ways[0] ?? [],
@@ -49,8 +56,8 @@ export function showDocument(
 }
 
 /** The same for a person, one block a tunnel. */
-export function showText(config: ResolvedConfig, names: readonly string[]): string {
-  const blocks = selected(config, names).map((tunnel) => tunnelLines(tunnel).join('\n'));
+export function showText(config: ResolvedConfig, names: readonly string[], ownStore: string): string {
+  const blocks = selected(config, names).map((tunnel) => tunnelLines(tunnel, ownStore).join('\n'));
   return blocks.map((block) => `${block}\n`).join('\n');
 }
 
@@ -58,7 +65,7 @@ function selected(config: ResolvedConfig, names: readonly string[]): readonly Tu
   return config.tunnels.filter(({ name }) => names.includes(name));
 }
 
-function hop(host: Host, agentSocket: string | undefined): ShownHop {
+function hop(host: Host, { agentSocket, ownStore }: ShowParts): ShownHop {
   return {
     name: host.name,
     hostname: host.hostname,
@@ -69,7 +76,7 @@ function hop(host: Host, agentSocket: string | undefined): ShownHop {
     agent: agentPath(host.agent, agentSocket),
     proxyCommand: host.proxyCommand,
     hostKeyAlias: host.hostKeyAlias,
-    knownHosts: host.knownHosts,
+    knownHosts: [ownStore, ...host.knownHosts],
     hostKeys: host.hostKeys,
   };
 }
@@ -88,7 +95,7 @@ function ends(forward: Forward): { listen: string; target: string } {
   return { listen, target };
 }
 
-function tunnelLines(tunnel: Tunnel): string[] {
+function tunnelLines(tunnel: Tunnel, ownStore: string): string[] {
   const lines = [tunnel.name];
   for (const forward of tunnel.forwards) {
     const { listen, target } = ends(forward);
@@ -114,19 +121,19 @@ function tunnelLines(tunnel: Tunnel): string[] {
   if (marks.length > 0) lines.push(line('start', marks.join(', ')));
   for (const [index, way] of tunnel.ways.entries()) {
     if (tunnel.ways.length > 1) lines.push(line(`way ${index + 1}`, way.map(({ name }) => name).join(' → ')));
-    lines.push(...wayLines(way));
+    lines.push(...wayLines(way, ownStore));
   }
   return lines;
 }
 
-function wayLines(way: Way): string[] {
+function wayLines(way: Way, ownStore: string): string[] {
   return way.flatMap((host, index) => [
     line(index === way.length - 1 ? 'server' : 'hop', `${host.name}  ${formatLogin(host)}`),
-    ...hostLines(host).map((each) => `  ${each}`),
+    ...hostLines(host, ownStore).map((each) => `  ${each}`),
   ]);
 }
 
-function hostLines(host: Host): string[] {
+function hostLines(host: Host, ownStore: string): string[] {
   const agents = { none: 'none', environment: 'SSH_AUTH_SOCK', socket: '' };
   const agent = host.agent.from === 'socket' ? host.agent.path : agents[host.agent.from];
   const { intervalMs, count } = host.keepalive;
@@ -150,7 +157,7 @@ function hostLines(host: Host): string[] {
         : `${host.proxy.scheme}://${formatAddress({ hostname: host.proxy.host, port: host.proxy.port })}`,
     ],
     ['host keys', `${host.hostKeys}${host.hostKeyAlias === null ? '' : `, as ${host.hostKeyAlias}`}`],
-    ['known hosts', host.knownHosts.join(', ') || 'our own only'],
+    ['known hosts', [ownStore, ...host.knownHosts].join(', ')],
     ['keepalive', intervalMs === 0 ? 'off' : `${formatDuration(intervalMs)} x ${count}`],
     ['connect', limitWords(host)],
     ...Object.entries(host.algorithms).map(([kind, names]): [string, string | null] => [

@@ -102,6 +102,10 @@ function hearerAt(call: Call<UpProgress>): Hearer {
       heard.add(words);
       call.progress({ kind: 'banner', host, text });
     },
-    notice: (text) => call.progress({ kind: 'notice', text }),
+    notice(text) {
+      if (heard.has(text)) return;
+      heard.add(text);
+      call.progress({ kind: 'notice', text });
+    },
   };
 }

@@ -139,6 +139,8 @@ export interface DialContext {
   readonly talk?: (hop: string, line: string) => void;
   /** The login waits for what comes by itself (the next one-time code): why, and null once it is over. */
   readonly waits?: (why: TunnelError | null) => void;
+  /** What whoever waits should know: a host key that was trusted without a question. */
+  readonly notice?: (text: string) => void;
   /** For the log, told whose dial it is. Absent: the dialer's own log. */
   readonly log?: (
     level: 'debug' | 'info' | 'warn',

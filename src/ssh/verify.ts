@@ -34,14 +34,16 @@ export interface Verifier {
   proved(decision: Decision & { accepted: true }): Promise<void>;
 }
 
+const byAcceptNew = 'new, accepted by accept-new';
+
 export function createVerifier(parts: VerifierParts): Verifier {
   const { host, known, trust } = parts;
   const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
   return {
     name,
     judge: (blob) => decide(parts, known.judge(name, blob)),
-    async proved({ judgement, store }) {
-      if (store) await storeKey(parts, name, judgement.key);
+    async proved({ judgement, store, how }) {
+      if (store) await storeKey(parts, name, judgement.key, how);
       // a second column of `hosts list`; a login does not wait for it. The line that vouched: of a certificate its CA's.
       const { verdict, key } = judgement;
       void trust.markUsed(name, verdict.kind === 'trusted' ? verdict.entry.fingerprint : fingerprint(key));
@@ -49,9 +51,19 @@ export function createVerifier(parts: VerifierParts): Verifier {
   };
 }
 
-async function storeKey({ trust, log }: VerifierParts, name: string, key: Buffer): Promise<void> {
+async function storeKey(
+  { host, trust, context, log }: VerifierParts,
+  name: string,
+  key: Buffer,
+  how: string,
+): Promise<void> {
   const { at, unwritten } = await trust.trust(name, key);
   const where = unwritten === null ? placeWords(at) : 'until this supervisor ends';
+  // Who was asked has seen it.
+  if (how === byAcceptNew) {
+    const shown = `${shortTypeName(keyType(key)).toLowerCase()} key, ${fingerprint(key)}`;
+    context.notice?.(`${formatAddress(host)} was new here: its ${shown}, is trusted from now on (${where})`);
+  }
   log('info', 'host-key', `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${where}`);
 }
 
@@ -74,7 +86,7 @@ function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<
       if (parts.confirmed?.equals(judgement.key) === true)
         return { accepted: true, store: true, judgement, how: 'new, accepted by you' };
       if (context.acceptNew || host.hostKeys === 'accept-new')
-        return { accepted: true, store: true, judgement, how: 'new, accepted by accept-new' };
+        return { accepted: true, store: true, judgement, how: byAcceptNew };
       if (!context.personPresent()) return { accepted: false, error: unknown(host, judgement, 'nobody') };
       return ask(parts, judgement);
   }

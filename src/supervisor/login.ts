@@ -204,6 +204,9 @@ export class Login {
         log('info', 'link.banner', text, { link: asker.id });
         for (const hearer of this.#hearers()) hearer.banner(host.name, text);
       },
+      notice: (text) => {
+        for (const hearer of this.#hearers()) hearer.notice?.(text);
+      },
       talk: (hop, line) => {
         if (!signal.aborted) this.#talked(hop, line);
       },

@@ -19,6 +19,8 @@ tunnels:
       - { local: ~/l.sock, remote: /r.sock }
 `;
 
+const ownStore = '/state/known_hosts';
+
 async function config() {
   const home = createHome();
   return { home, config: await loadConfig(home.write('tunnels.yaml', text), home.account) };
@@ -38,7 +40,7 @@ describe('what is shown', () => {
       agent: '/run/a.sock',
       proxyCommand: null,
       hostKeyAlias: null,
-      knownHosts: ['/kh', ...global],
+      knownHosts: [ownStore, '/kh', ...global],
       hostKeys: 'strict',
     };
     const katie = {
@@ -49,10 +51,15 @@ describe('what is shown', () => {
       identities: [`${home.folder}/k`],
       agent: '/run/auth.sock',
       hostKeyAlias: 'kk',
-      knownHosts: [`${home.folder}/.ssh/known_hosts`, `${home.folder}/.ssh/known_hosts2`, ...global],
+      knownHosts: [
+        ownStore,
+        `${home.folder}/.ssh/known_hosts`,
+        `${home.folder}/.ssh/known_hosts2`,
+        ...global,
+      ],
       hostKeys: 'ask',
     };
-    expect(showDocument(resolved, ['a', 's'], '/run/auth.sock')).toEqual([
+    expect(showDocument(resolved, ['a', 's'], { agentSocket: '/run/auth.sock', ownStore })).toEqual([
       {
         name: 'a',
         hops: [bastion, katie],
@@ -72,17 +79,18 @@ describe('what is shown', () => {
         tags: [],
       },
     ]);
-    expect(showDocument(resolved, ['a'], undefined)[0]?.hops[1]?.agent).toBeNull();
-    expect(showDocument(resolved, [], undefined)).toEqual([]);
+    expect(showDocument(resolved, ['a'], { agentSocket: undefined, ownStore })[0]?.hops[1]?.agent).toBeNull();
+    expect(showDocument(resolved, [], { agentSocket: undefined, ownStore })).toEqual([]);
   });
 
   test('reads well, and names a secret by its source', async () => {
     const { home, config: resolved } = await config();
-    const shown = showText(resolved, ['a', 's']).replaceAll(home.folder, '~');
+    const shown = showText(resolved, ['a', 's'], ownStore).replaceAll(home.folder, '~');
     expect(shown).toContain('a\n  local         127.0.0.1:auto → db:5432\n  tags          x\n');
     expect(shown).toContain('  way 2         katie\n  server        katie  u@k.x:22\n');
     expect(shown).toContain('    password      command:[pass, show, k]\n');
     expect(shown).toContain('    proxy         socks5://p:1080\n');
+    expect(shown).toContain(`    known hosts   ${ownStore}, `);
     expect(shown).toContain('  remote        127.0.0.1:8080 → 127.0.0.1:3000  (web)\n');
   });
 });

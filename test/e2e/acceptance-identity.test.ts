@@ -175,6 +175,29 @@ describe.skipIf(sshdMissing() !== null)('logins', () => {
     expect(attempts(sshd.log())).toBe(before);
   });
 
+  test('what a server says and a key that was accepted are told off a terminal too, not with --quiet', async () => {
+    await using world = createWorld();
+    const banner = join(world.folder, 'banner');
+    writeFileSync(banner, 'Authorized use only.\nSmile.\n');
+    await using sshd = await startSshd({ config: [`Banner ${banner}`] });
+    configure(world, sshd, 'auto', 9);
+    const up = await world.run(['up', '--accept-new']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    expect(up.stderr).toContain('(box says) Authorized use only.\n(box says) Smile.\n');
+    expect(up.stderr).toContain(
+      `127.0.0.1:${sshd.port} was new here: its ed25519 key, ${sshd.fingerprint()}, is trusted from now on`,
+    );
+    expect(up.stderr.match(/was new here/g)).toHaveLength(1);
+    expect(up.stdout).not.toContain('Authorized');
+    const again = await world.run(['restart']);
+    expect(again.stderr).toContain('(box says) Smile.');
+    expect(again.stderr).not.toContain('was new here');
+    const quiet = await world.run(['--quiet', 'restart']);
+    expect(quiet).toMatchObject({ code: 0, stderr: '' });
+    const why = await world.run(['why', 'db']);
+    expect(why.code, why.stderr).toBe(8); // nothing listens at the target
+  });
+
   test('a key file that is missing keeps nobody from settling the host key, and is all that was missing', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

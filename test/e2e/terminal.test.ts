@@ -183,6 +183,29 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     await terminal.until(/exit=0/);
   });
 
+  test('allow shows what the file does and asks; no leaves it as it was', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const { TUNNEL_HOME: _none, ...env } = world.env;
+    configure(world, sshd, await freePort(), 9);
+    using terminal = openTerminal({ ...env, XDG_STATE_HOME: join(world.folder, 'state') });
+    terminal.type(`cd ${world.folder}`);
+    terminal.key('Enter');
+    run(terminal, 'allow');
+    const asked = await terminal.until(/Allow it\? yes or no \[no\]:/);
+    expect(asked).toContain(`connects to box (${sshd.user}@127.0.0.1:${sshd.port})`);
+    terminal.key('Enter');
+    await terminal.until(/is not allowed[^]*exit=3/);
+    run(terminal, 'allow');
+    await terminal.until(/exit=3[^]*Allow it\?/);
+    terminal.type('yes');
+    terminal.key('Enter');
+    await terminal.until(/may be used as it is now\nexit=0/);
+    run(terminal, '--json allow'); // what is allowed is not asked for again
+    const again = await terminal.until(/--json allow[^]*exit=0/);
+    expect(again.slice(again.lastIndexOf('--json allow'))).not.toContain('Allow it?');
+  });
+
   test('of two terminals at one question the first answer wins and the other question disappears', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

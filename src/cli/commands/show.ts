@@ -6,11 +6,13 @@ import { readyConfig } from '../ready-config.ts';
 
 export const show: Run = async (context, args) => {
   const { resolved } = await readyConfig(context);
+  const { knownHosts: ownStore } = context.places;
   const names = matchSelectors(args.words, resolved.tunnels);
   if (context.options.json) {
-    const document = showDocument(resolved, names, context.facts.env['SSH_AUTH_SOCK']);
+    const agentSocket = context.facts.env['SSH_AUTH_SOCK'];
+    const document = showDocument(resolved, names, { agentSocket, ownStore });
     context.out(JSON.stringify(document, null, 2));
-  } else context.out(showText(resolved, names).trimEnd());
+  } else context.out(showText(resolved, names, ownStore).trimEnd());
   for (const warning of resolved.warnings) context.talk(`warning: ${warning}`);
   return 0;
 };
