@@ -29,4 +29,15 @@ async function run(args: readonly string[]): Promise<number> {
   return (await fast(args)) ?? (await import('./main.ts')).main(args);
 }
 
-void run(process.argv.slice(2)).then((code) => (process.exitCode = code));
+/** How long a command that is over waits for a file that does not answer: exit(3) would wait for ever. */
+const hangingMs = 2000;
+
+void run(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+  setTimeout(() => {
+    const hangs = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
+    if (!hangs) return;
+    process.emit('exit', code);
+    process.kill(process.pid, 'SIGKILL');
+  }, hangingMs).unref();
+});

@@ -1,7 +1,8 @@
 // Reads a config file with all it includes and says what it means. Every command and the supervisor come through here.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { readForeignTextNow } from '../files/foreign-file.ts';
 import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
@@ -85,7 +86,7 @@ export function readSources(file: string, facts: PlaceFacts): ReadonlyMap<string
     if (digests.has(path)) return;
     let text: string;
     try {
-      text = readFileSync(path, 'utf8');
+      text = readForeignTextNow(path);
     } catch {
       digests.set(path, null); // gone or not ours to read: that is a change too
       return;

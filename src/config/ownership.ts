@@ -1,20 +1,12 @@
 // Who may have written a file: it must be ours or root's, and nobody else may write to it (SPEC 1).
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  statSync,
-  type Stats,
-} from 'node:fs';
+import { lstatSync, readFileSync, statSync, type BigIntStats } from 'node:fs';
+import { readForeignFileNow, UnreadableFile, type ForeignFile } from '../files/foreign-file.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { PlaceFacts } from '../paths.ts';
 
 /** A sentence that says why the file cannot be believed; null when it can. Throws what stat throws. */
 export function ownershipProblem(file: string, facts: Pick<PlaceFacts, 'uid' | 'platform'>): string | null {
-  return facts.platform === 'win32' ? null : problemOf(statSync(file), file, facts); // modes say nothing there
+  return problemOf(statSync(file, { bigint: true }), file, facts);
 }
 
 /**
@@ -26,25 +18,31 @@ export function readOwned(
   facts: Pick<PlaceFacts, 'uid' | 'platform'>,
   limitBytes: number,
 ): { readonly text: string } | { readonly problem: string } {
-  // O_NONBLOCK: a pipe in its place is refused, not waited for.
-  const descriptor = openSync(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  let read: ForeignFile;
   try {
-    const stats = fstatSync(descriptor);
-    const problem = facts.platform === 'win32' ? null : problemOf(stats, file, facts);
-    if (problem !== null) return { problem };
-    if (stats.size > limitBytes) return { problem: `is larger than ${limitBytes / 1024 / 1024} MiB` };
-    return { text: readFileSync(descriptor, 'utf8') };
-  } finally {
-    closeSync(descriptor);
+    read = readForeignFileNow(file, limitBytes);
+  } catch (thrown) {
+    // A pipe could be read once only, and the file is read again on a change.
+    if (!(thrown instanceof UnreadableFile) || (thrown.code !== null && thrown.code !== 'EISDIR'))
+      throw thrown;
+    return { problem: thrown.message.replace(/^it /, '') };
   }
+  const problem = problemOf(read.stats, file, facts);
+  return problem === null ? { text: read.bytes.toString('utf8') } : { problem };
 }
 
-function problemOf(stats: Stats, file: string, facts: Pick<PlaceFacts, 'uid'>): string | null {
-  if (!stats.isFile()) return 'is not a file'; // a pipe could be read once only, and the file is read again on a change
-  if (stats.uid !== facts.uid && stats.uid !== 0)
-    return `belongs to another user (uid ${stats.uid}): it must be yours or root's`;
-  if ((stats.mode & 0o002) !== 0) return 'can be written by everybody';
-  if ((stats.mode & 0o020) !== 0 && !isPrivateGroup(stats)) return 'can be written by its group';
+function problemOf(
+  stats: BigIntStats,
+  file: string,
+  facts: Pick<PlaceFacts, 'uid' | 'platform'>,
+): string | null {
+  if (facts.platform === 'win32') return null; // modes say nothing there
+  const [uid, gid, mode] = [Number(stats.uid), Number(stats.gid), Number(stats.mode)];
+  if (!stats.isFile()) return 'is not a regular file';
+  if (uid !== facts.uid && uid !== 0)
+    return `belongs to another user (uid ${uid}): it must be yours or root's`;
+  if ((mode & 0o002) !== 0) return 'can be written by everybody';
+  if ((mode & 0o020) !== 0 && !isPrivateGroup({ uid, gid })) return 'can be written by its group';
   const link = lstatSync(file);
   if (link.isSymbolicLink() && link.uid !== facts.uid && link.uid !== 0)
     return `is a link that belongs to another user (uid ${link.uid})`;
@@ -57,7 +55,7 @@ export function ownershipHint(file: string, problem: string): string | null {
 }
 
 /** Where every user has a group of the same name and nobody else in it (umask 002), the group is the user. */
-function isPrivateGroup(stats: Stats): boolean {
+function isPrivateGroup(stats: { readonly uid: number; readonly gid: number }): boolean {
   if (stats.gid === 0 && stats.uid === 0) return true;
   try {
     const users = readFileSync('/etc/passwd', 'utf8')

@@ -1,6 +1,6 @@
 // The names that a user's ssh_config speaks of: for a word that is nearly one of them. Asks nobody, and a fault is no matter here.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readForeignTextNow } from '../files/foreign-file.ts';
 import { globMatches } from './glob.ts';
 import { includedFiles } from './ssh-config-include.ts';
 import { readConfigLines } from './ssh-config-lines.ts';
@@ -35,7 +35,7 @@ interface Where {
 function hostWords(file: string, where: Where): readonly string[] {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readForeignTextNow(file);
   } catch {
     return []; // it is not there, or whoever resolves the host says why it cannot be read
   }

@@ -1,6 +1,6 @@
 // ssh_config without ssh: the same files, blocks and order as ssh_config(5), but no `Match exec` and no canonical names. For machines with no ssh.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readForeignTextNow } from '../files/foreign-file.ts';
 import type { Account } from './account.ts';
 import { ownershipProblem } from './ownership.ts';
 import { includedFiles } from './ssh-config-include.ts';
@@ -98,7 +98,7 @@ function readOne(reading: Reading, where: Where, active: boolean): void {
   if (depth > includeDepth) throw new Error(`${file}: too many files include each other`);
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readForeignTextNow(file);
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || (depth > 0 && code === 'EISDIR')) return; // as ssh: what is not there says nothing

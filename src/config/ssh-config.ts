@@ -1,7 +1,8 @@
 // ssh_config by OpenSSH itself: `ssh -G -- ALIAS`, less what ssh says of a host that nobody configured (SPEC 2).
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { runProgram } from '../files/child.ts';
+import { readForeignTextNow } from '../files/foreign-file.ts';
 import type { Account } from './account.ts';
 import { ownershipProblem } from './ownership.ts';
 import { readConfigLines } from './ssh-config-lines.ts';
@@ -86,7 +87,7 @@ interface Ssh {
 function onlyParserKnows(account: Account): boolean {
   if (account.home === account.passwdHome) return false;
   try {
-    return readConfigLines(readFileSync(userConfig(account), 'utf8')).some(
+    return readConfigLines(readForeignTextNow(userConfig(account))).some(
       (line) =>
         'words' in line && line.keyword === 'include' && line.words.some((file) => !file.startsWith('/')),
     );
@@ -235,7 +236,7 @@ function lateAt(said: readonly string[], limit: string): string {
 
 function matchLineIn(file: string, written: string): readonly string[] {
   try {
-    return readConfigLines(readFileSync(file, 'utf8')).flatMap((line) =>
+    return readConfigLines(readForeignTextNow(file)).flatMap((line) =>
       'rest' in line && line.keyword === 'match' && line.rest === written ? [`${file}:${line.number}`] : [],
     );
   } catch {

@@ -1,7 +1,9 @@
 // Watches a few files by content: tells when any of them has really changed, whatever the editor or ConfigMap did to it.
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync, statSync, watch, type FSWatcher } from 'node:fs';
+import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs';
 import { dirname } from 'node:path';
+import { readForeignTextNow } from '../files/foreign-file.ts';
+import { fileSystemAnswers } from '../files/mounts.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 
 /** A save is several events: the content is looked at when none came for this long. */
@@ -71,7 +73,7 @@ class Watch implements FileWatch {
     this.#settle?.();
     this.#settle = this.#clock.schedule(settleMs, () => {
       this.#settle = null;
-      this.#compare();
+      void this.#whenReachable(() => this.#compare());
     });
   }
 
@@ -79,8 +81,16 @@ class Watch implements FileWatch {
     this.#look?.();
     this.#look = this.#clock.schedule(lookMs, () => {
       this.#lookLater();
-      if (stampOf(this.#files) !== this.#stamp) this.#compare();
+      void this.#whenReachable(() => {
+        if (stampOf(this.#files) !== this.#stamp) this.#compare();
+      });
     });
+  }
+
+  /** A look at a dead mount would be the last that this process does. */
+  async #whenReachable(look: () => void): Promise<void> {
+    const answers = await Promise.all(this.#files.map((file) => fileSystemAnswers(file)));
+    if (!this.#over && answers.every(Boolean)) look();
   }
 
   #compare(): void {
@@ -125,11 +135,11 @@ function contentOf(files: readonly string[]): string | null {
   for (const file of files) {
     hash.update(`\0${file}\0`);
     try {
-      hash.update(readFileSync(file));
+      hash.update(readForeignTextNow(file));
     } catch (thrown) {
-      const { code = '' } = thrown as NodeJS.ErrnoException;
-      if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(code)) return null;
-      hash.update(code);
+      const { code, message } = thrown as NodeJS.ErrnoException;
+      if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(code ?? '')) return null;
+      hash.update(code ?? message);
     }
   }
   return hash.digest('hex');

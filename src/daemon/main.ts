@@ -13,7 +13,7 @@ import { openFileLog, openTerminalLog, teeLog, type Log, type LogLevel } from '.
 import { claim } from './presence.ts';
 import { launchEnvironment, openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
-import { refuseDebugger } from './signals.ts';
+import { leave, refuseDebugger } from './signals.ts';
 import { stopCommand } from './stop-command.ts';
 import { live, type Foreground } from './supervise.ts';
 import { readWanted } from './wanted.ts';
@@ -34,7 +34,7 @@ export async function superviseCommand(argv: readonly string[]): Promise<number>
     sayReady({ kind: 'failed', error: reportError(asTunnelError(thrown)) });
   }
   // Nothing that is still open may keep a supervisor that has ended.
-  process.exit(code);
+  leave(code);
 }
 
 export interface ForegroundOptions extends Foreground {
@@ -54,7 +54,7 @@ export interface ForegroundOptions extends Foreground {
  */
 export async function superviseHere(options: ForegroundOptions): Promise<number> {
   const code = await run({ ...options, foreground: options, launchedIn: null, sayReady: () => undefined });
-  setTimeout(() => process.exit(code), 500).unref(); // when something that was left open keeps the process
+  setTimeout(() => leave(code), 500).unref(); // when something that was left open keeps the process
   return code;
 }
 

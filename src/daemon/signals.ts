@@ -66,3 +66,15 @@ export function takeSignals(handlers: SignalHandlers): Cancel {
     for (const [name, handler] of taken) process.off(name, handler as (...all: unknown[]) => void);
   };
 }
+
+/** Requests that a thread works on: one in a dead mount, or at a name server that is not there, may never come back. */
+const inThreads = /^(FSReq|GetAddrInfoReq|GetNameInfoReq)/;
+
+/** Ends this process now. exit(3) waits for its threads, so where one is at work only the last signal ends it. */
+export function leave(code: number): never {
+  if (process.getActiveResourcesInfo().some((name) => inThreads.test(name))) {
+    process.emit('exit', code); // what exit(3) would have done for its children
+    process.kill(process.pid, 'SIGKILL');
+  }
+  process.exit(code);
+}

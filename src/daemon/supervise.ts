@@ -18,7 +18,7 @@ import { appear, type Presence } from './presence.ts';
 import type { Bringing } from './reading-environments.ts';
 import { select } from './selection.ts';
 import { createRestoration, unattended, type Restoration } from './restoration.ts';
-import { takeSignals } from './signals.ts';
+import { leave, takeSignals } from './signals.ts';
 import { openWanted, type Wanted, type WantedFile } from './wanted.ts';
 
 export interface LifeParts {
@@ -303,7 +303,7 @@ class Life {
       this.#presence?.vanish();
       this.#parts.release();
     } finally {
-      process.exit(code);
+      leave(code);
     }
   }
 }

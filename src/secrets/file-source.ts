@@ -1,8 +1,10 @@
 // Secrets in files (`file:PATH`): refused when anybody but us, root, or a group we share by root's choice could read them (SPEC 2).
-import { constants, type Stats } from 'node:fs';
-import { open, realpath, type FileHandle } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { realpath } from 'node:fs/promises';
 import { dirname, sep } from 'node:path';
 import { TunnelError } from '../errors.ts';
+import { errnoWords } from '../files/errno.ts';
+import { readForeignFile, UnreadableFile } from '../files/foreign-file.ts';
 import { Secret } from '../model/secret.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { secretFromBytes, secretLimitBytes } from './text.ts';
@@ -22,21 +24,15 @@ export interface FileSourceOptions {
 /** Throws SECRET_MISSING, naming the file and what is wrong with it. */
 export async function readSecretFile(written: string, options: FileSourceOptions): Promise<Secret> {
   const path = expandCredentials(written, options.credentialsDirectory);
-  let file: FileHandle | null = null;
   try {
-    // O_NONBLOCK: a FIFO must not hang the login.
-    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    const stat = await file.stat();
-    if (!stat.isFile()) throw missing(path, 'it is not a regular file');
+    const { bytes, stats } = await readForeignFile(path, secretLimitBytes);
     const trusted = await isInside(path, options.credentialsDirectory);
-    const exposure = trusted || options.reader === null ? null : exposureOf(stat, options.reader);
+    const facts = { uid: Number(stats.uid), gid: Number(stats.gid), mode: Number(stats.mode) };
+    const exposure = trusted || options.reader === null ? null : exposureOf(facts, options.reader);
     if (exposure !== null) throw missing(path, exposure, `chmod 600 ${shellWord(path)}`);
-    if (stat.size > secretLimitBytes) throw missing(path, `it has ${stat.size} bytes, that is no secret`);
-    return secretFromBytes(await file.readFile(), (why) => missing(path, why));
+    return secretFromBytes(bytes, (why) => missing(path, why));
   } catch (thrown) {
     throw thrown instanceof TunnelError ? thrown : missing(path, reasonOf(thrown));
-  } finally {
-    await file?.close();
   }
 }
 
@@ -79,7 +75,5 @@ function missing(path: string, why: string, hint?: string): TunnelError {
 
 function reasonOf(thrown: unknown): string {
   const { code, message } = thrown as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EACCES' || code === 'EPERM') return 'permission denied';
-  return code ?? message;
+  return thrown instanceof UnreadableFile ? message : (errnoWords(code) ?? message);
 }

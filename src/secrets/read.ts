@@ -1,7 +1,7 @@
 // A secret from where the config says it is: environment, file, command or keychain. Prompts are somebody else's.
 import { createHash, randomBytes } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { TunnelError } from '../errors.ts';
+import { statForeignFile } from '../files/foreign-file.ts';
 import { Secret, type SecretKind, type SecretRef } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { readSecretCommand } from './command-source.ts';
@@ -105,10 +105,10 @@ async function factsOf(
     case 'file': {
       const path = ref.path.replace(/^\$\{?CREDENTIALS_DIRECTORY\}?/, credentials ?? '');
       // ctime: a change of mode or owner may be what it waits for
-      const found = await stat(path).catch(() => null);
+      const found = await statForeignFile(path).catch(() => null);
       return found === null
         ? 'file absent'
-        : `file ${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+        : `file ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
     }
     case 'command':
     case 'keychain':

@@ -1,6 +1,6 @@
 // Circumstances: a digest of all that a login depends on here, so that "did anything change?" costs no attempt (SPEC 3).
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { statForeignFile } from '../files/foreign-file.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import { formatSecretRef, type SecretRef } from '../model/secret.ts';
@@ -40,7 +40,7 @@ export async function describeCircumstances(
 
 async function describeFile(path: string): Promise<string> {
   try {
-    const facts = await stat(path, { bigint: true });
+    const facts = await statForeignFile(path);
     return `${path} ${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}:${facts.mode}:${facts.uid}`;
   } catch (error) {
     return `${path} ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`;

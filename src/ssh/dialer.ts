@@ -1,11 +1,12 @@
 // The door to SSH: what the supervisor is handed to knock, dial, forget and ask whether anything has changed.
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { ErrorCode } from '../errors.ts';
+import { readForeignFile } from '../files/foreign-file.ts';
 import { systemClock, type Clock } from '../model/clock.ts';
 import type { Host } from '../model/host.ts';
 import type { LocalUser } from '../model/proxy-command.ts';
 import type { CallerEnvironment, Dialer, DialContext } from '../model/session.ts';
+import { knownHostsLimitBytes } from '../trust/read-file.ts';
 import type { TrustStore } from '../trust/store.ts';
 import { dialSession, type DialParts } from './dial.ts';
 import { dialTrouble } from './failure.ts';
@@ -71,8 +72,9 @@ async function circumstances(
   if (!code.startsWith('HOST_KEY_')) return parts.credentialCircumstances(host, environment);
   const hash = createHash('sha256');
   for (const file of [parts.trust.file, ...host.knownHosts]) {
-    const content = await readFile(file).catch(
-      (thrown: NodeJS.ErrnoException) => thrown.code ?? 'unreadable',
+    const content = await readForeignFile(file, knownHostsLimitBytes).then(
+      ({ bytes }) => bytes,
+      (thrown: NodeJS.ErrnoException) => thrown.code ?? thrown.message,
     );
     hash.update(JSON.stringify([file, content.length])).update(content);
   }

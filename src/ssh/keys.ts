@@ -1,6 +1,6 @@
 // Key files on disk: the private key, its public half beside it (.pub), its certificate (-cert.pub), and who may read them.
 import type { KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { readForeignFile, UnreadableFile } from '../files/foreign-file.ts';
 import { isCertificateType, parseCertificate, type Certificate } from '../keys/certificate.ts';
 import { outlineKey } from '../keys/key-file.ts';
 import { KeyError } from '../keys/private-key.ts';
@@ -45,21 +45,16 @@ interface ReadFile {
 
 const longestFile = 1024 * 1024;
 
-/** Null when it does not exist. Throws as node:fs does, and RangeError for what is no file or too long. */
+/** Null when it does not exist. Throws UnreadableFile. */
 async function readSmall(path: string): Promise<ReadFile | null> {
-  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
-    throw error;
-  });
-  if (handle === null) return null;
   try {
-    const facts = await handle.stat({ bigint: true });
-    if (!facts.isFile() || facts.size > longestFile) throw new RangeError('it is not a key file');
-    const text = await handle.readFile('utf8');
-    const stamp = `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}`;
-    return { text, stamp, mode: Number(facts.mode) & 0o7777, uid: Number(facts.uid) };
-  } finally {
-    await handle.close();
+    const { bytes, stats } = await readForeignFile(path, longestFile);
+    const stamp = `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+    return { text: bytes.toString('utf8'), stamp, mode: Number(stats.mode) & 0o7777, uid: Number(stats.uid) };
+  } catch (thrown) {
+    if (thrown instanceof UnreadableFile && (thrown.code === 'ENOENT' || thrown.code === 'ENOTDIR'))
+      return null;
+    throw thrown;
   }
 }
 
@@ -169,12 +164,11 @@ function problem(path: string, why: string, hint: string | null): KeyFileProblem
   return { path, why, hint, absent: false };
 }
 
+/** What is no fault of the file, a shortage of this process, is thrown on. */
 function whyUnreadable(error: unknown): string {
-  if (error instanceof RangeError || error instanceof KeyError) return error.message;
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  if (code === 'EACCES' || code === 'EPERM') return 'we may not read it';
-  if (code === 'EISDIR') return 'it is a folder';
-  return `it cannot be read (${code || 'unknown error'})`;
+  if (error instanceof KeyError) return error.message;
+  if (!(error instanceof UnreadableFile)) throw error;
+  return error.code === 'EACCES' || error.code === 'EPERM' ? 'we may not read it' : error.message;
 }
 
 export function isProblem(found: KeyFile | KeyFileProblem): found is KeyFileProblem {

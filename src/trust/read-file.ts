@@ -1,11 +1,11 @@
 // Reads a known_hosts file: absent is empty, anything else that goes wrong is an error (fail closed, SPEC 5).
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
 import { TunnelError } from '../errors.ts';
+import { errnoWords } from '../files/errno.ts';
+import { readForeignFile, UnreadableFile, type ForeignFile } from '../files/foreign-file.ts';
 import { shellWord } from '../model/shell-word.ts';
 
 /** What no key list comes near; more would only stall every login. */
-const sizeLimitBytes = 64 * 1024 * 1024;
+export const knownHostsLimitBytes = 64 * 1024 * 1024;
 
 /** Who may own a file we believe. `strict` is for our own store, which nobody else may write. */
 export type FileOwnership = 'any' | 'strict';
@@ -19,35 +19,21 @@ export async function readKnownHostsFile(
   ownership: FileOwnership,
   uid: number | null,
 ): Promise<string> {
-  if (path === '/dev/null') return '';
-  let file: FileHandle | null = null;
+  let file: ForeignFile;
   try {
-    // O_NONBLOCK: a FIFO in its place must not hang every login.
-    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    return await readChecked(file, path, ownership, uid);
+    file = await readForeignFile(path, knownHostsLimitBytes);
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw thrown instanceof TunnelError ? thrown : unreadable(path, reasonOf(thrown), thrown);
-  } finally {
-    await file?.close();
+    if (!(thrown instanceof UnreadableFile)) throw thrown; // a shortage of this process: no fault of the list
+    if (thrown.code === 'ENOENT') return '';
+    throw unreadable(path, thrown.message, thrown.cause ?? thrown);
   }
-}
-
-async function readChecked(
-  file: FileHandle,
-  path: string,
-  ownership: FileOwnership,
-  uid: number | null,
-): Promise<string> {
-  const stat = await file.stat();
-  if (!stat.isFile()) throw unreadable(path, 'it is not a regular file');
-  if (stat.size > sizeLimitBytes) throw unreadable(path, `it has ${stat.size} bytes`);
+  const [owner, mode] = [Number(file.stats.uid), Number(file.stats.mode)];
   if (ownership === 'strict' && uid !== null) {
-    if (stat.uid !== uid && stat.uid !== 0) throw unreadable(path, `it belongs to user ${stat.uid}`);
-    if ((stat.mode & 0o022) !== 0)
+    if (owner !== uid && owner !== 0) throw unreadable(path, `it belongs to user ${owner}`);
+    if ((mode & 0o022) !== 0)
       throw unreadable(path, 'others may write it', undefined, `chmod 600 ${shellWord(path)}`);
   }
-  return file.readFile('utf8');
+  return file.bytes.toString('utf8');
 }
 
 function unreadable(path: string, why: string, cause?: unknown, hint?: string): TunnelError {
@@ -61,9 +47,5 @@ function unreadable(path: string, why: string, cause?: unknown, hint?: string): 
 /** EACCES and friends in words. */
 export function reasonOf(thrown: unknown): string {
   const { code, message } = thrown as NodeJS.ErrnoException;
-  if (code === 'EACCES' || code === 'EPERM') return 'permission denied';
-  if (code === 'EROFS') return 'the file system is read-only';
-  if (code === 'ENOSPC') return 'no space left on the device';
-  if (code === 'EISDIR') return 'it is a folder';
-  return code ?? message;
+  return errnoWords(code) ?? code ?? message;
 }

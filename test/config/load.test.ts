@@ -57,14 +57,14 @@ describe('a config file', () => {
 
   test('that is a folder or cannot be read is an issue, not a crash', async () => {
     const home = createHome();
-    expect(await issuesOf(home, home.folder)).toEqual([expect.stringMatching(/:1:1 is not a file$/)]);
+    expect(await issuesOf(home, home.folder)).toEqual([expect.stringMatching(/:1:1 is a folder$/)]);
   });
 
   test('that is a pipe is refused, not waited for', async () => {
     const home = createHome();
     const file = join(home.folder, 'tunnels.yaml');
     execFileSync('mkfifo', ['-m', '600', file]);
-    expect(await issuesOf(home, file)).toEqual(['tunnels.yaml:1:1 is not a file']);
+    expect(await issuesOf(home, file)).toEqual(['tunnels.yaml:1:1 is not a regular file']);
   });
 
   test('may be a link, as ConfigMaps and Nix make them', async () => {

@@ -160,6 +160,9 @@ describe('environments', () => {
   });
 });
 
+/** A look first makes sure that the files are within reach. */
+const looked = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
 describe('watched files', () => {
   const changes: Record<string, (file: string) => void> = {
     'written in place': (file) => writeFileSync(file, 'b'),
@@ -201,9 +204,11 @@ describe('watched files', () => {
     watch.follow([file]);
     writeFileSync(file, 'a');
     clock.advance(60_000);
+    await looked();
     expect(told).toBe(0);
     writeFileSync(file, 'b');
     clock.advance(5000);
+    await looked();
     expect(told).toBe(1);
     watch.close();
   });

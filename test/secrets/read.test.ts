@@ -89,9 +89,9 @@ describe('a file', () => {
   test.each([
     ['empty', file('empty', '\n'), /empty/],
     ['binary', file('binary', Buffer.from([0xff, 0xfe, 0x41])), /UTF-8/],
-    ['too long', file('long', 'x'.repeat(70_000)), /70000 bytes/],
+    ['too long', file('long', 'x'.repeat(70_000)), /larger than 64 KiB/],
     ['absent', { from: 'file', path: join(folder, 'absent') } as const, /no such file/],
-    ['a folder', { from: 'file', path: folder } as const, /regular file/],
+    ['a folder', { from: 'file', path: folder } as const, /it is a folder/],
     ['open to all', file('open', 'planted', 0o644), /0644 lets everybody in/],
     ['open to a group', file('group', 'planted', 0o660), /0660 lets group/],
     ['writable by all', file('writable', 'planted', 0o602), /everybody/],
