@@ -1,5 +1,7 @@
-// What commands answer when no supervisor runs: the config's tunnels, all of them down. Runs nothing, needs no consent.
+// What commands answer when no supervisor runs: the config's tunnels, all of them down, and what one that ended unexpectedly
+// served. Runs nothing, needs no consent.
 import { matchSelectors, type Selectable } from '../config/selectors.ts';
+import { readWanted } from '../daemon/wanted.ts';
 import { ConfigError } from '../config/issue.ts';
 import { checkConfig } from '../config/load.ts';
 import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
@@ -19,6 +21,7 @@ export async function statusWithout(
   const { config, issues } = await checkConfig(path, where.facts);
   if (config === null) throw new ConfigError(path, issues);
   const names = new Set(matchSelectors(selectors, config.tunnels));
+  const wanted = new Set(readWanted(target.supervisor.wanted, () => undefined).names);
   return {
     version: 1,
     supervisor: {
@@ -30,7 +33,9 @@ export async function statusWithout(
       configError: null,
       nativeCrypto: null,
     },
-    tunnels: config.tunnels.filter(({ name }) => names.has(name)).map(downStatus),
+    tunnels: config.tunnels
+      .filter(({ name }) => names.has(name))
+      .map((tunnel) => downStatus(tunnel, wanted.has(tunnel.name))),
   };
 }
 
@@ -49,7 +54,7 @@ export async function knownTunnels(
   }
 }
 
-function downStatus(tunnel: Tunnel): TunnelStatus {
+function downStatus(tunnel: Tunnel, wanted: boolean): TunnelStatus {
   const way = tunnel.ways[0];
   const server = way.at(-1) ?? way[0];
   return {
@@ -58,7 +63,7 @@ function downStatus(tunnel: Tunnel): TunnelStatus {
     since: null,
     tags: tunnel.tags,
     autostart: tunnel.autostart,
-    wanted: false,
+    wanted,
     host: tunnel.host,
     endpoint: formatLogin(server),
     via: way.slice(0, -1).map(({ name }) => name),

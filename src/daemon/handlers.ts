@@ -24,6 +24,8 @@ export interface HandlerParts {
    * the agents are those of that command.
    */
   readonly restore: (agents: readonly string[], except: readonly string[]) => void;
+  /** What was brought up again, at a command's call or by itself, and no command was told of yet. */
+  readonly broughtBack: () => readonly string[];
   /** Resolves when the wanted marks are on disk. */
   readonly remembered: () => Promise<void>;
   /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
@@ -137,6 +139,8 @@ async function broughtUp(
   const names = select(params.selectors, engine.known(), fresh ? 'wanted' : 'autostart');
   const start = (): void | Promise<void> => {
     parts.restore(parts.agents(), names);
+    const back = parts.broughtBack().filter((name) => !names.includes(name));
+    if (back.length > 0) call.progress({ kind: 'notice', text: backAgain(back) });
     return fresh ? engine.restart(names, asked) : engine.up(names, asked);
   };
   const terms = {
@@ -147,6 +151,11 @@ async function broughtUp(
   const result = await waitFor(names, terms, start, call, parts.waiting);
   await parts.remembered();
   return result;
+}
+
+function backAgain(names: readonly string[]): string {
+  const [are, they] = names.length === 1 ? ['is', 'it was'] : ['are', 'they were'];
+  return `${names.join(', ')} ${are} brought back too: ${they} wanted when the last supervisor ended unexpectedly`;
 }
 
 function requestOf(params: UpParams, environment: CallerEnvironment): UpRequest {

@@ -11,6 +11,8 @@ export interface Restoration {
    * that command brings up itself, on its own terms.
    */
   now(agents: readonly string[], except: readonly string[]): void;
+  /** What was brought up again and nobody was told of yet, for a command that tells. */
+  untold(): readonly string[];
 }
 
 export function createRestoration(
@@ -19,7 +21,13 @@ export function createRestoration(
 ): Restoration {
   const { engine, log, environment } = parts;
   let waiting = names;
+  let untold: readonly string[] = [];
   return {
+    untold() {
+      const told = untold;
+      untold = [];
+      return told;
+    },
     get waiting() {
       return waiting;
     },
@@ -31,6 +39,7 @@ export function createRestoration(
       if (present.length > 0) {
         log('info', 'restore', `brings up again what was wanted: ${present.join(', ')}`);
         engine.up(present, unattended(environment, agents));
+        untold = present;
       }
       if (gone.length > 0) log('warn', 'restore', `no longer in the config: ${gone.join(', ')}`);
     },

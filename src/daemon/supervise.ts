@@ -123,7 +123,11 @@ class Life {
       },
     });
     this.#signals = takeSignals({
-      end: (signal) => this.#end(`ended by ${signal}`, parts.foreground?.drainMs ?? 0),
+      end: (signal) => {
+        // One in the foreground was told to end by whoever runs it: nobody else shall bring back what it served.
+        if (parts.foreground !== null) this.#wanted.remember({ names: [] });
+        this.#end(`ended by ${signal}`, parts.foreground?.drainMs ?? 0);
+      },
       endNow: () => {
         parts.log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
         this.#vanish(0);
@@ -163,6 +167,7 @@ class Life {
       supervisor: () => this.#status(),
       reload: (prune, bringing) => this.#source.reload(prune, bringing),
       restore: (agents, except) => this.#restore(agents, except),
+      broughtBack: () => this.#restoration.untold(),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
     });

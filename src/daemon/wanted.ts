@@ -1,6 +1,8 @@
 // What should be up, and the ports that `auto` listeners had: on disk, so that a crash or a reboot forgets nothing.
 import { readFileSync, renameSync } from 'node:fs';
 import writeFileAtomic from 'write-file-atomic';
+import type { SupervisorPlaces } from '../paths.ts';
+import { takeLock } from './lock.ts';
 
 export interface Wanted {
   readonly names: readonly string[];
@@ -45,6 +47,33 @@ function parseWanted(text: string): Wanted | null {
   }
 }
 
+/**
+ * What no supervisor is there to take down is wanted no more, so that the next one does not bring it back. `isMeant`
+ * chooses. Answers the names; null where a supervisor has come meanwhile.
+ */
+export async function forgetWanted(
+  at: Pick<SupervisorPlaces, 'lock' | 'wanted'>,
+  platform: NodeJS.Platform,
+  isMeant: (name: string) => boolean,
+): Promise<readonly string[] | null> {
+  const meant = (names: readonly string[]): readonly string[] => names.filter((name) => isMeant(name));
+  if (meant(readWanted(at.wanted, () => undefined).names).length === 0) return [];
+  const claim = takeLock(at.lock, platform);
+  if (claim.kind === 'held') return null;
+  try {
+    const wanted = readWanted(at.wanted, () => undefined);
+    const names = wanted.names.filter((name) => !isMeant(name));
+    await writeWanted(at.wanted, { ...wanted, names });
+    return meant(wanted.names);
+  } finally {
+    claim.release();
+  }
+}
+
+function writeWanted(path: string, wanted: Wanted): Promise<void> {
+  return writeFileAtomic(path, `${JSON.stringify({ version: 1, ...wanted })}\n`, { mode: 0o600 });
+}
+
 export interface WantedFile {
   /** Remembers the change; written soon. */
   remember(change: Partial<Wanted>): void;
@@ -61,7 +90,7 @@ export function openWanted(path: string, initial: Wanted, complain: (failure: un
     while (stored !== current) {
       const next = current;
       try {
-        await writeFileAtomic(path, `${JSON.stringify({ version: 1, ...next })}\n`, { mode: 0o600 });
+        await writeWanted(path, next);
       } catch (thrown) {
         complain(thrown);
       }

@@ -49,9 +49,14 @@ const summedFrom = 12;
 
 /** What is to be said of the supervisor itself: sentences for stderr. */
 export function supervisorNotes(document: StatusDocument): string[] {
-  const { supervisor } = document;
+  const { supervisor, tunnels } = document;
   const notes: string[] = [];
+  const wanted = tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name);
   if (!supervisor.running) notes.push('no supervisor is running');
+  if (!supervisor.running && wanted.length > 0) {
+    const was = wanted.length === 1 ? 'is still wanted' : 'are still wanted';
+    notes.push(`the last one ended unexpectedly: ${wanted.join(', ')} ${was}`, 'hint: tunnel up');
+  }
   if (supervisor.configError !== null)
     notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
   return notes;

@@ -37,6 +37,7 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
       }),
       reload: () => served.reload(),
       restore: (agents, except) => said.push(`restore ${agents.join()} but ${except.join()}`),
+      broughtBack: () => [],
       remembered: () => Promise.resolve(),
       end: (ifIdle) => {
         said.push(`end ${ifIdle}`);

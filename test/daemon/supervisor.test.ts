@@ -309,7 +309,7 @@ describe('a supervisor in the foreground', () => {
     child.kill('SIGTERM');
     expect(await exit).toBe(0);
     expect(stderr()).toContain('ended by SIGTERM');
-    expect(world.wanted()).toEqual(['web']);
+    expect(world.wanted(), 'it was told to end').toEqual([]);
     expect(existsSync(world.at.lock)).toBe(false);
   });
 

@@ -2,10 +2,11 @@
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/line.ts';
-import type { Run } from '../command.ts';
+import { matchSelectors, selects } from '../../config/selectors.ts';
+import { forgetWanted, readWanted } from '../../daemon/wanted.ts';
+import type { Args, Run } from '../command.ts';
 import type { Context } from '../context.ts';
 import { statusWithout } from '../no-supervisor.ts';
-import { TunnelError } from '../../errors.ts';
 import { ask, locateTarget, type Target } from '../supervisor.ts';
 
 export const down: Run = async (context, args) => {
@@ -15,11 +16,7 @@ export const down: Run = async (context, args) => {
   const before = await ask(context, target, 'status', { selectors: args.words });
   const result =
     before === null ? null : await ask(context, target, 'down', { selectors: args.words, drainMs });
-  if (before === null || result === null) {
-    await showDown(context, target, args.words);
-    context.talk('no supervisor is running: everything is down');
-    return 0;
-  }
+  if (before === null || result === null) return downWithout(context, target, args);
   if (context.options.json) context.out(JSON.stringify(result.document, null, 2));
   else showLines(context, before, result.document);
   if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
@@ -64,13 +61,39 @@ function leftBehind(before: TunnelStatus, { lastError }: TunnelStatus): string |
   return isNew && lastError.code === 'FORWARD_REFUSED' ? lastError.message : null;
 }
 
-/** Nothing runs: the file is only looked at for names and for a document, and its faults are no matter. */
-async function showDown(context: Context, target: Target, selectors: readonly string[]): Promise<void> {
-  if (!context.options.json && selectors.length === 0) return;
-  try {
-    const document = await statusWithout(context, target, selectors);
-    if (context.options.json) context.out(JSON.stringify(document, null, 2));
-  } catch (thrown) {
-    if (thrown instanceof TunnelError && thrown.code === 'NO_SUCH_TUNNEL') throw thrown;
-  }
+/** Nothing runs, but what one that ended unexpectedly served would come back with the next one. */
+async function downWithout(context: Context, target: Target, args: Args): Promise<number> {
+  const marks = readWanted(target.supervisor.wanted, () => undefined).names;
+  const meant = await namesMeant(context, target, args.words, marks);
+  const forgotten = await forgetWanted(target.supervisor, context.facts.platform, (name) => meant.has(name));
+  if (forgotten === null) return down(context, args); // one has started meanwhile
+  if (context.options.json) await showDocument(context, target, args.words);
+  context.talk('no supervisor is running: everything is down');
+  if (forgotten.length > 0)
+    context.talk(`the last one ended unexpectedly; ${forgotten.join(', ')} will not be brought back`);
+  return 0;
+}
+
+/** The file is only looked at for names and tags, and its faults are no matter: what was wanted has its name. */
+async function namesMeant(
+  context: Context,
+  target: Target,
+  selectors: readonly string[],
+  marks: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (selectors.length === 0) return new Set(marks);
+  const known = await statusWithout(context, target, []).then(
+    ({ tunnels }) => tunnels,
+    () => null,
+  );
+  const gone = marks.filter((name) => !known?.some((tunnel) => tunnel.name === name));
+  const all = [...(known ?? []), ...gone.map((name) => ({ name, tags: [] }))];
+  if (known !== null) return new Set(matchSelectors(selectors, all));
+  const meant = all.filter((tunnel) => selectors.some((selector) => selects(selector, tunnel)));
+  return new Set(meant.map(({ name }) => name));
+}
+
+async function showDocument(context: Context, target: Target, selectors: readonly string[]): Promise<void> {
+  const document = await statusWithout(context, target, selectors).catch(() => null);
+  if (document !== null) context.out(JSON.stringify(document, null, 2));
 }
