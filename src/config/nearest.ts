@@ -1,7 +1,12 @@
 // Did you mean: the word of a list that a mistyped word most likely stands for.
 
-/** The nearest word within a third of the length (at least one edit), or null. Case does not count. */
+/**
+ * The one word that begins with it, else the nearest within a third of the length (at least one edit), or null. Case
+ * does not count.
+ */
 export function nearest(word: string, words: readonly string[]): string | null {
+  const longer = words.filter((each) => each.toLowerCase().startsWith(word.toLowerCase()));
+  if (word.length >= 3 && longer.length === 1) return longer[0] ?? null;
   const limit = Math.max(1, Math.floor(word.length / 3));
   let best: { word: string; distance: number } | null = null;
   for (const candidate of words) {
