@@ -25,6 +25,8 @@ export interface Connection {
   /** On the run's clock. */
   readonly startedMs: number;
   endedMs: number | null;
+  /** How long it lasted by everybody's clock, which is the program's. */
+  lastedMs: number;
   /** How often it arrived at the target, and when first. */
   arrivals: number;
   arrivedMs: number | null;
@@ -43,6 +45,7 @@ export function createConnection(id: number, way: Way, script: Script, startedMs
     target: new End(id, 'target'),
     startedMs,
     endedMs: null,
+    lastedMs: 0,
     arrivals: 0,
     arrivedMs: null,
     refused: null,

@@ -69,7 +69,9 @@ export class Crew {
     const connection = createConnection(this.connections.length, way, script, clock.now());
     this.connections.push(connection);
     this.#open.add(connection);
+    const begin = performance.now();
     await playClient(connection, way, clock);
+    connection.lastedMs = performance.now() - begin;
     // What arrived must come to its end there, too.
     while (connection.arrivals > 0 && !connection.target.closed) await this.#look(connection);
     connection.endedMs = clock.now();

@@ -63,6 +63,14 @@ export class End {
     await closed;
   }
 
+  /** It was over before it could be played: with an end, or with a fault that is named. */
+  gaveUp(how: string): void {
+    this.seen = how === 'end' ? 'end' : 'fault';
+    this.fault = how === 'end' ? null : how;
+    this.seenMs = this.touchedMs;
+    this.closed = true;
+  }
+
   /** Gives up on it. */
   abandon(): void {
     this.ended = 'close';

@@ -2,7 +2,7 @@
 import { sendSignal } from '../test/helpers/sshd.ts';
 import type { FairClock } from './fair-clock.ts';
 import type { Scene } from './scene.ts';
-import { places, type Fault, type Place, type Strike } from './schedule.ts';
+import type { Fault, Place, Strike } from './schedule.ts';
 
 /** A strike as it happened, on the run's clock. */
 export interface Struck {
@@ -23,8 +23,8 @@ export async function strikeAll(
 ): Promise<void> {
   const startMs = clock.now();
   await Promise.all(
-    places.map(async (place) => {
-      for (const strike of strikes.filter((each) => each.place === place)) {
+    [...new Set(strikes.map(({ place }) => place))].map(async (spot) => {
+      for (const strike of strikes.filter((each) => each.place === spot)) {
         await clock.sleep(startMs + strike.atMs - clock.now());
         await strikeOnce(scene, strike, clock, happened);
       }
@@ -41,15 +41,18 @@ async function strikeOnce(
   const struck: Struck = { strike, beganMs: clock.now(), cutMs: null, endedMs: null };
   happened(struck);
   const { place, fault } = strike;
-  await make(scene, place, fault, clock, () => (struck.cutMs ??= clock.now()));
+  if (fault.kind === 'sleep') await sleepHere(scene, fault.forMs, clock);
+  else if (place !== 'here') await make(scene, place, fault, clock, () => (struck.cutMs ??= clock.now()));
   struck.endedMs = clock.now();
 }
+
+type ServerFault = Exclude<Fault, { kind: 'sleep' }>;
 
 /** Does it, waits, undoes it. `cut` is called when links are gone for everyone to see. */
 async function make(
   scene: Scene,
   place: Place,
-  fault: Fault,
+  fault: ServerFault,
   clock: FairClock,
   cut: () => void,
 ): Promise<void> {
@@ -94,7 +97,15 @@ async function make(
       cut();
       await clock.sleep(fault.forMs);
       return sshd.start();
+    case 'reload':
+      return sendSignal([sshd.pid()], 'SIGHUP');
   }
+}
+
+async function sleepHere({ supervisor }: Scene, forMs: number, clock: FairClock): Promise<void> {
+  sendSignal([supervisor], 'SIGSTOP');
+  await clock.sleep(forMs);
+  sendSignal([supervisor], 'SIGCONT');
 }
 
 async function cutLine(

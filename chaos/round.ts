@@ -66,7 +66,7 @@ export async function runRound(options: RoundOptions): Promise<Evidence> {
   const ways = await Promise.all(scene.ways.map((way) => options.disguise?.(way) ?? Promise.resolve(way)));
   const over = new AbortController();
   const looking = crew.watch(over.signal);
-  const pid = watch.last().supervisor.pid ?? 0;
+  const pid = scene.supervisor;
   for (let round = 0; round < 3; round += 1) await touch(crew, ways, clock);
   const before = await settled(pid, watch, clock, null);
 

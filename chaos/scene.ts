@@ -8,7 +8,7 @@ import { createWorld, type World } from '../test/helpers/world.ts';
 import type { Connection } from './connection.ts';
 import type { FairClock } from './fair-clock.ts';
 import { openLine, type Line } from './line.ts';
-import { places, type Place, type Schedule } from './schedule.ts';
+import { places, type Place, type Schedule, type Spot } from './schedule.ts';
 import { loggedFunctions } from './sshd-log.ts';
 import { startTargets, type OpenWay, type Targets } from './traffic.ts';
 
@@ -30,14 +30,16 @@ export interface Scene extends AsyncDisposable {
   readonly lines: Readonly<Record<Place, Line>>;
   readonly targets: Targets;
   readonly ways: readonly OpenWay[];
+  /** The pid of the program that is put to the test. */
+  readonly supervisor: number;
 }
 
 /** The tunnels, and what stands between them and their targets. */
-export const pathOf: Readonly<Record<string, readonly Place[]>> = {
-  near: ['near'],
-  nearBack: ['near'],
-  inner: ['gate', 'inner'],
-  innerBack: ['gate', 'inner'],
+export const pathOf: Readonly<Record<string, readonly Spot[]>> = {
+  near: ['here', 'near'],
+  nearBack: ['here', 'near'],
+  inner: ['here', 'gate', 'inner'],
+  innerBack: ['here', 'gate', 'inner'],
 };
 
 /** A free port below those that the system gives to connections: nobody takes it while it is closed for a moment. */
@@ -106,13 +108,14 @@ async function build(
   const up = await world.run(['up', '--timeout', '60s']);
   if (up.code !== 0) throw new Error(`up ended with ${up.code}: ${up.stderr}`);
   const addresses = new Map<string, string>();
-  for (const { name, forwards } of (await world.status()).tunnels)
+  const status = await world.status();
+  for (const { name, forwards } of status.tunnels)
     for (const forward of forwards) addresses.set(`${name}.${forward.name}`, forward.listen);
   const ways = waysOf(targets.port, (forward) => {
     const listen = addresses.get(forward) ?? '';
     return listen.startsWith('/') ? listen : Number(listen.split(':').at(-1));
   });
-  return { world, sshds, lines, targets, ways };
+  return { world, sshds, lines, targets, ways, supervisor: status.supervisor.pid ?? 0 };
 }
 
 function sshdConfig(rekey: string): string[] {

@@ -4,6 +4,8 @@ import { createRandom, type Random } from './random.ts';
 /** A server and the line in front of it. `inner` is reached through `gate`, `near` straight. */
 export type Place = 'near' | 'gate' | 'inner';
 export const places: readonly Place[] = ['near', 'gate', 'inner'];
+/** Where a fault strikes: at a place, or at the supervisor itself. */
+export type Spot = Place | 'here';
 
 export type Direction = 'up' | 'down';
 
@@ -31,13 +33,17 @@ export type Fault =
   /** SIGSTOP, and SIGCONT later. */
   | { readonly kind: 'stop'; readonly who: 'sessions' | 'listener' | 'all'; readonly forMs: number }
   /** The whole server is killed and started again: at `gate` a jump host dies. */
-  | { readonly kind: 'down'; readonly forMs: number };
+  | { readonly kind: 'down'; readonly forMs: number }
+  /** sshd reads its configuration anew (SIGHUP): it executes itself, its port is closed for a moment, sessions go on. */
+  | { readonly kind: 'reload' }
+  /** The supervisor sleeps, as a laptop does: SIGSTOP, and SIGCONT later. */
+  | { readonly kind: 'sleep'; readonly forMs: number };
 
 export type FaultKind = Fault['kind'];
 
 export interface Strike {
   readonly atMs: number;
-  readonly place: Place;
+  readonly place: Spot;
   readonly fault: Fault;
 }
 
@@ -89,15 +95,25 @@ const draws: Readonly<Record<FaultKind, (random: Random, forMs: number) => Fault
     forMs,
   }),
   down: (_, forMs) => ({ kind: 'down', forMs }),
+  reload: () => ({ kind: 'reload' }),
+  sleep: (_, forMs) => ({ kind: 'sleep', forMs }),
 };
 
 export const faultKinds = Object.keys(draws) as readonly FaultKind[];
+/** What strikes at a spot, and how long it rests at most before the next. */
+const spots: Readonly<Record<Spot, { readonly kinds: readonly FaultKind[]; readonly restMs: number }>> = {
+  near: { kinds: faultKinds.filter((kind) => kind !== 'sleep'), restMs: 3500 },
+  // a server behind a jump host suffers from the jump host's faults too
+  gate: { kinds: faultKinds.filter((kind) => kind !== 'sleep'), restMs: 7000 },
+  inner: { kinds: faultKinds.filter((kind) => kind !== 'sleep'), restMs: 7000 },
+  here: { kinds: ['sleep'], restMs: 60_000 },
+};
 
 /** One fault after the other at each place, places independent of each other, each kind about as often as the next. */
 export function createSchedule(seed: number, seconds: number): Schedule {
   const random = createRandom(seed).fork('schedule');
   const endMs = seconds * 1000;
-  const strikes = places.flatMap((place) => strikesAt(place, endMs, random.fork(place)));
+  const strikes = (Object.keys(spots) as Spot[]).flatMap((spot) => strikesAt(spot, endMs, random.fork(spot)));
   return {
     seed,
     seconds,
@@ -113,14 +129,13 @@ export function createSchedule(seed: number, seconds: number): Schedule {
   };
 }
 
-function strikesAt(place: Place, endMs: number, random: Random): Strike[] {
+function strikesAt(place: Spot, endMs: number, random: Random): Strike[] {
+  const { kinds, restMs } = spots[place];
   const strikes: Strike[] = [];
-  let atMs = random.scaled(100, 2500);
-  // a server behind a jump host suffers from the jump host's faults too
-  const restMs = place === 'near' ? 3500 : 7000;
+  let atMs = random.scaled(100, restMs);
   let bag: FaultKind[] = [];
   while (atMs < endMs) {
-    if (bag.length === 0) bag = shuffled(faultKinds, random);
+    if (bag.length === 0) bag = shuffled(kinds, random);
     const kind = bag.pop() ?? 'reset';
     const forMs = Math.min(random.scaled(30, longestMs), Math.max(30, Math.round(endMs - atMs)));
     const strike = { atMs, place, fault: draws[kind](random, forMs) };

@@ -63,6 +63,9 @@ export function readChannels(log: string): Channel[] {
   return all;
 }
 
+/** A unix socket's; and that of a client which was gone when sshd accepted it. */
+const unknownPorts = ['0', '65535'];
+
 function note(channel: Channel, name: string, message: string): void {
   switch (name) {
     case 'chan_rcvd_ieof':
@@ -77,7 +80,7 @@ function note(channel: Channel, name: string, message: string): void {
     case 'channel_free': {
       channel.isFree = true;
       const port = /connect from \S+ port (\d+) to/.exec(message)?.[1];
-      if (port !== undefined && port !== '0') channel.port = Number(port);
+      if (port !== undefined && !unknownPorts.includes(port)) channel.port = Number(port);
       return;
     }
   }

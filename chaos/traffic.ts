@@ -90,18 +90,18 @@ export async function playClient(connection: Connection, way: OpenWay, clock: Fa
   const { client } = connection;
   client.touchedMs = clock.now();
   if (failure !== null) {
-    connection.refused = failure.code ?? failure.message;
     client.closed = true;
+    // one that was taken, and reset before this process heard of it, was not refused
+    if (failure.code === 'ECONNRESET') client.gaveUp(failure.code);
+    else connection.refused = failure.code ?? failure.message;
     return;
   }
   client.port = socket.localPort ?? null;
   const greeting = way.socksTo === null ? Buffer.alloc(0) : await greetSocks(socket, way.socksTo);
   if (Buffer.isBuffer(greeting))
     return client.play(socket, connection.script.client, clock, greeting.length > 0 ? [greeting] : []);
-  client.seen = greeting === 'end' ? 'end' : 'fault';
-  client.fault = greeting;
-  client.closed = true;
   client.touchedMs = clock.now();
+  client.gaveUp(greeting);
   socket.destroy();
 }
 

@@ -158,8 +158,9 @@ function lossesOf(
       { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
     ];
   if (!wasHeld(connection, channels)) return [];
-  const awayMs = endedMs - (awaySinceMs(history, startedMs) ?? startedMs);
-  if (awayMs >= holdMs) return []; // its time had run out, or it came when all others' had
+  // Its time had run out, or it came when all others' had: by the program's clock, which runs ahead of the fair one.
+  const awayMs = startedMs - (awaySinceMs(history, startedMs) ?? startedMs);
+  if (2 * awayMs + connection.lastedMs >= holdMs) return [];
   return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
 }
 
