@@ -17,6 +17,7 @@ export async function foreground(context: Context, args: Args): Promise<number> 
     facts: context.facts,
     stderr: context.stderr,
     verbose: context.options.verbose,
+    json: context.options.json,
     project,
     selectors: args.words,
     drainMs: args.durationMs('drain', 0),

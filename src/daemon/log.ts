@@ -39,14 +39,7 @@ export function openFileLog(path: string, level: LogLevel, spare: number | null 
     write: (at, event, message, facts) =>
       logger[at]({ event, ...(facts === undefined ? {} : plain(facts)) }, cleanText(message)),
     last(at, event, message, facts = {}) {
-      const line = {
-        level: at,
-        time: new Date().toISOString(),
-        event,
-        ...plain(facts),
-        message: cleanText(message),
-      };
-      const text = `${JSON.stringify(line)}\n`;
+      const text = jsonLine(at, event, message, facts);
       try {
         appendFileSync(path, text, { mode: 0o600 });
       } catch {
@@ -63,6 +56,19 @@ function writeLast(descriptor: number, text: string): void {
   } catch {
     // the disk is full or gone, and there is nobody left to tell
   }
+}
+
+/** The same lines on a stream, for whoever collects what a container writes. */
+export function openLineLog(stream: NodeJS.WritableStream, level: LogLevel): Log {
+  const write: EngineLog = (at, event, message, facts = {}) => {
+    if (ranks[at] >= ranks[level]) stream.write(jsonLine(at, event, message, facts));
+  };
+  return { write, last: write, close: () => Promise.resolve() };
+}
+
+function jsonLine(level: LogLevel, event: string, message: string, facts: Record<string, unknown>): string {
+  const time = new Date().toISOString();
+  return `${JSON.stringify({ level, time, event, ...plain(facts), message: cleanText(message) })}\n`;
 }
 
 /** Lines for people: time, level, tunnel, message. */

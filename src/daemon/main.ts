@@ -9,7 +9,7 @@ import { stackOf } from './bug.ts';
 import { callerEnvironment } from './environment.ts';
 import { prepareStateFolders, readOnlyState } from './folders.ts';
 import { placesOfConfig, projectArgument } from './launch.ts';
-import { openFileLog, openTerminalLog, teeLog, type Log, type LogLevel } from './log.ts';
+import { openFileLog, openLineLog, openTerminalLog, teeLog, type Log, type LogLevel } from './log.ts';
 import { claim } from './presence.ts';
 import { launchEnvironment, openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
@@ -46,6 +46,8 @@ export interface ForegroundOptions extends Foreground {
   /** Where the log goes, for people. */
   readonly stderr: NodeJS.WritableStream;
   readonly verbose: boolean;
+  /** The log as JSON lines. */
+  readonly json?: boolean;
 }
 
 /**
@@ -113,7 +115,7 @@ async function run({
       environment: launchedIn ?? environment,
     });
     const around = openSurroundings({ ...shared, ...house, log: log.write });
-    const { onConfig, close } = around;
+    const { onConfig, metricsError, close } = around;
     const parts = {
       ...shared,
       ...house,
@@ -123,6 +125,7 @@ async function run({
       wanted,
       foreground,
       onConfig,
+      metricsError,
       closers: [close],
     };
     return await live({ ...parts, environment, release: claimed.release }, () => sayReady({ kind: 'ready' }));
@@ -143,8 +146,12 @@ function openLog(
   foreground: ForegroundOptions | null,
 ): Log {
   const file = writable ? openFileLog(path, level, foreground === null ? 2 : null) : null; // see launch.ts
-  const terminal = foreground === null ? null : openTerminalLog(foreground.stderr, level);
+  const terminal = foreground === null ? null : terminalLog(foreground, level);
   return teeLog([file, terminal].filter((log) => log !== null));
+}
+
+function terminalLog({ stderr, json }: ForegroundOptions, level: LogLevel): Log {
+  return json === true ? openLineLog(stderr, level) : openTerminalLog(stderr, level);
 }
 
 /**

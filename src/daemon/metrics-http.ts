@@ -1,5 +1,9 @@
 // The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { TunnelError } from '../errors.ts';
+import { errnoWords } from '../files/errno.ts';
+import { holderOf } from '../forward/holder.ts';
+import { systemClock, type Cancel, type Clock } from '../model/clock.ts';
 import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
 import { failedProbe, isReady, meantByDefault } from '../model/ready.ts';
 import type { TunnelStatus } from '../model/status.ts';
@@ -12,14 +16,24 @@ export interface MetricsAddress {
 }
 
 export interface MetricsServer {
-  /** Serves there from now on; null: nowhere. What cannot be bound is logged and tried again at the next call. */
+  /** Serves there from now on; null: nowhere. What cannot be bound is logged, and tried again every 5 s. */
   serve(at: MetricsAddress | null): Promise<void>;
   /** Where it listens, with the port the system chose; null when it does not. */
   readonly at: MetricsAddress | null;
+  /** Why it does not serve what is wanted; null when it does. */
+  readonly error: TunnelError | null;
   close(): Promise<void>;
 }
 
-export function createMetricsServer(status: () => readonly TunnelStatus[], log: EngineLog): MetricsServer {
+const retryMs = 5_000;
+
+export function createMetricsServer(
+  status: () => readonly TunnelStatus[],
+  log: EngineLog,
+  clock: Clock = systemClock,
+): MetricsServer {
+  let error: TunnelError | null = null;
+  let cancelRetry: Cancel = () => undefined;
   let wanted: MetricsAddress | null = null;
   let bound: MetricsAddress | null = null;
   let server: ReturnType<typeof createServer> | null = null;
@@ -29,6 +43,7 @@ export function createMetricsServer(status: () => readonly TunnelStatus[], log: 
     const old = server;
     server = null;
     bound = null;
+    cancelRetry();
     if (old === null) return;
     await new Promise<void>((resolve) => {
       old.close(() => resolve());
@@ -46,14 +61,15 @@ export function createMetricsServer(status: () => readonly TunnelStatus[], log: 
         fresh.listen(at.port, at.host, resolve);
       });
     } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      return log(
-        'error',
-        'metrics',
-        `metrics cannot be served on ${formatHostPort(at.host, at.port)}: ${why}`,
-      );
+      const failure = await unserved(at, thrown);
+      if (failure.message !== error?.message)
+        log('error', 'metrics', failure.message, { code: failure.code });
+      error = failure;
+      cancelRetry = clock.schedule(retryMs, () => void (turn = turn.then(() => change(wanted))));
+      return;
     }
-    fresh.on('error', (error) => log('warn', 'metrics', error.message));
+    error = null;
+    fresh.on('error', (thrown) => log('warn', 'metrics', thrown.message));
     const address = fresh.address();
     server = fresh;
     bound = { host: at.host, port: typeof address === 'object' && address !== null ? address.port : at.port };
@@ -63,15 +79,33 @@ export function createMetricsServer(status: () => readonly TunnelStatus[], log: 
     if (server !== null && at?.host === wanted?.host && at?.port === wanted?.port) return;
     await stop();
     wanted = at;
+    if (at === null) error = null;
     if (at !== null) await start(at);
   };
   return {
     get at() {
       return bound;
     },
+    get error() {
+      return error;
+    },
     serve: (at) => (turn = turn.then(() => change(at))),
     close: () => (turn = turn.then(() => change(null))),
   };
+}
+
+async function unserved({ host, port }: MetricsAddress, thrown: unknown): Promise<TunnelError> {
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  const holder = code === 'EADDRINUSE' ? await holderOf(port).catch(() => null) : null;
+  const by = holder === null ? '' : ` by ${holder.command} (pid ${holder.pid})`;
+  const why = code === 'EADDRINUSE' ? `the port is in use${by}` : (errnoWords(code) ?? message);
+  return new TunnelError(
+    'LISTEN_FAILED',
+    `metrics cannot be served, on ${formatHostPort(host, port)}: ${why}`,
+    {
+      cause: thrown,
+    },
+  );
 }
 
 /**

@@ -9,14 +9,14 @@ import type { SupervisorStatus } from '../model/status.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';
-import type { Engine } from '../supervisor/engine.ts';
+import type { Engine, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
 import { stackOf } from './bug.ts';
 import { openConfigSource, type ConfigSource, type LoadedConfig } from './config-source.ts';
 import { createHandlers } from './handlers.ts';
 import type { Log } from './log.ts';
 import { appear, type Presence } from './presence.ts';
 import type { Bringing } from './reading-environments.ts';
-import { select } from './selection.ts';
+import { select, selector } from './selection.ts';
 import { createRestoration, unattended, type Restoration } from './restoration.ts';
 import { leave, takeSignals } from './signals.ts';
 import { openWanted, type Wanted, type WantedFile } from './wanted.ts';
@@ -40,7 +40,9 @@ export interface LifeParts {
   /** The supervisor's own environment, for what it brings up by itself. */
   readonly environment: CallerEnvironment;
   /** Starts what follows the config besides tunnels (metrics); called after each reading that worked. */
-  readonly onConfig: (config: ResolvedConfig) => void;
+  readonly onConfig: (config: ResolvedConfig) => Promise<void>;
+  /** Why the metrics are not served; null when they are, or are not wanted. */
+  readonly metricsError: () => TunnelError | null;
   /** The rest of what was opened, closed in order at the end. */
   readonly closers: readonly (() => Promise<void> | void)[];
   /** Gives the lock back. */
@@ -94,6 +96,7 @@ class Life {
   #timer: Cancel | null = null;
   #restoreTimer: Cancel | null = null;
   #bringingUp = 0;
+  #serving = false;
   #ending = false;
   #finishing = false;
   #finish: (code: number) => void = () => undefined;
@@ -117,8 +120,10 @@ class Life {
       log: log.write,
       load,
       apply: async (resolved, prune) => {
+        const before = engine.known();
         const changes = await engine.apply(resolved, { prune });
-        parts.onConfig(resolved);
+        await parts.onConfig(resolved);
+        this.#startNew(before);
         return changes;
       },
     });
@@ -139,9 +144,11 @@ class Life {
   }
 
   async begin(): Promise<void> {
-    const { engine, foreground, log, environment } = this.#parts;
+    const { engine, foreground, log } = this.#parts;
     const { warnings } = await this.#source.reload(false);
     for (const warning of warnings) log.write('warn', 'config', warning);
+    const unserved = this.#parts.metricsError();
+    if (foreground !== null && unserved !== null) throw unserved;
     const names = foreground === null ? [] : select(foreground.selectors, engine.known(), 'autostart');
     engine.onWanted((wanted) => {
       // Until the old marks were brought up again they stay: a crash in between must not lose them.
@@ -151,12 +158,29 @@ class Life {
     engine.onPorts((ports) => this.#wanted.remember({ ports }));
     this.#presence = await this.#appear();
     log.write('info', 'start', `supervisor ${version} (pid ${process.pid}) serves ${this.#parts.config}`);
-    if (names.length > 0) {
-      const { acceptNew = false, remap = false } = foreground ?? {};
-      engine.up(names, { ...unattended(environment, []), acceptNew, remap });
-    }
+    if (foreground !== null && names.length > 0) engine.up(names, this.#ownRequest(foreground));
+    this.#serving = true;
     this.#restoreTimer = this.#parts.clock.schedule(restoreMs, () => this.#restore([], []));
     this.#consider(firstCommandMs);
+  }
+
+  #ownRequest({ acceptNew, remap }: Foreground): UpRequest {
+    return { ...unattended(this.#parts.environment, []), acceptNew, remap };
+  }
+
+  /** In the foreground the file says what is up: a tunnel that has come to be meant starts. One taken down stays down. */
+  #startNew(before: readonly KnownTunnel[]): void {
+    const { engine, foreground, log } = this.#parts;
+    if (foreground === null || !this.#serving) return;
+    const isMeant = selector(foreground.selectors, 'autostart');
+    const meantBefore = new Set(before.filter(isMeant).map(({ name }) => name));
+    const names = engine
+      .known()
+      .filter((tunnel) => isMeant(tunnel) && !meantBefore.has(tunnel.name) && !tunnel.wanted)
+      .map(({ name }) => name);
+    if (names.length === 0) return;
+    log.write('info', 'config', `starts what is new in the file: ${names.join(', ')}`);
+    engine.up(names, this.#ownRequest(foreground));
   }
 
   #appear(): Promise<Presence | null> {
@@ -165,7 +189,11 @@ class Life {
       engine,
       clock,
       supervisor: () => this.#status(),
-      reload: (prune, bringing) => this.#source.reload(prune, bringing),
+      reload: async (prune, bringing) => {
+        const { changes, warnings } = await this.#source.reload(prune, bringing);
+        const unserved = this.#parts.metricsError();
+        return { changes, warnings: unserved === null ? warnings : [...warnings, unserved.message] };
+      },
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
       remembered: () => this.#wanted.written(),
@@ -207,6 +235,7 @@ class Life {
       config: this.#parts.config,
       since: this.#since,
       configError: this.#source.error?.message ?? null,
+      metricsError: this.#parts.metricsError()?.message ?? null,
       nativeCrypto: this.#parts.nativeCrypto,
     };
   }

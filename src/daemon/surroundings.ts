@@ -1,5 +1,6 @@
 // What a supervisor does beside its tunnels: it watches the weather, serves metrics, and tells the desktop.
 import { networkInterfaces } from 'node:os';
+import type { TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
@@ -13,7 +14,8 @@ const lookMs = 1000;
 
 export interface Surroundings {
   /** A config came into force. */
-  readonly onConfig: (config: ResolvedConfig) => void;
+  readonly onConfig: (config: ResolvedConfig) => Promise<void>;
+  readonly metricsError: () => TunnelError | null;
   readonly close: () => Promise<void>;
 }
 
@@ -25,7 +27,7 @@ export function openSurroundings(parts: {
 }): Surroundings {
   const { engine, clock, log, facts } = parts;
   const names = (): readonly string[] => engine.known().map(({ name }) => name);
-  const metrics = createMetricsServer(() => engine.status(names()), log);
+  const metrics = createMetricsServer(() => engine.status(names()), log, clock);
   const notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
   let notify = true;
   let look: Cancel | null = null;
@@ -50,8 +52,9 @@ export function openSurroundings(parts: {
   return {
     onConfig(config) {
       notify = config.notify;
-      void metrics.serve(config.metrics);
+      return metrics.serve(config.metrics);
     },
+    metricsError: () => metrics.error,
     async close() {
       for (const cancel of cancels) cancel();
       await metrics.close();

@@ -75,6 +75,8 @@ export interface SupervisorStatus {
   readonly config: string | null;
   readonly since: string | null;
   readonly configError: string | null;
+  /** Why its metrics are not served; null, or absent, when they are or are not wanted. */
+  readonly metricsError?: string | null;
   readonly nativeCrypto: boolean | null;
 }
 

@@ -59,6 +59,7 @@ export function supervisorNotes(document: StatusDocument): string[] {
   }
   if (supervisor.configError !== null)
     notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
+  if (supervisor.metricsError) notes.push(supervisor.metricsError);
   return notes;
 }
 

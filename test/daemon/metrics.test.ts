@@ -1,10 +1,13 @@
 // Metrics for machines: the Prometheus text, the HTTP around it, and desktop notifications.
+import { once } from 'node:events';
 import { get } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createMetricsServer, type MetricsServer } from '../../src/daemon/metrics-http.ts';
 import { createNotifier, notifyCommand } from '../../src/daemon/notify.ts';
 import { prometheusText } from '../../src/daemon/prometheus.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
+import { manualClock } from '../helpers/manual-clock.ts';
 
 function tunnel(name: string, more: Partial<TunnelStatus> = {}): TunnelStatus {
   const forward = {
@@ -115,6 +118,32 @@ function fetchText(
   });
 }
 
+describe('a metrics address that is taken', () => {
+  test('is told once, kept as an error, and tried again until it is free', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address() as AddressInfo;
+    const clock = manualClock();
+    const logged: string[] = [];
+    const log = (_level: string, _event: string, message: string): void => void logged.push(message);
+    const server = createMetricsServer(() => [], log, clock);
+    open.push(server);
+    for (let tries = 0; tries < 3; tries += 1) {
+      await server.serve({ host: '127.0.0.1', port });
+      expect(server.error).toMatchObject({ code: 'LISTEN_FAILED' });
+      expect(server.error?.message).toContain(`on 127.0.0.1:${port}: the port is in use`);
+    }
+    expect(logged).toHaveLength(1);
+    expect(clock.armed()).toBe(1);
+    holder.close();
+    await once(holder, 'close');
+    clock.advance(5_000);
+    await expect.poll(() => server.error).toBeNull();
+    expect(await fetchText(server, '/healthz')).toEqual([200, 'ok\n']);
+    expect(clock.armed()).toBe(0);
+  });
+});
+
 describe('the metrics server', () => {
   test('answers metrics, health and readiness', async () => {
     const { server } = await serve([
@@ -168,7 +197,7 @@ describe('the metrics server', () => {
     const { server } = await serve([]);
     const other = await serve([]);
     await other.server.serve(server.at);
-    expect(other.logged.at(-1)).toContain('EADDRINUSE');
+    expect(other.logged.at(-1)).toContain('the port is in use');
     expect(other.server.at).toBe(null);
   });
 });

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
-import { createWorld } from '../helpers/world.ts';
+import { createWorld, finished } from '../helpers/world.ts';
 
 /** Resolves when what it has written to stderr matches. */
 async function said(child: ChildProcess, pattern: RegExp): Promise<void> {
@@ -43,6 +43,47 @@ describe('a supervisor in the foreground', () => {
     await said(own, /serves/);
     own.kill('SIGTERM');
     expect(await once(own, 'exit')).toEqual([0, null]);
+  });
+
+  test('starts what is added to its file, leaves down what was taken down, and logs JSON when told to', async () => {
+    await using world = createWorld();
+    const tunnels = (...names: string[]): string =>
+      `defaults: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\ntunnels:\n${names.join('\n')}\n`;
+    world.config(tunnels('  a: {}', '  b: {}', '  c: { autostart: false }'));
+    const own = world.start(['up', '--foreground', '--json']);
+    const running = finished(own);
+    await world.until('b', ({ wanted }) => wanted);
+    await world.run(['down', 'a']);
+    world.config(tunnels('  a: { tags: [x] }', '  b: {}', '  c: {}', '  d: {}', '  e: { autostart: false }'));
+    await world.until('d', ({ state }) => state !== 'down');
+    const wanted = (await world.status()).tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name);
+    expect(wanted).toEqual(['b', 'c', 'd']);
+    own.kill('SIGTERM');
+    const { code, stderr } = await running;
+    expect(code).toBe(0);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines).toContainEqual(expect.objectContaining({ level: 'info', event: 'start' }));
+    expect(lines.every(({ time, message }) => typeof time === 'string' && typeof message === 'string')).toBe(
+      true,
+    );
+  });
+
+  test('ends with 8 where its metrics address is taken at the start, and goes on where it is later', async () => {
+    await using holder = await startTarget(uppercase);
+    await using world = createWorld();
+    const db = 'tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n';
+    world.config(`metrics: ${holder.port}\n${db}`);
+    const refused = await world.run(['up', '--foreground']);
+    expect(refused).toMatchObject({ code: 8, stdout: '' });
+    expect(refused.stderr).toContain(`metrics cannot be served, on 127.0.0.1:${holder.port}`);
+    const up = await world.run(['up', '--timeout', '10ms']);
+    expect(up.stderr).toContain('metrics cannot be served');
+    const status = await world.run(['status']);
+    expect(status.stderr).toContain('metrics cannot be served');
+    expect((await world.status()).supervisor.metricsError).toContain('in use');
   });
 
   test.each([
