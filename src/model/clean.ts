@@ -35,15 +35,25 @@ export function cleanText(text: string): string {
   return strip(text).replace(blanks, ' ').trim();
 }
 
+/** Characters of what a peer says in passing: a packet may hold 256 KiB of it, and messages, logs and status quote it. */
+const longestQuote = 300;
+
+/** What a peer said, to be quoted in a message: clean, and cut where it is longer than a message may be. */
+export function cleanQuote(text: string): string {
+  const clean = Array.from(cleanText(text.slice(0, 16 * longestQuote)));
+  const isCut = text.length > 16 * longestQuote || clean.length > longestQuote;
+  return clean.slice(0, longestQuote).join('') + (isCut ? ' …' : '');
+}
+
 /** Several lines fit to show, at most `maxLines`; what was left out is said in a last line. Tabs become blanks. */
 export function cleanBanner(text: string, maxLines = 40): string {
   const lines = strip(text)
     .replaceAll('\t', ' ')
     .split('\n')
     .map((line) => line.trimEnd());
-  while (lines.length > 0 && lines[0] === '') lines.shift();
-  while (lines.length > 0 && lines.at(-1) === '') lines.pop();
-  if (lines.length <= maxLines) return lines.join('\n');
-  const kept = lines.slice(0, Math.max(0, maxLines - 1));
-  return [...kept, `(${lines.length - kept.length} more lines)`].join('\n');
+  const first = lines.findIndex((line) => line !== '');
+  const shown = first === -1 ? [] : lines.slice(first, 1 + lines.findLastIndex((line) => line !== ''));
+  if (shown.length <= maxLines) return shown.join('\n');
+  const kept = shown.slice(0, Math.max(0, maxLines - 1));
+  return [...kept, `(${shown.length - kept.length} more lines)`].join('\n');
 }

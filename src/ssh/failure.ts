@@ -1,7 +1,7 @@
 // Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
 import { TunnelError, type ErrorCode } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanQuote, cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import { formatAddress, type Host } from '../model/host.ts';
 
@@ -138,7 +138,7 @@ const openReasons: Readonly<Record<number, string>> = {
 
 /** A channel the server did not open: one connection's failure, or a forbidden target. */
 export function forwardRefused(to: Endpoint, reason: number, words: string): TunnelError {
-  const said = cleanText(words);
+  const said = cleanQuote(words);
   const name = openReasons[reason] ?? `reason-${reason}`;
   return new TunnelError(
     'FORWARD_REFUSED',

@@ -1,6 +1,6 @@
 // Why an attempt at a login ended, from what is known of it: by level, reason code and phase, never by text. Pure.
 import { TunnelError } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanQuote } from '../model/clean.ts';
 import type { Host } from '../model/host.ts';
 import { codeOf, dialFailed, penaltyWords, tooManyWords, wordsOf } from './failure.ts';
 import { disagreement, type ServerHello } from './hello.ts';
@@ -49,7 +49,7 @@ function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): 
       `the server ended it: ${disconnect.words || `reason ${disconnect.reason}`}`,
     );
   const level = thrown?.level;
-  const line = hello.ident === null && hello.line !== null ? cleanText(hello.line).slice(0, 200) : '';
+  const line = hello.ident === null && hello.line !== null ? cleanQuote(hello.line) : '';
   if (turnedAway.includes(line))
     return dialFailed(
       host,
@@ -66,7 +66,7 @@ function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): 
     return dialFailed(host, 'kex', 'LINK_LOST', wordsOf(thrown));
   if (hello.ident === null)
     return dialFailed(host, 'kex', 'KEX_FAILED', 'what answers there does not speak SSH');
-  return dialFailed(host, 'kex', 'KEX_FAILED', cleanText(thrown.message));
+  return dialFailed(host, 'kex', 'KEX_FAILED', cleanQuote(thrown.message));
 }
 
 function authFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
@@ -95,7 +95,7 @@ function authFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
       'LINK_LOST',
       thrown === null ? 'the server closed the connection' : wordsOf(thrown),
     );
-  return dialFailed(host, 'auth', 'LINK_LOST', cleanText(thrown.message));
+  return dialFailed(host, 'auth', 'LINK_LOST', cleanQuote(thrown.message));
 }
 
 /** How far an attempt had come when the server fell silent. */
@@ -122,7 +122,7 @@ export function silenceFailure(host: Host, silenceMs: number, progress: Progress
   if (hello.ident === null) return fail(`no whole SSH banner ${time}`);
   if (hello.offers === null)
     return fail(
-      `no more than its banner, ${cleanText(hello.ident)}, came ${time}${mtuWords}`,
+      `no more than its banner, ${cleanQuote(hello.ident)}, came ${time}${mtuWords}`,
       mtuHint(null, host),
     );
   if (keyShown) return fail(`no end of the key exchange ${time}`);

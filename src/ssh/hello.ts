@@ -1,5 +1,6 @@
 // A server's first words, read beside ssh2: its identification and the algorithms it offers (RFC 4253 4.2, 7.1). Pure.
 import { wireReader } from '../keys/wire.ts';
+import { cleanQuote } from '../model/clean.ts';
 import { createIdentReader } from './ident.ts';
 import type { AlgorithmNames } from './internals.ts';
 
@@ -104,9 +105,15 @@ export function disagreement(ours: AlgorithmNames, theirs: AlgorithmNames): stri
     if (ours[kind].some((name) => theirs[kind].includes(name))) continue;
     if (kind === 'mac' && ours.cipher.some((name) => theirs.cipher.includes(name) && !needsMac(name)))
       continue;
-    return `no common ${words}: the server offers ${theirs[kind].join(', ')}; we offer ${ours[kind].join(', ')}`;
+    return `no common ${words}: the server offers ${listed(theirs[kind])}; we offer ${ours[kind].join(', ')}`;
   }
   return null;
+}
+
+/** Names of the server's: they may be anything, and many. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 20).map((name) => cleanQuote(name.slice(0, 64)));
+  return names.length > 20 ? `${shown.join(', ')} and ${names.length - 20} more` : shown.join(', ');
 }
 
 /** AES-GCM and ChaCha20-Poly1305 authenticate by themselves. */

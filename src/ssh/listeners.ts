@@ -1,6 +1,6 @@
 // Listeners on the server (-R): asking for them, what the server says about it, and the connections that come in.
 import { TunnelError } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanQuote } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatEndpoint, formatHostPort, tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Channel, Origin, RemoteListener } from '../model/session.ts';
@@ -44,7 +44,7 @@ export class Listeners {
 
   /** SSH_MSG_DEBUG: the only place where OpenSSH says why it refused, and that it bound something else. */
   heard(words: string): void {
-    if (this.#words.length < 20) this.#words.push(cleanText(words));
+    if (this.#words.length < 20) this.#words.push(cleanQuote(words));
   }
 
   /** Who takes a channel that the server opens; null for one that nobody asked for. */

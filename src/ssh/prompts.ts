@@ -30,8 +30,8 @@ const longestQuestion = 200;
 /** Only the last line counts: what stands above may be about anything, such as a welcome that speaks of passwords. */
 export function readPrompt(prompt: string): ReadPrompt {
   const lines = cleanBanner(prompt, Number.POSITIVE_INFINITY).split('\n');
-  let question = '';
-  while (lines.length > 0 && !/[\p{L}\p{N}]/u.test(question)) question = `${lines.pop()?.trim()} ${question}`;
+  const last = lines.findLastIndex((line) => /[\p{L}\p{N}]/u.test(line));
+  const question = lines.splice(Math.max(0, last)).join(' ');
   const whole = Array.from(cleanText(question));
   const text = whole.slice(0, longestQuestion).join('') + (whole.length > longestQuestion ? ' …' : '');
   return { before: cleanBanner(lines.join('\n')), text: text || 'Answer', wants: wantedBy(text) };

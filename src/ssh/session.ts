@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanQuote } from '../model/clean.ts';
 import type { GiveUpSignal } from '../model/give-up.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -84,11 +84,11 @@ export class Connection {
       bug: (thrown) => parts.log('warn', 'bug', `a channel's reader failed: ${wordsOf(thrown)}`),
       accept: (open) => this.#listeners?.takerOf(open) ?? null,
       debug: (words) => {
-        parts.log('debug', 'server-debug', cleanText(words));
+        parts.log('debug', 'server-debug', cleanQuote(words));
         this.#listeners?.heard(words);
       },
       disconnect: (reason, words) => {
-        this.#goodbye = { reason, words: cleanText(words) };
+        this.#goodbye = { reason, words: cleanQuote(words) };
       },
       broken: (thrown) => this.#broken(thrown),
     });
@@ -103,7 +103,7 @@ export class Connection {
       clock,
       wire: this.#wire,
       hostName: host.name,
-      stray: (where) => this.#parts.log('warn', 'remote-stray', strayWords(cleanText(where))),
+      stray: (where) => this.#parts.log('warn', 'remote-stray', strayWords(cleanQuote(where))),
     });
     stream.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;

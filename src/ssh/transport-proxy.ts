@@ -1,7 +1,7 @@
 // Proxies: SOCKS5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 9.3.6), asked to connect us to the server by its name.
 import { isIPv4, isIPv6, type Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanQuote } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { onAbort } from '../model/give-up.ts';
@@ -209,7 +209,7 @@ async function passHttp(talk: Talk, host: Host, login: ProxyLogin, where: string
   talk.send(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`));
   const { code, words } = await finalStatus(talk);
   if (code >= 200 && code < 300) return;
-  const said = cleanText(`${code} ${words}`);
+  const said = cleanQuote(`${code} ${words}`);
   if (code === 407) throw refusedLogin(host, where, `it answers ${said}`);
   throw connectFailed(host, 'tcp', `${where} answers: ${said}`, false, { tcpLevel: false });
 }

@@ -1,7 +1,7 @@
 // cleanText and cleanBanner: nothing that a terminal obeys is left.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cleanBanner, cleanText } from '../../src/model/clean.ts';
+import { cleanBanner, cleanQuote, cleanText } from '../../src/model/clean.ts';
 
 describe('clean text', () => {
   test.each([
@@ -32,7 +32,22 @@ describe('clean text', () => {
   });
 });
 
+describe('a quote', () => {
+  test('is one clean line, cut where nobody reads on', () => {
+    expect(cleanQuote(' No\u001b[31m entry\r\nhere ')).toBe('No entry here');
+    expect(cleanQuote('😀'.repeat(300))).toBe('😀'.repeat(300));
+    expect(cleanQuote('x'.repeat(301))).toBe(`${'x'.repeat(300)} …`);
+    expect(cleanQuote(' '.repeat(250_000) + 'x')).toBe(' …');
+  });
+});
+
 describe('clean banner', () => {
+  test('of 250,000 empty lines is as quickly read as any', () => {
+    for (const line of ['\n', '\r', ' \n', '\t\n'])
+      expect(cleanBanner(`${line.repeat(250_000)}Hello\n${line.repeat(100_000)}`)).toBe('Hello');
+    expect(cleanBanner('\n'.repeat(250_000))).toBe('');
+  });
+
   test('keeps its lines, without blank ones around it', () => {
     expect(cleanBanner('\r\nWelcome\r\n\tto\u001b[2J us\r\n\r\n')).toBe('Welcome\n to us');
   });

@@ -75,6 +75,17 @@ describe('a hello', () => {
   });
 });
 
+test('a disagreement names what of a server can be read', () => {
+  const names = [
+    'kex-\u001b[2Jred',
+    ...Array.from({ length: 500 }, (_, index) => `kex-${index}@example.org`),
+  ];
+  const told = disagreement(offers, { ...offers, kex: names });
+  expect(told).toMatch(
+    /^no common key exchange method: the server offers kex-red, kex-0@example.org, .* and 481 more; /,
+  );
+});
+
 describe('a disagreement', () => {
   test.each([
     ['none', offers, null],

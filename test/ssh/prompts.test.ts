@@ -61,6 +61,11 @@ describe('a prompt', () => {
     expect(Array.from(readPrompt('日'.repeat(17_000)).text)).toHaveLength(202);
   });
 
+  test('over 125,000 lines that say nothing is found as quickly as any', () => {
+    expect(readPrompt(`Password:${'\n-'.repeat(125_000)}`).text).toMatch(/^Password: - - .* …$/);
+    expect(readPrompt('-\n'.repeat(125_000)).wants).toBe('unknown');
+  });
+
   test('under many lines is still the last one', () => {
     const { before, text } = readPrompt(`${'line\n'.repeat(100)}Password: `);
     expect(text).toBe('Password:');
