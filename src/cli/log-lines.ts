@@ -13,6 +13,8 @@ export interface LogLine {
   /** Links of jump hosts that the tunnel's own link rides on. */
   readonly rides: readonly string[];
   readonly message: string;
+  /** What to do; null for most lines. */
+  readonly hint: string | null;
 }
 
 /** Null for an empty line. What is not an object in JSON (Node's own last words) is a line of its own. */
@@ -35,6 +37,7 @@ export function parseLine(text: string): LogLine | null {
     text: JSON.stringify({ ...line, ...value, ...line }),
     atMs: Number.isNaN(at) ? null : at,
     rides: words(value['rides']),
+    hint: word(value['hint']),
   };
 }
 
@@ -84,15 +87,20 @@ export function createLineFilter(selectors: readonly string[], known: readonly S
   };
 }
 
-/** `2026-11-22 09:14:07 info  katie: link lost …` in local time. */
+/** `2026-11-22 09:14:07 info  katie: link lost …` in local time, and what to do on a line below it. */
 export function formatLine(line: LogLine, paint: Paint): string {
   const at = line.atMs === null ? '-'.padEnd(19) : localTime(new Date(line.atMs));
   const level = levelPaint(line.level, paint)(line.level.padEnd(5));
   const about = line.tunnel ?? line.link;
   const isSaid = about === null || line.message.startsWith(`${about} `); // "db is connecting"
   const who = isSaid ? '' : `${paint.bold(cleanText(about))}: `;
-  return `${paint.dim(at)} ${level} ${who}${cleanText(line.message)}`;
+  const hints = (line.hint ?? '').split('\n').filter((hint) => hint !== '');
+  const below = hints.map((hint) => `\n${hintIndent}${paint.cyan('hint:')} ${cleanText(hint)}`).join('');
+  return `${paint.dim(at)} ${level} ${who}${cleanText(line.message)}${below}`;
 }
+
+/** Under the message. */
+const hintIndent = ' '.repeat('2026-11-22 09:14:07 error '.length);
 
 function levelPaint(level: string, paint: Paint): (text: string) => string {
   if (level === 'error' || level === 'fatal') return paint.red;

@@ -6,7 +6,9 @@ import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import { asTunnelError, reportError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
+import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
+import { countRepeats } from './log-repeats.ts';
 import { keptLogFiles, logFileMegabytes, logFileName } from './log-files.ts';
 
 export type LogLevel = Parameters<EngineLog>[0];
@@ -79,6 +81,9 @@ export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel):
     const isSaid = typeof about !== 'string' || message.startsWith(`${about} `);
     const who = isSaid ? '' : `${about}: `;
     stream.write(`${localTime(new Date())} ${at.padEnd(5)} ${cleanText(`${who}${message}`)}\n`);
+    const { hint } = facts ?? {};
+    if (typeof hint !== 'string') return;
+    for (const line of hint.split('\n')) stream.write(`${hintIndent}hint: ${cleanText(line)}\n`);
   };
   return { write, last: write, close: () => Promise.resolve() };
 }
@@ -95,6 +100,25 @@ export function teeLog(logs: readonly Log[]): Log {
     close: async () => void (await Promise.all(logs.map((log) => log.close()))),
   };
 }
+
+/** A log in which what is said again and again is counted. */
+export function countingLog(log: Log, clock: Clock): Log {
+  const counted = countRepeats(log.write, clock);
+  return {
+    write: counted.write,
+    last(...line) {
+      counted.flush();
+      log.last(...line);
+    },
+    close() {
+      counted.flush();
+      return log.close();
+    },
+  };
+}
+
+/** Under the message. */
+const hintIndent = ' '.repeat('2026-11-22 09:14:07 error '.length);
 
 const ranks: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 

@@ -9,7 +9,15 @@ import { stackOf } from './bug.ts';
 import { callerEnvironment } from './environment.ts';
 import { prepareStateFolders, readOnlyState } from './folders.ts';
 import { placesOfConfig, projectArgument } from './launch.ts';
-import { openFileLog, openLineLog, openTerminalLog, teeLog, type Log, type LogLevel } from './log.ts';
+import {
+  countingLog,
+  openFileLog,
+  openLineLog,
+  openTerminalLog,
+  teeLog,
+  type Log,
+  type LogLevel,
+} from './log.ts';
 import { claim } from './presence.ts';
 import { launchEnvironment, openReadyPipe, type SayReady } from './ready.ts';
 import { openSurroundings } from './surroundings.ts';
@@ -103,6 +111,7 @@ async function run({
         `${at.folder} cannot be written: nothing is remembered on disk, and new host keys only until this supervisor ends`,
       );
     }
+    if (foreground !== null && process.pid === 1) log.write('warn', 'init', noInit);
     const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));
     const clock = systemClock;
     const shared = { config, clock, writable, project, facts, places };
@@ -132,12 +141,17 @@ async function run({
   } catch (thrown) {
     const error = asTunnelError(systemFailure(thrown, 'supervisor start', at.folder));
     // In the foreground the command tells it on the same stderr.
-    if (foreground === null) log.last('error', 'start', error.message, { stack: stackOf(error) });
+    const about = error.code === 'INTERNAL' ? { stack: stackOf(error) } : { code: error.code };
+    if (foreground === null) log.last('error', 'start', error.message, about);
     throw error;
   } finally {
     claimed.release();
   }
 }
+
+/** Node waits for the children that it started, and for no others (wait(2)); the first process inherits them all. */
+const noInit =
+  'this is process 1, and what proxy commands leave behind stays as zombies: run an init before it (docker run --init, tini)';
 
 function openLog(
   path: string,
@@ -147,7 +161,7 @@ function openLog(
 ): Log {
   const file = writable ? openFileLog(path, level, foreground === null ? 2 : null) : null; // see launch.ts
   const terminal = foreground === null ? null : terminalLog(foreground, level);
-  return teeLog([file, terminal].filter((log) => log !== null));
+  return countingLog(teeLog([file, terminal].filter((log) => log !== null)), systemClock);
 }
 
 function terminalLog({ stderr, json }: ForegroundOptions, level: LogLevel): Log {

@@ -41,10 +41,7 @@ export function openSurroundings(parts: {
     watchWeather({
       clock,
       interfaces: networkInterfaces,
-      changed(reason) {
-        log('info', 'weather', reason);
-        engine.weather(reason);
-      },
+      changed: (reason) => engine.weather(reason),
     }),
     engine.onChange(lookSoon),
     () => look?.(),

@@ -1,5 +1,6 @@
 // The chronicle of one tunnel: its state since when, its last error, how often it came back. Written only by `judge`.
 import { TunnelError } from '../errors.ts';
+import type { TunnelState } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
 import { forTunnel } from './hints.ts';
@@ -7,6 +8,16 @@ import type { LinkSnapshot } from './link-snapshot.ts';
 import type { TimedError } from './outage.ts';
 import { sameStretch, verdictOf } from './status.ts';
 import type { TunnelFacts, Verdict } from './status.ts';
+
+const levels: Readonly<Record<TunnelState, 'info' | 'warn' | 'error'>> = {
+  down: 'info',
+  asleep: 'info',
+  connecting: 'info',
+  up: 'info',
+  retrying: 'warn',
+  'needs-you': 'error',
+  stopping: 'info',
+};
 
 export class Chronicle {
   readonly #log: EngineLog;
@@ -16,6 +27,8 @@ export class Chronicle {
   #lastError: TimedError | null = null;
   #reconnects = 0;
   #links = '';
+  /** The state it was last said to be in, whatever its link did meanwhile. */
+  #told: TunnelState = 'down';
 
   constructor(tunnel: () => Tunnel, log: EngineLog) {
     this.#tunnel = tunnel;
@@ -69,10 +82,24 @@ export class Chronicle {
     if (error !== null && error.error.facts['waits'] !== true) this.#lastError = error;
     if (state === before.state) return;
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
-    const why = error === null ? '' : `: ${error.error.message}`;
-    const code = error === null ? {} : { code: error.error.code };
+    this.#tell(facts, before.state);
+  }
+
+  /** What happens to its link the link tells, once for all its tunnels, and a port that is taken its listener. */
+  #tell({ link, listenFailure }: TunnelFacts, from: TunnelState): void {
+    const { state, error } = this.#verdict;
     const tunnel = this.#tunnel().name;
-    this.#log('info', 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from: before.state, ...code });
+    const why = error === null ? '' : `: ${error.error.message}`;
+    const about = error === null ? {} : { code: error.error.code };
+    const ofLink =
+      (state === 'connecting' || state === 'retrying' || state === 'needs-you') &&
+      (link === null
+        ? error === null
+        : link.session === null && (listenFailure === null || state === 'needs-you'));
+    const known = ofLink || listenFailure !== null || (state === 'up' && this.#told === 'up');
+    if (!ofLink) this.#told = state;
+    const level = known ? 'debug' : levels[state];
+    this.#log(level, 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from, ...about });
   }
 
   /** Lines of links name no tunnel: `logs NAME` finds those of this one by what is told here. */

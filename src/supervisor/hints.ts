@@ -1,5 +1,6 @@
 // Hints in a tunnel's own name: an error of a login knows only the host, and `tunnel up` and `why` take tunnels. Pure.
 import { TunnelError } from '../errors.ts';
+import type { Way } from '../model/host.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 
 /** Commands that a login's error hints at and that are about one tunnel; `trust` and `secret` take hosts as well. */
@@ -14,7 +15,10 @@ export function forTunnel(error: TunnelError, tunnel: Pick<Tunnel, 'name' | 'way
 }
 
 /** A hint that may name a host of the tunnel, in the tunnel's name. */
-export function hintOn(hint: string, tunnel: Pick<Tunnel, 'name' | 'ways'>): string {
+export function hintOn(
+  hint: string,
+  tunnel: { readonly name: string; readonly ways: readonly Way[] },
+): string {
   const hosts = new Set(tunnel.ways.flat().map(({ name }) => name));
   // A listener knows no tunnel: without a name it would be all of them.
   let changed = hint.replace(/tunnel up --remap(?=\s*(#|$))/m, `tunnel up --remap ${tunnel.name}`);

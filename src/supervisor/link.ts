@@ -16,6 +16,7 @@ import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
+import { hintOn } from './hints.ts';
 import { isHostKeyTrouble, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
@@ -273,9 +274,9 @@ export class Link implements Asker {
   }
 
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
-    const { clock, log, attended } = this.#parts;
+    const { clock, attended } = this.#parts;
+    this.#tell(after, event);
     this.#outage = nextOutage(this.#outage, before, after, event, clock);
-    logStep(log, this.id, after, event);
     if (after.kind !== 'connecting') this.#login.rest();
     this.#block.follow();
     if (after.kind === 'up') {
@@ -289,6 +290,20 @@ export class Link implements Asker {
       this.#jumps.keepOnly(null);
       if (this.users.size === 0) this.#parts.resting(this);
     }
+  }
+
+  #tell(after: LinkState, event: LinkEvent): void {
+    const { clock, log, ways } = this.#parts;
+    const hint = 'cause' in event ? event.cause.hint : null;
+    const name = this.users.tunnels()[0] ?? this.host.name;
+    logStep(log, this.id, {
+      before: this.#outage,
+      after,
+      event,
+      inherited: this.#runner.inherited,
+      nowMs: clock.monotonic(),
+      hint: hint === null ? null : hintOn(hint, { name, ways }),
+    });
   }
 
   #announce(): void {

@@ -10,6 +10,7 @@ import type { Hold } from '../model/tunnel.ts';
 import type { AddressBook } from './address-book.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
+import { hintOn } from './hints.ts';
 import { remapCandidates } from './listen-address.ts';
 import type { TimedError } from './outage.ts';
 import { forwardStatus } from './status.ts';
@@ -209,8 +210,11 @@ export class Listeners {
       if (this.#closed) return;
       if (remap && (await this.#bindElsewhere(slot))) return;
       this.#enter(slot, 'failed');
-      slot.failure = { error: asTunnelError(thrown), atMs: this.#parts.clock.now() };
-      this.#parts.log('warn', 'listen.failed', slot.failure.error.message, { tunnel: this.#parts.tunnel() });
+      const error = asTunnelError(thrown);
+      slot.failure = { error, atMs: this.#parts.clock.now() };
+      const tunnel = this.#parts.tunnel();
+      const hint = error.hint === null ? {} : { hint: hintOn(error.hint, { name: tunnel, ways: [] }) };
+      this.#parts.log('warn', 'listen.failed', error.message, { tunnel, code: error.code, ...hint });
       this.#arm();
     }
     this.#parts.changed();

@@ -56,10 +56,35 @@ export function nextOutage(
   return { ...base, failures, failure, failedAtMs: clock.monotonic() };
 }
 
-/** A step of a link as the log tells it. */
-export function logStep(log: EngineLog, link: string, after: LinkState, event: LinkEvent): void {
+/** What a link that goes from one state to another has to say. */
+export interface StepFacts {
+  readonly before: Outage;
+  readonly after: LinkState;
+  readonly event: LinkEvent;
+  /** The failure is a jump host's, whose own link tells it. */
+  readonly inherited: boolean;
+  readonly nowMs: number;
+  /** What to do, in the name of a tunnel behind it. */
+  readonly hint: string | null;
+}
+
+/** A step of a link as the log tells it, once for all the tunnels behind it. */
+export function logStep(log: EngineLog, link: string, facts: StepFacts): void {
+  const { before, after, event, inherited, nowMs, hint } = facts;
   const cause = event.kind === 'failed' || event.kind === 'lost' ? event.cause : null;
-  const message = cause?.message ?? `link ${link} is ${after.kind}`;
-  const code = cause === null ? {} : { code: cause.code };
-  log(cause === null ? 'debug' : 'info', `link.${after.kind}`, message, { link, ...code });
+  if (cause !== null) {
+    const blocked = after.kind === 'blocked';
+    const about = { link, code: cause.code, ...(blocked && hint !== null ? { hint } : {}) };
+    return log(inherited ? 'debug' : blocked ? 'error' : 'warn', `link.${after.kind}`, cause.message, about);
+  }
+  if (after.kind !== 'up' || !before.lost)
+    return log('debug', `link.${after.kind}`, `link ${link} is ${after.kind}`, { link });
+  const awayMs = Math.round(nowMs - before.sinceMs);
+  log('info', 'link.up', `${link} is up again after ${roughly(awayMs)}`, { link, awayMs });
+}
+
+function roughly(ms: number): string {
+  if (ms < 1000) return `${ms}ms`;
+  if (ms < 120_000) return `${Math.round(ms / 1000)}s`;
+  return ms < 7_200_000 ? `${Math.round(ms / 60_000)}m` : `${Math.round(ms / 3_600_000)}h`;
 }

@@ -1,20 +1,25 @@
 // `tunnel up --foreground` as a command: the options it takes, those it refuses, and how one that serves is ended (SPEC 4).
 import { once } from 'node:events';
-import type { ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
+import { namespaceMissing } from '../helpers/private-etc.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
-import { createWorld, finished } from '../helpers/world.ts';
+import { built, createWorld, finished } from '../helpers/world.ts';
 
-/** Resolves when what it has written to stderr matches. */
-async function said(child: ChildProcess, pattern: RegExp): Promise<void> {
+/** Resolves with what it has written to stderr, when that matches. */
+async function saidUntil(child: ChildProcess, pattern: RegExp): Promise<string> {
   let text = '';
   for await (const chunk of child.stderr ?? []) {
     text += String(chunk);
     if (pattern.test(text)) break;
   }
   child.stderr?.resume();
+  return text;
 }
+
+const said = async (child: ChildProcess, pattern: RegExp): Promise<void> =>
+  void (await saidUntil(child, pattern));
 
 describe('a supervisor in the foreground', () => {
   test('is ended by the hint of a second one', async () => {
@@ -103,6 +108,23 @@ describe('a supervisor in the foreground', () => {
     expect(await world.run(['up', '--drain', '5s'])).toMatchObject({ code: 2, stdout: '' });
     expect((await world.status()).supervisor.running).toBe(false);
   });
+
+  test.skipIf(namespaceMissing() !== null)(
+    'warns when it is the first process, which inherits zombies',
+    async () => {
+      await using world = createWorld();
+      world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9 }\n');
+      const beside = world.start(['up', '--foreground']);
+      expect(await saidUntil(beside, /serves/)).not.toContain('--init');
+      beside.kill('SIGTERM');
+      await once(beside, 'exit');
+      const inside = ['-pf', '--mount-proc', '--kill-child', process.execPath, built, 'up', '--foreground'];
+      const first = spawn('unshare', inside, { env: world.env, stdio: ['ignore', 'ignore', 'pipe'] });
+      expect(await saidUntil(first, /serves/)).toMatch(/ warn .*process 1.*docker run --init/);
+      first.kill('SIGKILL');
+      await once(first, 'exit');
+    },
+  );
 
   test.skipIf(sshdMissing() !== null)('remaps a taken port and accepts a new key, when told to', async () => {
     await using sshd = await startSshd();

@@ -5,7 +5,7 @@ import type { Host, Way } from '../../src/model/host.ts';
 import type { CallerEnvironment } from '../../src/model/session.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../../src/model/tunnel.ts';
-import type { Engine, UpRequest } from '../../src/supervisor/engine.ts';
+import type { Engine, EngineLog, UpRequest } from '../../src/supervisor/engine.ts';
 import { createEngine } from '../../src/supervisor/supervisor.ts';
 import { FakePorts } from './fake-carrier.ts';
 import { FakeClock, settle } from './fake-clock.ts';
@@ -107,6 +107,8 @@ export interface World {
   readonly dialer: FakeDialer;
   readonly ports: FakePorts;
   readonly logged: string[];
+  /** The same with all that belongs to it. */
+  readonly lines: Parameters<EngineLog>[];
   /** Chance: what `random` answers. */
   chance: number;
   /** The status of one tunnel. */
@@ -119,19 +121,24 @@ export async function worldOf(...tunnels: Tunnel[]): Promise<World> {
   const dialer = new FakeDialer();
   const ports = new FakePorts();
   const logged: string[] = [];
+  const lines: Parameters<EngineLog>[] = [];
   const world: World = {
     engine: createEngine({
       dialer,
       createCarrier: ports.create,
       clock,
       random: () => world.chance,
-      log: (_level, event, message) => void logged.push(`${event} ${message}`),
+      log(...line) {
+        lines.push(line);
+        logged.push(`${line[1]} ${line[2]}`);
+      },
       ports: {},
     }),
     clock,
     dialer,
     ports,
     logged,
+    lines,
     chance: 0.5,
     one: (name) => world.engine.status([name])[0] as TunnelStatus,
     up: async (name, request = offTerminal) => {

@@ -5,7 +5,8 @@ import { dirname, join, resolve } from 'node:path';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
 
-const built = resolve(import.meta.dirname, '../../bin/tunnel.js');
+/** The program that was built here. */
+export const built = resolve(import.meta.dirname, '../../bin/tunnel.js');
 
 export interface Ran {
   readonly code: number | null;
