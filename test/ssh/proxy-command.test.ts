@@ -103,8 +103,10 @@ describe('a proxy command', () => {
   test('that says nothing at all is ended after two minutes; one that spoke is left alone, and so is a live one', async () => {
     const clock = manualClock();
     const silent = await started('sleep 1000', { clock });
-    const speaking = await started('echo open https://login.example.org/ >&2; exec sleep 1000', { clock });
-    const live = await started('echo SSH-2.0-x; exec sleep 1000', { clock });
+    const speaking = await started('x=1; echo open https://login.example.org/ >&2; exec sleep 1000', {
+      clock,
+    });
+    const live = await started('x=1; echo SSH-2.0-x; exec sleep 1000', { clock });
     live.stream.resume();
     await live.reached;
     await expect.poll(() => (clock.advance(200), speaking.said)).toHaveLength(1);
