@@ -1,7 +1,7 @@
 // Consent for project files: what such a file would do, in words; a digest of it; and which digests were allowed (SPEC 1).
 import { createHash } from 'node:crypto';
 import { readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
 import { makeFolders } from '../files/make-folders.ts';
@@ -11,7 +11,7 @@ import type { Declared } from './declared.ts';
 
 /**
  * Changes with anything but local ports, targets and tags. The target of a remote forward counts: there it is
- * something of this machine that the far side reaches. Runs nothing.
+ * something of this machine that the far side reaches. So does what stands in the project's own known_hosts. Runs nothing.
  */
 export function consentDigest(declared: Declared): string {
   const tunnels = [...declared.tunnels.values()].map(({ name, own, settings, forwards }) => {
@@ -23,8 +23,44 @@ export function consentDigest(declared: Declared): string {
   void [tags, local, remote, forwards];
   const hosts = [...declared.hosts.values()].map(({ name, settings }) => [name, settings]);
   const { metrics, hooks, notify } = declared;
-  const all = { tunnels, defaults, hosts, metrics, hooks, notify };
+  const keys = ownKnownHosts(declared);
+  const knownHosts = keys.size === 0 ? undefined : Object.fromEntries(keys);
+  const all = { tunnels, defaults, hosts, metrics, hooks, notify, knownHosts };
   return createHash('sha256').update(canonical(all)).digest('hex');
+}
+
+/**
+ * A digest of each known_hosts file that came with the project, by absolute path: whoever writes the config writes these
+ * too. Not of those that are named by ~ or stand elsewhere: they are the user's.
+ */
+export function ownKnownHosts({ file, defaults, hosts, tunnels }: Declared): ReadonlyMap<string, string> {
+  const root = dirname(file);
+  const layers = [
+    { settings: defaults, folder: root },
+    ...hosts.values(),
+    ...[...tunnels.values()].map(({ own, folder }) => ({ settings: own, folder })),
+  ];
+  const digests = new Map<string, string>();
+  for (const { settings, folder } of layers)
+    for (const written of settings.known_hosts ?? []) {
+      const path = resolve(folder, written);
+      const isOwn = !isAbsolute(written) || !relative(root, path).startsWith('..');
+      if (written !== 'none' && !written.startsWith('~') && isOwn) digests.set(path, fileDigest(path));
+    }
+  return digests;
+}
+
+const largestBytes = 4 * 1024 * 1024;
+
+/** Of a file as it is now; of none, or of something else, a word. */
+export function fileDigest(path: string): string {
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile() || stats.size > largestBytes) return 'no file';
+    return createHash('sha256').update(readFileSync(path)).digest('hex');
+  } catch {
+    return 'no file';
+  }
 }
 
 /** What of a forward needs to be asked about again: all but its local port and its target. */

@@ -1,5 +1,6 @@
 // The wiring of a supervisor: config, secrets, ssh, forwards and engine, each handed what it needs of the others.
-import { loadConfig, readSources } from '../config/load.ts';
+import { ownKnownHosts } from '../config/consent.ts';
+import { loadConfig, readDeclared, readSources } from '../config/load.ts';
 import { TunnelError } from '../errors.ts';
 import { createCarrier } from '../forward/create.ts';
 import type { CarrierParts } from '../model/carrier.ts';
@@ -14,6 +15,7 @@ import { nativeCrypto } from '../ssh/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
 import type { LoadedConfig } from './config-source.ts';
+import { guardedDialer } from './project-keys.ts';
 import { createReadingEnvironments, type Bringing } from './reading-environments.ts';
 import { openSsh } from './ssh-parts.ts';
 
@@ -49,8 +51,9 @@ export function wire(options: WiringOptions): Wired {
     about?: Record<string, unknown>,
   ): void => log(level, event, message, about);
   const { dialer, secrets } = openSsh({ ...options, log: plainLog, config: () => current });
+  let projectKeys: ReadonlyMap<string, string> = new Map();
   const engine = createEngine({
-    dialer,
+    dialer: guardedDialer(dialer, () => projectKeys),
     createCarrier: (forward, hold, parts) =>
       createCarrier(forward, hold, { ...parts, readSecret: proxyPassword(secrets, parts) }),
     clock,
@@ -69,10 +72,11 @@ export function wire(options: WiringOptions): Wired {
       const consent = project ? { allowedIn: places.stateDir } : {};
       const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
       worked();
+      if (project) projectKeys = ownKnownHosts(readDeclared(config, facts));
       // A tunnel that is gone from the file may still run, so its secrets stay withheld.
       const before = current === null ? [] : withheldVariables(current);
       current = { ...resolved, secretVariables: [...before, ...(resolved.secretVariables ?? [])] };
-      return { config: resolved, files: [...readSources(config, facts).keys()] };
+      return { config: resolved, files: [...readSources(config, facts).keys(), ...projectKeys.keys()] };
     },
   };
 }

@@ -1,5 +1,5 @@
 // Consent: what a change of a project file needs to be asked again, what is remembered, and what it says it would do.
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
@@ -61,6 +61,32 @@ describe('the digest of consent', () => {
   ])('changes when %s becomes %s', (from, to) => {
     expect(changed(from, to)).toBe(true);
   });
+});
+
+test('the digest of consent changes with what stands in the known_hosts of the project, and of nobody else', () => {
+  const home = createHome();
+  const digest = (known: string): string => {
+    const read = parseConfig(
+      join(home.folder, 'project/tunnels.yaml'),
+      text.replace('hostname: b.x', `hostname: b.x, known_hosts: [${known}]`),
+    );
+    if ('issues' in read) throw new Error(JSON.stringify(read.issues));
+    return consentDigest(read.config);
+  };
+  const own = ['kh', './keys/../kh', '../shared', `${home.folder}/project/kh`];
+  const others = ['~/kh', `${home.folder}/shared`, 'none'];
+  for (const [known, counts] of [
+    ...own.map((path) => [path, true] as const),
+    ...others.map((path) => [path, false] as const),
+  ]) {
+    const digests = new Set([digest(known)]);
+    for (const content of ['one', 'two']) {
+      for (const path of ['project/kh', 'kh', 'shared']) home.write(path, content);
+      digests.add(digest(known));
+    }
+    expect(digests.size, known).toBe(counts ? 3 : 1);
+    for (const path of ['project/kh', 'kh', 'shared']) rmSync(join(home.folder, path));
+  }
 });
 
 describe('what was allowed', () => {

@@ -1,5 +1,5 @@
 // What each command prints, where, and with which exit code: the contract scripts rely on (SPEC 4).
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
@@ -304,6 +304,38 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect((await world.run(['up'], place)).code).toBe(3);
     expect((await world.run(['status', '--check'], place)).code).toBe(0);
     expect((await world.run(['-c', file, 'up'], place)).code, 'naming it allows it').not.toBe(3);
+    expect((await world.run(['down'], place)).code).toBe(0);
+  });
+
+  test("a project's own known_hosts is believed as it was allowed, also by a supervisor that runs", async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const place = withoutHome(world);
+    const keys = join(place.cwd, 'kh');
+    const config = configText(sshd, await freePort()).replace('accept-new', 'strict, known_hosts: [./kh]');
+    writeFileSync(join(place.cwd, 'tunnels.yaml'), config, { mode: 0o600 });
+    writeFileSync(keys, `${sshd.knownHostsLine()}\n`);
+    const up = async (): Promise<number | null> => (await world.run(['up'], place)).code;
+    expect((await world.run(['allow'], place)).code).toBe(0);
+    expect(await up()).toBe(0);
+    appendFileSync(keys, `evil.example.org ${sshd.knownHostsLine().split(' ').slice(1).join(' ')}\n`);
+    expect(await up()).toBe(3);
+    await sshd.stop();
+    await sshd.start();
+    const waits = async (): Promise<unknown> => {
+      const { stdout } = await world.run(['status', '--json'], place);
+      return (JSON.parse(stdout) as StatusDocument).tunnels[0];
+    };
+    await expect.poll(waits, { timeout: 60_000 }).toMatchObject({
+      state: 'needs-you',
+      error: {
+        code: 'HOST_KEY_UNKNOWN',
+        message: expect.stringMatching(/\/kh came with the project, and it has changed/),
+        hint: 'tunnel allow && tunnel up',
+      },
+    });
+    expect((await world.run(['allow'], place)).code).toBe(0);
+    expect(await up()).toBe(0);
     expect((await world.run(['down'], place)).code).toBe(0);
   });
 
