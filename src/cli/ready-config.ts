@@ -4,6 +4,7 @@ import type { Declared } from '../config/declared.ts';
 import { loadConfig, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
 import { TunnelError } from '../errors.ts';
+import { errnoWords } from '../files/errno.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import { summarizeProject } from '../config/consent-summary.ts';
@@ -70,8 +71,11 @@ function notAllowed(context: Context, path: string): TunnelError {
 }
 
 export function unwritable(stateDir: string, thrown: unknown): TunnelError {
-  if (thrown instanceof TunnelError) return thrown;
-  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  if (thrown instanceof TunnelError && thrown.code !== 'INTERNAL') return thrown;
+  const { code, message } = (thrown instanceof TunnelError ? (thrown.cause ?? thrown) : thrown) as Error & {
+    code?: string;
+  };
+  const why = errnoWords(code) ?? message;
   return new TunnelError('CONFIG_NOT_ALLOWED', `consent could not be kept, on ${stateDir}: ${why}`, {
     hint: `ls -ld ${shellWord(stateDir)}`,
     cause: thrown,

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { TunnelError } from '../errors.ts';
+import { updateFile } from '../files/atomic.ts';
+import { readForeignFileNow, UnreadableFile } from '../files/foreign-file.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import type { Forward } from '../model/forward.ts';
 import { shellWord } from '../model/shell-word.ts';
@@ -52,14 +53,13 @@ export function ownKnownHosts({ file, defaults, hosts, tunnels }: Declared): Rea
 
 const largestBytes = 4 * 1024 * 1024;
 
-/** Of a file as it is now; of none, or of something else, a word. */
+/** Of a file as it is now; a word where there is none, or something else. */
 export function fileDigest(path: string): string {
   try {
-    const stats = statSync(path);
-    if (!stats.isFile() || stats.size > largestBytes) return 'no file';
-    return createHash('sha256').update(readFileSync(path)).digest('hex');
-  } catch {
-    return 'no file';
+    return createHash('sha256').update(readForeignFileNow(path, largestBytes).bytes).digest('hex');
+  } catch (thrown) {
+    if (thrown instanceof UnreadableFile) return 'no file';
+    throw thrown;
   }
 }
 
@@ -111,10 +111,13 @@ export async function allow(stateDir: string, file: string, digest: string, now:
       `use of a folder refused, on ${stateDir}: it is not ours, or others may write to it`,
       { hint: `ls -ld ${shellWord(stateDir)}` },
     );
-  const { files } = readAllowed(stateDir);
   const entry = { digest, at: new Date(now).toISOString() };
-  const next: Allowed = { version: 1, files: { ...files, [realPath(file)]: entry } };
-  await writeFileAtomic(allowedFile(stateDir), `${JSON.stringify(next, null, 2)}\n`, { mode: 0o600 });
+  const path = allowedFile(stateDir);
+  await updateFile(path, () => {
+    const { files } = readAllowed(stateDir);
+    const next: Allowed = { version: 1, files: { ...files, [realPath(file)]: entry } };
+    return `${JSON.stringify(next, null, 2)}\n`;
+  });
 }
 
 function readAllowed(stateDir: string): Allowed {

@@ -14,11 +14,11 @@ export function guardedDialer(dialer: Dialer, allowed: () => ReadonlyMap<string,
       return [await dialer.circumstances(host, code, environment), ...digests].join(' ');
     },
     forgetAllBut: (hosts) => dialer.forgetAllBut(hosts),
-    dial(host, from, context) {
+    async dial(host, from, context) {
       const changed = changedFile(host, allowed());
       if (changed === undefined) return dialer.dial(host, from, context);
       from.transport?.destroy();
-      return Promise.reject(notAllowed(host, changed));
+      throw notAllowed(host, changed);
     },
   };
 }

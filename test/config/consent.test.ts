@@ -1,6 +1,8 @@
 // Consent: what a change of a project file needs to be asked again, what is remembered, and what it says it would do.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
 import { summarizeProject } from '../../src/config/consent-summary.ts';
@@ -104,6 +106,25 @@ describe('what was allowed', () => {
     ]);
     expect(statSync(join(state, 'allowed.json')).mode & 0o777).toBe(0o600);
     expect(readFileSync(join(state, 'allowed.json'), 'utf8')).toContain('1970-01-01T00:00:00.000Z');
+  });
+
+  test('is all kept when several processes are allowed something at once', async () => {
+    const home = createHome();
+    const files = Array.from({ length: 12 }, (_, index) => home.write(`${index}.yaml`, ''));
+    const state = join(home.folder, 'state');
+    const source = JSON.stringify(resolve(import.meta.dirname, '../../src/config/consent.ts'));
+    const program = `import { allow } from ${source};
+      for (const file of process.argv.slice(1)) await allow(${JSON.stringify(state)}, file, 'd', 0);`;
+    const racer = (mine: readonly string[]): Promise<unknown> =>
+      once(
+        spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program, ...mine]),
+        'exit',
+      );
+    const ends = await Promise.all([0, 4, 8].map((from) => racer(files.slice(from, from + 4))));
+    expect(ends).toEqual([0, 0, 0].map((code) => [code, null]));
+    await Promise.all(files.map((file) => allow(state, `${file}.more`, 'd', 0)));
+    for (const file of files)
+      expect([isAllowed(state, file, 'd'), isAllowed(state, `${file}.more`, 'd')]).toEqual([true, true]);
   });
 
   test.each(['', 'null', '[]', '{"version":1}', '{"version":1,"files":null}', '{"version":2,"files":{}}'])(
