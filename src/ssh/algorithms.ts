@@ -2,6 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
 import { hybridKex } from './hybrid-secret.ts';
+import { umacNames } from './internals-mac.ts';
 import { supportedAlgorithms, type AlgorithmNames } from './internals.ts';
 
 /**
@@ -44,6 +45,7 @@ export const defaultAlgorithms: AlgorithmNames = {
     'hmac-sha2-256',
     'hmac-sha2-512',
     'hmac-sha1',
+    ...umacNames,
   ],
 };
 

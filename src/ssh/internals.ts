@@ -2,7 +2,7 @@
 // Only internals*.ts touch them; test/ssh/internals.test.ts pins each one.
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
-import { packetsRaised, ssh2Part } from './internals-load.ts';
+import { cryptoChanged, ssh2Part } from './internals-load.ts';
 
 /** `client._protocol`: the transport and connection layers (lib/protocol/Protocol.js). */
 export interface PrivateProtocol {
@@ -158,7 +158,7 @@ const handlerNames = [
 export function missingParts(client: Client): string[] {
   const parts = privateParts(client);
   const missing = ownPackage.version === knownVersion ? [] : [`version ${knownVersion}`];
-  if (!packetsRaised) missing.push('MAX_PACKET_SIZE');
+  if (!cryptoChanged) missing.push('MAX_PACKET_SIZE');
   if (!Array.isArray(parts._callbacks)) missing.push('_callbacks');
   const protocol: PrivateProtocol | undefined = parts._protocol;
   if (protocol === undefined) return [...missing, '_protocol'];
