@@ -169,10 +169,13 @@ export const commands: readonly CommandSpec[] = [
     words: '[list|forget HOST…|export]',
     takes: any,
     about: 'the host keys that are trusted',
-    options: [],
+    options: [
+      { name: 'revoked', about: 'forget: take back that a key was revoked by trust --replace; keys stay' },
+    ],
     examples: [
       ['tunnel hosts', 'each with its fingerprint and the line it stands on'],
       ['tunnel hosts forget katie.example.org', ''],
+      ['tunnel hosts forget katie.example.org --revoked', 'after a key was replaced by mistake'],
       ['tunnel hosts export > known_hosts', 'for ssh -o UserKnownHostsFile='],
     ],
   },

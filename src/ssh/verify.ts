@@ -4,6 +4,7 @@ import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatAddress, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import { hostKeyName, type Place } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
@@ -78,7 +79,7 @@ function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<
     case 'changed':
       return { accepted: false, error: changed(host, judgement, verdict.known) };
     case 'revoked':
-      return { accepted: false, error: revoked(host, judgement, verdict) };
+      return { accepted: false, error: revoked(parts, judgement, verdict) };
     case 'unusable':
       return { accepted: false, error: unusable(host, verdict.reason) };
     case 'unknown':
@@ -210,7 +211,11 @@ function changed(
   );
 }
 
-function revoked(host: Host, judgement: Judgement, verdict: Verdict & { kind: 'revoked' }): TunnelError {
+function revoked(
+  { host, trust }: VerifierParts,
+  judgement: Judgement,
+  verdict: Verdict & { kind: 'revoked' },
+): TunnelError {
   const presented = `${shortTypeName(keyType(judgement.key))} ${fingerprint(judgement.key)}`;
   const authority = judgement.certificate?.caFingerprint;
   const what = verdict.what === 'key' ? 'that key' : `the certificate authority ${authority ?? ''} behind it`;
@@ -218,16 +223,23 @@ function revoked(host: Host, judgement: Judgement, verdict: Verdict & { kind: 'r
     'HOST_KEY_REVOKED',
     `host key revoked, on ${formatAddress(host)}: the server presents ${presented}, but ${what} is revoked in ${placeWords(verdict.at)}`,
     {
-      hint: `tunnel trust ${host.name} --replace    # once the server has a new key`,
+      hint: `tunnel trust ${host.name} --replace    # once the server has a new key${wayBack(host, trust, verdict.at)}`,
       facts: { ...factsOf(host, judgement), places: [placeWords(verdict.at)] },
     },
   );
 }
 
+/** A line of ours can be taken back; what stands elsewhere is not ours to judge. */
+function wayBack(host: Host, trust: TrustStore, at: Place): string {
+  if (at.file !== trust.file) return '';
+  const name = shellWord(hostKeyName(host.hostname, host.port, host.hostKeyAlias));
+  return `; if it was revoked by mistake: tunnel hosts forget ${name} --revoked`;
+}
+
 function unusable(host: Host, reason: string): TunnelError {
   return new TunnelError('KEX_FAILED', `host key refused, on ${formatAddress(host)}: ${cleanText(reason)}`, {
     hint: `tunnel why ${host.name}`,
-    facts: { layer: 'kex', tcpLevel: false },
+    facts: { layer: 'kex', tcpLevel: false, person: true },
   });
 }
 

@@ -97,28 +97,31 @@ export interface Forgotten {
 }
 
 /**
- * Takes the name out of our store. Like ssh-keygen -R it leaves revocations: a compromised key stays refused.
- * `name` may also be a first field as `hosts list` prints it (a hashed one, for instance).
+ * Takes the name out of our store. Like ssh-keygen -R it leaves revocations: a compromised key stays refused. Or
+ * takes out the revocations, and leaves the keys. `name` may also be a first field as `hosts list` prints it (a hashed
+ * one, for instance).
  */
 export async function forgetHost(
   store: TrustStore,
   written: string,
   foreignFiles: readonly string[],
+  what: 'keys' | 'revocations' = 'keys',
 ): Promise<Forgotten> {
+  const marker = what === 'keys' ? null : 'revoked';
   const name = written.startsWith('|') ? written : written.toLowerCase();
   const forgotten = await store.edit(foreignFiles, (before, foreign) => {
-    const { text, removed } = withoutName(before, name, (entry) => entry.marker === null);
+    const { text, removed } = withoutName(before, name, (entry) => entry.marker === marker);
     const result = {
       removed: distinct(removed),
       kept: entriesUnder(text, store.file, name),
       foreign: foreign
-        .filter((entry) => entry.marker !== 'revoked')
+        .filter((entry) => (entry.marker === 'revoked') === (what === 'revocations'))
         .filter((entry) => entry.hosts === name || matchesHosts(entry.hosts, name))
         .map((entry) => foreignLine(entry, name)),
     };
     return { text, result };
   });
-  if (forgotten.removed.length > 0) await remember(store, (keys) => keys.remove(name));
+  if (what === 'keys' && forgotten.removed.length > 0) await remember(store, (keys) => keys.remove(name));
   return forgotten;
 }
 

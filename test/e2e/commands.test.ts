@@ -365,6 +365,12 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect(replaced.stdout).toContain(`${old}  revoked`);
     expect(store()).toContain('@revoked');
     await world.until('db', ({ state }) => state === 'up');
+    const taken = await world.run(['hosts', 'forget', '--revoked', `127.0.0.1:${sshd.port}`]);
+    expect(taken, taken.stderr).toMatchObject({ code: 0 });
+    expect(taken.stdout).toContain(`no longer revoked for 127.0.0.1:${sshd.port}: ssh-rsa ${old}`);
+    expect(store()).not.toContain('@revoked');
+    expect(store()).toContain(sshd.knownHostsLine('rsa'));
+    expect((await world.run(['hosts', 'forget', '--revoked', `127.0.0.1:${sshd.port}`])).code).toBe(2);
     const exported = await world.run(['hosts', 'export']);
     expect(exported.stdout).toBe(store());
     const forgotten = await world.run(['hosts', 'forget', `127.0.0.1:${sshd.port}`]);

@@ -83,3 +83,27 @@ test('a certificate that does not count is no plain key where only certificates 
   expect(judge(blob, null)).toMatchObject({ accepted: true });
   expect(judge(key.blob, ['ssh-ed25519'])).toMatchObject({ accepted: true });
 });
+
+test('a key that our own store has revoked may be taken back, one that another file has may not', async () => {
+  const key = testKey();
+  const folder = temporaryFolder('verify');
+  const [file, foreign] = [join(folder, 'known_hosts'), join(folder, 'foreign')];
+  const store = createTrustStore({ file, now: () => now });
+  const hintOf = async (own: string, other: string): Promise<string> => {
+    writeFileSync(file, own, { mode: 0o600 });
+    writeFileSync(foreign, other);
+    const verifier = createVerifier({
+      host: bareHost(2222, { hostname: 'katie' }),
+      known: await store.read([foreign]),
+      trust: store,
+      context: testContext(),
+      confirmed: null,
+      log: () => undefined,
+    });
+    const decision = await verifier.judge(key.blob);
+    return decision.accepted ? '' : (decision.error.hint ?? '');
+  };
+  const revoked = `@revoked [katie]:2222 ${key.line}\n`;
+  expect(await hintOf(revoked, '')).toContain("by mistake: tunnel hosts forget '[katie]:2222' --revoked");
+  expect(await hintOf('', revoked)).not.toContain('forget');
+});

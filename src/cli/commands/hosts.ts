@@ -29,7 +29,7 @@ export const hosts: Run = async (context, args) => {
       return action === 'list' ? list(context, store) : exportAll(context, store);
     case 'forget':
       if (names.length === 0) throw usage('tunnel hosts forget needs a HOST', 'tunnel hosts list');
-      return forget(context, store, names);
+      return forget(context, store, names, args.flag('revoked') ? 'revocations' : 'keys');
     default:
       throw usage(
         `tunnel hosts takes list, forget HOST or export, not ${shellWord(action)}`,
@@ -76,21 +76,31 @@ async function exportAll(context: Context, store: TrustStore): Promise<number> {
   return 0;
 }
 
-async function forget(context: Context, store: TrustStore, words: readonly string[]): Promise<number> {
+async function forget(
+  context: Context,
+  store: TrustStore,
+  words: readonly string[],
+  what: 'keys' | 'revocations',
+): Promise<number> {
   const hosts = await hostsInConfig(context);
   const foreign = foreignKnownHosts(context.facts, hosts);
   const lost: string[] = [];
   let trusted = false;
   for (const word of words) {
     const { exact, sameMachine } = await keyNamesOf(context, word, hosts);
-    let result = await forgetAll(store, exact, foreign);
-    if (isNothing(result)) result = await forgetAll(store, sameMachine, foreign);
-    showForgotten(context, word, result);
+    let result = await forgetAll(store, exact, foreign, what);
+    if (isNothing(result)) result = await forgetAll(store, sameMachine, foreign, what);
+    if (what === 'keys') showForgotten(context, word, result);
+    else showUnrevoked(context, word, result);
     if (result.removed.length > 0) continue;
     lost.push(word);
     trusted ||= !isNothing(result);
   }
   if (lost.length < words.length) return 0;
+  if (what === 'revocations')
+    throw new TunnelError('USAGE', `no key of ${lost.join(', ')} is revoked in our own store`, {
+      hint: 'tunnel hosts list',
+    });
   const why = trusted ? 'our store has no key of its own for it' : 'no key is known for it';
   throw new TunnelError('USAGE', `forget failed, on ${lost.join(', ')}: ${why}`, {
     hint: 'tunnel hosts list',
@@ -101,10 +111,11 @@ async function forgetAll(
   store: TrustStore,
   names: readonly string[],
   foreign: readonly string[],
+  what: 'keys' | 'revocations',
 ): Promise<Forgotten> {
   let all: Forgotten = { removed: [], kept: [], foreign: [] };
   for (const name of names) {
-    const { removed, kept, foreign: lines } = await forgetHost(store, name, foreign);
+    const { removed, kept, foreign: lines } = await forgetHost(store, name, foreign, what);
     const isNew = ({ file, line }: Place): boolean =>
       ![...all.kept, ...all.foreign].some((one) => one.file === file && one.line === line);
     all = {
@@ -121,6 +132,14 @@ async function forgetAll(
 
 const isNothing = ({ removed, kept, foreign }: Forgotten): boolean =>
   removed.length + kept.length + foreign.length === 0;
+
+function showUnrevoked(context: Context, name: string, { removed, foreign }: Forgotten): void {
+  for (const key of removed) context.out(`no longer revoked for ${name}: ${key.type} ${key.fingerprint}`);
+  for (const { file, line } of foreign) {
+    context.talk(`${name}: a key is still revoked by ${shortPath(file, context.facts)}:${line}`);
+    context.talk(`hint: edit ${file}, line ${line}`);
+  }
+}
 
 function showForgotten(context: Context, name: string, { removed, kept, foreign }: Forgotten): void {
   for (const key of removed) context.out(`forgot ${name} ${key.type} ${key.fingerprint}`);
