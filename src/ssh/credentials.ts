@@ -180,6 +180,8 @@ function createLogin(
 /** What an earlier login was refused is part of why this one fails, though it is not offered again. How much it was. */
 function recall(notes: Notes, before: Notes): number {
   notes.secretRefused = before.secretRefused;
+  notes.sha1 = before.sha1;
+  notes.refusedFiles.push(...before.refusedFiles);
   return notes.refused.push(...before.refused);
 }
 

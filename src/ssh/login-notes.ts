@@ -32,6 +32,12 @@ export interface Notes {
   secretRefused: boolean;
   /** A code from a totp: source was among what was refused. */
   codeRefused: boolean;
+  /** Files of refused keys, as a shell takes them. */
+  readonly refusedFiles: string[];
+  /** An RSA key could sign with SHA-1 only, or was refused by a server that does not say that it knows more. */
+  sha1: 'only' | 'likely' | null;
+  /** An agent has a key that the server wants, and did not sign with it. */
+  unsigned: boolean;
   /** The server hung up while there was more to offer. */
   hungUp: boolean;
 }
@@ -47,6 +53,9 @@ export function startNotes(): Notes {
     typedCode: false,
     secretRefused: false,
     codeRefused: false,
+    refusedFiles: [],
+    sha1: null,
+    unsigned: false,
     hungUp: false,
   };
 }
@@ -122,12 +131,23 @@ function refusalHint(notes: Notes, host: Host): string {
     return `date -u    # codes are made from this machine's clock; if it is right, is totp: of host ${host.name} the seed of this account?`;
   if (notes.secretRefused)
     return `tunnel up ${host.name} on a terminal asks again; tunnel secret set ${host.name} password replaces a stored one`;
-  if (keys.length > 0 && takes('publickey'))
-    return `is the key in ${host.user}'s authorized_keys there? ssh-copy-id -p ${host.port} ${host.user}@${host.hostname}`;
+  if (notes.unsigned && takes('publickey'))
+    return `tunnel up ${host.name}    # and let the agent sign: it may ask in a window of its own, or want a touch`;
+  if (notes.sha1 === 'only')
+    return `${sha1Line}    # under host ${host.name}; weak, for servers that know no better`;
+  if (keys.length > 0 && takes('publickey')) {
+    const [file] = notes.refusedFiles;
+    const copy = `ssh-copy-id${file === undefined ? '' : ` -i ${file}`} -p ${host.port} ${host.user}@${host.hostname}`;
+    return notes.sha1 === 'likely'
+      ? `${sha1Line}    # under host ${host.name}, if that server is too old for SHA-2; else: ${copy}`
+      : `is the key in ${host.user}'s authorized_keys there? ${copy}`;
+  }
   if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0)
     return methodHint(notes.methods, host) ?? `tunnel why ${host.name}`;
   return `check user and credentials of host ${host.name}: tunnel why ${host.name}`;
 }
+
+const sha1Line = 'pubkey_algorithms: +ssh-rsa';
 
 const known = ['publickey', 'password', 'keyboard-interactive', 'hostbased'];
 

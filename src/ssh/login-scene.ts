@@ -3,6 +3,7 @@ import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Secret, SecretKind } from '../model/secret.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import type { Clock } from '../model/clock.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { QuestionKind } from '../model/question.ts';
 import type { CallerEnvironment, DialContext } from '../model/session.ts';
 import type { AuthReply, AuthWire } from './internals-auth.ts';
@@ -172,6 +173,12 @@ export async function ask(
 export function shownPath(path: string, environment: CallerEnvironment): string {
   const home = environment.variables['HOME'] ?? '';
   return home.length > 1 && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
+}
+
+/** The same, as a shell takes it. */
+export function pastedPath(path: string, environment: CallerEnvironment): string {
+  const shown = shownPath(path, environment);
+  return /^[\w~./@%+:-]+$/.test(shown) ? shown : shellWord(path);
 }
 
 /** What reading a source takes of a scene. */

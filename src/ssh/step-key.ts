@@ -4,7 +4,16 @@ import { agentFlags, AgentError } from '../keys/agent.ts';
 import { keyProbe, keyRequest } from './auth-requests.ts';
 import { publicKeyOf, shortTypeName, type PublicKey } from '../keys/public-key.ts';
 import { signWith } from '../keys/sign.ts';
-import { begin, remark, settle, shownPath, tell, type Scene, type StepEnd } from './login-scene.ts';
+import {
+  begin,
+  pastedPath,
+  remark,
+  settle,
+  shownPath,
+  tell,
+  type Scene,
+  type StepEnd,
+} from './login-scene.ts';
 import { credentialName, type Offer } from './offers.ts';
 import { refusalOfKey } from './refusals.ts';
 import { signatureChoices, type SignatureChoice } from '../keys/signature-algorithms.ts';
@@ -22,6 +31,9 @@ export async function offerKey(scene: Scene, offer: Offer, agent: Agent | null):
   }
   const choices = signatureChoices(known.type, scene.host.algorithms.pubkey, scene.wire.signatureAlgorithms);
   if (choices.length === 0) {
+    const old = [...(scene.host.algorithms.pubkey ?? []), 'ssh-rsa'];
+    if (signatureChoices(known.type, old, scene.wire.signatureAlgorithms).length > 0)
+      scene.notes.sha1 = 'only';
     remark(scene, `${named.words}: no signature algorithm that both sides allow`);
     return { kind: 'skipped' };
   }
@@ -30,7 +42,18 @@ export async function offerKey(scene: Scene, offer: Offer, agent: Agent | null):
     end = await offerOnce(scene, named, known, choice, agent);
     if (end.kind !== 'failure' || end.partial) break;
   }
+  if (end.kind === 'failure' && !end.partial) noteRefused(scene, named, known);
   return end;
+}
+
+/** For the hint: which file it was, and whether the server may be too old for SHA-2 (it says what it knows since RFC 8308). */
+function noteRefused({ host, context, wire, notes }: Scene, { signer }: Offer, key: PublicKey): void {
+  const [only, other] = host.identities;
+  const chosen = host.identitiesOnly && other === undefined ? only : undefined;
+  const path = signer.by === 'file' ? signer.file.path : chosen;
+  if (path !== undefined) notes.refusedFiles.push(pastedPath(path, context.environment));
+  const configured = host.algorithms.pubkey?.includes('ssh-rsa') === true;
+  if (key.type === 'ssh-rsa' && wire.signatureAlgorithms === null && !configured) notes.sha1 ??= 'likely';
 }
 
 async function offerOnce(
@@ -105,6 +128,7 @@ async function signByAgent(
     remark(scene, `${offer.words}: the agent signs only with ${shortTypeName(made)} and SHA-1`);
   } catch (error) {
     if (!(error instanceof AgentError) && !(error instanceof RangeError)) throw error;
+    scene.notes.unsigned = true;
     remark(scene, `${offer.words}: the agent did not sign (${error.message})`);
   }
   return null;

@@ -31,6 +31,16 @@ describe.skipIf(sshdMissing() !== null)('a login with ten keys in the agent and 
     await sshd.stop();
   });
 
+  test('that wants each use confirmed, with nobody to confirm it, is hinted at signing, not at loading', async () => {
+    await using own = await startAgent();
+    own.add('-c', keys[8] ?? '');
+    const host = inAgent({ agent: { from: 'socket', path: own.socket }, identitiesOnly: false });
+    const { error } = await logIn(host);
+    expect(error?.message).toContain('the agent did not sign');
+    expect(error?.hint).toMatch(/let the agent sign/);
+    expect(error?.hint).not.toContain('ssh-add');
+  });
+
   const inAgent = (over = {}): Parameters<typeof logIn>[0] =>
     bareHost(sshd.port, { agent: { from: 'socket', path: agent.socket }, ...over });
 

@@ -1,8 +1,12 @@
 // Logins with key files against a real sshd: every kind of file, passphrases, and no more attempts than needed.
 import { appendFileSync, chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Client } from 'ssh2';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sshAlgorithms } from '../../src/config/algorithms.ts';
+import { privateParts } from '../../src/ssh/internals.ts';
 import { createCredentials } from '../../src/ssh/credentials.ts';
+import { startAuthServer } from '../helpers/auth-server.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';
 import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
@@ -47,6 +51,36 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
   const rows = types.flatMap(([type, args]) =>
     formats.map(([format, more]) => [type, format, [...args, ...more]] as const),
   );
+
+  test('at a server that takes RSA with SHA-1 only is hinted at the line that allows it, which helps', async () => {
+    // an sshd of today says that it knows SHA-2, whatever it is configured to take
+    await using old = await startAuthServer(['publickey'], (context) => {
+      if (context.method === 'publickey' && context.hashAlgo === undefined) context.accept();
+      else context.reject(['publickey']);
+    });
+    const identity = makeKey(join(sshd.folder, 'old-rsa'), ['-t', 'rsa', '-b', '2048']);
+    const unsaid = {
+      // one as old as that does not say what it knows either (RFC 8308)
+      touch: (client: Client) =>
+        void (privateParts(client)._protocol._handlers['EXT_INFO'] = () => undefined),
+    };
+    const { error } = await logIn(bareHost(old.port, { identities: [identity] }), unsaid);
+    expect(error?.hint).toMatch(/^pubkey_algorithms: \+ssh-rsa {4}# under host katie/);
+    const pubkey = sshAlgorithms('pubkey', '+ssh-rsa');
+    const allowed = bareHost(old.port, { identities: [identity] });
+    const { record } = await logIn({ ...allowed, algorithms: { ...allowed.algorithms, pubkey } }, unsaid);
+    expect(record?.accepted).toHaveLength(1);
+  });
+
+  test('that is refused is named to ssh-copy-id', async () => {
+    const stranger = makeKey(join(sshd.folder, 'a stranger'));
+    const variables = { HOME: sshd.folder };
+    const { error } = await logIn(bareHost(sshd.port, { identities: [stranger] }), { variables });
+    expect(error?.hint).toContain(`ssh-copy-id -i '${stranger}' -p ${sshd.port}`);
+    const plain = makeKey(join(sshd.folder, 'unheard-of'));
+    const second = await logIn(bareHost(sshd.port, { identities: [plain] }), { variables });
+    expect(second.error?.hint).toContain(`ssh-copy-id -i ~/unheard-of -p ${sshd.port}`);
+  });
 
   test.each(rows)('%s in the %s format succeeds, in one request', async (_type, _format, args) => {
     const identity = allowedKey(args);

@@ -94,6 +94,30 @@ describe('a failed login', () => {
       /^is the key in root's authorized_keys there\? ssh-copy-id -p 2222/,
     ],
     [
+      'a refused key of a file: that one',
+      notes({ refused: [key], methods: ['publickey'], refusedFiles: ['~/.ssh/id_ed25519'] }),
+      {},
+      /ssh-copy-id -i ~\/\.ssh\/id_ed25519 -p 2222 root@127\.0\.0\.1$/,
+    ],
+    [
+      'an RSA key that a server takes with SHA-1 only: the line to add',
+      notes({ methods: ['publickey'], sha1: 'only', remarks: ['no signature algorithm'] }),
+      {},
+      /^pubkey_algorithms: \+ssh-rsa {4}# under host katie; weak/,
+    ],
+    [
+      'an RSA key refused by a server that may be too old: the line, or the key',
+      notes({ refused: [key], methods: ['publickey'], sha1: 'likely' }),
+      {},
+      /^pubkey_algorithms: \+ssh-rsa {4}# under host katie, if .* else: ssh-copy-id/,
+    ],
+    [
+      'an agent that did not sign: let it, and no other key is asked for',
+      notes({ methods: ['publickey'], unsigned: true, remarks: ['the agent did not sign'] }),
+      {},
+      /^tunnel up katie {4}# and let the agent sign/,
+    ],
+    [
       'many keys and a hang-up: name one',
       notes({ refused: [key, key, key], hungUp: true }),
       {},
