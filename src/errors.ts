@@ -84,13 +84,18 @@ export function exitCodeOf(code: ErrorCode): number {
   return errorTable[code].exit;
 }
 
-export function needsPerson(code: ErrorCode): boolean {
-  return errorTable[code].remedy === 'person';
+/** Its code tells, but where the failure knows better: `person` among its facts says that only one can mend it. */
+function remedyOf({ code, facts }: Pick<TunnelError, 'code' | 'facts'>): Remedy {
+  return facts['person'] === true ? 'person' : errorTable[code].remedy;
+}
+
+export function needsPerson(error: Pick<TunnelError, 'code' | 'facts'>): boolean {
+  return remedyOf(error) === 'person';
 }
 
 /** False: trying the same again leads to the same. */
-export function retryHelps(code: ErrorCode): boolean {
-  return errorTable[code].remedy === 'retry';
+export function retryHelps(error: Pick<TunnelError, 'code' | 'facts'>): boolean {
+  return remedyOf(error) === 'retry';
 }
 
 const precedence = [3, 7, 6, 8, 5, 9];

@@ -49,7 +49,13 @@ export const defaultAlgorithms: AlgorithmNames = {
   ],
 };
 
-const configKeys = { kex: 'kex', hostKey: 'host_key_algorithms', cipher: 'ciphers', mac: 'macs' } as const;
+/** Where each list is written. */
+export const algorithmKeys = {
+  kex: 'kex',
+  hostKey: 'host_key_algorithms',
+  cipher: 'ciphers',
+  mac: 'macs',
+} as const;
 
 /** What to offer a host. Throws CONFIG_INVALID when nothing that is configured can be had. */
 export function offeredAlgorithms(host: Host, supported = supportedAlgorithms()): AlgorithmNames {
@@ -59,7 +65,7 @@ export function offeredAlgorithms(host: Host, supported = supportedAlgorithms())
     if (usable.length > 0) return usable;
     throw new TunnelError(
       'CONFIG_INVALID',
-      `${configKeys[kind]} failed, on ${host.name}: none of ${wanted.join(', ') || 'them'} is supported`,
+      `${algorithmKeys[kind]} failed, on ${host.name}: none of ${wanted.join(', ') || 'them'} is supported`,
       { hint: `supported: ${supported[kind].join(' ')}` },
     );
   };

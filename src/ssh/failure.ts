@@ -1,5 +1,5 @@
 // Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
-import { TunnelError, type ErrorCode } from '../errors.ts';
+import { TunnelError, type ErrorCode, type ErrorFacts } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { cleanQuote, cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
@@ -66,12 +66,12 @@ export function dialFailed(
   layer: 'kex' | 'auth',
   code: ErrorCode,
   why: string,
-  hint = `tunnel why ${host.name}`,
+  more: { readonly hint?: string; readonly facts?: ErrorFacts } = {},
 ): TunnelError {
   const what = layer === 'kex' ? 'key exchange' : 'login';
   return new TunnelError(code, `${what} failed, on ${formatAddress(host)}: ${why}`, {
-    hint,
-    facts: { layer, tcpLevel: false },
+    hint: more.hint ?? `tunnel why ${host.name}`,
+    facts: { layer, tcpLevel: false, ...more.facts },
   });
 }
 

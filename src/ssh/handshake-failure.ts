@@ -2,6 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import { cleanQuote } from '../model/clean.ts';
 import type { Host } from '../model/host.ts';
+import { algorithmKeys } from './algorithms.ts';
 import { codeOf, dialFailed, penaltyWords, tooManyWords, wordsOf } from './failure.ts';
 import { disagreement, type ServerHello } from './hello.ts';
 import type { AlgorithmNames } from './internals.ts';
@@ -17,6 +18,8 @@ export interface AttemptFacts {
 export interface AttemptScene {
   readonly host: Host;
   readonly offer: AlgorithmNames;
+  /** What this program could offer. */
+  readonly supported: AlgorithmNames;
   readonly layer: 'kex' | 'auth';
   readonly hello: ServerHello;
   /** Bytes that came from the server. */
@@ -40,7 +43,11 @@ export function attemptFailure(facts: AttemptFacts, scene: AttemptScene): Tunnel
 function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): TunnelError {
   const { host, hello, offer, received } = scene;
   const conflict = hello.offers === null ? null : disagreement(offer, hello.offers);
-  if (conflict !== null) return dialFailed(host, 'kex', 'KEX_FAILED', conflict);
+  if (conflict !== null && hello.offers !== null)
+    return dialFailed(host, 'kex', 'KEX_FAILED', conflict.words, {
+      hint: hintOn(host, conflict.kind, hello.offers[conflict.kind], scene.supported[conflict.kind]),
+      facts: { person: true },
+    });
   if (disconnect !== null)
     return dialFailed(
       host,
@@ -67,6 +74,24 @@ function kexFailure({ thrown, disconnect }: AttemptFacts, scene: AttemptScene): 
   if (hello.ident === null)
     return dialFailed(host, 'kex', 'KEX_FAILED', 'what answers there does not speak SSH');
   return dialFailed(host, 'kex', 'KEX_FAILED', cleanQuote(thrown.message));
+}
+
+/** Safe no longer, and off by default for that. */
+const weak = /sha1(?!\d)|ssh-rsa|ssh-dss|md5|-cbc|arcfour|-96/;
+
+/** The line that would make the two agree. Neither the server nor this config changes by being asked again. */
+function hintOn(
+  host: Host,
+  kind: keyof AlgorithmNames,
+  theirs: readonly string[],
+  supported: readonly string[],
+): string {
+  const usable = theirs.filter((name) => supported.includes(name));
+  const name = usable.find((each) => !weak.test(each)) ?? usable[0];
+  if (name === undefined)
+    return `this program knows none of them: its administrator may allow one of ${supported.slice(0, 3).join(', ')}`;
+  const line = `${algorithmKeys[kind]}: +${name}`;
+  return `${line}    # under host ${host.name}${weak.test(name) ? '; weak: only where the server can do no better' : ''}`;
 }
 
 function authFailure(facts: AttemptFacts, scene: AttemptScene): TunnelError {
@@ -116,7 +141,8 @@ const largeKex = /^(mlkem|sntrup)/;
 export function silenceFailure(host: Host, silenceMs: number, progress: Progress): TunnelError {
   const { layer, hello, deaf, keyShown } = progress;
   const time = `in ${silenceMs / 1000}s`;
-  const fail = (why: string, hint?: string): TunnelError => dialFailed(host, layer, 'TIMED_OUT', why, hint);
+  const fail = (why: string, hint?: string): TunnelError =>
+    dialFailed(host, layer, 'TIMED_OUT', why, hint === undefined ? {} : { hint });
   if (layer === 'auth') return fail(`no answer ${time}`);
   if (deaf !== null) return fail(`${deaf} ${time}`);
   if (hello.ident === null) return fail(`no whole SSH banner ${time}`);

@@ -15,7 +15,7 @@ import { isCertificateType } from '../keys/certificate.ts';
 import { createHelloReader, type HelloReader } from './hello.ts';
 import { installKex } from './internals-kex.ts';
 import { ssh2 } from './internals-load.ts';
-import type { AlgorithmNames } from './internals.ts';
+import { supportedAlgorithms, type AlgorithmNames } from './internals.ts';
 import { KeyCheck } from './key-check.ts';
 import type { Login } from './login.ts';
 import { withoutCredential } from './login-scene.ts';
@@ -234,6 +234,7 @@ export class Handshake {
     const failure = attemptFailure(facts, {
       host,
       offer,
+      supported: supportedAlgorithms(),
       layer: this.#layer,
       hello: this.#hello.hello,
       received: this.#hello.received,

@@ -99,13 +99,21 @@ const kinds = [
   ['mac', 'MAC'],
 ] as const;
 
-/** What the two sides have not in common, in words; null when they could agree. */
-export function disagreement(ours: AlgorithmNames, theirs: AlgorithmNames): string | null {
+export interface Disagreement {
+  readonly kind: keyof AlgorithmNames;
+  readonly words: string;
+}
+
+/** What the two sides have not in common; null when they could agree. */
+export function disagreement(ours: AlgorithmNames, theirs: AlgorithmNames): Disagreement | null {
   for (const [kind, words] of kinds) {
     if (ours[kind].some((name) => theirs[kind].includes(name))) continue;
     if (kind === 'mac' && ours.cipher.some((name) => theirs.cipher.includes(name) && !needsMac(name)))
       continue;
-    return `no common ${words}: the server offers ${listed(theirs[kind])}; we offer ${ours[kind].join(', ')}`;
+    return {
+      kind,
+      words: `no common ${words}: the server offers ${listed(theirs[kind])}; we offer ${ours[kind].join(', ')}`,
+    };
   }
   return null;
 }

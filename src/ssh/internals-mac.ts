@@ -43,8 +43,8 @@ interface NativeDecipher {
 
 export interface CryptoPart {
   readonly MAC_INFO: Record<string, MacInfo>;
-  createCipher(config: { outbound: MacConfig }): object;
-  createDecipher(config: { inbound: MacConfig }): object;
+  createCipher: (config: { outbound: MacConfig }) => object;
+  createDecipher: (config: { inbound: MacConfig }) => object;
 }
 
 /** Before the rest of ssh2 is loaded: it takes these functions out of the module when it is. */
@@ -101,7 +101,9 @@ function checking(decipher: NativeDecipher, mac: Umac): NativeDecipher {
   };
   Object.defineProperty(decipher, '_macInstance', {
     get: () => instance,
-    set: () => (nonce = null), // a packet begins, or has ended
+    set() {
+      nonce = null; // a packet begins, or has ended
+    },
   });
   return decipher;
 }

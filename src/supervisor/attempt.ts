@@ -43,9 +43,9 @@ export async function attempt(parts: AttemptParts, signal: AbortSignal): Promise
     if (result.kind === 'opened') return result;
     failures.push(result);
     // The server itself refused us: another way leads to the same refusal, and counts as one more attempt there.
-    if (!result.inherited && needsPerson(result.cause.code)) return result;
+    if (!result.inherited && needsPerson(result.cause)) return result;
   }
-  return failures.find(({ cause }) => retryHelps(cause.code)) ?? (failures[0] as Failed);
+  return failures.find(({ cause }) => retryHelps(cause)) ?? (failures[0] as Failed);
 }
 
 async function openWay(parts: AttemptParts, index: number, signal: AbortSignal): Promise<AttemptResult> {

@@ -7,7 +7,7 @@ import { BlockedWatch } from './blocked-watch.ts';
 import { environmentDigest } from './environment.ts';
 import type { LinkRunner } from './link-runner.ts';
 import type { Login } from './login.ts';
-import { isAttended, isHostKeyTrouble, lookAfterMs } from './needs-you.ts';
+import { isAttended, isBeforeLogin, lookAfterMs } from './needs-you.ts';
 
 export interface LinkBlockParts {
   readonly clock: Clock;
@@ -67,7 +67,7 @@ export class LinkBlock {
     const { runner, login } = this.#parts;
     const { state } = runner;
     if (state.kind !== 'blocked' || isAttended(state.cause)) return;
-    if (!isHostKeyTrouble(state.cause)) login.offers = 'new';
+    if (!isBeforeLogin(state.cause)) login.offers = 'new';
     runner.send({ kind: 'answered' });
   }
 
@@ -84,7 +84,7 @@ export class LinkBlock {
 
   #begin(cause: Parameters<typeof lookAfterMs>[0]): BlockedWatch {
     const { clock, host, runner, login } = this.#parts;
-    const hostKey = isHostKeyTrouble(cause);
+    const beforeLogin = isBeforeLogin(cause);
     const delayMs = lookAfterMs(cause, host, this.#provenTries);
     // A change that led to nothing does not put the look off.
     if (delayMs === null) this.#lookAtMs = null;
@@ -93,8 +93,8 @@ export class LinkBlock {
       clock,
       lookAtMs: this.#lookAtMs,
       changesSeen: this.#changeTries,
-      before: this.#before?.[hostKey ? 'hostKey' : 'login'] ?? Promise.resolve(null),
-      digest: () => this.#digest(cause.code),
+      before: this.#before?.[beforeLogin ? 'hostKey' : 'login'] ?? Promise.resolve(null),
+      digest: () => this.#digest(beforeLogin ? 'HOST_KEY_UNKNOWN' : cause.code),
       circumstancesChanged: () => {
         this.#changeTries += 1;
         this.recheck();
@@ -102,7 +102,7 @@ export class LinkBlock {
       look: () => {
         this.#lookAtMs = null;
         this.#provenTries += 1;
-        if (!hostKey) login.offers = 'proven';
+        if (!beforeLogin) login.offers = 'proven';
         runner.send({ kind: 'answered' });
       },
       changed: this.#parts.changed,

@@ -94,7 +94,7 @@ function whileConnecting(
   if (event.kind === 'opened') return to({ kind: 'up', sinceMs: env.now, attempt: state.attempt });
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   // A bug of ours, or a config that cannot work: it is told once, and not tried for ever.
-  if (!retryHelps(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
+  if (!retryHelps(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
   const retry = state.attempt + 1;
   return wait(
     { retry, hurried: state.hurried, delayMs: backoffMs(retry, env.policy, env.random) },
@@ -107,7 +107,7 @@ function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: Machi
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'kick') return to(state, probe);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
-  if (needsPerson(event.cause.code)) return to({ kind: 'blocked', cause: event.cause }, close);
+  if (needsPerson(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
   const upMs = env.now - state.sinceMs;
   const retry = (upMs >= steadyMs ? 0 : state.attempt) + 1;
   if (upMs >= servedMs) return to({ kind: 'connecting', attempt: retry, hurried: 0 }, close, open);

@@ -17,7 +17,7 @@ import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
 import { hintOn } from './hints.ts';
-import { isHostKeyTrouble, questionOf } from './needs-you.ts';
+import { isBeforeLogin, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
 import type { Pilots } from './pilots.ts';
@@ -174,13 +174,13 @@ export class Link implements Asker {
     this.#block.examine();
   }
 
-  /** Ends a wait, probes, and looks again at a host key, which begins no login. */
+  /** Ends a wait, probes, and looks again at a host key or at algorithms, which begins no login. */
   weather(): void {
     const { state } = this;
-    const hostKey = state.kind === 'blocked' && isHostKeyTrouble(state.cause);
+    const beforeLogin = state.kind === 'blocked' && isBeforeLogin(state.cause);
     // A connect that was begun over the old network may hang long after the new one is there.
     if (state.kind === 'connecting') this.#login.redial();
-    this.#runner.send({ kind: hostKey && !this.#runner.inherited ? 'answered' : 'kick' });
+    this.#runner.send({ kind: beforeLogin && !this.#runner.inherited ? 'answered' : 'kick' });
   }
 
   /** A user has come to be in haste, or is no longer. */

@@ -4,12 +4,13 @@ import type { Host } from '../model/host.ts';
 import type { Question, QuestionKind } from '../model/question.ts';
 
 const minuteMs = 60_000;
-const hostKeyLookMs = 15 * minuteMs;
+const keyExchangeLookMs = 15 * minuteMs;
 /** After a refusal: a key that logged in here before is tried again, alone. Then for ever at the last distance. */
 const provenLooksMs = [5 * minuteMs, 15 * minuteMs, 30 * minuteMs] as const;
 
-export function isHostKeyTrouble({ code }: TunnelError): boolean {
-  return code.startsWith('HOST_KEY');
+/** A host key that is not trusted, or algorithms that do not meet: no login was begun, and another look begins none. */
+export function isBeforeLogin({ code }: TunnelError): boolean {
+  return code.startsWith('HOST_KEY') || code === 'KEX_FAILED';
 }
 
 /**
@@ -18,7 +19,7 @@ export function isHostKeyTrouble({ code }: TunnelError): boolean {
  * servers take passwords besides keys, and a key that worked is refused while a home is not mounted there.
  */
 export function lookAfterMs(cause: TunnelError, host: Host, tries: number): number | null {
-  if (isHostKeyTrouble(cause)) return hostKeyLookMs;
+  if (isBeforeLogin(cause)) return keyExchangeLookMs;
   if (!host.authRetry || cause.facts['proven'] !== true) return null;
   return provenLooksMs[Math.min(tries, provenLooksMs.length - 1)] ?? null;
 }

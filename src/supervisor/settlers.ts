@@ -26,7 +26,7 @@ export function decisionOf(waiting: Waiting, facts: Decided): TunnelError | null
   if (waiting === 'wait') {
     if (isReady(status)) return null;
     const error = troubleOf(verdict, link);
-    return error === null || retryHelps(error.code) ? undefined : error;
+    return error === null || retryHelps(error) ? undefined : error;
   }
   if (facts.takenDown) return takenDown(status.name);
   if (status.state === 'asleep') return null;

@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TunnelError } from '../../src/errors.ts';
+import { sshAlgorithms } from '../../src/config/algorithms.ts';
+import { needsPerson, retryHelps, TunnelError } from '../../src/errors.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import type { Session } from '../../src/model/session.ts';
 import { readChannel, writeAll } from '../helpers/channel-reader.ts';
@@ -280,6 +281,34 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     );
     expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex', tcpLevel: false } });
     expect(failed.message).toContain('no common cipher: the server offers aes256-ctr; we offer aes128-ctr');
+    expect(failed.hint).toBe('ciphers: +aes256-ctr    # under host test');
+    expect([needsPerson(failed), retryHelps(failed)]).toEqual([true, false]);
+  });
+
+  test.each([
+    ['kex', 'KexAlgorithms diffie-hellman-group14-sha1', 'kex: +diffie-hellman-group14-sha1', /weak/],
+    ['mac', 'MACs hmac-md5\nCiphers aes128-ctr', 'macs: +hmac-md5', /weak/],
+    ['hostKey', 'HostKeyAlgorithms ssh-rsa', 'host_key_algorithms: +ssh-rsa', /weak/],
+  ] as const)(
+    'that meets a server with an old %s names the line that helps',
+    async (kind, line, added, note) => {
+      await using own = await startSshd({ hostKeyTypes: ['rsa'], config: line.split('\n') });
+      const failed = await failureOf(testDialer().dialer.dial(hostOf(own), anew, testContext()));
+      expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { person: true } });
+      expect(failed.hint?.split(/ {4}# /)).toEqual([added, expect.stringMatching(note)]);
+      const list = sshAlgorithms(kind, added.replace(/^\w+: /, ''));
+      const host = hostOf(own);
+      const algorithms = { ...host.algorithms, [kind]: list };
+      const session = await testDialer().dialer.dial({ ...host, algorithms }, anew, testContext());
+      await session.close();
+    },
+  );
+
+  test('that meets what nobody here knows says so', async () => {
+    await using own = await startSshd({ config: ['KexAlgorithms sntrup761x25519-sha512@openssh.com'] });
+    const failed = await failureOf(testDialer().dialer.dial(hostOf(own), anew, testContext()));
+    expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { person: true } });
+    expect(failed.hint).toMatch(/^this program knows none of them: .* curve25519-sha256/);
   });
 
   test('a refused key is AUTH_REFUSED', async () => {

@@ -22,7 +22,10 @@ const crypto = ssh2Part('protocol/crypto.js') as {
   createDecipher(config: object): Opener;
 };
 
-function pair(cipher: string, mac: string): { seal(payload: Buffer): Buffer; open: Opener; got: Buffer[] } {
+function pair(
+  cipher: string,
+  mac: string,
+): { seal: (payload: Buffer) => Buffer; open: Opener; got: Buffer[] } {
   const info = crypto.CIPHER_INFO[cipher] as { keyLen: number; ivLen: number };
   const macInfo = crypto.MAC_INFO[mac] as { len: number; actualLen: number };
   const [key, iv, macKey] = [randomBytes(info.keyLen), randomBytes(info.ivLen), randomBytes(macInfo.len)];

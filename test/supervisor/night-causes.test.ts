@@ -197,6 +197,31 @@ describe.skipIf(sshdMissing() !== null)(
   },
 );
 
+test.skipIf(sshdMissing() !== null)(
+  'algorithms that do not meet are looked at every 15 minutes and with the weather, and no login is begun',
+  async () => {
+    await using sshd = await startSshd({ config: ['Ciphers aes256-ctr'] });
+    const none = { kex: null, mac: null, hostKey: null, pubkey: null };
+    await using night = await nightAt(sshd, { algorithms: { ...none, cipher: ['aes128-ctr'] } });
+    expect(await night.up('db')).toBe('KEX_FAILED');
+    expect(night.one('db')).toMatchObject({ state: 'needs-you', error: { code: 'KEX_FAILED' } });
+    expect(await night.up('db')).toBe('KEX_FAILED'); // the kept one
+    expect(await visits(sshd)).toHaveLength(1);
+    expect(night.retryInMinutes('db')).toBe(15);
+    night.clock.advance(15 * minuteMs - 1);
+    expect((await night.look('db')).state).toBe('needs-you');
+    expect(await visits(sshd)).toHaveLength(2);
+    expect(requests(sshd)).toBe(0);
+
+    const file = join(sshd.folder, 'sshd_config');
+    await sshd.stop();
+    writeFileSync(file, readFileSync(file, 'utf8').replace('aes256-ctr', 'aes128-ctr'));
+    await sshd.start();
+    night.engine.weather('woke');
+    await night.until('db', ({ state }) => state === 'up');
+  },
+);
+
 describe.skipIf(sshdMissing() !== null)('a host key that is not trusted', () => {
   test.each(['unknown', 'changed'])(
     'and %s is looked at every 15 minutes and with the weather, by a key exchange and no login',
