@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { readForeignTextNow } from '../files/foreign-file.ts';
 import { TunnelError } from '../errors.ts';
+import { readForeignTextNow } from '../files/foreign-file.ts';
+import { existsNearby } from '../files/mounts.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
@@ -118,7 +119,7 @@ function resolve(
     const { tags = [], autostart = true } = settings;
     return readerIn(environmentOf?.({ name, tags, autostart }) ?? account.env);
   };
-  return resolveConfig(declared, { ...readerIn(account.env), readerFor, exists: existsSync });
+  return resolveConfig(declared, { ...readerIn(account.env), readerFor, exists: existsNearby });
 }
 
 function declaredOf(file: string, read: readonly ParsedFile[]): Declared {

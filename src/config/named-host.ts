@@ -1,6 +1,6 @@
 // One host by its name, resolved although no tunnel goes there yet: what a secret is set for, and whose key is to be trusted.
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { existsNearby } from '../files/mounts.ts';
 import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
@@ -78,7 +78,7 @@ async function waysTo(word: string, { declared, account, askSsh }: Sources): Pro
   const tunnel = { name: word, own: { host: word }, settings, forwards: [], folder: account.cwd };
   const { config, problems } = await resolveConfig(
     { ...declared, tunnels: new Map([[word, tunnel]]) },
-    { account, askSsh, exists: existsSync },
+    { account, askSsh, exists: existsNearby },
   );
   const found = config.tunnels[0];
   if (found !== undefined) return found.ways;

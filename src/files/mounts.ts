@@ -1,6 +1,6 @@
 // Mounts that may be dead: a file on one can hang whoever touches it, for ever and past any signal but the last, and takes
 // the thread with it. So a child touches it first. Linux tells what is mounted; elsewhere nothing is known beforehand.
-import { readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { runProgram } from './child.ts';
 
@@ -52,12 +52,25 @@ function linkOf(path: string): string | null {
   }
 }
 
+let mounted: { readonly atMs: number; readonly far: ReadonlySet<string> } | null = null;
+
+/** As of the last second: a thousand tunnels name more files than that. */
 function mountedNow(): ReadonlySet<string> {
+  const now = performance.now();
+  if (mounted !== null && now - mounted.atMs < 1000) return mounted.far;
+  let far: ReadonlySet<string> = new Set();
   try {
-    return farMounts(readFileSync('/proc/self/mountinfo', 'latin1'));
+    far = farMounts(readFileSync('/proc/self/mountinfo', 'latin1'));
   } catch {
-    return new Set(); // not Linux
+    // not Linux
   }
+  mounted = { atMs: now, far };
+  return far;
+}
+
+/** Whether a file is there, at once. What is far away is taken to be: whoever reads it finds out, and nobody waits here. */
+export function existsNearby(path: string): boolean {
+  return farMountOf(path, mountedNow()) !== null || existsSync(path);
 }
 
 const answerLimitMs = 3_000;
