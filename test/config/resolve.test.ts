@@ -172,6 +172,7 @@ describe('a host', () => {
       ],
       keepalive: { intervalMs: 15_000, count: 3 },
       connectTimeoutMs: 10_000,
+      firstWordsMs: 10_000,
       algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
       compression: false,
       bindAddress: null,
