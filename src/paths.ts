@@ -143,7 +143,7 @@ export function checkSocketPath(path: string, platform: NodeJS.Platform): void {
   if (length <= limit) return;
   throw new TunnelError(
     'DAEMON_DOWN',
-    `supervisor start failed, on ${path}: the path has ${length} bytes, a socket's may have ${limit}`,
+    `the path of the control socket is too long, ${length} bytes of at most ${limit}: ${path}`,
     {
       hint: 'set TUNNEL_HOME or XDG_RUNTIME_DIR to a folder with a shorter path',
     },

@@ -1,11 +1,13 @@
 // The conversation of a command that waits: lines of tunnels as they are decided, questions one after another, never mixed.
 import { Secret } from '../model/secret.ts';
 import type { UpProgress } from '../control/protocol.ts';
+import type { Way } from '../model/host.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import { shortPath } from '../config/locate.ts';
 import { attributed } from '../render/attributed.ts';
 import { exposureNotes, renderTunnelLine } from '../render/line.ts';
 import type { Context, Interruption } from './context.ts';
+import { hopHeading } from './hop-heading.ts';
 import { WaitingNotice, type WaitingNoticeParts } from './waiting-notice.ts';
 import { addressOf, createPrompter, type Outcome, type Prompter } from './prompt.ts';
 
@@ -25,6 +27,8 @@ export interface ConversationParts {
   readonly answer: (questionId: string, value: Secret | null) => Promise<void>;
   /** Hears of every answer that was typed. */
   readonly typed?: (question: PendingQuestion, value: Secret) => void;
+  /** Where the tunnels go: a hop is introduced as one of several. */
+  readonly ways?: readonly Way[];
   /** What the command waits for is told after a while. */
   readonly waiting?: Pick<WaitingNoticeParts, 'timeoutMs' | 'look' | 'isMeant'>;
 }
@@ -102,7 +106,7 @@ function createAsking(parts: ConversationParts, trusted: (fingerprint: string) =
         if (controller.signal.aborted || parts.interruption.signal.aborted) return;
         prompter ??= createPrompter(parts.context);
         const gone = AbortSignal.any([controller.signal, parts.interruption.signal]);
-        const outcome = await prompter.question(question, gone);
+        const outcome = await prompter.question(question, gone, hopHeading(question, parts.ways ?? []));
         if (outcome.kind === 'answered' && question.fingerprint !== null) trusted(question.fingerprint);
         await answerWith(parts, question, outcome);
       });

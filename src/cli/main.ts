@@ -63,7 +63,8 @@ function configFile(): string {
 function inCommand(thrown: unknown, argv: readonly string[]): unknown {
   if (!(thrown instanceof TunnelError) || thrown.code !== 'NO_SUCH_TUNNEL') return thrown;
   const near = /^did you mean (\S+)\?$/.exec(thrown.hint ?? '')?.[1];
-  const lost = /^selection failed, on (\S+): /.exec(thrown.message)?.[1];
+  const [, tag, name] = /^no tunnel (?:has the tag (\S+)|is named (\S+))$/.exec(thrown.message) ?? [];
+  const lost = tag === undefined ? name : `tag:${tag}`;
   if (near === undefined || lost === undefined || !argv.includes(lost)) return thrown;
   const meant = argv.map((word) => shellWord(word === lost ? near : word)).join(' ');
   return new TunnelError(thrown.code, thrown.message, { hint: `tunnel ${meant}    # did you mean that?` });

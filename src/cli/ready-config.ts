@@ -65,7 +65,7 @@ function notAllowed(context: Context, path: string): TunnelError {
   const shown = shortPath(path, context.facts);
   return new TunnelError(
     'CONFIG_NOT_ALLOWED',
-    `config refused, on ${shown}: it was found in this folder, somebody else may have written it, and it is not allowed yet`,
+    `${shown} is not allowed yet: it was found in this folder, and somebody else may have written it`,
     { hint: 'tunnel allow' },
   );
 }
@@ -76,7 +76,7 @@ export function unwritable(stateDir: string, thrown: unknown): TunnelError {
     code?: string;
   };
   const why = errnoWords(code) ?? message;
-  return new TunnelError('CONFIG_NOT_ALLOWED', `consent could not be kept, on ${stateDir}: ${why}`, {
+  return new TunnelError('CONFIG_NOT_ALLOWED', `cannot remember what is allowed, in ${stateDir}: ${why}`, {
     hint: `ls -ld ${shellWord(stateDir)}`,
     cause: thrown,
   });

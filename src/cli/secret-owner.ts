@@ -65,7 +65,7 @@ async function hostOwner(context: Context, word: string): Promise<SecretOwner> {
 /** Works without a config: a key file is nobody's. */
 async function fileOwner(context: Context, path: string): Promise<SecretOwner> {
   if (!existsSync(path))
-    throw new TunnelError('USAGE', `secret set failed, on ${path}: there is no such key file`, {
+    throw new TunnelError('USAGE', `there is no key file ${path}`, {
       hint: 'tunnel secret set NAME, with the name of a host or the path of a key file',
     });
   const config = await readyConfig(context).catch((): ReadyConfig | null => null);
@@ -87,11 +87,15 @@ function nobody(context: Context, word: string, tunnels: readonly Tunnel[]): Tun
   const tunnel = tunnels.find(({ name }) => name === word);
   const server = tunnel?.ways[0].at(-1)?.name;
   if (server !== undefined)
-    return new TunnelError('USAGE', `secret failed, on ${word}: that is a tunnel, its host is ${server}`, {
-      hint: `tunnel secret set ${server}`,
-    });
+    return new TunnelError(
+      'USAGE',
+      `${word} is a tunnel, and secrets belong to hosts: its host is ${server}`,
+      {
+        hint: `tunnel secret set ${server}`,
+      },
+    );
   const isFile = existsSync(resolve(context.facts.cwd, word));
-  return new TunnelError('USAGE', `secret failed, on ${word}: no host of that name is in the config`, {
+  return new TunnelError('USAGE', `no host in the config is named ${word}`, {
     hint: isFile ? `tunnel secret set ./${word}    # for the key file` : 'tunnel show',
   });
 }

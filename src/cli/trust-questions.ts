@@ -3,9 +3,11 @@ import type { PresentedKey } from '../daemon/trusting.ts';
 import { callerEnvironment } from '../daemon/environment.ts';
 import { TunnelError } from '../errors.ts';
 import { Secret } from '../model/secret.ts';
+import type { Way } from '../model/host.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import type { DialContext } from '../model/session.ts';
 import { Interrupted, type Context, type Interruption } from './context.ts';
+import { hopHeading } from './hop-heading.ts';
 import { createPrompter, type Outcome, type Prompter } from './prompt.ts';
 import { attributed } from '../render/attributed.ts';
 
@@ -13,13 +15,14 @@ import { attributed } from '../render/attributed.ts';
 export function confirmKey(
   context: Context,
   interruption: Interruption,
+  ways: readonly Way[],
 ): (key: PresentedKey) => Promise<string | null> {
   return async (key) => {
     if (!context.interactive) throw unasked(key);
     const prompter = context.prompter ?? createPrompter(context);
     const { host, endpoint, keyType, fingerprint, randomart } = key;
     const question: PendingQuestion = { ...blank, host, endpoint, keyType, fingerprint, randomart };
-    const heading = key.known.length === 0 ? undefined : otherKeyHeading(key);
+    const heading = key.known.length === 0 ? hopHeading(question, ways) : otherKeyHeading(key);
     return answerOf(await prompter.question(question, interruption.signal, heading), interruption);
   };
 }
@@ -30,7 +33,11 @@ function otherKeyHeading({ address, known }: PresentedKey): string {
 }
 
 /** For a login in this process: asks at the terminal, or nobody. */
-export function loginContext(context: Context, interruption: Interruption): DialContext {
+export function loginContext(
+  context: Context,
+  interruption: Interruption,
+  ways: readonly Way[],
+): DialContext {
   let prompter: Prompter | null = context.prompter;
   return {
     signal: interruption.signal,
@@ -38,7 +45,10 @@ export function loginContext(context: Context, interruption: Interruption): Dial
       if (!context.interactive) throw new Error('nobody is there to be asked');
       prompter ??= createPrompter(context);
       const asked = { ...question, id: '', link: '' };
-      const answer = answerOf(await prompter.question(asked, interruption.signal), interruption);
+      const answer = answerOf(
+        await prompter.question(asked, interruption.signal, hopHeading(asked, ways)),
+        interruption,
+      );
       return answer === null ? null : new Secret(answer);
     },
     personPresent: () => context.interactive,
@@ -84,7 +94,7 @@ function answerOf(outcome: Outcome, interruption: Interruption): string | null {
 function unasked(key: PresentedKey): TunnelError {
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
-    `host key not trusted, on ${key.address}: ${key.keyType} ${key.fingerprint}, and no terminal to ask at`,
+    `host key not trusted, on ${key.address}: ${key.keyType} ${key.fingerprint} is new, and there is no terminal to ask at`,
     { hint: `tunnel trust --fingerprint ${key.fingerprint} ${key.host}    # once you have compared it` },
   );
 }

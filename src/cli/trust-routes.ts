@@ -89,13 +89,9 @@ async function waysByName(
   const read = login(written);
   if (word.startsWith('tag:') || /[*?]/.test(word)) matchSelectors([word], tunnels); // throws
   if ('problem' in read)
-    throw new TunnelError(
-      'NO_SUCH_TUNNEL',
-      `trust failed, on ${word}: no such tunnel, and a host ${read.problem}`,
-      {
-        hint: 'tunnel show',
-      },
-    );
+    throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel is named ${word}, and a host ${read.problem}`, {
+      hint: 'tunnel show',
+    });
   const isBare = !/[@:]/.test(word);
   const known = names.isDeclared(word) || (isBare && (await names.isAlias(word)));
   if (isBare && !known && !word.includes('.')) throw nobody(word, tunnels, names);
@@ -104,7 +100,7 @@ async function waysByName(
     tunnels.map(({ name }) => name),
   );
   if (isBare && !known && near !== null)
-    context.talk(`${word} is no tunnel, so it is taken for a server; did you mean ${near}?`);
+    context.talk(`no tunnel is named ${word}, so it is taken for a server; did you mean ${near}?`);
   return names.waysTo(written);
 }
 
@@ -114,7 +110,7 @@ function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): Tun
   const server = `tunnel trust ${shellWord(`${word}:22`)}    # if ${word} is a server's name`;
   return new TunnelError(
     'NO_SUCH_TUNNEL',
-    `trust failed, on ${word}: no tunnel has that name, and no host in hosts: or ssh_config`,
+    `no tunnel is named ${word}, and no host in hosts: or ssh_config`,
     { hint: near === null ? server : `tunnel trust ${near}    # did you mean that?\n${server}` },
   );
 }

@@ -3,6 +3,7 @@ import { callerEnvironment } from '../daemon/environment.ts';
 import { connectSupervisor } from '../daemon/reach.ts';
 import type { ControlClient } from '../control/client.ts';
 import { asTunnelError, reportError, type ErrorReport } from '../errors.ts';
+import type { Tunnel } from '../model/tunnel.ts';
 import type { StatusDocument } from '../model/status.ts';
 import type { Context, Interruption } from './context.ts';
 import { createConversation } from './conversation.ts';
@@ -18,15 +19,15 @@ const patienceMs = 60_000;
 export async function attemptNow(
   context: Context,
   { supervisor }: Target,
-  name: string,
+  tunnel: Tunnel,
   interruption: Interruption,
 ): Promise<ErrorReport | null> {
   const client = await connectSupervisor(supervisor, context.facts);
   if (client === null) return null;
   const failed = new AbortController();
   try {
-    watchFailure(client, name, failed);
-    return await bringUp(context, client, name, interruption, failed.signal);
+    watchFailure(client, tunnel.name, failed);
+    return await bringUp(context, client, tunnel, interruption, failed.signal);
   } catch (thrown) {
     interruption.signal.throwIfAborted();
     if (failed.signal.aborted) return failed.signal.reason as ErrorReport;
@@ -39,7 +40,7 @@ export async function attemptNow(
 async function bringUp(
   context: Context,
   client: ControlClient,
-  name: string,
+  { name, ways }: Tunnel,
   interruption: Interruption,
   failed: AbortSignal,
 ): Promise<ErrorReport | null> {
@@ -49,6 +50,7 @@ async function bringUp(
     answer: async (question, value) => {
       await client.call('answer', { question, value: value?.reveal() ?? null });
     },
+    ways,
   });
   const params = {
     selectors: [name],

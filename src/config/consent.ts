@@ -108,7 +108,7 @@ export async function allow(stateDir: string, file: string, digest: string, now:
   if (isForeign(statSync(stateDir)))
     throw new TunnelError(
       'DAEMON_DOWN',
-      `use of a folder refused, on ${stateDir}: it is not ours, or others may write to it`,
+      `the folder ${stateDir} is not used: it is not ours, or others may write to it`,
       { hint: `ls -ld ${shellWord(stateDir)}` },
     );
   const entry = { digest, at: new Date(now).toISOString() };

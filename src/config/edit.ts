@@ -20,7 +20,7 @@ export function addTunnel(text: string, name: string, tunnel: NewTunnel): string
   const document = read(text);
   const tunnels = tunnelsOf(document);
   if (tunnels !== null && pairOf(tunnels, name) !== null)
-    throw new TunnelError('USAGE', `add failed, on ${name}: there is a tunnel of that name already`, {
+    throw new TunnelError('USAGE', `there is a tunnel named ${name} already`, {
       hint: `tunnel remove ${name}`,
     });
   const expected = {
@@ -39,7 +39,7 @@ export function removeTunnel(text: string, name: string): string {
   const tunnels = tunnelsOf(document);
   const pair = tunnels === null ? null : pairOf(tunnels, name);
   if (tunnels === null || pair === null)
-    throw new TunnelError('NO_SUCH_TUNNEL', `remove failed, on ${name}: no such tunnel in this file`);
+    throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel in this file is named ${name}`);
   const { [name]: removed, ...others } = tunnels.toJS(document) as Record<string, unknown>;
   void removed;
   const expected = { ...(document.toJS() as object), tunnels: others };
@@ -54,7 +54,7 @@ export function removeTunnel(text: string, name: string): string {
   }
   throw new TunnelError(
     'CONFIG_INVALID',
-    `remove failed, on ${name}: another part of the file uses its anchor`,
+    `${name} cannot be removed: another part of the file uses its anchor`,
   );
 }
 
@@ -62,7 +62,7 @@ function read(text: string): Document.Parsed {
   const document = parseDocument(text, { merge: true, logLevel: 'silent' });
   const [error] = document.errors;
   if (error === undefined) return document;
-  throw new TunnelError('CONFIG_INVALID', `edit failed, on the config: ${error.message.split('\n')[0]}`, {
+  throw new TunnelError('CONFIG_INVALID', `the config cannot be edited: ${error.message.split('\n')[0]}`, {
     hint: 'tunnel check',
   });
 }

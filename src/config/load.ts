@@ -55,7 +55,7 @@ export async function loadConfig(
   if (options.allowedIn !== undefined && !isAllowed(options.allowedIn, file, consentDigest(declared)))
     throw new TunnelError(
       'CONFIG_NOT_ALLOWED',
-      `config failed, on ${file}: it was found here, it may be somebody else's, and it is not allowed yet`,
+      `${file} is not allowed yet: it was found in its folder, and somebody else may have written it`,
       { hint: 'tunnel allow' },
     );
   const resolved = await resolve(declared, account, true, options.environmentOf);

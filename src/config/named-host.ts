@@ -83,7 +83,7 @@ async function waysTo(word: string, { declared, account, askSsh }: Sources): Pro
   const found = config.tunnels[0];
   if (found !== undefined) return found.ways;
   const why = problems[0]?.message ?? 'it cannot be resolved';
-  throw new TunnelError('CONFIG_INVALID', `host failed, on ${word}: ${why}`, { hint: 'tunnel check' });
+  throw new TunnelError('CONFIG_INVALID', `host ${word} cannot be used: ${why}`, { hint: 'tunnel check' });
 }
 
 /** A name that no pattern but a star's is made for. */

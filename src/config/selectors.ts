@@ -34,8 +34,8 @@ function noSuchTunnel(lost: readonly string[], known: readonly Selectable[]): Tu
   const words = isTag ? known.flatMap(({ tags }) => tags) : known.map(({ name }) => name);
   const near = nearest(isTag ? first.slice('tag:'.length) : first, words);
   const named = near === null ? null : isTag ? `tag:${near}` : near;
-  const what = isTag ? 'no tunnel has that tag' : 'no such tunnel';
-  return new TunnelError('NO_SUCH_TUNNEL', `selection failed, on ${lost.join(', ')}: ${what}`, {
+  const what = isTag ? `no tunnel has the tag ${first.slice('tag:'.length)}` : `no tunnel is named ${first}`;
+  return new TunnelError('NO_SUCH_TUNNEL', what, {
     hint: named === null ? 'tunnel status' : `did you mean ${named}?`,
     facts: { selectors: lost },
   });

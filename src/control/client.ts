@@ -82,7 +82,9 @@ function connectOnce(address: string, timeoutMs: number): Promise<Socket | 'abse
       else if (error.code === 'EAGAIN' || error.code === 'EBUSY') resolve('busy');
       else
         reject(
-          new TunnelError('DAEMON_DOWN', `connect failed, on ${address}: ${error.message}`, { cause: error }),
+          new TunnelError('DAEMON_DOWN', `cannot reach the supervisor, on ${address}: ${error.message}`, {
+            cause: error,
+          }),
         );
     });
   });
@@ -91,7 +93,7 @@ function connectOnce(address: string, timeoutMs: number): Promise<Socket | 'abse
 function silent(address: string, timeoutMs: number): TunnelError {
   return new TunnelError(
     'DAEMON_DOWN',
-    `supervisor failed, on ${address}: no answer in ${timeoutMs / 1000}s`,
+    `the supervisor gave no answer in ${timeoutMs / 1000}s, on ${address}`,
   );
 }
 
@@ -135,9 +137,7 @@ class Client implements ControlClient {
           this.#lost = true;
           if (!this.#greeted) this.#ending = true;
         }
-        this.#fail(
-          new TunnelError('DAEMON_DOWN', `supervisor failed, on ${address}: it ended before it answered`),
-        );
+        this.#fail(new TunnelError('DAEMON_DOWN', `the supervisor ended before it answered, on ${address}`));
         resolve();
       });
     });
@@ -197,7 +197,7 @@ class Client implements ControlClient {
   }
 
   close(): void {
-    this.#fail(new TunnelError('DAEMON_DOWN', `call failed, on ${this.#address}: the connection was closed`));
+    this.#fail(new TunnelError('DAEMON_DOWN', `the supervisor closed the connection, on ${this.#address}`));
   }
 
   #request(method: Method, params: unknown, progress?: Pending['progress']): Promise<unknown> {
@@ -233,7 +233,7 @@ class Client implements ControlClient {
     this.#failure ??=
       reason instanceof TunnelError
         ? reason
-        : new TunnelError('DAEMON_DOWN', 'call failed: cancelled', { cause: reason });
+        : new TunnelError('DAEMON_DOWN', 'the call was cancelled', { cause: reason });
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const { reject } of pending) reject(reason);

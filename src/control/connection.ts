@@ -223,7 +223,7 @@ function otherProtocol(params: Methods['hello']['params'], version: string, pid:
   const ours = `${protocolVersion.oldest}-${protocolVersion.current}`;
   return new TunnelError(
     'DAEMON_MISMATCH',
-    `hello failed, on the supervisor (pid ${pid}, version ${version}): it speaks protocol ${ours}, this command ${params.protocol}`,
+    `the supervisor (pid ${pid}, version ${version}) speaks protocol ${ours}, and this command ${params.protocol}`,
     { hint: `kill ${pid} && tunnel up    # the tunnels that were wanted come back` },
   );
 }

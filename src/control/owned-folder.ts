@@ -20,7 +20,7 @@ export function ensureOwnFolder(path: string, owner: Owner, rule: FolderRule = '
   makeFolders(path);
   const complaint = folderComplaint(lstatSync(path), owner, rule);
   if (complaint === null) return;
-  throw new TunnelError('DAEMON_DOWN', `use of a folder refused, on ${path}: ${complaint.why}`, {
+  throw new TunnelError('DAEMON_DOWN', `the folder ${path} is not used: ${complaint.why}`, {
     hint: complaint.hint(path),
   });
 }
@@ -35,7 +35,7 @@ export function checkOwnFolder(path: string, owner: Owner): TunnelError | null {
   }
   const complaint = folderComplaint(stats, owner, 'unwritable');
   if (complaint === null) return null;
-  return new TunnelError('DAEMON_DOWN', `use of a folder refused, on ${path}: ${complaint.why}`, {
+  return new TunnelError('DAEMON_DOWN', `the folder ${path} is not used: ${complaint.why}`, {
     hint: complaint.hint(path),
   });
 }

@@ -31,7 +31,7 @@ export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner:
 export function readOnlyState(at: SupervisorPlaces): TunnelError {
   return new TunnelError(
     'DAEMON_DOWN',
-    `supervisor start failed, on ${at.folder}: the folder cannot be written`,
+    `the supervisor cannot start: its folder, ${at.folder}, cannot be written`,
     {
       hint: 'tunnel up --foreground    # or set XDG_STATE_HOME to a folder of yours',
     },

@@ -1,6 +1,6 @@
 // Fetching a host key: a key exchange by the way the tunnel goes, up to where the server has proved its key, and no login.
 import { TunnelError } from '../errors.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import { formatHop, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { offeredAlgorithms } from '../ssh/algorithms.ts';
 import { createDialer, type DialerParts } from '../ssh/dialer.ts';
@@ -77,7 +77,7 @@ export async function fetchHostKey({ host, via, parts, context }: FetchParts): P
     if (fetched === null) throw thrown;
   }
   if (fetched !== null) return fetched;
-  throw new TunnelError('INTERNAL', `fetching the host key failed, on ${formatAddress(host)}: no key came`);
+  throw new TunnelError('INTERNAL', `fetching the host key failed, on ${formatHop(host)}: no key came`);
 }
 
 /**
@@ -128,7 +128,7 @@ function noLogin(host: Host): Login {
     handler: (_methods, _partial, next) => next(false),
     record: () => ({ accepted: [], attended: false }),
     failure: () =>
-      new TunnelError('AUTH_REFUSED', `login left out, on ${formatAddress(host)}: only its key was wanted`),
+      new TunnelError('AUTH_REFUSED', `login left out, on ${formatHop(host)}: only its key was wanted`),
     finish: () => undefined,
   };
 }

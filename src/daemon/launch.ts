@@ -94,7 +94,7 @@ export async function startSupervisor(options: StartOptions): Promise<ControlCli
     if (client !== null) return client;
     // The one that was faster has ended since, or ours was told to end at once.
     if (tries === 3) {
-      throw new TunnelError('DAEMON_DOWN', `supervisor start failed, on ${config}: it ended at once`, {
+      throw new TunnelError('DAEMON_DOWN', `the supervisor of ${config} ended at once`, {
         hint: `tail ${shellWord(at.log)}`,
       });
     }
@@ -156,7 +156,7 @@ function readyMessage(child: ChildProcess, at: SupervisorPlaces): Promise<ReadyM
 
 function startFailed(on: string, why: string, at: SupervisorPlaces, cause?: unknown): TunnelError {
   const hint = `tail ${shellWord(at.log)}`;
-  return new TunnelError('DAEMON_DOWN', `supervisor start failed, on ${on}: ${why}`, { hint, cause });
+  return new TunnelError('DAEMON_DOWN', `the supervisor did not start, on ${on}: ${why}`, { hint, cause });
 }
 
 function parseReady(text: string): ReadyMessage | null {

@@ -31,7 +31,8 @@ import { wire } from './wiring.ts';
 export async function superviseCommand(argv: readonly string[]): Promise<number> {
   refuseDebugger();
   const [config] = argv;
-  if (config === undefined) throw new TunnelError('USAGE', 'supervisor start failed: no config was named');
+  if (config === undefined)
+    throw new TunnelError('USAGE', 'the supervisor cannot start: no config was named');
   const sayReady = openReadyPipe(argv);
   const project = argv.includes(projectArgument);
   let code = 1;
@@ -181,11 +182,9 @@ function ownEnvironment(facts: PlaceFacts, foreground: boolean): CallerEnvironme
 }
 
 function alreadyServed(config: string, pid: number): TunnelError {
-  return new TunnelError(
-    'DAEMON_DOWN',
-    `start failed, on ${config}: another supervisor (pid ${pid}) serves it`,
-    { hint: `${stopCommand(pid)}    # ends it, and its tunnels go down with it` },
-  );
+  return new TunnelError('DAEMON_DOWN', `another supervisor (pid ${pid}) serves ${config} already`, {
+    hint: `${stopCommand(pid)}    # ends it, and its tunnels go down with it`,
+  });
 }
 
 /** How this process was started, without its own arguments: its children are started the same way. */

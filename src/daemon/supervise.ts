@@ -343,11 +343,7 @@ class Life {
 }
 
 function onTheWayOut(config: string): TunnelError {
-  return new TunnelError(
-    'DAEMON_DOWN',
-    `request failed, on the supervisor of ${config}: it is on its way out`,
-    {
-      hint: 'tunnel up',
-    },
-  );
+  return new TunnelError('DAEMON_DOWN', `the supervisor of ${config} is on its way out`, {
+    hint: 'tunnel up',
+  });
 }

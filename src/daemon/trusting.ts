@@ -1,7 +1,7 @@
 // `tunnel trust`, in the command's own process: goes the way the tunnel would go, hop by hop, shows each key that is not
 // trusted yet, and stores what is confirmed. It logs in to jump hosts, never to the last server.
 import { TunnelError } from '../errors.ts';
-import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
+import { formatAddress, formatHop, formatLogin, type Host, type Way } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { replaceKey, type ForeignLine } from '../trust/changes.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
@@ -139,7 +139,13 @@ function mayChange({ judgement }: FetchedKey, terms: TrustTerms): boolean {
 }
 
 function refusalOf(host: Host, { refusal }: FetchedKey): TunnelError {
-  return refusal ?? new TunnelError('HOST_KEY_UNKNOWN', `host key refused, on ${formatAddress(host)}`);
+  return (
+    refusal ??
+    new TunnelError(
+      'HOST_KEY_UNKNOWN',
+      `host key refused, on ${formatHop(host)}: no key of it could be fetched`,
+    )
+  );
 }
 
 /** The key of any type that has the fingerprint. */
@@ -151,10 +157,10 @@ async function matching(fetch: FetchParts, written: string): Promise<FetchedKey>
     if (own === wanted) return fetched;
     offered.push(`${keyType(fetched.key)} ${own}`);
   }
-  const where = formatAddress(fetch.host);
+  const where = formatHop(fetch.host);
   throw new TunnelError(
     'HOST_KEY_UNKNOWN',
-    `host key not trusted, on ${where}: it is not the one that was given; the server offers ${offered.join(', ')}`,
+    `host key not trusted, on ${where}: the fingerprint that was given is of none that the server offers: ${offered.join(', ')}`,
     {
       hint: 'ask whoever runs the server for its fingerprints: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub',
     },
@@ -187,7 +193,7 @@ async function confirmed(host: Host, fetched: FetchedKey, { terms, confirm }: Tr
     pasted === null ? 'it was not confirmed' : 'the fingerprint that was given is not the one of this key';
   throw new TunnelError(
     'HOST_KEY_UNKNOWN',
-    `host key not trusted, on ${formatAddress(host)}: ${keyType(key)} ${fingerprint(key)}: ${why}`,
+    `host key not trusted, on ${formatHop(host)}: ${keyType(key)} ${fingerprint(key)}: ${why}`,
     { hint: `tunnel trust ${host.name}` },
   );
 }

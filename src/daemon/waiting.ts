@@ -70,7 +70,7 @@ async function settle(
 function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelError {
   return new TunnelError(
     'NOT_UP',
-    `wait failed, on ${name}: not up after ${Math.round(terms.timeoutMs / 100) / 10}s (${last.message})`,
+    `not up after ${Math.round(terms.timeoutMs / 100) / 10}s: ${last.message}`,
     {
       hint: last.hint ?? `tunnel why ${name}`,
       cause: last,

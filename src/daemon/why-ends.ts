@@ -84,14 +84,14 @@ export function tryRemotePorts(tunnel: Tunnel, session: Session | null): Promise
 }
 
 /** What a supervisor says of the ports of a tunnel it keeps. */
-export function portsOf(status: TunnelStatus): Finding[] {
+export function portsOf(tunnel: Tunnel, status: TunnelStatus): Finding[] {
   return status.forwards.map((forward) => {
     const { error, bound, held } = forward;
     const where = forward.type === 'remote' ? `${forward.listen} on ${status.host}` : forward.listen;
     const waiting = held === 0 ? '' : `, ${held} held`;
     const failed = !bound && error !== null && (error.code === 'LISTEN_FAILED' || forward.type === 'remote');
     const step = {
-      hop: status.host,
+      hop: hopOf(tunnel),
       layer: 'listen',
       status: bound ? 'ok' : failed ? 'failed' : 'skipped',
       ms: 0,

@@ -115,9 +115,9 @@ function whyStep({ hop, layer, status, ms, detail }: DialStep): WhyStep {
   return { hop, layer, status, ms, detail: cleanText(whyOf(detail)) };
 }
 
-/** "login failed, on katie:22: no answer" -> "no answer": the line itself says what and where. */
+/** "login failed, on box (10.0.0.1:22): no answer" -> "no answer": the line itself says what and where. */
 function whyOf(sentence: string): string {
-  return sentence.replace(/^[^,:]+, on \S+: /, '');
+  return sentence.replace(/^[^,:]+, on \S+(?: \([^()]*\))?: /, '');
 }
 
 /** The document of all findings; the first that failed names the error. */

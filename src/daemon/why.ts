@@ -83,9 +83,13 @@ async function live(request: WhyRequest, answer: WhyResult): Promise<Finding[]> 
     const isFirst = ({ hop, layer }: DialStep): boolean =>
       hop === first.name && (layer === 'dns' || layer === 'tcp');
     const recorded = steps.filter((step) => !isFirst(step));
-    return [...reached(way, [...fresh, ...recorded], error), ...portsOf(answer.tunnel), ...targets(answer)];
+    return [
+      ...reached(way, [...fresh, ...recorded], error),
+      ...portsOf(tunnel, answer.tunnel),
+      ...targets(answer),
+    ];
   }
-  return [...reached(way, steps, error), ...portsOf(answer.tunnel), ...targets(answer)];
+  return [...reached(way, steps, error), ...portsOf(tunnel, answer.tunnel), ...targets(answer)];
 }
 
 /** A link that lives although its server takes no new connection: told as it is. */
@@ -106,7 +110,7 @@ async function tried(request: WhyRequest): Promise<Finding[]> {
   const answer = await request.ask();
   if (answer === null) return alone(request, null);
   const way = wayInUse(tunnel, answer);
-  const ports = portsOf(answer.tunnel);
+  const ports = portsOf(tunnel, answer.tunnel);
   if (answer.steps !== null) return [...reached(way, answer.steps, null), ...ports, ...targets(answer)];
   const error = answer.tunnel.error ?? failure;
   const left = await targetsLeftOut(tunnel);
@@ -131,7 +135,8 @@ async function alone(request: WhyRequest, answer: WhyResult | null): Promise<Fin
   const { tunnel, clock, signal, context } = request;
   const ssh = request.openSsh();
   const parts = { clock, signal };
-  const ports = answer?.tunnel.state === 'asleep' ? portsOf(answer.tunnel) : await tryLocalPorts(tunnel);
+  const ports =
+    answer?.tunnel.state === 'asleep' ? portsOf(tunnel, answer.tunnel) : await tryLocalPorts(tunnel);
   const failed: Finding[][] = [];
   for (const way of tunnel.ways) {
     const steps: DialStep[] = [];

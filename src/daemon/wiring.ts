@@ -86,11 +86,9 @@ function proxyPassword(secrets: SecretReader, parts: CarrierParts): (ref: Secret
   const nothing: CallerEnvironment = { variables: {}, agentSockets: [] };
   return (ref) => {
     if (ref.from === 'prompt' || ref.from === 'keychain')
-      throw new TunnelError(
-        'SECRET_MISSING',
-        `proxy login failed, on socks_auth: its password cannot come from ${ref.from}`,
-        { hint: 'use env:, file: or command:' },
-      );
+      throw new TunnelError('SECRET_MISSING', `the password of socks_auth cannot come from ${ref.from}`, {
+        hint: 'use env:, file: or command:',
+      });
     const environment = parts.environment?.() ?? nothing;
     return secrets.read({ ref, kind: 'password', name: 'socks_auth', endpoint: null, environment });
   };

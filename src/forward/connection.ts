@@ -141,5 +141,5 @@ function discard(channel: Channel): void {
 }
 
 export function flowError(why: string): TunnelError {
-  return new TunnelError('LINK_LOST', `connection failed, on the way: ${why}`);
+  return new TunnelError('LINK_LOST', `connection broken: ${why}`);
 }

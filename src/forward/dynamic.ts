@@ -51,10 +51,7 @@ function rememberedLogin(parts: CarrierParts): (forward: DynamicForward) => Prom
 async function readLogin({ socksAuth }: DynamicForward, parts: CarrierParts): Promise<CheckLogin> {
   if (socksAuth === null) return null;
   if (parts.readSecret === undefined)
-    throw new TunnelError(
-      'SECRET_MISSING',
-      'proxy login failed, on the local port: no secret can be read here',
-    );
+    throw new TunnelError('SECRET_MISSING', 'client refused: no secret can be read here');
   const password = await parts.readSecret(socksAuth.password);
   return loginCheck(socksAuth.user, password.reveal());
 }
@@ -81,11 +78,11 @@ async function answer(wish: Asked, allow: readonly string[], request: OpenReques
 }
 
 export function refused(why: string): TunnelError {
-  return new TunnelError('FORWARD_REFUSED', `proxy handshake failed, on the client: ${why}`);
+  return new TunnelError('FORWARD_REFUSED', `client refused: ${why}`);
 }
 
 export function notAllowed(target: string): TunnelError {
-  return new TunnelError('FORWARD_REFUSED', `connection refused, on ${target}: not in the allow list`, {
+  return new TunnelError('FORWARD_REFUSED', `client refused: ${target} is not in the allow list`, {
     hint: 'add it to `allow:` of the tunnel',
   });
 }

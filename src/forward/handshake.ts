@@ -116,7 +116,7 @@ export function shakeHands(preface: Preface, { clock, signal, login }: Handshake
     };
     const fail = (code: 'TIMED_OUT' | 'FORWARD_REFUSED', why: string): void => {
       settle();
-      reject(new TunnelError(code, `proxy handshake failed, on the client: ${why}`));
+      reject(new TunnelError(code, `client refused: ${why}`));
     };
     const leave = (): void => fail('FORWARD_REFUSED', 'it left before it said what it wants');
     const look = (): void => {

@@ -150,5 +150,5 @@ export class WaitingRoom<G extends Guest> {
 const leftWhileHeld = 'the client left while it was held';
 
 function refusal(code: 'LINK_LOST' | 'TIMED_OUT', why: string): TunnelError {
-  return new TunnelError(code, `connection failed, on the local port: ${why}`);
+  return new TunnelError(code, `client reset: ${why}`);
 }

@@ -247,7 +247,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 }
 
 function ended(why: string): TunnelError {
-  return new TunnelError('LINK_LOST', `connection ended, on the local port: ${why}`);
+  return new TunnelError('LINK_LOST', `client cut off: ${why}`);
 }
 
 export function sameEndpoint(one: Endpoint, other: Endpoint): boolean {

@@ -230,5 +230,5 @@ export class RemoteCarrier implements Carrier {
 }
 
 function ended(why: string): TunnelError {
-  return new TunnelError('LINK_LOST', `connection ended, on the server's port: ${why}`);
+  return new TunnelError('LINK_LOST', `client cut off, on the server: ${why}`);
 }

@@ -75,6 +75,24 @@ export function formatLogin(host: Pick<Host, 'user' | 'hostname' | 'port'>): str
   return `${host.user}@${formatAddress(host)}`;
 }
 
+/**
+ * A hop by the name its user gave it, with its address where that is another: `katie.example.org:22`,
+ * `bastion (127.0.0.1:7201)`.
+ */
+export function formatHop(host: Pick<Host, 'name' | 'hostname' | 'port'>): string {
+  return named(host, formatAddress(host));
+}
+
+/** The same with its user: `me@katie.example.org:22`, `bastion (me@127.0.0.1:7201)`. */
+export function formatHopLogin(host: Pick<Host, 'name' | 'user' | 'hostname' | 'port'>): string {
+  return named(host, formatLogin(host));
+}
+
+function named({ name, hostname }: Pick<Host, 'name' | 'hostname'>, where: string): string {
+  const tells = `${hostname.toLowerCase()}.`.startsWith(`${name.toLowerCase()}.`);
+  return tells ? where : `${name} (${where})`;
+}
+
 /** hostname:port, IPv6 in brackets. */
 export function formatAddress(host: Pick<Host, 'hostname' | 'port'>): string {
   return host.hostname.includes(':') ? `[${host.hostname}]:${host.port}` : `${host.hostname}:${host.port}`;

@@ -1,6 +1,6 @@
 // Errors as people read them: `tunnel: WHAT failed, on WHAT: WHY` and, below it, `hint: a command to paste`.
 import type { ErrorReport } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanBanner, cleanText } from '../model/clean.ts';
 import type { Paint } from './color.ts';
 
 /**
@@ -13,7 +13,8 @@ export function renderError(error: Pick<ErrorReport, 'message' | 'hint'>, paint:
 
 export function renderHint(hint: string | null, paint: Paint): string[] {
   if (hint === null) return [];
-  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${cleanText(line)}`);
+  // Blanks stay: they may belong to a name in the command.
+  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${cleanBanner(line, 1)}`);
 }
 
 /** What failed the same way is said once: errors with the names of all tunnels they hit, in the order they first came. */

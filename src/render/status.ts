@@ -181,12 +181,11 @@ function earliestTry(members: readonly TunnelStatus[]): number | null {
   return tries.length === 0 ? null : Math.min(...tries);
 }
 
-/** "link lost 09:14:07, on katie:22: no byte for 60s": the time stands after what happened. */
+/** "link lost 09:14:07: no byte from katie:22 for 60s": the time stands after what happened. */
 function sentenceWithTime(error: StatusError, now: number): string {
   const at = formatMoment(error.at, now);
-  const comma = error.message.indexOf(', on ');
-  if (comma < 0) return `${at} ${error.message}`;
-  return `${error.message.slice(0, comma)} ${at}${error.message.slice(comma)}`;
+  const what = /^[a-z][a-z ]*(?=, on |: )/.exec(error.message)?.[0] ?? '';
+  return what === '' ? `${at} ${error.message}` : `${what} ${at}${error.message.slice(what.length)}`;
 }
 
 /** Forwards of a tunnel that is not up although its link may be: each with its own reason. */

@@ -82,7 +82,7 @@ function unreadable(path: string, thrown: unknown): TunnelError {
   const why = thrown instanceof Error ? thrown.message : String(thrown);
   return new TunnelError(
     'SECRET_MISSING',
-    `reading what a keychain entry belongs to failed, on ${path}: ${why}`,
+    `cannot read what a keychain entry belongs to, on ${path}: ${why}`,
     {
       hint: `rm ${shellWord(path)}    # then tunnel secret set`,
       cause: thrown,

@@ -74,7 +74,7 @@ function missing(entry: EntryName, why: string): TunnelError {
   const { name, kind, endpoint } = entry;
   const word = /^[\w@%+:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", String.raw`'\''`)}'`;
   const forWhom = endpoint === null ? name : `${name} (${endpoint})`;
-  return new TunnelError('SECRET_MISSING', `keychain ${kind} missing, on ${forWhom}: ${why}`, {
+  return new TunnelError('SECRET_MISSING', `no ${kind} in the keychain, for ${forWhom}: ${why}`, {
     hint: `tunnel secret set ${word}${kind === 'password' ? '' : ` ${kind}`}`,
     facts: { source: 'keychain', name, kind },
   });

@@ -67,7 +67,7 @@ async function isInside(path: string, folder: string | null): Promise<boolean> {
 }
 
 function missing(path: string, why: string, hint?: string): TunnelError {
-  return new TunnelError('SECRET_MISSING', `reading a secret failed, on ${path}: ${why}`, {
+  return new TunnelError('SECRET_MISSING', `cannot read the secret, on ${path}: ${why}`, {
     hint: hint ?? `ls -l ${shellWord(path)}`,
     facts: { source: 'file', path },
   });

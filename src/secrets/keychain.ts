@@ -85,7 +85,7 @@ export function createKeychain(options: KeychainOptions): Keychain {
 /** keytar takes no empty value, and cuts one at a NUL. */
 function checkValue(account: string, value: string): void {
   const why = value === '' ? 'is empty' : value.includes('\0') ? 'holds a NUL character' : null;
-  if (why !== null) throw new TunnelError('USAGE', `keychain change failed, on ${account}: the value ${why}`);
+  if (why !== null) throw new TunnelError('USAGE', `the value for ${account} ${why}`);
 }
 
 type Outcome =

@@ -87,11 +87,15 @@ export function createSecretReader(options: SecretReaderOptions): SecretReader {
 function readVariable(name: string, environment: CallerEnvironment): Secret {
   const value = environment.variables[name];
   if (value !== undefined && value !== '') return new Secret(value);
-  const why = value === '' ? 'it is empty' : 'it is not set in the environment that wanted the tunnel';
-  throw new TunnelError('SECRET_MISSING', `reading a secret failed, on variable ${name}: ${why}`, {
-    hint: `read -rs ${name}; export ${name}; tunnel up`,
-    facts: { source: 'env', variable: name },
-  });
+  const why = value === '' ? 'is empty' : 'is not set';
+  throw new TunnelError(
+    'SECRET_MISSING',
+    `variable ${name} ${why} in the environment that wanted the tunnel`,
+    {
+      hint: `read -rs ${name}; export ${name}; tunnel up`,
+      facts: { source: 'env', variable: name },
+    },
+  );
 }
 
 async function factsOf(

@@ -100,7 +100,7 @@ function wholeNumber(
 }
 
 function malformed(why: string): TunnelError {
-  return new TunnelError('SECRET_MISSING', `reading the one-time code secret failed, on totp: ${why}`, {
+  return new TunnelError('SECRET_MISSING', `the one-time code secret (totp) cannot be used: ${why}`, {
     hint: 'store the base32 secret or the otpauth:// URI that the site shows beside its QR code',
     facts: { source: 'totp' },
   });

@@ -65,7 +65,7 @@ export function offeredAlgorithms(host: Host, supported = supportedAlgorithms())
     if (usable.length > 0) return usable;
     throw new TunnelError(
       'CONFIG_INVALID',
-      `${algorithmKeys[kind]} failed, on ${host.name}: none of ${wanted.join(', ') || 'them'} is supported`,
+      `${algorithmKeys[kind]} of host ${host.name} cannot be used: none of ${wanted.join(', ') || 'them'} is supported`,
       { hint: `supported: ${supported[kind].join(' ')}` },
     );
   };

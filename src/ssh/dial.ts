@@ -3,7 +3,7 @@ import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
 import { abortable } from '../model/abortable.ts';
 import type { Clock } from '../model/clock.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import { formatHop, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { recordRotation } from '../trust/changes.ts';
 import { isCertificateType, plainKeyType } from '../keys/certificate.ts';
@@ -163,7 +163,7 @@ async function handshakeOver(
   scene.questions.watch({ begin: () => handshake.pause(), end: () => handshake.resume() });
   const done = await handshake.run();
   if (connection === null)
-    throw new TunnelError('INTERNAL', `login failed, on ${formatAddress(host)}: no connection`);
+    throw new TunnelError('INTERNAL', `login failed, on ${formatHop(host)}: no connection`);
   followRotation(done, verifier.name, host, parts);
   return { done, connection };
 }

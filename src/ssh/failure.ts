@@ -3,7 +3,7 @@ import { TunnelError, type ErrorCode, type ErrorFacts } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { cleanQuote, cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import { formatHop, type Host } from '../model/host.ts';
 
 /** Where a dial was when it failed. `tcpLevel`: the server was not reached at all, so knocking may help (SPEC 3). */
 export type Layer = 'dns' | 'tcp' | 'kex' | 'auth' | 'link';
@@ -52,7 +52,7 @@ export function connectFailed(
 ): TunnelError {
   return new TunnelError(
     timedOut ? 'TIMED_OUT' : 'UNREACHABLE',
-    `connect failed, on ${formatAddress(host)}: ${why}`,
+    `connect failed, on ${formatHop(host)}: ${why}`,
     {
       hint: `tunnel why ${host.name}`,
       facts: { layer, ...facts },
@@ -69,7 +69,7 @@ export function dialFailed(
   more: { readonly hint?: string; readonly facts?: ErrorFacts } = {},
 ): TunnelError {
   const what = layer === 'kex' ? 'key exchange' : 'login';
-  return new TunnelError(code, `${what} failed, on ${formatAddress(host)}: ${why}`, {
+  return new TunnelError(code, `${what} failed, on ${formatHop(host)}: ${why}`, {
     hint: more.hint ?? `tunnel why ${host.name}`,
     facts: { layer, tcpLevel: false, ...more.facts },
   });
@@ -87,7 +87,7 @@ export function dialTrouble(host: Host, thrown: unknown): TunnelError {
   const code = codeOf(thrown);
   const why = errnoWords(code) ?? wordsOf(thrown);
   if (shortages.includes(code)) return connectFailed(host, 'tcp', why, false, { tcpLevel: false });
-  return new TunnelError('INTERNAL', `login failed, on ${formatAddress(host)}: ${why}`, {
+  return new TunnelError('INTERNAL', `login failed, on ${formatHop(host)}: ${why}`, {
     hint: 'tunnel restart    # tries once more; it is a bug, please report it',
     facts: { tcpLevel: false },
     cause: thrown,
@@ -95,14 +95,9 @@ export function dialTrouble(host: Host, thrown: unknown): TunnelError {
 }
 
 /** A live session that ended without being asked to. */
-export function linkLost(
-  host: Host,
-  why: string,
-  cause?: unknown,
-  hint = `tunnel why ${host.name}`,
-): TunnelError {
-  return new TunnelError('LINK_LOST', `link lost, on ${formatAddress(host)}: ${why}`, {
-    hint,
+export function linkLost(host: Host, why: string, cause?: unknown): TunnelError {
+  return new TunnelError('LINK_LOST', `link lost, on ${formatHop(host)}: ${why}`, {
+    hint: `tunnel why ${host.name}`,
     facts: { layer: 'link', tcpLevel: false },
     cause,
   });
@@ -110,14 +105,12 @@ export function linkLost(
 
 /** A peer that was silent for too long. `answers`: it has answered a ping of this connection. */
 export function silenceLoss(host: Host, silentMs: number, answers: boolean): TunnelError {
-  const silence = `no byte from ${formatAddress(host)} for ${Math.round(silentMs / 100) / 10}s`;
-  if (answers) return linkLost(host, silence);
-  return linkLost(
-    host,
-    `${silence}, and no answer to any ping: it may be a server that answers none`,
-    undefined,
-    `keepalive: { interval: 0s }    # under host ${host.name}, if it is always cut like this`,
-  );
+  const silence = `link lost: no byte from ${formatHop(host)} for ${Math.round(silentMs / 100) / 10}s`;
+  const facts = { layer: 'link', tcpLevel: false };
+  if (answers) return new TunnelError('LINK_LOST', silence, { hint: `tunnel why ${host.name}`, facts });
+  const why = 'it has not answered a single ping, and may be a server that answers none';
+  const hint = `keepalive: { interval: 0s }    # under host ${host.name}, if it is always cut like this`;
+  return new TunnelError('LINK_LOST', `${silence}; ${why}`, { hint, facts });
 }
 
 /** What a server that ends the connection at once may mean by it: no more can be known from here. */

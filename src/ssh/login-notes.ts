@@ -1,6 +1,6 @@
 // Login notes: what one login offered, what the server said, what stood in the way; and the error or record made of it.
 import { TunnelError, type ErrorCode } from '../errors.ts';
-import { formatLogin, type Host } from '../model/host.ts';
+import { formatHopLogin, formatLogin, type Host } from '../model/host.ts';
 import type { QuestionKind } from '../model/question.ts';
 import type { LoginRecord } from '../model/session.ts';
 
@@ -70,7 +70,7 @@ export function recordOf(notes: Notes, host: Host): LoginRecord {
  */
 export function loginFailure(notes: Notes, host: Host, proven = false): TunnelError {
   const obstacle = chooseObstacle(notes);
-  const on = formatLogin(host);
+  const on = formatHopLogin(host);
   if (obstacle === null) {
     const { hint, why } = refusal(notes, host);
     return new TunnelError('AUTH_REFUSED', `authentication failed, on ${on}: ${why}`, {

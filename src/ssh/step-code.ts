@@ -1,6 +1,6 @@
 // One-time codes from a totp: source: each is sent once, whichever link asks; the next one is waited for (RFC 6238 5.2).
 import { asTunnelError, TunnelError } from '../errors.ts';
-import { formatLogin } from '../model/host.ts';
+import { formatHopLogin, formatLogin } from '../model/host.ts';
 import { Secret } from '../model/secret.ts';
 import { parseTotp, totpCode, type TotpParameters } from '../secrets/totp.ts';
 import { ConnectionGone } from './internals-auth.ts';
@@ -83,7 +83,7 @@ async function freshCode(scene: Scene, parameters: TotpParameters, memory: CodeM
 /** The reason that status shows meanwhile: like a login that takes long, not like one that failed. */
 function tellWait(scene: Scene, words: string): void {
   const { host, context, parts } = scene;
-  const why = new TunnelError('TIMED_OUT', `login waits, on ${formatLogin(host)}: ${words}`, {
+  const why = new TunnelError('TIMED_OUT', `login waits, on ${formatHopLogin(host)}: ${words}`, {
     facts: { layer: 'auth', waits: true },
   });
   (context.log ?? parts.log)('info', 'code-wait', why.message, { host: host.name });

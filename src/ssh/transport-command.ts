@@ -6,7 +6,7 @@ import { NotStarted, signalGroup, startPiped, type PipedChild } from '../files/c
 import { abortable } from '../model/abortable.ts';
 import { cleanText } from '../model/clean.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import { formatHop, type Host } from '../model/host.ts';
 import { readCommandLine, tokenWords, type CommandLine, type LocalUser } from '../model/proxy-command.ts';
 import { boundedLines } from './bounded-lines.ts';
 import type { TransportLog } from './transport.ts';
@@ -94,7 +94,7 @@ export function createCommandTurns(): CommandTurns {
 function commandFailed(host: Host, why: string, layer: 'tcp' | 'kex', timedOut = false): TunnelError {
   return new TunnelError(
     timedOut ? 'TIMED_OUT' : 'UNREACHABLE',
-    `proxy command failed, on ${formatAddress(host)}: ${why}`,
+    `proxy command failed, on ${formatHop(host)}: ${why}`,
     { hint: `tunnel logs    # what the command said`, facts: { layer, tcpLevel: false } },
   );
 }
@@ -148,9 +148,7 @@ export class CommandStream extends Duplex {
     child.once('close', (code, signal) => this.#ended(code, signal));
     if (host.firstWordsMs === null)
       this.#cancelSilence = parts.clock.schedule(silenceMs, () =>
-        this.destroy(
-          commandFailed(host, `the command said nothing in ${silenceMs / 60_000} min`, 'tcp', true),
-        ),
+        this.destroy(commandFailed(host, `it said nothing in ${silenceMs / 60_000} min`, 'tcp', true)),
       );
   }
 
@@ -213,7 +211,7 @@ export class CommandStream extends Duplex {
     if (this.destroyed) return;
     const how = signal === null ? `ended with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
     const said = this.#lastWords === '' ? '' : `: ${this.#lastWords}`;
-    this.destroy(commandFailed(this.#host, `the command ${how}${said}`, this.#reached ? 'kex' : 'tcp'));
+    this.destroy(commandFailed(this.#host, `it ${how}${said}`, this.#reached ? 'kex' : 'tcp'));
   }
 
   override _read(): void {

@@ -6,7 +6,7 @@ import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import { onAbort } from '../model/give-up.ts';
 import { headEnd, headLines } from '../model/http-head.ts';
-import { formatAddress, type Host } from '../model/host.ts';
+import { formatAddress, formatHop, type Host } from '../model/host.ts';
 import { formatSecretRef } from '../model/secret.ts';
 import { connectFailed, wordsOf } from './failure.ts';
 
@@ -180,7 +180,7 @@ function portBytes(port: number): Buffer {
 }
 
 function refusedLogin(host: Host, where: string, why: string): TunnelError {
-  return new TunnelError('AUTH_REFUSED', `${where} failed, on the way to ${formatAddress(host)}: ${why}`, {
+  return new TunnelError('AUTH_REFUSED', `${where} failed, on the way to ${formatHop(host)}: ${why}`, {
     hint: proxyLoginHint(host),
     facts: { layer: 'tcp', tcpLevel: false, proxy: true },
   });

@@ -65,7 +65,7 @@ export async function connectTcp(
     const found = await deadline.race(
       resolveName(to),
       () =>
-        new TcpFailure('dns', `looking up ${to.hostname} took longer than ${seconds(limits.timeoutMs)}`, {
+        new TcpFailure('dns', `looking up the name took longer than ${seconds(limits.timeoutMs)}`, {
           timedOut: true,
           addresses: [],
           ms: elapsed(),
@@ -78,7 +78,7 @@ export async function connectTcp(
       const winner = await deadline.race(
         race.winner,
         () =>
-          new TcpFailure('tcp', `no answer in ${seconds(limits.timeoutMs)} from ${listed(addresses)}`, {
+          new TcpFailure('tcp', `no answer in ${seconds(limits.timeoutMs)}${from(to, addresses)}`, {
             timedOut: true,
             addresses,
             ms: elapsed() - dnsMs,
@@ -92,6 +92,11 @@ export async function connectTcp(
   } finally {
     deadline.end();
   }
+}
+
+/** An address that was written as such is named by whoever tells of the failure. */
+function from({ hostname }: TcpTarget, addresses: readonly string[]): string {
+  return addresses.length === 1 && addresses[0] === hostname ? '' : ` from ${listed(addresses)}`;
 }
 
 /** At most four addresses in a message. */
@@ -144,7 +149,7 @@ async function resolveName(to: TcpTarget): Promise<LookupAddress[]> {
 
 function dnsFailure(to: TcpTarget, error: Error, ms: number): TcpFailure {
   const only = to.family === 'any' ? '' : ` (${to.family === 'inet' ? 'IPv4' : 'IPv6'} only)`;
-  return new TcpFailure('dns', `${to.hostname}: ${wordsOf(error)}${only}`, {
+  return new TcpFailure('dns', `${wordsOf(error)}${only}`, {
     timedOut: false,
     addresses: [],
     ms,
@@ -194,7 +199,7 @@ function raceAddresses(
         trying.delete(socket);
         // a refusal is ECONNREFUSED: a reset comes only after the connection was made
         reset ||= codeOf(error) === 'ECONNRESET';
-        failures.push(`${formatHostPort(entry.address, to.port)} ${failureWords(error)}`);
+        failures.push(failureWords(to, entry, error));
         if (over) return;
         if (waiting.length > 0) next();
         else if (trying.size === 0) reject(allFailed(failures, found, reset, performance.now() - started));
@@ -203,7 +208,7 @@ function raceAddresses(
     next();
     if (found.length === 0)
       reject(
-        new TcpFailure('dns', `${to.hostname}: the name has no address`, {
+        new TcpFailure('dns', 'the name has no address', {
           timedOut: false,
           addresses: [],
           ms: 0,
@@ -239,9 +244,10 @@ function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
   };
 }
 
-function failureWords(error: Error): string {
-  const words = wordsOf(error);
-  return codeOf(error) === 'ECONNREFUSED' ? 'refused the connection' : `failed: ${words}`;
+function failureWords(to: TcpTarget, { address }: LookupAddress, error: Error): string {
+  if (address === to.hostname) return wordsOf(error);
+  const at = formatHostPort(address, to.port);
+  return codeOf(error) === 'ECONNREFUSED' ? `${at} refused the connection` : `${at}: ${wordsOf(error)}`;
 }
 
 function allFailed(

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { TunnelError } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
-import { formatAddress, formatLogin, type Host } from '../model/host.ts';
+import { formatHop, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
@@ -63,7 +63,7 @@ async function storeKey(
   // Who was asked has seen it.
   if (how === byAcceptNew) {
     const shown = `${shortTypeName(keyType(key)).toLowerCase()} key, ${fingerprint(key)}`;
-    context.notice?.(`${formatAddress(host)} was new here: its ${shown}, is trusted from now on (${where})`);
+    context.notice?.(`${formatHop(host)} was new here: its ${shown}, is trusted from now on (${where})`);
   }
   log('info', 'host-key', `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${where}`);
 }
@@ -105,7 +105,7 @@ function onlyCertificates(host: Host, judgement: Judgement): TunnelError {
   const why = cleanText(judgement.certificateProblem ?? '');
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
-    `host key refused, on ${formatAddress(host)}: its certificate does not count (${why}), and host_key_algorithms takes no plain ${type} key`,
+    `host key refused, on ${formatHop(host)}: its certificate does not count (${why}), and host_key_algorithms takes no plain ${type} key`,
     { hint: `tunnel why ${host.name}`, facts: factsOf(host, judgement) },
   );
 }
@@ -122,7 +122,7 @@ async function ask({ host, context }: VerifierParts, judgement: Judgement): Prom
     const secret = await context.ask({
       kind: 'host-key',
       host: host.name,
-      text: `${formatAddress(host)} is new here. Its ${shortTypeName(type).toLowerCase()} key:`,
+      text: `${formatHop(host)} is new here. Its ${shortTypeName(type).toLowerCase()} key:`,
       echo: true,
       fingerprint: shown,
       endpoint: formatLogin(host),
@@ -147,10 +147,10 @@ async function ask({ host, context }: VerifierParts, judgement: Judgement): Prom
 type UnknownReason = 'strict' | 'nobody' | 'declined' | 'mismatch';
 
 const unknownWords: Readonly<Record<UnknownReason, string>> = {
-  strict: 'it is not in any known_hosts file and host_keys is strict',
-  nobody: 'it was never seen before and nobody is there to confirm it',
-  declined: 'it was not confirmed',
-  mismatch: 'the fingerprint that was given is not the one of this key',
+  strict: 'is not in any known_hosts file, and host_keys is strict',
+  nobody: 'was never seen before, and nobody is there to confirm it',
+  declined: 'was not confirmed',
+  mismatch: 'does not have the fingerprint that was given',
 };
 
 function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelError {
@@ -161,7 +161,7 @@ function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelEr
       : ` (its certificate does not count: ${cleanText(judgement.certificateProblem)})`;
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
-    `host key unknown, on ${formatAddress(host)}: ${shortTypeName(type)} ${fingerprint(judgement.key)}: ${unknownWords[why]}${note}`,
+    `host key unknown, on ${formatHop(host)}: ${shortTypeName(type)} ${fingerprint(judgement.key)} ${unknownWords[why]}${note}`,
     { hint: `tunnel trust ${host.name}`, facts: factsOf(host, judgement) },
   );
 }
@@ -199,7 +199,7 @@ function changed(
     : '';
   return new TunnelError(
     'HOST_KEY_CHANGED',
-    `host key changed, on ${formatAddress(host)}: the server presents ${presented}, but known is ${stands.join(', ')}; somebody may be listening in, or the server was reinstalled`,
+    `host key changed, on ${formatHop(host)}: the server presents ${presented}, but ${stands.join(' and ')} is known; somebody may be listening in, or the server was reinstalled`,
     {
       hint: `tunnel trust ${host.name} --replace    # only when you know that the change is right${alias}`,
       facts: {
@@ -221,7 +221,7 @@ function revoked(
   const what = verdict.what === 'key' ? 'that key' : `the certificate authority ${authority ?? ''} behind it`;
   return new TunnelError(
     'HOST_KEY_REVOKED',
-    `host key revoked, on ${formatAddress(host)}: the server presents ${presented}, but ${what} is revoked in ${placeWords(verdict.at)}`,
+    `host key revoked, on ${formatHop(host)}: the server presents ${presented}, but ${what} is revoked in ${placeWords(verdict.at)}`,
     {
       hint: `tunnel trust ${host.name} --replace    # once the server has a new key${wayBack(host, trust, verdict.at)}`,
       facts: { ...factsOf(host, judgement), places: [placeWords(verdict.at)] },
@@ -237,7 +237,7 @@ function wayBack(host: Host, trust: TrustStore, at: Place): string {
 }
 
 function unusable(host: Host, reason: string): TunnelError {
-  return new TunnelError('KEX_FAILED', `host key refused, on ${formatAddress(host)}: ${cleanText(reason)}`, {
+  return new TunnelError('KEX_FAILED', `host key refused, on ${formatHop(host)}: ${cleanText(reason)}`, {
     hint: `tunnel why ${host.name}`,
     facts: { layer: 'kex', tcpLevel: false, person: true },
   });

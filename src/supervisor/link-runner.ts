@@ -157,7 +157,7 @@ export class LinkRunner {
   /** Aborts a connect under way. With nothing open, `closed` comes at once. */
   #close(): void {
     const number = this.#number;
-    this.#connecting?.abort(new TunnelError('LINK_LOST', 'connect stopped: it is no longer wanted'));
+    this.#connecting?.abort(new TunnelError('LINK_LOST', 'connect stopped: nobody wants it any more'));
     this.#connecting = null;
     const session = this.#session;
     this.#session = null;

@@ -51,16 +51,22 @@ export function sameView(a: LinkView, b: LinkView): boolean {
 
 /** Why a link is not up while it waits for an answer. */
 export function questionError(question: PendingQuestion): TunnelError {
-  const hint = 'answer at the terminal that asks, or run tunnel up on another';
+  const hint = 'tunnel up    # asks here too; or answer at the terminal that asks';
   const on = question.host;
   if (question.kind === 'host-key') {
     const key = question.fingerprint ?? 'its key';
-    return new TunnelError('HOST_KEY_UNKNOWN', `host key check waits, on ${on}: ${key} is not known yet`, {
-      hint,
-    });
+    return new TunnelError(
+      'HOST_KEY_UNKNOWN',
+      `login waits, on ${on}: somebody is asked whether ${key} is its key`,
+      {
+        hint,
+      },
+    );
   }
   if (question.kind === 'passphrase')
-    return new TunnelError('KEY_UNREADABLE', `login waits, on ${on}: a passphrase is asked for`, { hint });
+    return new TunnelError('KEY_UNREADABLE', `login waits, on ${on}: somebody is asked for a passphrase`, {
+      hint,
+    });
   // A server's words never look like ours (SPEC 4).
   const who = question.fromServer ? `(${question.endpoint} asks) ` : '';
   return new TunnelError('SECRET_MISSING', `login waits, on ${on}: ${who}${question.text.trim()}`, { hint });

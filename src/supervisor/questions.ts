@@ -96,9 +96,12 @@ export class Questions {
 }
 
 function nobody(host: string): TunnelError {
-  return new TunnelError('SECRET_MISSING', `question failed, on ${host}: nobody is at a terminal to answer`);
+  return new TunnelError(
+    'SECRET_MISSING',
+    `login failed, on ${host}: nobody is at a terminal to answer its question`,
+  );
 }
 
 function withdrawn(host: string): TunnelError {
-  return new TunnelError('SECRET_MISSING', `question failed, on ${host}: it is no longer wanted`);
+  return new TunnelError('SECRET_MISSING', `login failed, on ${host}: its question is no longer wanted`);
 }

@@ -17,7 +17,7 @@ export interface Decided {
   readonly takenDown: boolean;
   readonly verdict: Verdict;
   readonly link: LinkSnapshot | null;
-  readonly status: Pick<TunnelStatus, 'name' | 'state' | 'forwards'>;
+  readonly status: Pick<TunnelStatus, 'name' | 'state' | 'forwards' | 'endpoint'>;
 }
 
 /** Undefined: not decided yet. Null: it serves, or sleeps. */
@@ -55,14 +55,13 @@ export function lateError(waiting: Waiting, { wanted, verdict, status }: Decided
   const probe = failedProbe(status);
   if (state === 'up' && probe !== null)
     return new TunnelError('NOT_UP', `probe failed, on ${probe.target}: ${probe.text}`, { hint });
-  if (!wanted)
-    return new TunnelError('NOT_UP', `wait failed, on ${name}: it is down`, { hint: `tunnel up ${name}` });
-  return new TunnelError('TIMED_OUT', `up failed, on ${name}: it is still connecting`, { hint });
+  if (!wanted) return new TunnelError('NOT_UP', `${name} is down`, { hint: `tunnel up ${name}` });
+  return new TunnelError('TIMED_OUT', `still connecting to ${status.endpoint}`, { hint });
 }
 
 /** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
 function takenDown(name: string): TunnelError {
-  return new TunnelError('NOT_UP', `up failed, on ${name}: it was taken down meanwhile`, {
+  return new TunnelError('NOT_UP', `${name} was taken down meanwhile`, {
     hint: `tunnel up ${name}`,
   });
 }

@@ -64,7 +64,9 @@ function awayVerdict(link: LinkSnapshot, now: number): Verdict {
 function servingVerdict({ carriers, now, binding }: TunnelFacts): Verdict {
   const broken = carriers.find((carrier) => carrier.broken);
   if (broken !== undefined) {
-    const error = broken.error ?? new TunnelError('FORWARD_REFUSED', `listen failed, on ${broken.listen}`);
+    const error =
+      broken.error ??
+      new TunnelError('FORWARD_REFUSED', `listen failed, on ${broken.listen}: nothing listens there yet`);
     return verdict('retrying', { error, atMs: broken.errorAtMs ?? now }, broken.retryAtMs ?? null);
   }
   return verdict(!binding && carriers.every(({ bound }) => bound) ? 'up' : 'connecting', null);

@@ -122,9 +122,7 @@ class Supervisor implements Engine {
     const run = this.#runs.get(name);
     if (run !== undefined) return run.settled(signal, waiting);
     const hint = 'tunnel status';
-    return Promise.resolve(
-      new TunnelError('NO_SUCH_TUNNEL', `wait failed, on ${name}: no such tunnel`, { hint }),
-    );
+    return Promise.resolve(new TunnelError('NO_SUCH_TUNNEL', `no tunnel is named ${name}`, { hint }));
   }
 
   status(names: readonly string[]): readonly TunnelStatus[] {

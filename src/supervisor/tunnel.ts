@@ -1,4 +1,5 @@
 // A tunnel at work: its listeners from `up` to `down`, and the link they want. What it is, `status.ts` derives.
+import { formatHopLogin, type Host } from '../model/host.ts';
 import type { TunnelError } from '../errors.ts';
 import type { LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
@@ -114,6 +115,7 @@ export class TunnelRun {
       status: {
         name: this.tunnel.name,
         state: this.state,
+        endpoint: formatHopLogin(this.tunnel.ways[0].at(-1) as Host),
         forwards: this.#listeners?.forwardStatuses() ?? [],
       },
     });

@@ -46,7 +46,7 @@ export async function replaceKey(
   checkName(name);
   const weakness = keyWeakness(key);
   if (weakness !== null)
-    throw new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${name}: ${weakness}`);
+    throw new TunnelError('HOST_KEY_UNKNOWN', `host key not stored, on ${name}: ${weakness}`);
   const replaced = await store.edit(foreignFiles, (before, foreign) => {
     const isOld = (entry: KnownHostEntry): boolean => entry.marker === null && !entry.key.equals(key);
     const own = entriesUnder(before, store.file, name);
@@ -83,7 +83,7 @@ function refuseRevoked(
   if (revoking === undefined) return;
   throw new TunnelError(
     'HOST_KEY_REVOKED',
-    `host key ${fingerprint(key)} could not be stored, on ${name}: it is revoked at ${revoking.file}:${revoking.line}`,
+    `host key not stored, on ${name}: ${fingerprint(key)} is revoked at ${revoking.file}:${revoking.line}`,
     { hint: 'ask whoever runs the server: a revoked key is one that somebody else may hold' },
   );
 }

@@ -272,7 +272,7 @@ function unwritable(file: string, thrown: unknown): TunnelError {
   const locked = thrown instanceof TunnelError ? thrown : null;
   const cause = locked?.cause ?? thrown;
   const why = locked === null || locked.cause !== undefined ? reasonOf(cause) : locked.message;
-  return new TunnelError('HOST_KEY_UNKNOWN', `host key could not be stored, on ${file}: ${why}`, {
+  return new TunnelError('HOST_KEY_UNKNOWN', `host key not stored, on ${file}: ${why}`, {
     hint: locked?.hint ?? `ls -ld ${shellWord(dirname(file))}`,
     cause,
   });
@@ -282,7 +282,7 @@ function unwritable(file: string, thrown: unknown): TunnelError {
 export function checkName(name: string): void {
   const why = unwritableName(name);
   if (why !== null)
-    throw new TunnelError('CONFIG_INVALID', `host key could not be stored, on "${name}": ${why}`, {
+    throw new TunnelError('CONFIG_INVALID', `host key not stored, on "${name}": ${why}`, {
       hint: 'set host_key_alias to a plain name',
     });
 }
@@ -297,17 +297,14 @@ function refuseUnless(verdict: Verdict, name: string, key: Buffer, allowFurther:
       if (allowFurther) return;
       throw new TunnelError(
         'HOST_KEY_CHANGED',
-        `host key ${print} could not be stored, on ${name}: another key has been stored meanwhile`,
+        `host key not stored, on ${name}: another key than ${print} has been stored meanwhile`,
       );
     case 'revoked':
       throw new TunnelError(
         'HOST_KEY_REVOKED',
-        `host key ${print} could not be stored, on ${name}: it is revoked at ${verdict.at.file}:${verdict.at.line}`,
+        `host key not stored, on ${name}: ${print} is revoked at ${verdict.at.file}:${verdict.at.line}`,
       );
     case 'unusable':
-      throw new TunnelError(
-        'HOST_KEY_UNKNOWN',
-        `host key could not be stored, on ${name}: ${verdict.reason}`,
-      );
+      throw new TunnelError('HOST_KEY_UNKNOWN', `host key not stored, on ${name}: ${verdict.reason}`);
   }
 }

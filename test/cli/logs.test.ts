@@ -63,7 +63,7 @@ describe('the selection', () => {
     const tagged = createLineFilter(['tag:demo'], [{ name: 'db', tags: ['demo'] }]);
     expect(tagged.takes(line({ tunnel: 'db' }))).toBe(true);
     const old = createLineFilter(['old'], []);
-    expect(() => old.check(['old'])).toThrow(/no such tunnel/);
+    expect(() => old.check(['old'])).toThrow(/^no tunnel is named old$/);
     expect(old.takes(line({ tunnel: 'old' }))).toBe(true);
     expect(() => old.check(['old'])).not.toThrow();
   });

@@ -35,7 +35,7 @@ describe('selectors', () => {
     ['tag:prd', 'did you mean tag:prod?'],
     ['nothing-like-it', 'tunnel status'],
     ['q*', 'tunnel status'],
-  ])('%s is no such tunnel, hint: %s', (selector, hint) => {
+  ])('%s is nobody: %s', (selector, hint) => {
     try {
       matchSelectors(['web', selector], known);
       expect.unreachable();

@@ -236,7 +236,7 @@ describe('wait for ports in use', () => {
     await world.clock.advance(6_000);
     const { failures } = await waiting;
     expect(failures).toMatchObject([{ tunnel: 'db', error: { code: 'NOT_UP' } }]);
-    expect(failures[0]?.error.message).toContain('not up after 12s (listen failed');
+    expect(failures[0]?.error.message).toContain('not up after 12s: listen failed');
   });
 });
 
@@ -315,7 +315,7 @@ describe('the other methods', () => {
       steps: null,
     });
     const unknown = async (): Promise<unknown> => world.handlers.why({ name: 'x' }, callOf());
-    await expect(unknown()).rejects.toThrow('no such tunnel');
+    await expect(unknown()).rejects.toThrow('no tunnel is named x');
   });
 
   test('shutdown ends it whatever is wanted', async () => {

@@ -175,14 +175,18 @@ describe('the ends', () => {
       hint: 'h',
       at: '',
     } as const;
-    expect(portsOf(status({ bound: true, held: 2 }))[0]).toMatchObject({
-      step: { status: 'ok', detail: '127.0.0.1:1, 2 held' },
+    // as every other layer of that hop, or there would seem to be two
+    expect(portsOf(tunnel, status({ bound: true, held: 2 }))[0]).toMatchObject({
+      step: { hop: near.at(-1)?.name, status: 'ok', detail: '127.0.0.1:1, 2 held' },
       error: null,
     });
-    expect(portsOf(status({ bound: false, error }))[0]).toMatchObject({
+    expect(portsOf(tunnel, status({ bound: false, error }))[0]).toMatchObject({
       step: { status: 'failed' },
       error: { code: 'LISTEN_FAILED', hint: 'h' },
     });
-    expect(portsOf(status({ bound: false }))[0]).toMatchObject({ step: { status: 'skipped' }, error: null });
+    expect(portsOf(tunnel, status({ bound: false }))[0]).toMatchObject({
+      step: { status: 'skipped' },
+      error: null,
+    });
   });
 });

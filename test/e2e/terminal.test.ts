@@ -56,6 +56,32 @@ describe.skipIf(missing !== null)('on a terminal', () => {
     expect(await request(local, 'x')).toEqual({ text: 'X', error: null });
   });
 
+  test('each hop of several is introduced by its name and its place', async () => {
+    await using bastion = await startSshd();
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    const login = (server: Sshd): string =>
+      `{ hostname: 127.0.0.1, port: ${server.port}, user: ${server.user}, identity: [${server.identity}], agent: false`;
+    world.config(`
+hosts:
+  bastion: ${login(bastion)} }
+  box: ${login(sshd)}, jump: [bastion] }
+tunnels:
+  db: { host: box, local: auto, remote: 9 }
+`);
+    run(terminal, 'up');
+    const first = await terminal.until(question);
+    expect(first).toContain(`bastion (127.0.0.1:${bastion.port}), hop 1 of 2, is new here. Its ed25519 key:`);
+    terminal.type('yes');
+    terminal.key('Enter');
+    const second = await terminal.until(/hop 2 of 2, is new here[^]*Trust it\?/);
+    expect(second).toContain(`box (127.0.0.1:${sshd.port}), hop 2 of 2, is new here.`);
+    terminal.type('yes');
+    terminal.key('Enter');
+    await terminal.until(/exit=0/);
+  });
+
   test('no is exit 7 and nothing is stored', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

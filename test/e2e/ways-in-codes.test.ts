@@ -141,7 +141,7 @@ tunnels:
     expect((await world.run(['up'])).code).toBe(0);
     const spent = takeCodesToCome(world);
     server.sshd.signalSessions('SIGKILL');
-    const waits = /^login waits, on root@127\.0\.0\.1:\d+: this one-time code was used, .* in \d+s$/;
+    const waits = /^login waits, on \S+ \(root@127\.0\.0\.1:\d+\): this one-time code was used, .* in \d+s$/;
     const waiting = await world.until('db', ({ error }) => waits.test(error?.message ?? ''));
     expect(waiting).toMatchObject({ state: 'connecting', error: { code: 'TIMED_OUT' } });
     expect(waiting.lastError?.code).toBe('LINK_LOST');

@@ -158,7 +158,7 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
     });
     expect(error?.code).toBe('AUTH_REFUSED');
     expect(error?.message).toMatch(
-      /^authentication failed, on root@127\.0\.0\.1:\d+: offered key ED25519 SHA256:\S+ \(~\/stranger\); the server takes publickey$/,
+      /^authentication failed, on katie \(root@127\.0\.0\.1:\d+\): offered key ED25519 SHA256:\S+ \(~\/stranger\); the server takes publickey$/,
     );
     expect(steps).toMatchObject([{ hop: 'katie', layer: 'auth', status: 'failed' }]);
   });

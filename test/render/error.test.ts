@@ -14,6 +14,10 @@ test('an error is its sentence, and a hint a line', () => {
   ]);
 });
 
+test('a name with blanks is still that name in the command', () => {
+  expect(renderError({ message: 'x', hint: "ls -l '/a  b'" }, plain)[1]).toBe("hint: ls -l '/a  b'");
+});
+
 test('names in it cannot speak to the terminal', () => {
   const folder = '/tmp/a\u001b[2J\u001b]0;title\u0007\u202eb\u009b31m';
   const error = { message: `config failed, on ${folder}: broken`, hint: `chmod go-w ${folder}` };

@@ -103,6 +103,14 @@ describe('status', () => {
     );
   });
 
+  test.each([
+    ['link lost: no byte from katie:22 for 60s', 'link lost 09:14:07: no byte from katie:22 for 60s'],
+    ['no tunnel is named x', '09:14:07 no tunnel is named x'],
+    ['127.0.0.1:1 refused: no', '09:14:07 127.0.0.1:1 refused: no'],
+  ])('says when %s', (message, shown) => {
+    expect(show(tunnel({ state: 'retrying', error: error({ message }) }))).toContain(`       ${shown}\n`);
+  });
+
   test('says a cause that many share once, with the earliest next try', () => {
     const cause = error({ code: 'UNREACHABLE', message: 'connect failed, on bastion:22: no answer in 10s' });
     const members = ['a', 'b', 'c'].map((name, index) =>

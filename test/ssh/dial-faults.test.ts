@@ -143,9 +143,7 @@ describe('a dial', () => {
     const { dialer } = testDialer();
     const failed = await failureOf(dialer.dial(host(port), anew, context));
     expect(failed).toMatchObject({ code: 'UNREACHABLE', facts: { layer: 'tcp', tcpLevel: true } });
-    expect(failed.message).toBe(
-      `connect failed, on 127.0.0.1:${port}: 127.0.0.1:${port} refused the connection`,
-    );
+    expect(failed.message).toBe(`connect failed, on test (127.0.0.1:${port}): connection refused`);
     expect(failed.hint).toBe('tunnel why test');
     expect(context.steps).toMatchObject([{ layer: 'tcp', status: 'failed' }]);
     expect((await failureOf(dialer.reach(host(port), new AbortController().signal))).code).toBe(

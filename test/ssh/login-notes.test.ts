@@ -22,19 +22,19 @@ describe('a failed login', () => {
       'names everything offered and what the server takes',
       notes({ refused: [key, 'password'], methods: ['publickey', 'password'] }),
       'AUTH_REFUSED',
-      `authentication failed, on root@127.0.0.1:2222: offered ${key}, password; the server takes publickey,password`,
+      `authentication failed, on katie (root@127.0.0.1:2222): offered ${key}, password; the server takes publickey,password`,
     ],
     [
       'that offered nothing says so',
       notes({ methods: ['password'] }),
       'AUTH_REFUSED',
-      'authentication failed, on root@127.0.0.1:2222: there was nothing to offer; the server takes password',
+      'authentication failed, on katie (root@127.0.0.1:2222): there was nothing to offer; the server takes password',
     ],
     [
       'half way in says what was taken',
       notes({ accepted: [key], methods: ['password'] }),
       'AUTH_REFUSED',
-      `authentication failed, on root@127.0.0.1:2222: the server took ${key} and wants more; the server takes password`,
+      `authentication failed, on katie (root@127.0.0.1:2222): the server took ${key} and wants more; the server takes password`,
     ],
     [
       'for want of a person is about the question',
@@ -50,25 +50,25 @@ describe('a failed login', () => {
         ],
       }),
       'SECRET_MISSING',
-      `login failed, on root@127.0.0.1:2222: it takes a password; refused: ${key}`,
+      `login failed, on katie (root@127.0.0.1:2222): it takes a password; refused: ${key}`,
     ],
     [
       'with a named key that cannot be read is about that',
       notes({ obstacles: [obstacle({})], methods: ['publickey'] }),
       'KEY_UNREADABLE',
-      'login failed, on root@127.0.0.1:2222: ~/.ssh/id: others may read it (mode 0644)',
+      'login failed, on katie (root@127.0.0.1:2222): ~/.ssh/id: others may read it (mode 0644)',
     ],
     [
       'with a default key that cannot be read mentions it beside what was refused',
       notes({ refused: [key], obstacles: [obstacle({ decisive: false })], methods: ['publickey'] }),
       'AUTH_REFUSED',
-      `authentication failed, on root@127.0.0.1:2222: offered ${key}; ~/.ssh/id: others may read it (mode 0644); the server takes publickey`,
+      `authentication failed, on katie (root@127.0.0.1:2222): offered ${key}; ~/.ssh/id: others may read it (mode 0644); the server takes publickey`,
     ],
     [
       'with its agent down is about the agent when only keys were refused',
       notes({ refused: [key], obstacles: [agentDown] }),
       'AGENT_DOWN',
-      `login failed, on root@127.0.0.1:2222: the agent is gone; refused: ${key}`,
+      `login failed, on katie (root@127.0.0.1:2222): the agent is gone; refused: ${key}`,
     ],
     [
       'by a wrong password is about the password, whatever the agent does',
@@ -79,7 +79,7 @@ describe('a failed login', () => {
         methods: ['password'],
       }),
       'AUTH_REFUSED',
-      'authentication failed, on root@127.0.0.1:2222: offered password; the agent is gone, ~/.ssh/id: others may read it (mode 0644); the server takes password',
+      'authentication failed, on katie (root@127.0.0.1:2222): offered password; the agent is gone, ~/.ssh/id: others may read it (mode 0644); the server takes password',
     ],
   ])('%s', (_what, given, code, message) => {
     const error = loginFailure(given, host);

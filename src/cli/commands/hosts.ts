@@ -4,6 +4,7 @@ import { exportKeys, listKeys, type ListedKey } from '../../trust/list.ts';
 import type { Place } from '../../trust/known-hosts.ts';
 import { createTrustStore, type TrustStore } from '../../trust/store.ts';
 import { shortPath } from '../../config/locate.ts';
+import { listNames } from '../../render/error.ts';
 import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
 import { TunnelError } from '../../errors.ts';
@@ -101,8 +102,8 @@ async function forget(
     throw new TunnelError('USAGE', `no key of ${lost.join(', ')} is revoked in our own store`, {
       hint: 'tunnel hosts list',
     });
-  const why = trusted ? 'our store has no key of its own for it' : 'no key is known for it';
-  throw new TunnelError('USAGE', `forget failed, on ${lost.join(', ')}: ${why}`, {
+  const why = trusted ? 'our own store has no key' : 'no key is known';
+  throw new TunnelError('USAGE', `${why} for ${listNames(lost, lost.length)}`, {
     hint: 'tunnel hosts list',
   });
 }

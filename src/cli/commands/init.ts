@@ -25,7 +25,7 @@ export const init: Run = async (context, args) => {
   const isNew = !existsSync(file);
   const before = isNew ? '' : textWithoutTunnel(file, context);
   if (before === null) {
-    throw new TunnelError('USAGE', `init failed, on ${shown}: it is there already`, {
+    throw new TunnelError('USAGE', `${shown} is there already`, {
       hint: `tunnel -c ${shellWord(shown)} check    # or edit it, or remove it first`,
     });
   }
@@ -73,7 +73,7 @@ function write(file: string, text: string, isNew: boolean): void {
     if (isNew) chmodSync(file, 0o600);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new TunnelError('CONFIG_MISSING', `writing the config failed, on ${file}: ${why}`, {
+    throw new TunnelError('CONFIG_MISSING', `cannot write the config, ${file}: ${why}`, {
       cause: thrown,
     });
   }

@@ -27,7 +27,7 @@ export const logs: Run = async (context, args) => {
   filter.check(args.words);
   for (const line of lines) show(context, line);
   if (!args.flag('follow')) {
-    if (lines.length === 0) context.talk('nothing is written down');
+    if (lines.length === 0) context.talk('nothing has been logged yet');
     return 0;
   }
   using interruption = context.untilUnread();

@@ -111,7 +111,7 @@ async function typed(context: Context, entry: Binding): Promise<Secret> {
 const titled = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);
 
 function badValue(why: string): TunnelError {
-  return new TunnelError('USAGE', `secret set failed, on the value: ${why}`, {
+  return new TunnelError('USAGE', `the secret cannot be stored: ${why}`, {
     hint: 'tunnel secret set NAME < FILE, or on a terminal',
   });
 }
@@ -140,7 +140,7 @@ async function list(context: Context): Promise<number> {
     return 0;
   }
   if (entries.length === 0) {
-    context.talk('tunnel has set no secret yet');
+    context.talk('no secret has been set with tunnel yet');
     context.talk('hint: tunnel secret set NAME');
     return 0;
   }

@@ -35,13 +35,17 @@ export const trust: Run = async (context, args) => {
   });
   const outcomes: TrustOutcome[] = [];
   const failures: ErrorCode[] = [];
-  const dialContext = loginContext(context, interruption);
+  const dialContext = loginContext(
+    context,
+    interruption,
+    routes.flatMap(({ ways }) => ways),
+  );
   for (const route of routes) {
     const request = {
       terms,
       ssh,
       context: dialContext,
-      confirm: confirmKey(context, interruption),
+      confirm: confirmKey(context, interruption, route.ways),
       now: context.now,
     };
     try {

@@ -77,6 +77,7 @@ function askSupervisor({ context, args, method, config, interruption, ...more }:
         await client.call('answer', { question, value: value?.reveal() ?? null });
       },
       typed: more.typed,
+      ways: config.resolved.tunnels.flatMap(({ ways }) => ways),
       waiting: {
         timeoutMs: more.timeoutMs,
         look: () => ask(context, locateTarget(context), 'status', { selectors: args.words }),

@@ -56,5 +56,7 @@ function conclude(context: Context, { document, failures }: UpResult): number {
 
 function nobody(context: Context, document: StatusDocument): never {
   if (context.options.json) context.out(JSON.stringify(document, null, 2));
-  throw new TunnelError('NOT_UP', 'wait failed, on the supervisor: none is running', { hint: 'tunnel up' });
+  throw new TunnelError('NOT_UP', 'no supervisor is running, so nothing comes up by waiting', {
+    hint: 'tunnel up',
+  });
 }

@@ -44,7 +44,7 @@ function tunnelOf(word: string, tunnels: readonly Tunnel[]): Tunnel {
   const [only, ...others] = matchSelectors([word], tunnels);
   const selected = others.length === 0 ? tunnels.find(({ name }) => name === only) : undefined;
   if (selected !== undefined) return selected;
-  throw new TunnelError('USAGE', `why failed, on ${word}: it is about one tunnel`, {
+  throw new TunnelError('USAGE', `why is about one tunnel, and ${word} stands for several`, {
     hint: `tunnel why ${only ?? 'NAME'}`,
   });
 }
@@ -65,7 +65,7 @@ function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promi
     clock: systemClock,
     signal,
     ask: () => recorded(context, target, tunnel.name, signal),
-    attempt: () => attemptNow(context, target, tunnel.name, interruption),
+    attempt: () => attemptNow(context, target, tunnel, interruption),
     openSsh: () =>
       openSsh({
         facts,
@@ -79,7 +79,7 @@ function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promi
         config: () => config.resolved,
         writable: true,
       }),
-    context: loginContext(context, interruption),
+    context: loginContext(context, interruption, tunnel.ways),
   });
 }
 
