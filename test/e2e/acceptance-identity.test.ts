@@ -185,7 +185,7 @@ describe.skipIf(sshdMissing() !== null)('logins', () => {
     expect(up, up.stderr).toMatchObject({ code: 0 });
     expect(up.stderr).toContain('(box says) Authorized use only.\n(box says) Smile.\n');
     expect(up.stderr).toContain(
-      `127.0.0.1:${sshd.port} was new here: its ed25519 key, ${sshd.fingerprint()}, is trusted from now on`,
+      `box (127.0.0.1:${sshd.port}) was new here: its ed25519 key, ${sshd.fingerprint()}, is trusted from now on`,
     );
     expect(up.stderr.match(/was new here/g)).toHaveLength(1);
     expect(up.stdout).not.toContain('Authorized');

@@ -268,9 +268,12 @@ describe('the command line of secret', () => {
     [['secret', 'set'], /set NAME \[KIND\]/],
     [['secret', 'put', 'box'], /set NAME \[KIND\]/],
     [['secret', 'set', 'box', 'pin'], /password, passphrase or totp/],
-    [['secret', 'set', 'nobody'], /no host of that name/],
-    [['secret', 'set', 'db'], /that is a tunnel, its host is box[^]*hint: tunnel secret set box/],
-    [['secret', 'set', './no-such-key'], /there is no such key file/],
+    [['secret', 'set', 'nobody'], /no host in the config is named nobody/],
+    [
+      ['secret', 'set', 'db'],
+      /db is a tunnel, and secrets belong to hosts: its host is box[^]*hint: tunnel secret set box/,
+    ],
+    [['secret', 'set', './no-such-key'], /there is no key file \S*\/no-such-key/],
   ])('%j is exit 2 with a word on what is right', async (args, words) => {
     await using world = createWorld();
     world.config(
