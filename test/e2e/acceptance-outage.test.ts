@@ -79,7 +79,7 @@ describe.skipIf(sshdMissing() !== null)('an outage', () => {
       text: 'NEW SESSION',
       error: null,
     });
-    expect((await world.tunnel('db')).lastError?.message).toMatch(/no byte from 127\.0\.0\.1/);
+    expect((await world.tunnel('db')).lastError?.message).toMatch(/no byte from box \(127\.0\.0\.1/);
     sendSignal(frozen, 'SIGKILL');
   });
 

@@ -78,7 +78,7 @@ describe.runIf(possible)('a user without a passwd entry', () => {
     Object.assign(world.env, env);
     const up = await world.run(['up', '--config', join(world.folder, 'tunnels.yaml')]);
     expect(up.code).toBe(4);
-    expect(up.stderr).toMatch(/^tunnel: .+ failed, on \/\.local\/state\/.+\nhint: .+\n$/);
+    expect(up.stderr).toMatch(/^tunnel: the supervisor cannot start: .*\/\.local\/state\/.+\nhint: .+\n$/);
     const status = await world.run(['status']);
     expect(status).toMatchObject({ code: 0, stderr: 'no supervisor is running\n' });
   });

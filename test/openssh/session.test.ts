@@ -182,7 +182,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     const reason = await ended;
     sendSignal(pids, 'SIGCONT');
     expect(reason).toMatchObject({ code: 'LINK_LOST' });
-    expect(reason?.message).toContain(`no byte from 127.0.0.1:${own.port} for 0.3s`);
+    expect(reason?.message).toContain(`link lost: no byte from test (127.0.0.1:${own.port}) for 0.3s`);
   });
 
   test('closes within a second even when the server is frozen', async () => {
