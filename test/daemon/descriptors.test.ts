@@ -34,14 +34,15 @@ describe.runIf(process.platform === 'linux')('a supervisor with more clients tha
     await (await world.need()).call('up', { ...plainUp, timeoutMs: 1 });
     const pid = world.pid();
     execFileSync('prlimit', ['--pid', String(pid), '--nofile=96:96']);
-    for (const round of [1, 2]) {
+    for (let round = 1; round <= 2; round += 1) {
       const clients = await crowd(world);
       const full = await one(world);
       expect(full.forwards[0]).toMatchObject({ error: { code: 'LISTEN_FAILED' } });
       expect(full.forwards[0]?.held).toBeGreaterThan(10);
       const more = watchSocket(connect(Number(full.forwards[0]?.listen.split(':')[1]), '127.0.0.1'));
       expect(await more.ending).toBe('reset');
-      expect(world.log().match(/new connections are reset until some end/g)).toHaveLength(round);
+      // in the second round too: what the log says again within its time is counted, not written
+      expect(world.log().match(/new connections are reset until some end/g)).toHaveLength(1);
       for (const client of clients) client.destroy();
       await expect.poll(async () => (await one(world)).forwards[0]?.held, quick).toBe(0);
     }
