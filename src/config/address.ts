@@ -1,6 +1,18 @@
 // Addresses as the config writes them: ports, HOST:PORT, [V6]:PORT, socket paths, [user@]host[:port], and ssh's -L -R -D. Pure.
 import { isIPv6, tcp, type Endpoint } from '../model/endpoint.ts';
-import { harmless, harmlessRule, ok, port, text, word, wrong, type Parsed } from './value.ts';
+import { spelledForward } from './ssh-spelling.ts';
+import {
+  harmless,
+  harmlessRule,
+  ok,
+  port,
+  several,
+  text,
+  word,
+  wrong,
+  type Fault,
+  type Parsed,
+} from './value.ts';
 
 const localForms = 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto';
 const targetForms = 'must be PORT, HOST:PORT, "[V6]:PORT" or /path.sock';
@@ -53,6 +65,11 @@ function address(value: unknown, forms: string, rules: Rules): Parsed<Endpoint> 
   const written = text(value);
   if ('problem' in written) return typeof value === 'string' ? written : wrong(forms);
   if (isPath(written.value)) return socketPath(written.value);
+  if (/\$\{?\w/.test(written.value)) return wrong(`${forms}; no variables are filled in here`);
+  if ('value' in spelledForward(`L ${written.value}`) && !isIPv6(written.value))
+    return wrong(
+      'is a whole forward as ssh writes it: put it in forwards: as "L …", or write local and remote apart',
+    );
   const split = splitHostPort(written.value);
   if (split === 'unbracketed') return wrong('must have IPv6 in brackets, and quotes around it: "[::1]:5432"');
   if (split === null) return wrong(forms);
@@ -85,7 +102,7 @@ function socketPath(path: string): Parsed<Endpoint> {
 function splitHostPort(written: string): { host: string; port: string } | 'unbracketed' | null {
   const bracketed = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]:(\w+)$/.exec(written);
   if (bracketed !== null) return { host: bracketed[1] ?? '', port: bracketed[2] ?? '' };
-  if (/^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:\w+$/.test(written)) return 'unbracketed';
+  if (isIPv6(written) || isIPv6(written.slice(0, written.lastIndexOf(':')))) return 'unbracketed';
   const plain = /^([^:]*):(\w+)$/.exec(written);
   return plain === null ? null : { host: plain[1] ?? '', port: plain[2] ?? '' };
 }
@@ -141,13 +158,17 @@ export function hostAddress(value: unknown): Parsed<string> {
 /** Hops, nearest first: a list, or one text with commas as ssh's ProxyJump writes it. `none` clears what was inherited. */
 export function hops(value: unknown): Parsed<readonly string[]> {
   if (value === 'none') return ok([]);
-  const items = typeof value === 'string' ? value.split(',').map((each) => each.trim()) : value;
-  if (!Array.isArray(items)) return wrong('must be a host, or a list of hosts');
-  for (const item of items) {
-    const read = login(item);
-    if ('problem' in read) return items.length > 1 ? wrong(`has an entry that ${read.problem}`) : read;
+  if (typeof value === 'string') {
+    const items = value.split(',').map((each) => each.trim());
+    const bad = items.map((item) => login(item)).find((read) => 'problem' in read);
+    if (bad === undefined) return ok(items);
+    return items.length > 1 && 'problem' in bad ? wrong(`has an entry that ${bad.problem}`) : (bad as Fault);
   }
-  return ok(items.map(String));
+  if (!Array.isArray(value)) return wrong('must be a host, or a list of hosts');
+  return several(value.entries(), (item) => {
+    const read = login(item);
+    return 'value' in read ? ok(String(item)) : read;
+  });
 }
 
 /** HOST:PORT globs that a SOCKS server may reach; `*` for any port. */

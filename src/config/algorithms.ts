@@ -2,7 +2,7 @@
 import { uselessList } from '../keys/algorithms.ts';
 import { globMatches } from './glob.ts';
 import { nearest } from './nearest.ts';
-import { ok, wrong, type Parsed } from './value.ts';
+import { joined, ok, wrong, type Fault, type Parsed } from './value.ts';
 
 export type AlgorithmKind = 'kex' | 'cipher' | 'mac' | 'hostKey' | 'pubkey';
 
@@ -101,16 +101,21 @@ export function algorithmList(kind: AlgorithmKind): (value: unknown) => Parsed<r
   const known = knownNames(kind);
   return (value) => {
     const items: unknown[] = Array.isArray(value) ? value : [value];
+    if (items.includes(undefined)) return ok([]); // an entry was taken out as faulty: the rest says nothing
     if (!items.every((item) => typeof item === 'string') || items.length === 0)
       return wrong('must be a list of algorithm names');
     const written = items.join(',');
-    const names = written.replace(/^[+\-^]/, '').split(',');
-    for (const each of names.map((item) => item.trim())) {
-      if (written.startsWith('-') && /[*?]/.test(each)) continue;
-      if (known.includes(each)) continue;
-      const near = nearest(each, known);
-      return wrong(`has an unknown name${near === null ? '' : `, did you mean "${near}"?`}`);
-    }
+    const names = items.flatMap((item, at) => item.split(',').map((name) => ({ at, name: name.trim() })));
+    const faults = names.flatMap(({ at, name }, index): readonly Fault[] => {
+      const plain = index === 0 ? name.replace(/^[+\-^]/, '') : name;
+      if (known.includes(plain) || (written.startsWith('-') && /[*?]/.test(plain))) return [];
+      const near = nearest(plain, known);
+      const meant = near === null ? '' : `, did you mean "${near}"?`;
+      if (Array.isArray(value)) return [{ problem: `is an unknown name${meant}`, at: [at] }];
+      return [{ problem: `${names.length > 1 ? `entry ${index + 1} is` : 'is'} an unknown name${meant}` }];
+    });
+    const fault = joined(faults);
+    if (fault !== null) return fault;
     const list = applyAlgorithms(written, defaultAlgorithms[kind]);
     if (list.length === 0) return wrong('leaves nothing to offer');
     const useless = kind === 'pubkey' ? null : uselessList(kind, list);

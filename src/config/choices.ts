@@ -2,7 +2,17 @@
 import { commandProblem, tokenWords } from '../model/proxy-command.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { hops, login } from './address.ts';
-import { argumentList, duration, ok, positiveDuration, text, wrong, word, type Parsed } from './value.ts';
+import {
+  argumentList,
+  duration,
+  ok,
+  positiveDuration,
+  several,
+  text,
+  wrong,
+  word,
+  type Parsed,
+} from './value.ts';
 
 /** true | false | path of a socket. */
 export function agent(value: unknown): Parsed<boolean | string> {
@@ -45,13 +55,7 @@ export function sshAlias(value: unknown): Parsed<string | null> {
 /** Each entry replaces `jump`: a host, a list of hosts, or `direct`. */
 export function ways(value: unknown): Parsed<readonly (readonly string[])[]> {
   if (!Array.isArray(value) || value.length === 0) return wrong('must be a list of hosts; direct for none');
-  const found: (readonly string[])[] = [];
-  for (const [index, item] of value.entries()) {
-    const read = item === 'direct' ? ok([]) : hops(item);
-    if ('problem' in read) return wrong(`entry ${index + 1} ${read.problem}`);
-    found.push(read.value);
-  }
-  return ok(found);
+  return several(value.entries(), (item) => (item === 'direct' ? ok([]) : hops(item)));
 }
 
 /** The word after `host:`, as it stands: what it names is found out when it is resolved. */
@@ -68,11 +72,12 @@ export function version(value: unknown): Parsed<1> {
 export function commands(value: unknown): Parsed<Readonly<Record<string, readonly string[]>>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return wrong('must be a map of event: [program, argument]');
-  const found: Record<string, readonly string[]> = {};
-  for (const [event, command] of Object.entries(value)) {
-    const read = argumentList(command);
-    if ('problem' in read) return wrong(`has a command that ${read.problem}`);
-    found[event] = read.value;
-  }
-  return ok(found);
+  const read = several(
+    Object.entries(value),
+    (command, event): Parsed<readonly [string, readonly string[]]> => {
+      const argv = argumentList(command);
+      return 'value' in argv ? ok([String(event), argv.value]) : argv;
+    },
+  );
+  return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
 }

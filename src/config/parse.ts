@@ -48,6 +48,8 @@ export function parseFile(file: string, text: string, included = false): ParsedF
       for (const problem of problemsOf(issue as SchemaIssue, value)) {
         issues.push(source.issue(problem.path, problem.side, problem.message, problem.hint));
         fault(problem.path);
+        const list = listOf(problem.path);
+        if (list !== null) fault(list);
         if (problem.meant !== null) fault([...problem.path.slice(0, -1), problem.meant]);
         remove(value, problem.path);
         if (problem.path.length === 0) return parsed({}, issues);
@@ -56,6 +58,12 @@ export function parseFile(file: string, text: string, included = false): ParsedF
   }
   fault([]);
   return parsed({}, issues);
+}
+
+/** Where the list of a faulty entry stands; null for what is in none, and for forwards, which are judged one by one. */
+function listOf(path: Path): Path | null {
+  const end = path.findLastIndex((key) => typeof key === 'string') + 1;
+  return end === path.length || path[end - 1] === 'forwards' ? null : path.slice(0, end);
 }
 
 /** Something else altogether: `include: ~/.netrc` must not make us print what stands there as unknown keys. */
@@ -93,7 +101,7 @@ interface SchemaIssue {
   readonly message: string;
   readonly expected?: string;
   readonly keys?: readonly string[];
-  readonly params?: { readonly hint?: string };
+  readonly params?: { readonly hint?: string; readonly side?: 'key' };
 }
 
 interface Problem {
@@ -109,7 +117,10 @@ function problemsOf(issue: SchemaIssue, value: unknown): Problem[] {
   if (issue.code === 'unrecognized_keys')
     return (issue.keys ?? []).map((key) => unknownKey(issue.path, key, value));
   const plain = { path: issue.path, side: 'value', hint: null, meant: null } as const;
-  if (issue.code === 'custom') return [{ ...plain, message: issue.message, hint: hintOf(issue, value) }];
+  if (issue.code === 'custom') {
+    const { side = plain.side } = issue.params ?? {};
+    return [{ ...plain, side, message: issue.message, hint: hintOf(issue, value) }];
+  }
   if (valueAt(value, issue.path) === null) return [{ ...plain, message: 'is empty' }];
   if (issue.path.length === 0) return [{ ...plain, message: 'must be a map of keys such as tunnels:' }];
   const forms: Record<string, string> = { object: 'a map', record: 'a map', array: 'a list' };

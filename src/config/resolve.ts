@@ -48,7 +48,7 @@ interface Work extends ResolveParts {
 /** A tunnel with a problem is left out of the config. */
 export async function resolveConfig(declared: Declared, parts: ResolveParts): Promise<Resolved> {
   const work: Work = { ...parts, declared, warnings: new Set(), problems: [] };
-  if (Object.keys(declared.hooks).length > 0) work.warnings.add('hooks are not run by this version');
+  for (const warning of withoutEffect(declared)) work.warnings.add(warning);
   const tunnels = await Promise.all(
     [...declared.tunnels.values()].map((tunnel) => resolveTunnel(tunnel, work)),
   );
@@ -63,6 +63,22 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
     },
     problems: work.problems,
   };
+}
+
+/** What stands in the file and does nothing in this version. */
+function withoutEffect({ hooks, tunnels }: Declared): readonly string[] {
+  const named = (says: (tunnel: DeclaredTunnel) => boolean): string =>
+    [...tunnels.values()].flatMap((tunnel) => (says(tunnel) ? [tunnel.name] : [])).join(', ');
+  const found: readonly [names: string, key: string][] = [
+    [named(({ settings }) => settings.env !== undefined), 'env: has no effect in this version'],
+    [named(({ settings }) => settings.open !== undefined), 'open: has no effect in this version'],
+    [
+      named(({ own, settings }) => typeof own.idle_timeout === 'number' && settings.lazy !== true),
+      'idle_timeout: has no effect without lazy: true',
+    ],
+  ];
+  const kept = found.flatMap(([names, what]) => (names === '' ? [] : [`${what} (${names})`]));
+  return Object.keys(hooks).length > 0 ? ['hooks: has no effect in this version', ...kept] : kept;
 }
 
 /** Variables that hold secrets by what any line of the config says, also of hosts that no tunnel uses. */

@@ -17,12 +17,14 @@ function leaf<T>(parse: (input: unknown) => value.Parsed<T>, json: object, descr
     .transform((input, context): T => {
       const read = parse(input);
       if ('value' in read) return read.value;
-      context.issues.push({
-        code: 'custom',
-        message: read.problem,
-        params: { hint: read.hint },
-        input: null,
-      });
+      for (const { problem, hint, side, at = [] } of value.faultsOf(read))
+        context.issues.push({
+          code: 'custom',
+          message: problem,
+          path: [...at],
+          params: { hint, side },
+          input: null,
+        });
       return z.NEVER;
     })
     .optional();

@@ -75,13 +75,20 @@ function readDocument(file: string, text: string, lineCounter: LineCounter, at: 
   if (syntax.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return null;
   const whole = document.errors.every(isRepeat);
   const aliases = whole ? aliasIssues(document, at) : [];
-  const issues = [...syntax.map((error) => syntaxIssue(error, text, document, at)), ...aliases];
+  const told = whole ? syntax : upToFirstBreak(syntax);
+  const issues = [...told.map((error) => syntaxIssue(error, text, document, at)), ...aliases];
   const value: unknown = whole && aliases.length === 0 ? document.toJS({ maxAliasCount: -1 }) : null;
   return { file, value, issues, issue: placer(document, at) };
 }
 
 /** A key that stands twice: the rest of the file can still be looked at. */
 const isRepeat = (error: YAMLError): boolean => error.code === 'DUPLICATE_KEY';
+
+/** What follows a break is read as anything: a line with one slip would be told for each word that follows. */
+function upToFirstBreak(errors: readonly YAMLError[]): readonly YAMLError[] {
+  const ordered = errors.toSorted((one, other) => one.pos[0] - other.pos[0]);
+  return ordered.slice(0, ordered.findIndex((error) => !isRepeat(error)) + 1);
+}
 
 type At = (offset: number, path: Path, message: string, hint?: string | null) => ConfigIssue;
 
@@ -178,6 +185,12 @@ function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, 
     at(place, pathAt(document.contents, place), message);
   if (/(^|[\s{,])[\w-]+:\s*\[[0-9A-Fa-f:.]+\]:\d/.test(line))
     return sayOf(text.lastIndexOf('[', offset), 'YAML needs quotes around an IPv6 address: "[::1]:5432"');
+  const variable = /[{[,:]\s*(\S*\$\{)/.exec(line)?.[1];
+  if (variable !== undefined && error.code !== 'DUPLICATE_KEY')
+    return sayOf(
+      text.lastIndexOf(variable, offset),
+      'YAML needs quotes around a value with ${…}, and no variables are filled in here',
+    );
   if (/[{,].*command:\s*\[/.test(line))
     return sayOf(
       offset,
@@ -193,6 +206,7 @@ const plainWords: { readonly [code in YAMLError['code']]?: string } = {
   BAD_SCALAR_START: 'a value that begins with this character needs quotes',
   BLOCK_AS_IMPLICIT_KEY: 'two keys on one line: a value with ": " in it needs quotes',
   BAD_ALIAS: 'a value that begins with * needs quotes',
+  NON_STRING_KEY: 'a key must be text, and a list must be closed by ]',
   TAG_RESOLVE_FAILED: 'this YAML tag is not known here',
 };
 

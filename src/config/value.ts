@@ -2,8 +2,19 @@
 import { parseDuration } from '../model/duration.ts';
 import { nearest } from './nearest.ts';
 
-/** What a value parser answers. A problem never repeats the value: it may be a secret. */
-export type Parsed<T> = { readonly value: T } | { readonly problem: string; readonly hint?: string };
+/** A problem never repeats the value: it may be a secret. */
+export interface Fault {
+  readonly problem: string;
+  readonly hint?: string;
+  /** Where in the value; the value itself where it is absent. */
+  readonly at?: readonly (string | number)[];
+  readonly side?: 'key';
+  /** Further ones of the same value, so that one run tells them all. */
+  readonly more?: readonly Fault[];
+}
+
+/** What a value parser answers. */
+export type Parsed<T> = { readonly value: T } | Fault;
 
 export const ok = <T>(value: T): Parsed<T> => ({ value });
 export const wrong = <T>(problem: string, hint?: string): Parsed<T> =>
@@ -112,18 +123,37 @@ export function oneOf<const T extends string>(words: readonly T[]): (value: unkn
   };
 }
 
+/** Every item read, every fault at its place. */
+export function several<T>(
+  items: Iterable<readonly [string | number, unknown]>,
+  parse: (item: unknown, key: string | number) => Parsed<T>,
+): Parsed<readonly T[]> {
+  const values: T[] = [];
+  const faults: Fault[] = [];
+  for (const [key, item] of items) {
+    if (item === undefined) continue; // taken out as faulty
+    const read = parse(item, key);
+    if ('value' in read) values.push(read.value);
+    else for (const fault of faultsOf(read)) faults.push({ ...fault, at: [key, ...(fault.at ?? [])] });
+  }
+  return joined(faults) ?? ok(values);
+}
+
+export function faultsOf({ more = [], ...first }: Fault): readonly Fault[] {
+  return [first, ...more];
+}
+
+/** Several as one; null for none. */
+export function joined([first, ...more]: readonly Fault[]): Fault | null {
+  return first === undefined ? null : { ...first, more };
+}
+
 /** `a`, or a list of such: one value may stand without its brackets. */
 export function listOf<T>(parse: (value: unknown) => Parsed<T>): (value: unknown) => Parsed<readonly T[]> {
   return (value) => {
-    const items = Array.isArray(value) ? value : [value];
-    const values: T[] = [];
-    for (const [index, item] of items.entries()) {
-      const read = parse(item);
-      if ('problem' in read)
-        return Array.isArray(value) ? { ...read, problem: `entry ${index + 1} ${read.problem}` } : read;
-      values.push(read.value);
-    }
-    return ok(values);
+    if (Array.isArray(value)) return several(value.entries(), parse);
+    const read = parse(value);
+    return 'value' in read ? ok([read.value]) : read;
   };
 }
 
@@ -139,13 +169,12 @@ export function argumentList(value: unknown): Parsed<readonly string[]> {
 export function variables(value: unknown): Parsed<Readonly<Record<string, string>>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return wrong('must be a map of NAME: text');
-  const found: Record<string, string> = {};
-  for (const [key, each] of Object.entries(value)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return wrong('has a name that is not a variable name');
-    if (typeof each === 'object') return wrong(`must give ${key} a text`);
-    found[key] = String(each);
-  }
-  return ok(found);
+  const read = several(Object.entries(value), (each, key): Parsed<readonly [string, string]> => {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(String(key)))
+      return { problem: 'is not the name of a variable', side: 'key' };
+    return typeof each === 'object' ? wrong('must be text') : ok([String(key), String(each)]);
+  });
+  return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
 }
 
 /** "a, b or c". */

@@ -78,6 +78,23 @@ describe('a name that only ssh_config can know', () => {
   );
 });
 
+test('what does nothing in this version is a warning, once, with the tunnels that have it', async () => {
+  const { config } = await resolve(`
+hooks: { up: [touch, x] }
+defaults: { idle_timeout: 5m }
+tunnels:
+  a: { host: h, local: 1, remote: 2, env: { A: b }, open: "http://{address}", lazy: true, idle_timeout: 5m }
+  b: { host: h, local: 3, remote: 4, env: { A: b }, idle_timeout: 5m }
+  c: { host: h, local: 5, remote: 6, idle_timeout: never }
+`);
+  expect(config.warnings).toEqual([
+    'hooks: has no effect in this version',
+    'env: has no effect in this version (a, b)',
+    'open: has no effect in this version (a)',
+    'idle_timeout: has no effect without lazy: true (b)',
+  ]);
+});
+
 describe('what ssh_config sets', () => {
   const told = async (values: Readonly<Record<string, readonly string[]>>, keys = 'host: a') => {
     const { config, problems } = await resolve(one(keys), { ssh: { a: values } });
