@@ -1,4 +1,5 @@
 // The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
+import { jsonText, visibleText } from '../model/clean.ts';
 import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
@@ -33,8 +34,12 @@ export interface Context {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
-  /** A line of the result, on stdout. */
+  /** A line of the result, on stdout. This and the three below are the doors for text to a terminal: they show it alone. */
   out(line: string): void;
+  /** The result as a JSON document, on stdout. */
+  json(document: unknown): void;
+  /** A line of talk that --quiet does not keep back, on stderr. */
+  say(line: string): void;
   /** A line of talk, on stderr; not with --quiet. */
   talk(line: string): void;
   /** An error and its hint, on stderr. */
@@ -94,13 +99,15 @@ export async function createContext(options: GlobalOptions): Promise<Context> {
     get stderr() {
       return standardError();
     },
-    out: (line) => void process.stdout.write(`${line}\n`),
+    out: (line) => void process.stdout.write(`${visibleText(line)}\n`),
+    json: (document) => void process.stdout.write(`${jsonText(document, 2)}\n`),
+    say,
     talk: (line) => {
-      if (!options.quiet) standardError().write(`${forConfig(line, options.config)}\n`);
+      if (!options.quiet) say(forConfig(line, options.config));
     },
     complain: ({ message, hint }) => {
       const shown = { message, hint: hint === null ? null : forConfig(hint, options.config) };
-      standardError().write(`${renderError(shown, talkPaint).join('\n')}\n`);
+      for (const line of renderError(shown, talkPaint)) say(line);
     },
     now: () => Date.now(),
     interruption: catchSignals,
@@ -109,6 +116,10 @@ export async function createContext(options: GlobalOptions): Promise<Context> {
 }
 
 let listening = false;
+
+function say(line: string): void {
+  standardError().write(`${visibleText(line)}\n`);
+}
 
 /** Where nobody reads any more, nobody is left to be told. */
 function standardError(): NodeJS.WriteStream {
@@ -148,11 +159,11 @@ function catchUnread(): Interruption {
 export function complainOf(context: Context, thrown: unknown): TunnelError {
   const error = asTunnelError(thrown);
   const issues = error.facts['issues'];
-  if (Array.isArray(issues)) for (const issue of issues) context.stderr.write(`${String(issue)}\n`);
+  if (Array.isArray(issues)) for (const issue of issues) context.say(String(issue));
   context.complain(Array.isArray(issues) ? withCount(error, issues.length) : error);
   if (error.code === 'INTERNAL' || context.options.verbose) {
     for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-      context.stderr.write(`${cause.stack ?? cause.message}\n`);
+      context.say(cause.stack ?? cause.message);
   }
   return error;
 }

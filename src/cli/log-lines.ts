@@ -1,6 +1,6 @@
 // Lines of the log: what they say, for whom, and how a person reads them. Pure.
 import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanText, jsonText, visibleCommand } from '../model/clean.ts';
 import type { Paint } from '../render/color.ts';
 
 export interface LogLine {
@@ -34,7 +34,7 @@ export function parseLine(text: string): LogLine | null {
   return {
     ...line,
     // The order is that of `line`, whatever was written: its values stand in the place of those below.
-    text: JSON.stringify({ ...line, ...value, ...line }),
+    text: jsonText({ ...line, ...value, ...line }),
     atMs: Number.isNaN(at) ? null : at,
     rides: words(value['rides']),
     hint: word(value['hint']),
@@ -95,7 +95,7 @@ export function formatLine(line: LogLine, paint: Paint): string {
   const isSaid = about === null || line.message.startsWith(`${about} `); // "db is connecting"
   const who = isSaid ? '' : `${paint.bold(cleanText(about))}: `;
   const hints = (line.hint ?? '').split('\n').filter((hint) => hint !== '');
-  const below = hints.map((hint) => `\n${hintIndent}${paint.cyan('hint:')} ${cleanText(hint)}`).join('');
+  const below = hints.map((hint) => `\n${hintIndent}${paint.cyan('hint:')} ${visibleCommand(hint)}`).join('');
   return `${paint.dim(at)} ${level} ${who}${cleanText(line.message)}${below}`;
 }
 

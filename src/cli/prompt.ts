@@ -1,4 +1,5 @@
 // Questions as a person sees them (SPEC 7): host keys with their picture, hidden passphrases, a server's own words marked as such.
+import { visibleText } from '../model/clean.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import { readFingerprint } from '../keys/fingerprint.ts';
 import { attributed } from '../render/attributed.ts';
@@ -24,7 +25,7 @@ export interface Prompter {
 /** Talks on stderr and reads stdin: only for a context that is interactive. */
 export function createPrompter(context: Pick<Context, 'stdin' | 'stderr' | 'talkPaint'>): Prompter {
   const reader = createLineReader(context.stdin, context.stderr);
-  const say = (line: string): void => void context.stderr.write(`${line}\n`);
+  const say = (line: string): void => void context.stderr.write(`${visibleText(line)}\n`);
   /** The row that the answer is typed on; what a server asks at length stands above it. */
   const promptFor = (question: PendingQuestion): string => {
     const rows = secretPrompt(question, context.stderr.columns);

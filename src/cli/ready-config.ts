@@ -48,7 +48,7 @@ async function consentTo(context: Context, found: FoundConfig): Promise<void> {
 /** Sums up and asks; false off a terminal. */
 async function agreed(context: Context, path: string, declared: Declared): Promise<boolean> {
   if (!context.interactive) return false;
-  const say = (line: string): void => void context.stderr.write(`${line}\n`);
+  const { say } = context;
   say(`${shortPath(path, context.facts)} is used here for the first time, or it has changed. It`);
   for (const line of summaryLines(declared)) say(line);
   const prompter = context.prompter ?? createPrompter(context);

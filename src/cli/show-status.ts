@@ -44,7 +44,7 @@ export function showStatus(
   { check, problems }: { readonly check: readonly string[] | null; readonly problems: boolean },
 ): number {
   const shown = problems ? onlyProblems(document) : document;
-  if (context.options.json) context.out(JSON.stringify(shown, null, 2));
+  if (context.options.json) context.json(shown);
   else {
     for (const line of statusLines(context, shown)) context.out(line);
     if (problems && shown.tunnels.length === 0) context.talk(`no problem: ${summaryLine(document)}`);

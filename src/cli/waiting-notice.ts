@@ -97,7 +97,7 @@ export class WaitingNotice {
     const lines = waitingLines(this.#waited).map((line, index) =>
       cut((index === 0 ? head : ' '.repeat(head.length)) + line, widthOf(context.stderr) - 1),
     );
-    context.stderr.write(`${lines.join('\n')}\n`);
+    for (const line of lines) context.say(line);
     this.#drawn = lines.length;
   }
 

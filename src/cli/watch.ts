@@ -1,4 +1,5 @@
 // `status --watch`: the status kept in sight, redrawn when it changes; with --json one document a line.
+import { jsonText, visibleText } from '../model/clean.ts';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StatusDocument } from '../model/status.ts';
 import { enterScreen, leaveScreen, redraw, withFoot } from '../render/screen.ts';
@@ -51,7 +52,7 @@ function openView(context: Context): View {
     let last = '';
     return {
       show(document) {
-        const line = JSON.stringify(document);
+        const line = jsonText(document);
         if (line !== last) context.out(line);
         last = line;
       },
@@ -91,7 +92,7 @@ function openScreen(context: Context): View {
       context.paint.dim('Ctrl-C ends the view'),
     ];
     const size = { rows: stdout.rows, columns: stdout.columns };
-    const lines = withFoot(statusLines(context, document, { sum: false }), foot, size.rows);
+    const lines = withFoot(statusLines(context, document, { sum: false }), foot, size.rows).map(visibleText);
     stdout.write(redraw(shown, lines, size));
     shown = lines;
   };

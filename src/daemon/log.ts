@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import { asTunnelError, reportError } from '../errors.ts';
-import { cleanText } from '../model/clean.ts';
+import { cleanText, jsonText, visibleCommand } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { countRepeats } from './log-repeats.ts';
@@ -70,7 +70,7 @@ export function openLineLog(stream: NodeJS.WritableStream, level: LogLevel): Log
 
 function jsonLine(level: LogLevel, event: string, message: string, facts: Record<string, unknown>): string {
   const time = new Date().toISOString();
-  return `${JSON.stringify({ level, time, event, ...plain(facts), message: cleanText(message) })}\n`;
+  return `${jsonText({ level, time, event, ...plain(facts), message: cleanText(message) })}\n`;
 }
 
 /** Lines for people: time, level, tunnel, message. */
@@ -83,7 +83,7 @@ export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel):
     stream.write(`${localTime(new Date())} ${at.padEnd(5)} ${cleanText(`${who}${message}`)}\n`);
     const { hint } = facts ?? {};
     if (typeof hint !== 'string') return;
-    for (const line of hint.split('\n')) stream.write(`${hintIndent}hint: ${cleanText(line)}\n`);
+    for (const line of hint.split('\n')) stream.write(`${hintIndent}hint: ${visibleCommand(line)}\n`);
   };
   return { write, last: write, close: () => Promise.resolve() };
 }

@@ -1,5 +1,5 @@
 // The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { TunnelError } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { holderOf } from '../forward/holder.ts';
@@ -54,7 +54,7 @@ export function createMetricsServer(
     const fresh = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) =>
       isAddressed(request, at.host) ? answer(request, response, status) : misdirected(response),
     );
-    fresh.maxConnections = 64;
+    boundConnections(fresh);
     try {
       await new Promise<void>((resolve, reject) => {
         fresh.once('error', reject);
@@ -92,6 +92,20 @@ export function createMetricsServer(
     serve: (at) => (turn = turn.then(() => change(at))),
     close: () => (turn = turn.then(() => change(null))),
   };
+}
+
+/** Open at once. */
+const mostConnections = 64;
+
+/** One more ends the oldest: connections on which nobody asks must not keep out who asks whether we live. */
+function boundConnections(server: Server): void {
+  const open = new Set<{ destroy(): unknown }>();
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [oldest] = open;
+    if (open.size > mostConnections) oldest?.destroy();
+  });
 }
 
 async function unserved({ host, port }: MetricsAddress, thrown: unknown): Promise<TunnelError> {

@@ -27,6 +27,47 @@ function strip(text: string): string {
     .replace(strays, '\ufffd');
 }
 
+/** The few of SGR that render/color paints with, which the door lets through: from elsewhere they could only colour. */
+const colours = /(\u001b\[(?:1|2|22|3[1-6]|39)m)/;
+
+/**
+ * The door for text to a terminal: lines of ours, with whatever they quote. Line ends, tabs and colours stay, and nothing
+ * else that a terminal obeys.
+ */
+export function visibleText(text: string): string {
+  if (isVisible(text)) return text;
+  return text
+    .split(colours)
+    .map((piece, index) => (index % 2 === 1 ? piece : strip(piece)))
+    .join('');
+}
+
+/** The same for a command to paste: one line, nothing of it coloured, its blanks as they are. */
+export function visibleCommand(text: string): string {
+  return strip(text)
+    .replace(/[\t\n]/g, ' ')
+    .trim();
+}
+
+/** JSON of the very same value in which nothing is raw that a terminal would obey: all of it is written `\\u….` */
+export function jsonText(value: unknown, indent = 0): string {
+  return escapeUnits(escapeUnits(JSON.stringify(value, null, indent), invisible), controls);
+}
+
+function escapeUnits(json: string, unsafe: RegExp): string {
+  return json.replace(unsafe, (found) =>
+    Array.from(
+      { length: found.length },
+      (_, at) => `\\u${found.charCodeAt(at).toString(16).padStart(4, '0')}`,
+    ).join(''),
+  );
+}
+
+/** Whether anything of it would be taken out on the way to a terminal. */
+export function isVisible(text: string): boolean {
+  return strip(text) === text;
+}
+
 /** Everything that shows as nothing but room: line breaks, tabs, blanks of every width, and letters that are empty. */
 const blanks = /[\s\p{Zs}\u115f\u1160\u2800\u3164\uffa0]+/gu;
 

@@ -1,6 +1,6 @@
 // Errors as people read them: `tunnel: WHAT failed, on WHAT: WHY` and, below it, `hint: a command to paste`.
 import type { ErrorReport } from '../errors.ts';
-import { cleanBanner, cleanText } from '../model/clean.ts';
+import { cleanText, visibleCommand } from '../model/clean.ts';
 import type { Paint } from './color.ts';
 
 /**
@@ -13,8 +13,7 @@ export function renderError(error: Pick<ErrorReport, 'message' | 'hint'>, paint:
 
 export function renderHint(hint: string | null, paint: Paint): string[] {
   if (hint === null) return [];
-  // Blanks stay: they may belong to a name in the command.
-  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${cleanBanner(line, 1)}`);
+  return hint.split('\n').map((line) => `${paint.cyan('hint:')} ${visibleCommand(line)}`);
 }
 
 /** What failed the same way is said once: errors with the names of all tunnels they hit, in the order they first came. */

@@ -1,4 +1,5 @@
 // What `tunnel hosts list` and `tunnel hosts export` print of known keys (SPEC 4). Pure.
+import { cleanText, isVisible } from '../model/clean.ts';
 import { formatEntry, matchesHosts, nameWithoutPort, type KnownHostEntry } from './known-hosts.ts';
 import { formatTime, type SeenKey } from './seen.ts';
 
@@ -65,6 +66,8 @@ function outermost(times: readonly (number | null)[], pick: (...times: number[])
 
 /** The keys as known_hosts text for another machine, each line once. */
 export function exportKeys(entries: readonly KnownHostEntry[]): string {
-  const lines = new Set(entries.map((entry) => formatEntry(entry)));
+  // A name that cannot be seen is no host's, and could not be told from another.
+  const shown = entries.filter(({ hosts }) => isVisible(hosts));
+  const lines = new Set(shown.map((entry) => formatEntry({ ...entry, comment: cleanText(entry.comment) })));
   return [...lines].map((line) => `${line}\n`).join('');
 }

@@ -1,7 +1,7 @@
 // Metrics for machines: the Prometheus text, the HTTP around it, and desktop notifications.
 import { once } from 'node:events';
 import { get } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createMetricsServer, type MetricsServer } from '../../src/daemon/metrics-http.ts';
 import { createNotifier, notifyCommand } from '../../src/daemon/notify.ts';
@@ -182,6 +182,18 @@ describe('the metrics server', () => {
       await codeFor(`tunnel.default.svc:9464`, exposed.server),
       'any name may be that of a machine',
     ).toBe(200);
+  });
+
+  test('answers also beside more idle connections than it keeps, which end the oldest first', async () => {
+    const { server } = await serve([]);
+    const idle = Array.from({ length: 200 }, () =>
+      connect(server.at?.port ?? 0, '127.0.0.1').on('error', () => undefined),
+    );
+    await Promise.all(idle.map((socket) => once(socket, 'connect')));
+    expect(await fetchText(server, '/healthz')).toEqual([200, 'ok\n']);
+    await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(137);
+    expect(idle.at(-1)?.destroyed).toBe(false);
+    for (const socket of idle) socket.destroy();
   });
 
   test('moves when its address changes, and stays when it does not', async () => {

@@ -1,7 +1,14 @@
 // cleanText and cleanBanner: nothing that a terminal obeys is left.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cleanBanner, cleanQuote, cleanText } from '../../src/model/clean.ts';
+import {
+  cleanBanner,
+  cleanQuote,
+  cleanText,
+  jsonText,
+  visibleCommand,
+  visibleText,
+} from '../../src/model/clean.ts';
 
 describe('clean text', () => {
   test.each([
@@ -27,6 +34,33 @@ describe('clean text', () => {
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(cleanText(text)).not.toMatch(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/u);
         expect(cleanBanner(text)).not.toMatch(/(?!\n)[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/u);
+      }),
+    );
+  });
+});
+
+describe('the door to a terminal', () => {
+  test.each([
+    [
+      'our colours, lines and tabs stay',
+      '\u001b[31mred\u001b[39m\n\u001b[1ma\u001b[22m\tb',
+      '\u001b[31mred\u001b[39m\n\u001b[1ma\u001b[22m\tb',
+    ],
+    ['a colour that hides goes', 'a\u001b[8mb\u001b[30;40mc\u001b[0m', 'abc'],
+    ['so do titles, moves and 8-bit sequences', 'a\u001b]0;x\u0007\u001b[2J\u009b5Ab', 'ab'],
+    ['so does what turns text', 'a\u202eb\u2066c\u200bd', 'abcd'],
+  ])('%s', (_, dirty, shown) => expect(visibleText(dirty)).toBe(shown));
+
+  test('leaves the blanks of a command as they are', () =>
+    expect(visibleCommand("rm 'a  b'\u001b[8m    # it is old")).toBe("rm 'a  b'    # it is old"));
+
+  test('JSON comes back as it was, and has nothing raw in it', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (key, value) => {
+        const document = { [key]: [value, { value }], list: ['\u009b31m\u007f\u202e\u{e0041}'] };
+        const text = jsonText(document, 2);
+        expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(document)));
+        expect(visibleText(text)).toBe(text);
       }),
     );
   });

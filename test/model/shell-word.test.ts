@@ -36,8 +36,35 @@ describe('a word for a shell', () => {
     ["it's", String.raw`'it'\''s'`],
     ['', "''"],
     ['~/my key', "~/'my key'"],
+    ['a\u001b[31m b', String.raw`$'a\x1b[31m b'`],
+    ["it's\n\u202e", String.raw`$'it\'s\x0a\xe2\x80\xae'`],
   ])('%s is written %s', (word, written) => {
     expect(shellWord(word)).toBe(written);
+  });
+
+  test('comes back whole from bash, whatever is in it', () => {
+    const odd = [
+      'a',
+      '1',
+      ' ',
+      "'",
+      '\\',
+      '\n',
+      '\t',
+      '\u001b',
+      '\u007f',
+      '\u009b',
+      'ä',
+      '\u202e',
+      '\u{e0041}',
+    ];
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...odd), minLength: 1 }), (word) => {
+        const said = execFileSync('bash', ['-c', `printf %s ${shellWord(word)}`]);
+        expect(said.toString()).toBe(word);
+      }),
+      { numRuns: 25 },
+    );
   });
 
   test('comes back whole from a shell', () => {

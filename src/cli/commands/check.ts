@@ -18,8 +18,7 @@ export const check: Run = async (context) => {
   }
   const { ok, config, issues } = await checkConfig(path, context.facts);
   const shown = shortPath(path, context.facts);
-  if (context.options.json)
-    context.out(JSON.stringify({ ok, config: path, issues: issues.map(asJson) }, null, 2));
+  if (context.options.json) context.json({ ok, config: path, issues: issues.map(asJson) });
   else for (const issue of issues) context.out(formatIssue(issue));
   for (const warning of config?.warnings ?? []) context.talk(`warning: ${warning}`);
   if (ok) {
@@ -47,5 +46,5 @@ const asJson = ({ file, line, column, path, message }: ConfigIssue): unknown => 
 function missing(context: Context, error: TunnelError): void {
   const file = namedConfig(context.facts, context.options.config) ?? context.places.defaultConfig;
   const issue = { file, line: 1, column: 1, path: '', message: error.message };
-  context.out(JSON.stringify({ ok: false, config: file, issues: [issue] }, null, 2));
+  context.json({ ok: false, config: file, issues: [issue] });
 }

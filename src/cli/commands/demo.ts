@@ -191,8 +191,8 @@ function answerFor(context: Context, yes: boolean): Prompter | null {
   return {
     question(question) {
       if (question.kind !== 'host-key') return decline();
-      for (const line of introduceKey(question)) context.stderr.write(`${line}\n`);
-      context.stderr.write(`${trustPrompt}yes   (${why})\n`);
+      for (const line of introduceKey(question)) context.say(line);
+      context.say(`${trustPrompt}yes   (${why})`);
       return Promise.resolve({ kind: 'answered', value: 'yes' });
     },
     line: decline,

@@ -17,7 +17,7 @@ export const down: Run = async (context, args) => {
   const result =
     before === null ? null : await ask(context, target, 'down', { selectors: args.words, drainMs });
   if (before === null || result === null) return downWithout(context, target, args);
-  if (context.options.json) context.out(JSON.stringify(result.document, null, 2));
+  if (context.options.json) context.json(result.document);
   else showLines(context, before, result.document);
   if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
   return 0;
@@ -95,5 +95,5 @@ async function namesMeant(
 
 async function showDocument(context: Context, target: Target, selectors: readonly string[]): Promise<void> {
   const document = await statusWithout(context, target, selectors).catch(() => null);
-  if (document !== null) context.out(JSON.stringify(document, null, 2));
+  if (document !== null) context.json(document);
 }

@@ -43,7 +43,7 @@ async function list(context: Context, store: TrustStore): Promise<number> {
   const known = await store.read(foreignKnownHosts(context.facts, await hostsInConfig(context)));
   const keys = listKeys(known.entries, await store.seen.read());
   if (context.options.json) {
-    context.out(JSON.stringify(keys, null, 2));
+    context.json(keys);
     return 0;
   }
   if (keys.length === 0) context.talk('no host key is known yet');

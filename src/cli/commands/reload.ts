@@ -9,7 +9,7 @@ export const reload: Run = async (context, args) => {
   await readyConfig(context); // every problem with its place, which the supervisor's answer has no room for
   const result = await ask(context, target, 'reload', { prune: args.flag('prune') });
   if (result === null) throw noSupervisor('reload');
-  if (context.options.json) context.out(JSON.stringify(result, null, 2));
+  if (context.options.json) context.json(result);
   else for (const change of result.changes) context.out(change);
   for (const warning of result.warnings) context.talk(`warning: ${warning}`);
   if (!result.applied) context.talk('nothing changed');

@@ -3,6 +3,6 @@ import { configSchema } from '../../config/schema.ts';
 import type { Run } from '../command.ts';
 
 export const schema: Run = (context) => {
-  context.out(JSON.stringify(configSchema(), null, 2));
+  context.json(configSchema());
   return Promise.resolve(0);
 };

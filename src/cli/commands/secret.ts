@@ -136,7 +136,7 @@ async function remove(context: Context, word: string, kind: SecretKind | null): 
 async function list(context: Context): Promise<number> {
   const entries = await createBindings(bindingsFolder(context.places.stateDir)).list();
   if (context.options.json) {
-    context.out(JSON.stringify(entries, null, 2));
+    context.json(entries);
     return 0;
   }
   if (entries.length === 0) {

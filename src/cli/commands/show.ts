@@ -11,7 +11,7 @@ export const show: Run = async (context, args) => {
   if (context.options.json) {
     const agentSocket = context.facts.env['SSH_AUTH_SOCK'];
     const document = showDocument(resolved, names, { agentSocket, ownStore });
-    context.out(JSON.stringify(document, null, 2));
+    context.json(document);
   } else context.out(showText(resolved, names, ownStore).trimEnd());
   for (const warning of resolved.warnings) context.talk(`warning: ${warning}`);
   return 0;

@@ -1,4 +1,5 @@
 // `tunnel status` in full: a table or a document, once or kept in sight, of one supervisor or of all.
+import { cleanText } from '../../model/clean.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import type { StatusDocument } from '../../model/status.ts';
 import { listSupervisors } from '../../daemon/reach.ts';
@@ -44,7 +45,7 @@ async function statusOfAll(
     documents.flatMap(({ tunnels }) => tunnels),
   ); // each of them means something somewhere
   const shown = documents.map((document) => (problems ? onlyProblems(document) : document));
-  if (context.options.json) context.out(JSON.stringify({ version: 1, supervisors: shown }, null, 2));
+  if (context.options.json) context.json({ version: 1, supervisors: shown });
   else showAll(context, shown);
   if (faults.length > 0) return worstExitCode(faults);
   return check ? Math.max(0, ...documents.map((document) => checkCode(document, selectors))) : 0;
@@ -63,7 +64,7 @@ function showAll(context: Context, documents: readonly StatusDocument[]): void {
   documents.forEach((document, index) => {
     if (index > 0) context.out('');
     const { config, pid } = document.supervisor;
-    context.out(`${context.paint.bold(config ?? '')}  pid ${pid ?? '-'}`);
+    context.out(`${context.paint.bold(cleanText(config ?? ''))}  pid ${pid ?? '-'}`);
     for (const line of statusLines(context, document, { config })) context.out(line);
     for (const note of supervisorNotes(document)) context.talk(note);
   });

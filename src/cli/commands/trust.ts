@@ -61,8 +61,7 @@ export const trust: Run = async (context, args) => {
     }
   }
   // Where every way failed there is no document (SPEC 4).
-  if (context.options.json && (outcomes.length > 0 || failures.length === 0))
-    context.out(JSON.stringify(outcomes, null, 2));
+  if (context.options.json && (outcomes.length > 0 || failures.length === 0)) context.json(outcomes);
   await wake(context, outcomes);
   return worstExitCode(failures);
 };

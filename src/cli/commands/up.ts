@@ -96,7 +96,7 @@ function startsByItself({ resolved }: ReadyConfig, name: string): boolean {
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {
-  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  if (context.options.json) context.json(document);
   else if (document.tunnels.length === 0) {
     context.talk('nothing to bring up: no tunnel has autostart: true');
     context.talk(`hint: tunnel up ${first}`);

@@ -49,13 +49,13 @@ export const wait: Run = async (context, args) => {
 };
 
 function conclude(context: Context, { document, failures }: UpResult): number {
-  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  if (context.options.json) context.json(document);
   showFailures(context, failures, document.tunnels.length);
   return worstExitCode(failures.map(({ error }) => error.code));
 }
 
 function nobody(context: Context, document: StatusDocument): never {
-  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  if (context.options.json) context.json(document);
   throw new TunnelError('NOT_UP', 'no supervisor is running, so nothing comes up by waiting', {
     hint: 'tunnel up',
   });

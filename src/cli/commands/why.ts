@@ -99,7 +99,7 @@ async function recorded(
 }
 
 function show(context: Context, document: WhyDocument): void {
-  if (context.options.json) context.out(JSON.stringify(document, null, 2));
+  if (context.options.json) context.json(document);
   else for (const line of renderWhy(document, context.paint, widthOf(context.stdout))) context.out(line);
 }
 
