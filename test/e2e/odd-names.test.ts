@@ -6,8 +6,8 @@ import { createWorld } from '../helpers/world.ts';
 
 /** Colours, a title, an 8-bit sequence, a turn of the text, and a mark that hides. */
 const odd = 'x\u001b[8my\u001b]0;owned\u0007\u009b31m\u202ez\u{e0041}';
-// eslint-disable-next-line no-control-regex -- that there is none is what this file is about
 const raw =
+  // oxlint-disable-next-line no-control-regex -- exactly these must not come out
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/u;
 const key = 'AAAAC3NzaC1lZDI1NTE5AAAAIJ5Cm4Q2kNJ1Yq3c0oZtq8Nf5cK0cJ1m7y7m3h3w2f1Q';
 

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { exchange, isRefused } from '../../demo/client.ts';
 import { createSandbox, type Sandbox } from '../../demo/sandbox.ts';
 import { TunnelError } from '../../errors.ts';
-import type { TunnelStatus } from '../../model/status.ts';
+import type { StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { placesOf, type PlaceFacts } from '../../paths.ts';
 import { renderStatus } from '../../render/status.ts';
 import { formatElapsed } from '../../render/units.ts';
@@ -63,9 +63,8 @@ async function play(context: Context, sandbox: Sandbox, signal: AbortSignal): Pr
   await firstExchange(context, sandbox, port, signal);
   await outage(context, sandbox, port, signal);
   command(context, 'tunnel status');
-  const back = await until(context, ({ state }) => state === 'up', signal);
+  const back = await showWhen(context, ({ state }) => state === 'up', signal);
   happened(back.reconnects === 1, 'one reconnect', `${back.reconnects}`);
-  await showTable(context);
   command(context, 'tunnel down');
   await down(context, noArgs);
   happened(await isRefused(port), 'the port to be free again', 'something still listens');
@@ -133,7 +132,7 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
   await pause(1000, undefined, { signal }); // an outage that a person can see
   happened(!served, 'the client to be waiting', 'it was answered without a server');
   command(context, 'tunnel status');
-  await showTable(context);
+  await showWhen(context, ({ state }) => state === 'retrying', signal);
   heading(context, 'The server is back');
   await sandbox.server.start();
   const got = await answer;
@@ -144,31 +143,37 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
   happened(got === text.toUpperCase(), text.toUpperCase(), got);
 }
 
+const documentOf = (context: Context): Promise<StatusDocument | null> =>
+  ask(context, locateTarget(context), 'status', { selectors: [] });
+
 async function only(context: Context): Promise<TunnelStatus & { readonly port: number }> {
-  const document = await ask(context, locateTarget(context), 'status', { selectors: [] });
+  return onlyOf(await documentOf(context));
+}
+
+function onlyOf(document: StatusDocument | null): TunnelStatus & { readonly port: number } {
   const tunnel = document?.tunnels[0];
   if (tunnel === undefined) throw notSo('a supervisor with one tunnel', 'there is none');
   return { ...tunnel, port: Number(tunnel.forwards[0]?.listen.split(':').at(-1)) };
 }
 
-async function until(
-  context: Context,
-  condition: (tunnel: TunnelStatus) => boolean,
-  signal: AbortSignal,
-): Promise<TunnelStatus> {
+type Condition = (tunnel: TunnelStatus) => boolean;
+
+async function until(context: Context, condition: Condition, signal: AbortSignal): Promise<StatusDocument> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
-    const tunnel = await only(context);
-    if (condition(tunnel)) return tunnel;
+    const document = await documentOf(context);
+    const tunnel = onlyOf(document);
+    if (document !== null && condition(tunnel)) return document;
     if (performance.now() > deadline) throw notSo('another state', JSON.stringify(tunnel.state));
     await pause(30, undefined, { signal });
   }
 }
 
-async function showTable(context: Context): Promise<void> {
-  const document = await ask(context, locateTarget(context), 'status', { selectors: [] });
-  if (document === null) throw notSo('a supervisor', 'none answers');
+/** Shows the very table in which the condition was met: a moment later there may be another state. */
+async function showWhen(context: Context, condition: Condition, signal: AbortSignal): Promise<TunnelStatus> {
+  const document = await until(context, condition, signal);
   for (const line of renderStatus(document, { now: context.now(), paint: context.paint })) context.out(line);
+  return onlyOf(document);
 }
 
 /** Takes everything down and waits until the supervisor has gone; its folder is removed next. */
