@@ -1,5 +1,5 @@
 // What a command is to the command line: its words for --help, its options for the parser. Pure types.
-import type { Context } from './context.ts';
+import type { Context } from '../client/context.ts';
 
 export interface OptionSpec {
   readonly name: string;

@@ -6,10 +6,10 @@ import type { PendingQuestion } from '../model/question.ts';
 import { shortPath } from '../config/locate.ts';
 import { attributed } from '../render/attributed.ts';
 import { exposureNotes, renderTunnelLine } from '../render/line.ts';
-import type { Context, Interruption } from './context.ts';
+import type { Context, Interruption, Outcome, Prompter } from '../client/context.ts';
 import { hopHeading } from './hop-heading.ts';
 import { WaitingNotice, type WaitingNoticeParts } from './waiting-notice.ts';
-import { addressOf, createPrompter, type Outcome, type Prompter } from './prompt.ts';
+import { addressOf } from './prompt.ts';
 
 export interface Conversation extends Disposable {
   /** Takes one progress of `up`, `restart` or `wait`. */
@@ -90,7 +90,7 @@ interface Asking {
 /** One question at a time, in the order they came; what was withdrawn before its turn is never shown. */
 function createAsking(parts: ConversationParts, trusted: (fingerprint: string) => void): Asking {
   const withdrawals = new Map<string, AbortController>();
-  let prompter: Prompter | null = parts.context.prompter;
+  let prompter: Prompter | null = null;
   let busy = 0;
   let last: Promise<void> = Promise.resolve();
   const enqueue = (task: () => Promise<void> | void): void => {
@@ -104,7 +104,7 @@ function createAsking(parts: ConversationParts, trusted: (fingerprint: string) =
       withdrawals.set(question.id, controller);
       enqueue(async () => {
         if (controller.signal.aborted || parts.interruption.signal.aborted) return;
-        prompter ??= createPrompter(parts.context);
+        prompter ??= parts.context.prompter();
         const gone = AbortSignal.any([controller.signal, parts.interruption.signal]);
         const outcome = await prompter.question(question, gone, hopHeading(question, parts.ways ?? []));
         if (outcome.kind === 'answered' && question.fingerprint !== null) trusted(question.fingerprint);

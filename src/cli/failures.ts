@@ -2,7 +2,7 @@
 import type { ErrorReport } from '../errors.ts';
 import { groupFailures, listNames } from '../render/error.ts';
 import { count } from '../render/units.ts';
-import type { Context } from './context.ts';
+import type { Context } from '../client/context.ts';
 
 /** `selected`: how many tunnels the command was about; a name is only said where it tells something. */
 export function showFailures(

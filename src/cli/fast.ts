@@ -1,5 +1,6 @@
 // The fast ways: `status` of a running supervisor, --version and --help, without a parser, yaml, zod or ssh2 (SPEC 6).
-import { createContext, type Context } from './context.ts';
+import { createContext } from './context.ts';
+import type { Context } from '../client/context.ts';
 
 interface PlainStatus {
   readonly config: string | undefined;
@@ -28,19 +29,24 @@ export async function fast(args: readonly string[]): Promise<number | null> {
 }
 
 const contextOf = (options: Partial<PlainStatus>): Promise<Context> =>
-  createContext({
-    config: options.config,
-    json: options.json ?? false,
-    quiet: options.quiet ?? false,
-    verbose: false,
-    color: options.color,
-  });
+  createContext(
+    {
+      config: options.config,
+      json: options.json ?? false,
+      quiet: options.quiet ?? false,
+      verbose: false,
+      color: options.color,
+    },
+    () => {
+      throw new RangeError('a quick command asks nothing');
+    },
+  );
 
 /** Null where no supervisor runs: then the config must be read. Null too on any fault: the slow way tells it. */
 async function fastStatus(plain: PlainStatus): Promise<number | null> {
   const context = await contextOf(plain);
   try {
-    const { ask, locateTarget } = await import('./supervisor.ts');
+    const { ask, locateTarget } = await import('../client/supervisor.ts');
     const document = await ask(context, locateTarget(context), 'status', { selectors: plain.selectors });
     if (document === null) return null;
     const { showStatus } = await import('./show-status.ts');

@@ -1,9 +1,8 @@
 // `tunnel up --foreground`: the supervisor in this process, for containers and units.
-import { superviseHere } from '../daemon/main.ts';
 import type { Args } from './command.ts';
-import type { Context } from './context.ts';
+import type { Context } from '../client/context.ts';
 import { usage } from './parse.ts';
-import { readyConfig } from './ready-config.ts';
+import { readyConfig } from '../client/ready-config.ts';
 
 export async function foreground(context: Context, args: Args): Promise<number> {
   if (args.text('timeout') !== undefined)
@@ -12,6 +11,7 @@ export async function foreground(context: Context, args: Args): Promise<number> 
       'tunnel wait --timeout 30s    # beside it',
     );
   const { path, project } = await readyConfig(context);
+  const { superviseHere } = await import('../daemon/main.ts');
   return superviseHere({
     config: path,
     facts: context.facts,

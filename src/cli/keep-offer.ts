@@ -7,9 +7,8 @@ import type { PendingQuestion } from '../model/question.ts';
 import type { Secret } from '../model/secret.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import { accountOf } from '../secrets/entries.ts';
-import type { Context } from './context.ts';
-import { keychainEntries, keychainOf } from './keychain-entries.ts';
-import { createPrompter } from './prompt.ts';
+import type { Context } from '../client/context.ts';
+import { keychainEntries, keychainOf } from '../client/keychain-entries.ts';
 
 export interface KeepOffer {
   /** An answer that a person has given. */
@@ -73,7 +72,7 @@ async function offer(context: Context, { host, kind, value }: Typed): Promise<vo
   );
   if (!answers) return;
   const endpoint = formatLogin(host);
-  const prompter = context.prompter ?? createPrompter(context);
+  const prompter = context.prompter();
   const outcome = await prompter.confirm(`Save the ${kind} for ${endpoint} in the keychain?`);
   if (outcome.kind !== 'answered') return;
   try {

@@ -4,7 +4,7 @@ import { findConfig } from '../config/locate.ts';
 import { openHostNames, type HostNames } from '../config/named-host.ts';
 import { formatAddress, formatLogin, type Host } from '../model/host.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
-import type { Where } from './supervisor.ts';
+import type { Where } from '../client/supervisor.ts';
 
 export interface KeyNames {
   /** As written; and of the hosts that this word names. */

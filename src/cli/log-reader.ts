@@ -2,7 +2,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { setTimeout as pause } from 'node:timers/promises';
-import { logFileNames } from '../daemon/log-files.ts';
+import { logFileNames } from '../model/log-files.ts';
 
 /** Where reading stopped: which file by its number, how far, and the begun line. */
 export interface Position {

@@ -5,10 +5,12 @@ import { processFacts } from '../files/process-facts.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { version } from '../model/version.ts';
 import { placesOf } from '../paths.ts';
-import { complainOf, createContext, Interrupted, type GlobalOptions } from './context.ts';
+import { complainOf, createContext } from './context.ts';
+import { Interrupted, type GlobalOptions } from '../client/context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
 import { systemFailure } from '../files/system-failure.ts';
+import { createPrompter } from './prompt.ts';
 
 const noOptions: GlobalOptions = {
   config: undefined,
@@ -24,10 +26,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     parsed = parseCommandLine(argv, configFile);
   } catch (thrown) {
-    const context = await createContext(noOptions);
+    const context = await createContext(noOptions, createPrompter);
     return exitCodeOf(complainOf(context, thrown).code);
   }
-  const context = await createContext(parsed.globals);
+  const context = await createContext(parsed.globals, createPrompter);
   const { command, wants, args } = parsed;
   if (wants === 'version') {
     context.out(version);

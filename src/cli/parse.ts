@@ -6,7 +6,7 @@ import { parseDuration } from '../model/duration.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { Args, CommandSpec, OptionSpec } from './command.ts';
 import { listNames } from '../render/error.ts';
-import type { GlobalOptions } from './context.ts';
+import type { GlobalOptions } from '../client/context.ts';
 import { habitWords, insteadOf, readSshLine } from './habits.ts';
 import { commands, globalOptions } from './usage.ts';
 

@@ -3,24 +3,8 @@ import { visibleText } from '../model/clean.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import { readFingerprint } from '../keys/fingerprint.ts';
 import { attributed } from '../render/attributed.ts';
-import type { Context } from './context.ts';
+import type { Context, Outcome, Prompter } from '../client/context.ts';
 import { createLineReader, type LineReader, type Reading } from './line-reader.ts';
-
-/** What became of a question. `declined`: the person said no, or nothing at all. */
-export type Outcome =
-  | { readonly kind: 'answered'; readonly value: string }
-  | { readonly kind: 'declined' }
-  | { readonly kind: 'interrupted' }
-  | { readonly kind: 'withdrawn' };
-
-export interface Prompter {
-  /** Puts a question of a login to the person. `heading` stands above a host key instead of "… is new here". */
-  question(question: PendingQuestion, signal?: AbortSignal, heading?: string): Promise<Outcome>;
-  /** A question of our own with a default, shown in brackets. */
-  line(text: string, otherwise: string | null): Promise<Outcome>;
-  /** Yes or no, no by default. */
-  confirm(text: string): Promise<Outcome>;
-}
 
 /** Talks on stderr and reads stdin: only for a context that is interactive. */
 export function createPrompter(context: Pick<Context, 'stdin' | 'stderr' | 'talkPaint'>): Prompter {

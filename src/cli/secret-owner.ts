@@ -1,4 +1,5 @@
 // Whose secret it is: a host of the config with the server it leads to, or a key file.
+import type { Context } from '../client/context.ts';
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { declaredHost, hostsNamed } from '../config/named-host.ts';
@@ -6,8 +7,7 @@ import { TunnelError } from '../errors.ts';
 import { formatLogin, type Host } from '../model/host.ts';
 import type { SecretKind } from '../model/secret.ts';
 import type { Tunnel } from '../model/tunnel.ts';
-import type { Context } from './context.ts';
-import { readyConfig, type ReadyConfig } from './ready-config.ts';
+import { readyConfig, type ReadyConfig } from '../client/ready-config.ts';
 
 export interface SecretOwner {
   /** A host's name, or the absolute path of a key file. */

@@ -3,7 +3,7 @@ import { isReady, meantByDefault } from '../model/ready.ts';
 import type { StatusDocument } from '../model/status.ts';
 import { renderStatus, supervisorNotes } from '../render/status.ts';
 import { isProblem, summaryLine } from '../render/summary.ts';
-import { widthOf, type Context } from './context.ts';
+import { widthOf, type Context } from '../client/context.ts';
 import { forConfig } from './hints.ts';
 
 export interface Lines {

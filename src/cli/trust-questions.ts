@@ -1,14 +1,19 @@
 // What `trust` (and any login in a command's own process) asks a person: host keys, and what jump hosts want to know.
-import type { PresentedKey } from '../daemon/trusting.ts';
-import { callerEnvironment } from '../daemon/environment.ts';
+import type { PresentedKey } from '../client/trusting.ts';
+import { callerEnvironment } from '../model/environment.ts';
 import { TunnelError } from '../errors.ts';
 import { Secret } from '../model/secret.ts';
 import type { Way } from '../model/host.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import type { DialContext } from '../model/session.ts';
-import { Interrupted, type Context, type Interruption } from './context.ts';
+import {
+  Interrupted,
+  type Context,
+  type Interruption,
+  type Outcome,
+  type Prompter,
+} from '../client/context.ts';
 import { hopHeading } from './hop-heading.ts';
-import { createPrompter, type Outcome, type Prompter } from './prompt.ts';
 import { attributed } from '../render/attributed.ts';
 
 /** "yes", the fingerprint, or null for no. Throws HOST_KEY_UNKNOWN where nobody can be asked. */
@@ -19,7 +24,7 @@ export function confirmKey(
 ): (key: PresentedKey) => Promise<string | null> {
   return async (key) => {
     if (!context.interactive) throw unasked(key);
-    const prompter = context.prompter ?? createPrompter(context);
+    const prompter = context.prompter();
     const { host, endpoint, keyType, fingerprint, randomart } = key;
     const question: PendingQuestion = { ...blank, host, endpoint, keyType, fingerprint, randomart };
     const heading = key.known.length === 0 ? hopHeading(question, ways) : otherKeyHeading(key);
@@ -38,12 +43,12 @@ export function loginContext(
   interruption: Interruption,
   ways: readonly Way[],
 ): DialContext {
-  let prompter: Prompter | null = context.prompter;
+  let prompter: Prompter | null = null;
   return {
     signal: interruption.signal,
     async ask(question) {
       if (!context.interactive) throw new Error('nobody is there to be asked');
-      prompter ??= createPrompter(context);
+      prompter ??= context.prompter();
       const asked = { ...question, id: '', link: '' };
       const answer = answerOf(
         await prompter.question(asked, interruption.signal, hopHeading(asked, ways)),

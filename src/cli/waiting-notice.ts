@@ -5,7 +5,7 @@ import type { StatusDocument, TunnelStatus } from '../model/status.ts';
 import { cut } from '../render/screen.ts';
 import { formatAge, formatMoment } from '../render/units.ts';
 import { waitingLines } from '../render/waiting.ts';
-import { widthOf, type Context } from './context.ts';
+import { widthOf, type Context } from '../client/context.ts';
 
 /** Most tunnels are up by then, and nobody has begun to wonder. */
 const quietMs = 2_000;

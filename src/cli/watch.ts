@@ -5,10 +5,10 @@ import type { StatusDocument } from '../model/status.ts';
 import { enterScreen, leaveScreen, redraw, withFoot } from '../render/screen.ts';
 import { supervisorNotes } from '../render/status.ts';
 import { summaryLine } from '../render/summary.ts';
-import { Interrupted, type Context } from './context.ts';
-import { statusWithout } from './no-supervisor.ts';
+import { Interrupted, type Context } from '../client/context.ts';
+import { statusWithout } from '../client/no-supervisor.ts';
 import { onlyProblems, statusLines, type StatusChoice } from './show-status.ts';
-import { ask, locateTarget, type Target } from './supervisor.ts';
+import { ask, locateTarget, type Target } from '../client/supervisor.ts';
 
 /** How soon a supervisor that is not there is looked for again. */
 const lookAgainMs = 500;

@@ -1,13 +1,13 @@
 // One attempt by the supervisor, now, for `tunnel why`: what must be asked is asked here, and the answer resumes the link.
-import { callerEnvironment } from '../daemon/environment.ts';
-import { connectSupervisor } from '../daemon/reach.ts';
+import { callerEnvironment } from '../model/environment.ts';
+import { connectSupervisor } from '../control/reach.ts';
 import type { ControlClient } from '../control/client.ts';
 import { asTunnelError, reportError, type ErrorReport } from '../errors.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { StatusDocument } from '../model/status.ts';
-import type { Context, Interruption } from './context.ts';
+import type { Context, Interruption } from '../client/context.ts';
 import { createConversation } from './conversation.ts';
-import type { Target } from './supervisor.ts';
+import type { Target } from '../client/supervisor.ts';
 
 /** Longer than any attempt takes that nobody is asked in; questions stop the clock. */
 const patienceMs = 60_000;

@@ -13,12 +13,12 @@ import { combine } from './combine.ts';
 import { consentDigest, isAllowed } from './consent.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
 import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
-import { ownershipHint, readOwned } from './ownership.ts';
+import { ownershipHint, readOwned } from '../files/ownership.ts';
 import { parseFile, type ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
 import { resolveConfig, secretVariables, type Reader, type Resolved } from './resolve.ts';
 import { textLimitBytes } from './source.ts';
-import { sshConfigReaders } from './ssh-config.ts';
+import { sshConfigReaders } from './ssh-config/ask.ts';
 
 export interface LoadOptions {
   /** The file is a project file: refuse it unless it is allowed in this state folder (CONFIG_NOT_ALLOWED). */

@@ -2,7 +2,14 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { TunnelError } from '../errors.ts';
-import { namedConfig, type PlaceFacts, type Places } from '../paths.ts';
+import {
+  namedConfig,
+  type PlaceFacts,
+  type Places,
+  placesOf,
+  supervisorPlaces,
+  type SupervisorPlaces,
+} from '../paths.ts';
 
 export interface FoundConfig {
   /** Absolute path as the user would know it. */
@@ -43,6 +50,11 @@ export function configIdentity(path: string): string {
   } catch {
     return path; // the folder is gone; `down` and `logs` still find their supervisor by the path they knew
   }
+}
+
+/** Where the files of the supervisor of a config are. */
+export function placesOfConfig(config: string, facts: PlaceFacts): SupervisorPlaces {
+  return supervisorPlaces(placesOf(facts), configIdentity(config), facts.platform);
 }
 
 /** A path as a person writes it: ./ for the current folder, ~ for the home. */

@@ -12,9 +12,9 @@ import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
-import { sshAliases } from './ssh-config-aliases.ts';
-import type { AskSsh, SshQuery } from './ssh-config.ts';
-import { readSshSettings, sshProblems, sshWarnings, type SshSettings } from './ssh-settings.ts';
+import { sshAliases } from './ssh-config/aliases.ts';
+import type { AskSsh, SshQuery } from './ssh-config/ask.ts';
+import { readSshSettings, sshProblems, sshWarnings, type SshSettings } from './ssh-config/settings.ts';
 
 /** An environment, and ssh_config as it reads there. */
 export interface Reader {

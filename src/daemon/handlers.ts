@@ -8,10 +8,10 @@ import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Engine, UpRequest } from '../supervisor/engine.ts';
 import type { ConfigSource } from './config-source.ts';
-import { withKnownAgents } from './environment.ts';
+import { withKnownAgents } from '../model/environment.ts';
 import { select, selector } from './selection.ts';
 import { waitFor, type WaitingParts } from './waiting.ts';
-import { checkTargets } from './why-ends.ts';
+import { checkTargets } from '../forward/try-ends.ts';
 
 export interface HandlerParts {
   readonly engine: Engine;

@@ -9,7 +9,7 @@ import { cleanText, jsonText, visibleCommand } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { countRepeats } from './log-repeats.ts';
-import { keptLogFiles, logFileMegabytes, logFileName } from './log-files.ts';
+import { keptLogFiles, logFileMegabytes, logFileName } from '../model/log-files.ts';
 
 export type LogLevel = Parameters<EngineLog>[0];
 

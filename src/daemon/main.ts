@@ -6,9 +6,9 @@ import { systemClock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { placesOf, type PlaceFacts } from '../paths.ts';
 import { stackOf } from './bug.ts';
-import { callerEnvironment } from './environment.ts';
-import { prepareStateFolders, readOnlyState } from './folders.ts';
-import { placesOfConfig, projectArgument } from './launch.ts';
+import { callerEnvironment } from '../model/environment.ts';
+import { prepareStateFolders, readOnlyState } from '../files/state-folders.ts';
+import { placesOfConfig } from '../config/locate.ts';
 import {
   countingLog,
   openFileLog,
@@ -19,12 +19,12 @@ import {
   type LogLevel,
 } from './log.ts';
 import { claim } from './presence.ts';
-import { launchEnvironment, openReadyPipe, type SayReady } from './ready.ts';
+import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/ready.ts';
 import { openSurroundings } from './surroundings.ts';
 import { leave, refuseDebugger } from './signals.ts';
-import { stopCommand } from './stop-command.ts';
+import { stopCommand } from '../control/stop-command.ts';
 import { live, type Foreground } from './supervise.ts';
-import { readWanted } from './wanted.ts';
+import { readWanted } from '../control/wanted.ts';
 import { wire } from './wiring.ts';
 
 /** `__supervise CONFIG`: the supervisor in the background, as launch.ts starts it. Answers the exit code. */

@@ -4,16 +4,16 @@ import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { connectControl } from '../control/client.ts';
 import type { ConnectionTerms } from '../control/connection.ts';
-import type { Owner } from '../control/owned-folder.ts';
+import type { Owner } from '../files/owned-folder.ts';
 import { listenControl, type ControlServer } from '../control/server.ts';
 import { asTunnelError } from '../errors.ts';
 import { isUnwritable } from '../files/errno.ts';
 import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
-import { removeAddress, writeAddress } from './address.ts';
-import { takeLock } from './lock.ts';
-import { connectSupervisor } from './reach.ts';
+import { removeAddress, writeAddress } from '../control/address.ts';
+import { takeLock } from '../files/process-lock.ts';
+import { connectSupervisor } from '../control/reach.ts';
 
 /** The claim to be the one supervisor of a config. */
 export type Claim =

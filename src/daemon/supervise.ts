@@ -1,7 +1,7 @@
 // The life of one supervisor: claim the config, read it, listen, bring up what is wanted, and end in good order.
 // Both kinds live it: the one in the background, and `up --foreground`.
 import type { Handlers } from '../control/connection.ts';
-import type { Owner } from '../control/owned-folder.ts';
+import type { Owner } from '../files/owned-folder.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
@@ -19,7 +19,7 @@ import type { Bringing } from './reading-environments.ts';
 import { select, selector } from './selection.ts';
 import { createRestoration, unattended, type Restoration } from './restoration.ts';
 import { leave, takeSignals } from './signals.ts';
-import { openWanted, type Wanted, type WantedFile } from './wanted.ts';
+import { openWanted, type Wanted, type WantedFile } from '../control/wanted.ts';
 
 export interface LifeParts {
   readonly at: SupervisorPlaces;

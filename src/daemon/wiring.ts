@@ -11,13 +11,13 @@ import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
 import type { SecretReader } from '../secrets/read.ts';
 import { withheldVariables } from '../secrets/withheld.ts';
-import { nativeCrypto } from '../ssh/internals.ts';
+import { nativeCrypto } from '../ssh/ssh2/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
 import type { LoadedConfig } from './config-source.ts';
 import { guardedDialer } from './project-keys.ts';
 import { createReadingEnvironments, type Bringing } from './reading-environments.ts';
-import { openSsh } from './ssh-parts.ts';
+import { openSsh } from '../ssh/parts.ts';
 
 export interface WiringOptions {
   /** Absolute path of the config. */

@@ -3,6 +3,11 @@ import { readFile } from 'node:fs/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { underLock } from './lock.ts';
 
+/** Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600. Throws the system's error. */
+export function replaceFile(path: string, text: string): Promise<void> {
+  return writeFileAtomic(path, text, { mode: 0o600 });
+}
+
 /** From the text that is there ('' where there is none, or none that can be read) to the text that shall be. */
 export type TextChange = (text: string) => string;
 
@@ -11,7 +16,7 @@ export async function updateFile(path: string, change: TextChange): Promise<void
   await underLock(path, async () => {
     const before = await readFile(path, 'utf8').catch(() => '');
     const after = change(before);
-    if (after !== before) await writeFileAtomic(path, after, { mode: 0o600 });
+    if (after !== before) await replaceFile(path, after);
   });
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { replaceFile } from '../files/atomic.ts';
 import { TunnelError } from '../errors.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import type { SecretKind } from '../model/secret.ts';
@@ -37,7 +37,7 @@ export function createBindings(folder: string): Bindings {
     async save({ name, kind, endpoint }) {
       makeFolders(folder);
       const text = `${JSON.stringify({ name, kind, endpoint })}\n`;
-      await writeFileAtomic(fileOf(name, kind), text, { mode: 0o600 });
+      await replaceFile(fileOf(name, kind), text);
     },
     remove: (name, kind) => rm(fileOf(name, kind), { force: true }),
     async list() {

@@ -1,9 +1,9 @@
 // Algorithms: what we offer a server, in order. Pure but for what this build of ssh2 supports.
 import { TunnelError } from '../errors.ts';
 import type { Host } from '../model/host.ts';
-import { hybridKex } from './hybrid-secret.ts';
-import { umacNames } from './internals-mac.ts';
-import { supportedAlgorithms, type AlgorithmNames } from './internals.ts';
+import { hybridKex } from './ssh2/hybrid-secret.ts';
+import { umacNames } from './ssh2/mac.ts';
+import { supportedAlgorithms, type AlgorithmNames } from './ssh2/internals.ts';
 
 /**
  * Our defaults: the post-quantum key exchange first; AES-GCM first (the fastest with AES instructions, SSH2.md 1.3); no

@@ -10,18 +10,18 @@ import { isCertificateType, plainKeyType } from '../keys/certificate.ts';
 import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/algorithms.ts';
 import { hostKeyName, matchesHosts } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
-import type { KeyLimits } from './internals-wire.ts';
+import type { KeyLimits } from './ssh2/wire.ts';
 import { offeredAlgorithms } from './algorithms.ts';
 import { wordsOf } from './failure.ts';
 import { ConfirmedTooLate, Handshake, type Handshaken } from './handshake.ts';
-import type { AlgorithmNames } from './internals.ts';
-import { certificateTypes } from './internals-hostcert.ts';
-import type { CreateLogin, Login } from './login.ts';
-import { watchQuestions, type WatchedQuestions } from './questions.ts';
+import type { AlgorithmNames } from './ssh2/internals.ts';
+import { certificateTypes } from './ssh2/hostcert.ts';
+import type { CreateLogin, Login } from './auth/login.ts';
+import { watchQuestions, type WatchedQuestions } from './auth/questions.ts';
 import { Connection } from './session.ts';
-import { openTransport, type Knocked, type Transport, type TransportParts } from './transport.ts';
+import { openTransport, type Knocked, type Transport, type TransportParts } from './transport/open.ts';
 import { createVerifier } from './verify.ts';
-import type { WindowBudget } from './window.ts';
+import type { WindowBudget } from './channels/window.ts';
 
 export interface DialParts extends TransportParts {
   readonly clock: Clock;

@@ -10,11 +10,11 @@ import { knownHostsLimitBytes } from '../trust/read-file.ts';
 import type { TrustStore } from '../trust/store.ts';
 import { dialSession, type DialParts } from './dial.ts';
 import { dialTrouble } from './failure.ts';
-import type { KeyLimits } from './internals-wire.ts';
-import type { CreateLogin } from './login.ts';
-import { Knocked, knock, type TransportLog } from './transport.ts';
-import { createCommandTurns, type CommandTurns } from './transport-command.ts';
-import { createWindowBudget } from './window.ts';
+import type { KeyLimits } from './ssh2/wire.ts';
+import type { CreateLogin } from './auth/login.ts';
+import { Knocked, knock, type TransportLog } from './transport/open.ts';
+import { createCommandTurns, type CommandTurns } from './transport/command.ts';
+import { createWindowBudget } from './channels/window.ts';
 
 export interface DialerParts {
   readonly trust: TrustStore;

@@ -9,16 +9,16 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
 import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
-import { Channels } from './channels.ts';
+import { Channels } from './channels/channels.ts';
 import { linkLost, silenceLoss, wordsOf } from './failure.ts';
-import { recycleReads, watchPayloads } from './internals-reads.ts';
-import { takeWire, type KeyLimits, type Wire } from './internals-wire.ts';
-import { RoundTrips } from './round-trips.ts';
-import { Listeners, type Accept } from './listeners.ts';
-import { watchLiveness } from './liveness.ts';
-import { removeSocketOver } from './sftp.ts';
-import type { ReadSlabs } from './slabs.ts';
-import type { WindowBudget } from './window.ts';
+import { recycleReads, watchPayloads } from './ssh2/reads.ts';
+import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
+import { RoundTrips } from './channels/round-trips.ts';
+import { Listeners, type Accept } from './channels/listeners.ts';
+import { watchLiveness } from './channels/liveness.ts';
+import { removeSocketOver } from './channels/sftp.ts';
+import type { ReadSlabs } from './channels/buffers.ts';
+import type { WindowBudget } from './channels/window.ts';
 
 export interface ConnectionParts {
   readonly host: Host;

@@ -3,7 +3,7 @@ import { TunnelError } from '../errors.ts';
 import type { TunnelState } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
-import { forTunnel } from './hints.ts';
+import { forTunnel } from '../model/hint.ts';
 import type { LinkSnapshot } from './link-snapshot.ts';
 import type { TimedError } from './outage.ts';
 import { sameStretch, verdictOf } from './status.ts';

@@ -16,7 +16,7 @@ import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
 import { Login } from './login.ts';
-import { hintOn } from './hints.ts';
+import { hintOn } from '../model/hint.ts';
 import { isBeforeLogin, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';

@@ -10,7 +10,7 @@ import type { Hold } from '../model/tunnel.ts';
 import type { AddressBook } from './address-book.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
-import { hintOn } from './hints.ts';
+import { hintOn } from '../model/hint.ts';
 import { remapCandidates } from './listen-address.ts';
 import type { TimedError } from './outage.ts';
 import { forwardStatus } from './status.ts';

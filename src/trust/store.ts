@@ -2,7 +2,7 @@
 import { chmod, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import writeFileAtomic from 'write-file-atomic';
+import { replaceFile } from '../files/atomic.ts';
 import { TunnelError } from '../errors.ts';
 import { isFull, isUnwritable } from '../files/errno.ts';
 import { underLock } from '../files/lock.ts';
@@ -262,7 +262,7 @@ function refused(folder: string, why: string, hint: string): TunnelError {
 }
 
 async function write(file: string, text: string): Promise<void> {
-  await writeFileAtomic(file, text, { mode: 0o600 });
+  await replaceFile(file, text);
   await chmod(file, 0o600); // a file that was there before keeps its mode otherwise
 }
 

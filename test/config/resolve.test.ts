@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
 import { checkConfig } from '../../src/config/load.ts';
 import { resolveConfig, type Resolved } from '../../src/config/resolve.ts';
-import type { AskSsh, SshQuery } from '../../src/config/ssh-config.ts';
+import type { AskSsh, SshQuery } from '../../src/config/ssh-config/ask.ts';
 import { formatLogin } from '../../src/model/host.ts';
 import { createHome } from './home.ts';
 

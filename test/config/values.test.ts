@@ -8,7 +8,7 @@ import { probe } from '../../src/config/probe.ts';
 import { proxy } from '../../src/config/proxy-url.ts';
 import { secretSource } from '../../src/config/secret-source.ts';
 import { spelledForward } from '../../src/config/ssh-spelling.ts';
-import { expandTokens } from '../../src/config/ssh-tokens.ts';
+import { expandTokens } from '../../src/config/ssh-config/tokens.ts';
 import { formatEndpoint, tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import { formatSecretRef } from '../../src/model/secret.ts';
 

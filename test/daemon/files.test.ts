@@ -13,13 +13,13 @@ import {
 import { Writable } from 'node:stream';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readAddress, writeAddress } from '../../src/daemon/address.ts';
-import { callerEnvironment, supervisorEnvironment, withKnownAgents } from '../../src/daemon/environment.ts';
+import { readAddress, writeAddress } from '../../src/control/address.ts';
+import { callerEnvironment, supervisorEnvironment, withKnownAgents } from '../../src/model/environment.ts';
 import { watchFiles } from '../../src/daemon/file-watch.ts';
-import { logFileNames } from '../../src/daemon/log-files.ts';
+import { logFileNames } from '../../src/model/log-files.ts';
 import { openFileLog, openTerminalLog } from '../../src/daemon/log.ts';
 import { createPatience } from '../../src/daemon/patience.ts';
-import { openWanted, readWanted } from '../../src/daemon/wanted.ts';
+import { openWanted, readWanted } from '../../src/control/wanted.ts';
 import { TunnelError } from '../../src/errors.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { Secret } from '../../src/model/secret.ts';

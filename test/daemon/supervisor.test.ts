@@ -13,7 +13,7 @@ import { connect } from 'node:net';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { listSupervisors } from '../../src/daemon/reach.ts';
+import { listSupervisors } from '../../src/control/reach.ts';
 import { placesOf } from '../../src/paths.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { createDaemonWorld, hopeless, isRunning, plainUp } from '../helpers/daemon-world.ts';

@@ -1,7 +1,7 @@
 // The smallest login there is, for tests of sessions: one unencrypted key file, nothing else.
 import { readFileSync } from 'node:fs';
 import { TunnelError } from '../../src/errors.ts';
-import type { CreateLogin } from '../../src/ssh/login.ts';
+import type { CreateLogin } from '../../src/ssh/auth/login.ts';
 
 export const keyFileLogin: CreateLogin = (host) => {
   let offered = false;

@@ -1,6 +1,6 @@
 // One login without a session: a bare ssh2 client with our credentials on it, and a person who answers from a script.
 import { connect } from 'node:net';
-import { ssh2 } from '../../src/ssh/internals-load.ts';
+import { ssh2 } from '../../src/ssh/ssh2/load.ts';
 import type { Client } from 'ssh2';
 import type { TunnelError } from '../../src/errors.ts';
 import type { Clock } from '../../src/model/clock.ts';
@@ -10,10 +10,10 @@ import type { PendingQuestion } from '../../src/model/question.ts';
 import { Secret } from '../../src/model/secret.ts';
 import type { DialContext, DialStep, LoginRecord } from '../../src/model/session.ts';
 import { createSecretReader } from '../../src/secrets/read.ts';
-import { createCredentials, type Credentials } from '../../src/ssh/credentials.ts';
-import type { CredentialParts } from '../../src/ssh/login-scene.ts';
-import { provenInMemory } from '../../src/ssh/proven.ts';
-import { spentInMemory } from '../../src/ssh/spent-codes.ts';
+import { createCredentials, type Credentials } from '../../src/ssh/auth/credentials.ts';
+import type { CredentialParts } from '../../src/ssh/auth/login-scene.ts';
+import { provenInMemory } from '../../src/ssh/auth/proven.ts';
+import { spentInMemory } from '../../src/ssh/auth/spent-codes.ts';
 
 /** A host with nothing set that could help: a test adds what it is about. */
 export function bareHost(port: number, over: Partial<Host> = {}): Host {

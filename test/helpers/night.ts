@@ -9,7 +9,7 @@ import type { PendingQuestion } from '../../src/model/question.ts';
 import { Secret } from '../../src/model/secret.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
-import { createCredentials } from '../../src/ssh/credentials.ts';
+import { createCredentials } from '../../src/ssh/auth/credentials.ts';
 import { createDialer } from '../../src/ssh/dialer.ts';
 import type { Engine, UpRequest } from '../../src/supervisor/engine.ts';
 import { createEngine } from '../../src/supervisor/supervisor.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { SecretRef } from '../../src/model/secret.ts';
 import { systemClock, type Clock } from '../../src/model/clock.ts';
-import { createCredentials, type Credentials } from '../../src/ssh/credentials.ts';
+import { createCredentials, type Credentials } from '../../src/ssh/auth/credentials.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost, logIn, testParts, type Outcome } from '../helpers/login.ts';
 import { authenticator, oath, type Authenticator } from '../helpers/one-time-codes.ts';

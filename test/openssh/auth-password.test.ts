@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createCredentials } from '../../src/ssh/credentials.ts';
+import { createCredentials } from '../../src/ssh/auth/credentials.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';
 import { namespaceMissing, passwordPam, privateEtc } from '../helpers/private-etc.ts';

@@ -2,7 +2,7 @@
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tcp } from '../../src/model/endpoint.ts';
-import { umacNames } from '../../src/ssh/internals-mac.ts';
+import { umacNames } from '../../src/ssh/ssh2/mac.ts';
 import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';

@@ -4,9 +4,8 @@ import { readDeclared } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import { TunnelError } from '../../errors.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
-import { createPrompter } from '../prompt.ts';
-import { summaryLines, unwritable } from '../ready-config.ts';
+import { Interrupted, type Context } from '../../client/context.ts';
+import { summaryLines, unwritable } from '../../client/ready-config.ts';
 
 export const allow: Run = async (context, args) => {
   const { path } = findConfig(context.places, context.facts, context.options.config);
@@ -30,7 +29,7 @@ export const allow: Run = async (context, args) => {
 /** Off a terminal the command itself is the answer. */
 async function agreed(context: Context, args: Args): Promise<boolean> {
   if (args.flag('yes') || !context.interactive) return true;
-  const prompter = context.prompter ?? createPrompter(context);
+  const prompter = context.prompter();
   const outcome = await prompter.confirm('Allow it? yes or no');
   if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');
   return outcome.kind === 'answered';

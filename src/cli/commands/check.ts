@@ -6,7 +6,7 @@ import { TunnelError, asTunnelError } from '../../errors.ts';
 import { namedConfig } from '../../paths.ts';
 import { count } from '../../render/units.ts';
 import type { Run } from '../command.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../../client/context.ts';
 
 export const check: Run = async (context) => {
   let path: string;

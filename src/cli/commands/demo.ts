@@ -9,9 +9,9 @@ import { placesOf, type PlaceFacts } from '../../paths.ts';
 import { renderStatus } from '../../render/status.ts';
 import { formatElapsed } from '../../render/units.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context, type Interruption } from '../context.ts';
-import { introduceKey, trustPrompt, type Prompter } from '../prompt.ts';
-import { ask, locateTarget } from '../supervisor.ts';
+import { Interrupted, type Context, type Interruption, type Prompter } from '../../client/context.ts';
+import { introduceKey, trustPrompt } from '../prompt.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 import { down } from './down.ts';
 import { up } from './up.ts';
 
@@ -216,7 +216,7 @@ function contextInside(context: Context, sandbox: Sandbox, prompter: Prompter | 
     facts,
     places: placesOf(facts),
     options: { ...context.options, config: undefined, json: false },
-    prompter,
+    prompter: () => prompter ?? context.prompter(),
     interactive: true,
   };
 }

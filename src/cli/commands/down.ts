@@ -3,11 +3,11 @@ import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../model/st
 import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/line.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
-import { forgetWanted, readWanted } from '../../daemon/wanted.ts';
+import { forgetWanted, readWanted } from '../../control/wanted.ts';
 import type { Args, Run } from '../command.ts';
-import type { Context } from '../context.ts';
-import { statusWithout } from '../no-supervisor.ts';
-import { ask, locateTarget, type Target } from '../supervisor.ts';
+import type { Context } from '../../client/context.ts';
+import { statusWithout } from '../../client/no-supervisor.ts';
+import { ask, locateTarget, type Target } from '../../client/supervisor.ts';
 
 export const down: Run = async (context, args) => {
   const drainMs = args.durationMs('drain', 0);

@@ -11,9 +11,9 @@ import { TunnelError } from '../../errors.ts';
 import { cleanText } from '../../model/clean.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import type { Run } from '../command.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../../client/context.ts';
 import { keyNamesOf } from '../key-names.ts';
-import { foreignKnownHosts, hostsInConfig } from '../known-hosts-files.ts';
+import { foreignKnownHosts, hostsInConfig } from '../../client/known-hosts-files.ts';
 import { usage } from '../parse.ts';
 
 export const hosts: Run = async (context, args) => {

@@ -5,7 +5,7 @@ import { localListen, login, target } from '../../config/address.ts';
 import { allow, consentDigest } from '../../config/consent.ts';
 import { readDeclared } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
-import { readOwned } from '../../config/ownership.ts';
+import { readOwned } from '../../files/ownership.ts';
 import { textLimitBytes } from '../../config/source.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
@@ -14,10 +14,9 @@ import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
 import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
+import { Interrupted, type Context, type Prompter } from '../../client/context.ts';
 import { forConfig } from '../hints.ts';
 import { usage } from '../parse.ts';
-import { createPrompter, type Prompter } from '../prompt.ts';
 
 export const init: Run = async (context, args) => {
   const file = namedConfig(context.facts, context.options.config) ?? context.places.defaultConfig;
@@ -109,7 +108,7 @@ type Value = (option: string, question: string, otherwise: string | null, check:
 
 /** From the option where it is given, else from the person, who is asked again until it makes sense. */
 function answers(context: Context, args: Args): Value {
-  let prompter: Prompter | null = context.prompter;
+  let prompter: Prompter | null = null;
   return async (option, question, otherwise, check) => {
     const given = args.text(option) ?? (context.interactive ? undefined : (otherwise ?? undefined));
     if (given !== undefined) {
@@ -121,7 +120,7 @@ function answers(context: Context, args: Args): Value {
       const hint = 'tunnel init --host user@host --remote host:port --local port';
       throw usage(`there is no terminal to ask at, so tunnel init needs --${option}`, hint);
     }
-    prompter ??= createPrompter(context);
+    prompter ??= context.prompter();
     for (;;) {
       const outcome = await prompter.line(question, otherwise);
       if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');

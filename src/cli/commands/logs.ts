@@ -1,12 +1,12 @@
 // `tunnel logs`: reads what the supervisor wrote down, whether one runs or not; -f goes on with what comes, through rotations.
-import { Interrupted, type Context } from '../context.ts';
+import { Interrupted, type Context } from '../../client/context.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import type { Args, Run } from '../command.ts';
 import { createLineFilter, formatLine, parseLine, type LogLine } from '../log-lines.ts';
 import { followLog, readLog } from '../log-reader.ts';
-import { knownTunnels } from '../no-supervisor.ts';
+import { knownTunnels } from '../../client/no-supervisor.ts';
 import { usage } from '../parse.ts';
-import { locateTarget } from '../supervisor.ts';
+import { locateTarget } from '../../client/supervisor.ts';
 
 const lastLines = 100;
 

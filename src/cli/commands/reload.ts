@@ -1,7 +1,7 @@
 // `tunnel reload`: the supervisor reads its file again. Running connections stay.
 import type { Run } from '../command.ts';
-import { readyConfig } from '../ready-config.ts';
-import { ask, locateTarget, noSupervisor } from '../supervisor.ts';
+import { readyConfig } from '../../client/ready-config.ts';
+import { ask, locateTarget, noSupervisor } from '../../client/supervisor.ts';
 
 export const reload: Run = async (context, args) => {
   const target = locateTarget(context);

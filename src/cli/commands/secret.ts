@@ -1,6 +1,6 @@
 // `tunnel secret`: entries of the keychain, each bound to the server it was set for. A value never stands in arguments.
 import { shortPath } from '../../config/locate.ts';
-import { checkOwnFolder } from '../../control/owned-folder.ts';
+import { checkOwnFolder } from '../../files/owned-folder.ts';
 import { TunnelError } from '../../errors.ts';
 import { Secret, type SecretKind } from '../../model/secret.ts';
 import { renderTable } from '../../render/table.ts';
@@ -9,12 +9,11 @@ import { secretFromBytes, secretLimitBytes } from '../../secrets/text.ts';
 import { parseTotp } from '../../secrets/totp.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import type { Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
-import { keychainEntries } from '../keychain-entries.ts';
+import { Interrupted, type Context } from '../../client/context.ts';
+import { keychainEntries } from '../../client/keychain-entries.ts';
 import { usage } from '../parse.ts';
-import { createPrompter } from '../prompt.ts';
 import { keptPath, ownerOf, type SecretOwner } from '../secret-owner.ts';
-import { ask, locateTarget } from '../supervisor.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 
 const kinds: readonly SecretKind[] = ['password', 'passphrase', 'totp'];
 
@@ -87,7 +86,7 @@ async function readValue(context: Context, entry: Binding): Promise<Secret> {
 }
 
 async function typed(context: Context, entry: Binding): Promise<Secret> {
-  const prompter = context.prompter ?? createPrompter(context);
+  const prompter = context.prompter();
   const what = entry.kind === 'totp' ? 'One-time code secret' : titled(entry.kind);
   const outcome = await prompter.question({
     id: 'secret',

@@ -2,7 +2,7 @@
 import { matchSelectors } from '../../config/selectors.ts';
 import { showDocument, showText } from '../../config/show.ts';
 import type { Run } from '../command.ts';
-import { readyConfig } from '../ready-config.ts';
+import { readyConfig } from '../../client/ready-config.ts';
 
 export const show: Run = async (context, args) => {
   const { resolved } = await readyConfig(context);

@@ -2,14 +2,14 @@
 import { cleanText } from '../../model/clean.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import type { StatusDocument } from '../../model/status.ts';
-import { listSupervisors } from '../../daemon/reach.ts';
+import { listSupervisors } from '../../control/reach.ts';
 import { worstExitCode, type ErrorCode } from '../../errors.ts';
 import { supervisorNotes } from '../../render/status.ts';
 import type { Run } from '../command.ts';
-import type { Context } from '../context.ts';
-import { statusWithout } from '../no-supervisor.ts';
+import type { Context } from '../../client/context.ts';
+import { statusWithout } from '../../client/no-supervisor.ts';
 import { checkCode, onlyProblems, showStatus, statusLines, type StatusChoice } from '../show-status.ts';
-import { ask, locateTarget } from '../supervisor.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 
 export const status: Run = async (context, args) => {
   const choice = { selectors: args.words, problems: args.flag('problems') };

@@ -1,17 +1,16 @@
 // `tunnel trust`: looks at host keys by the way the tunnels go, asks, stores them, and wakes what waited for them.
 import { shortPath } from '../../config/locate.ts';
-import { openSsh } from '../../daemon/ssh-parts.ts';
-import { trustWays, type TrustOutcome, type TrustTerms } from '../../daemon/trusting.ts';
+import { openSshHere } from '../../client/ssh-here.ts';
+import { trustWays, type TrustOutcome, type TrustTerms } from '../../client/trusting.ts';
 import { asTunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
-import { systemClock } from '../../model/clock.ts';
 import { readFingerprint } from '../../keys/fingerprint.ts';
 import type { Args, Run } from '../command.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../../client/context.ts';
 import { usage } from '../parse.ts';
-import { readyConfig } from '../ready-config.ts';
-import { ask, locateTarget } from '../supervisor.ts';
+import { readyConfig } from '../../client/ready-config.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 import { confirmKey, loginContext } from '../trust-questions.ts';
-import { errorIn, routesTo } from '../trust-routes.ts';
+import { errorIn, routesTo } from '../../client/trust-routes.ts';
 
 export const trust: Run = async (context, args) => {
   const terms = termsOf(args);
@@ -23,16 +22,7 @@ export const trust: Run = async (context, args) => {
       'tunnel trust --fingerprint SHA256:… NAME',
     );
   using interruption = context.interruption();
-  const ssh = openSsh({
-    facts: context.facts,
-    places: context.places,
-    clock: systemClock,
-    log: () => undefined,
-    program: context.program,
-    project: config.project,
-    config: () => config.resolved,
-    writable: true,
-  });
+  const ssh = openSshHere(context, config, () => undefined);
   const outcomes: TrustOutcome[] = [];
   const failures: ErrorCode[] = [];
   const dialContext = loginContext(

@@ -2,17 +2,17 @@
 import { TunnelError, worstExitCode } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
-import { callerEnvironment } from '../../daemon/environment.ts';
-import { withSupervisor } from '../../daemon/launch.ts';
+import { callerEnvironment } from '../../model/environment.ts';
+import { withSupervisor } from '../../client/launch.ts';
 import type { Args, Run } from '../command.ts';
-import { Interrupted, type Context, type Interruption } from '../context.ts';
+import { Interrupted, type Context, type Interruption } from '../../client/context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { createKeepOffer, type KeepOffer } from '../keep-offer.ts';
-import { missingNativePart } from '../native-part.ts';
+import { missingNativePart } from '../../client/native-part.ts';
 import { usage } from '../parse.ts';
-import { readyConfig, type ReadyConfig } from '../ready-config.ts';
-import { ask, isRunning, locateTarget } from '../supervisor.ts';
+import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
+import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
 
 const patienceMs = 30_000;
 

@@ -4,11 +4,11 @@ import { TunnelError, worstExitCode } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import type { StatusDocument } from '../../model/status.ts';
 import type { Run } from '../command.ts';
-import { Interrupted, type Context } from '../context.ts';
+import { Interrupted, type Context } from '../../client/context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
-import { statusWithout } from '../no-supervisor.ts';
-import { ask, locateTarget } from '../supervisor.ts';
+import { statusWithout } from '../../client/no-supervisor.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 
 /** How soon a supervisor that is not there yet is looked for again. */
 const lookAgainMs = 100;

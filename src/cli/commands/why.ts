@@ -1,8 +1,8 @@
 // `tunnel why`: each layer of the way to a tunnel's target with its time, the first that fails, and what to do about it.
 import { matchSelectors } from '../../config/selectors.ts';
-import { askSupervisor } from '../../daemon/reach.ts';
-import { openSsh } from '../../daemon/ssh-parts.ts';
-import { configFailure, explain } from '../../daemon/why.ts';
+import { askSupervisor } from '../../control/reach.ts';
+import { openSshHere } from '../../client/ssh-here.ts';
+import { configFailure, explain } from '../../client/why.ts';
 import { asTunnelError, exitCodeOf, TunnelError } from '../../errors.ts';
 import type { WhyResult } from '../../control/protocol.ts';
 import { systemClock } from '../../model/clock.ts';
@@ -10,9 +10,10 @@ import type { Tunnel } from '../../model/tunnel.ts';
 import type { WhyDocument } from '../../model/why.ts';
 import { renderWhy } from '../../render/why.ts';
 import type { Run } from '../command.ts';
-import { complainOf, widthOf, type Context, type Interruption } from '../context.ts';
-import { readyConfig, type ReadyConfig } from '../ready-config.ts';
-import { locateTarget, type Target } from '../supervisor.ts';
+import { complainOf } from '../context.ts';
+import { widthOf, type Context, type Interruption } from '../../client/context.ts';
+import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
+import { locateTarget, type Target } from '../../client/supervisor.ts';
 import { loginContext } from '../trust-questions.ts';
 import { attemptNow } from '../why-attempt.ts';
 
@@ -56,7 +57,6 @@ interface Scene {
 }
 
 function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promise<WhyDocument> {
-  const { facts, places, program } = context;
   const { tunnel, interruption } = scene;
   const { signal } = interruption;
   const target = locateTarget(context);
@@ -67,17 +67,8 @@ function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promi
     ask: () => recorded(context, target, tunnel.name, signal),
     attempt: () => attemptNow(context, target, tunnel, interruption),
     openSsh: () =>
-      openSsh({
-        facts,
-        places,
-        clock: systemClock,
-        log: (level, _event, message) => {
-          if (context.options.verbose && level !== 'debug') context.talk(message);
-        },
-        program,
-        project: config.project,
-        config: () => config.resolved,
-        writable: true,
+      openSshHere(context, config, (message) => {
+        if (context.options.verbose) context.talk(message);
       }),
     context: loginContext(context, interruption, tunnel.ways),
   });

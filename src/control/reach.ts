@@ -1,0 +1,167 @@
+// Reaching a running supervisor: what commands use. Nothing stale blocks them, and one on its way out is waited for.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectControl, type CallOptions, type ControlClient } from './client.ts';
+import type { Owner } from '../files/owned-folder.ts';
+import type { Method, Methods } from './protocol.ts';
+import { TunnelError } from '../errors.ts';
+import { version } from '../model/version.ts';
+import type { Places, SupervisorPlaces } from '../paths.ts';
+import { readAddress } from './address.ts';
+
+/** How long a supervisor that is starting, ending, or has lost its socket is waited for. */
+const patienceMs = 15_000;
+
+/**
+ * A connection to the supervisor at a place, greeted. Null: none runs.
+ * Throws DAEMON_MISMATCH for another protocol, DAEMON_DOWN for one that lives but does not answer.
+ */
+export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
+  return reach(at, owner, async (client) => {
+    await client.hello();
+    return client;
+  });
+}
+
+/**
+ * One call in one round trip, over a connection of its own. Null: no supervisor runs.
+ * Rejects with the supervisor's TunnelError.
+ */
+export function askSupervisor<M extends Exclude<Method, 'hello'>>(
+  at: SupervisorPlaces,
+  owner: Owner,
+  method: M,
+  params: Methods[M]['params'],
+  options: CallOptions<M> = {},
+): Promise<{ readonly result: Methods[M]['result'] } | null> {
+  return reach(at, owner, async (client) => {
+    try {
+      return { result: await client.call(method, params, options) };
+    } finally {
+      client.close();
+    }
+  });
+}
+
+async function reach<T>(
+  at: SupervisorPlaces,
+  owner: Owner,
+  use: (client: ControlClient) => Promise<T>,
+): Promise<T | null> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const client = await connectAt(at, owner);
+    if (client !== null) {
+      try {
+        return await use(client);
+      } catch (thrown) {
+        client.close();
+        if (!client.ending && !client.lost) throw await withWayOut(thrown, at, owner);
+      }
+    }
+    // Nobody answers, or somebody on the way out: the lock tells whether to wait.
+    const holder = await holderOf(at, owner);
+    if (holder === null && client === null) return null;
+    if (performance.now() > deadline) throw await unanswered(at, holder);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Who holds the lock. Loaded only where nobody answers: `status` of a running supervisor passes without it. */
+async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | null> {
+  const { lockHolder } = await import('../files/process-lock.ts');
+  return lockHolder(at.lock, owner.platform);
+}
+
+/** Where the state folder cannot be written there is no address, and the socket is in one of the places by default. */
+async function connectAt(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
+  const address = readAddress(at.address);
+  if (address !== null) return connectControl(address.socket, { version, owner, token: address.token });
+  for (const socket of [at.socket, at.spareSocket]) {
+    const client = socket === null ? null : await connectControl(socket, { version, owner });
+    if (client !== null) return client;
+  }
+  return null;
+}
+
+/** A supervisor that cannot be talked to can only be ended from outside: by its unit, if one runs it. */
+async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): Promise<unknown> {
+  if (!(thrown instanceof TunnelError)) return thrown;
+  if (thrown.code === 'DAEMON_DOWN' && thrown.hint === null) return unanswered(at, await holderOf(at, owner));
+  const pid = thrown.code === 'DAEMON_MISMATCH' ? await holderOf(at, owner) : null;
+  if (pid === null) return thrown;
+  const { code, message, facts } = thrown;
+  const hint = `${await ending(pid, 'kill')}    # the tunnels that were wanted come back`;
+  return new TunnelError(code, message, { hint, facts, cause: thrown });
+}
+
+async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
+  const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
+  return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
+    hint: pid === null ? 'tunnel up' : await ending(pid, 'kill -9'),
+  });
+}
+
+async function ending(pid: number, kill: string): Promise<string> {
+  const { unitCommand } = await import('./stop-command.ts');
+  return unitCommand('restart', pid) ?? `${kill} ${pid} && tunnel up`;
+}
+
+export interface RunningSupervisor {
+  /** The config it serves, as its user would know it. */
+  readonly config: string;
+  readonly at: SupervisorPlaces;
+  /** The caller closes it. */
+  readonly client: ControlClient;
+}
+
+/**
+ * Every supervisor of this user on this machine, by config. Those that cannot be spoken with are told through
+ * `complain` and left out.
+ */
+export async function listSupervisors(
+  places: Places,
+  owner: Owner,
+  complain: (error: TunnelError) => void,
+): Promise<readonly RunningSupervisor[]> {
+  const found = await Promise.all(
+    placesIn(places.machineDir).map(async (at): Promise<RunningSupervisor | null> => {
+      const address = readAddress(at.address);
+      if (address === null || (await holderOf(at, owner)) === null) return null;
+      try {
+        const client = await connectSupervisor({ ...at, socket: address.socket }, owner);
+        return client === null ? null : { config: (await client.hello()).config, at, client };
+      } catch (thrown) {
+        if (!(thrown instanceof TunnelError)) throw thrown;
+        complain(thrown);
+        return null;
+      }
+    }),
+  );
+  return found.filter((one) => one !== null).sort((one, other) => (one.config < other.config ? -1 : 1));
+}
+
+function placesIn(machineDir: string): readonly SupervisorPlaces[] {
+  let names: string[];
+  try {
+    names = readdirSync(machineDir);
+  } catch {
+    return []; // no supervisor ever ran here
+  }
+  return names
+    .filter((name) => /^[0-9a-f]{12}$/.test(name))
+    .map((name) => placesOfFolder(join(machineDir, name)));
+}
+
+function placesOfFolder(folder: string): SupervisorPlaces {
+  const inside = (name: string): string => join(folder, name);
+  return {
+    folder,
+    lock: inside('lock'),
+    address: inside('address.json'),
+    wanted: inside('wanted.json'),
+    log: inside('tunnel.log'),
+    socket: '',
+    spareSocket: null,
+  };
+}

@@ -1,0 +1,57 @@
+// What passes between a supervisor and the command that launches it: the command's environment, and one line when it is ready.
+import { closeSync, readFileSync, writeSync } from 'node:fs';
+import type { CallerEnvironment } from '../model/session.ts';
+import { errorTable, type ErrorReport } from '../errors.ts';
+
+/** What a supervisor in the background says through its ready pipe, once, as one line of JSON. */
+export type ReadyMessage =
+  | { readonly kind: 'ready' }
+  /** Another one has the lock. */
+  | { readonly kind: 'held'; readonly pid: number }
+  | { readonly kind: 'failed'; readonly error: ErrorReport };
+
+/** Tells a supervisor that it has the pipe, as this descriptor. Without it 3 is something of Node's own. */
+export const readyArgument = '--ready-on-3';
+export const readyDescriptor = 3;
+/** Tells a supervisor that the environment of the command comes on its standard input. */
+export const environmentArgument = '--environment-on-0';
+/** Tells a supervisor that its config is a project file. */
+export const projectArgument = '--project';
+
+/** The environment of the command, or null: started by hand, or the command was interrupted before it had said all. */
+export function launchEnvironment(argv: readonly string[]): CallerEnvironment | null {
+  if (!argv.includes(environmentArgument)) return null;
+  try {
+    return JSON.parse(readFileSync(0, 'utf8')) as CallerEnvironment;
+  } catch {
+    return null;
+  }
+}
+
+export type SayReady = (message: ReadyMessage) => void;
+
+/** Says the first message it is given; does nothing where there is no pipe (started by hand, in the foreground). */
+export function openReadyPipe(argv: readonly string[]): SayReady {
+  let said = !argv.includes(readyArgument);
+  return (message) => {
+    if (said) return;
+    said = true;
+    try {
+      writeSync(readyDescriptor, JSON.stringify(message));
+      closeSync(readyDescriptor);
+    } catch {
+      // EPIPE: the command that launched us was interrupted, and we go on
+    }
+  };
+}
+
+/** Null: it died before it had said anything. */
+export function parseReady(text: string): ReadyMessage | null {
+  try {
+    const message = JSON.parse(text) as ReadyMessage;
+    if (message.kind === 'failed' && !(message.error.code in errorTable)) return null;
+    return message;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,78 @@
+// Who may have written a file: it must be ours or root's, and nobody else may write to it (SPEC 1).
+import { lstatSync, readFileSync, statSync, type BigIntStats } from 'node:fs';
+import { readForeignFileNow, UnreadableFile, type ForeignFile } from './foreign-file.ts';
+import { shellWord } from '../model/shell-word.ts';
+import type { PlaceFacts } from '../paths.ts';
+
+/** A sentence that says why the file cannot be believed; null when it can. Throws what stat throws. */
+export function ownershipProblem(file: string, facts: Pick<PlaceFacts, 'uid' | 'platform'>): string | null {
+  return problemOf(statSync(file, { bigint: true }), file, facts);
+}
+
+/**
+ * The text of a file that may be believed, or why it may not. Judged and read through one descriptor: a file that is
+ * swapped in between must not be read under the other's name. Throws what open and read throw.
+ */
+export function readOwned(
+  file: string,
+  facts: Pick<PlaceFacts, 'uid' | 'platform'>,
+  limitBytes: number,
+): { readonly text: string } | { readonly problem: string } {
+  let read: ForeignFile;
+  try {
+    read = readForeignFileNow(file, limitBytes);
+  } catch (thrown) {
+    // A pipe could be read once only, and the file is read again on a change.
+    if (!(thrown instanceof UnreadableFile) || (thrown.code !== null && thrown.code !== 'EISDIR'))
+      throw thrown;
+    return { problem: thrown.message.replace(/^it /, '') };
+  }
+  const problem = problemOf(read.stats, file, facts);
+  return problem === null ? { text: read.bytes.toString('utf8') } : { problem };
+}
+
+function problemOf(
+  stats: BigIntStats,
+  file: string,
+  facts: Pick<PlaceFacts, 'uid' | 'platform'>,
+): string | null {
+  if (facts.platform === 'win32') return null; // modes say nothing there
+  const [uid, gid, mode] = [Number(stats.uid), Number(stats.gid), Number(stats.mode)];
+  if (!stats.isFile()) return 'is not a regular file';
+  if (uid !== facts.uid && uid !== 0)
+    return `belongs to another user (uid ${uid}): it must be yours or root's`;
+  if ((mode & 0o002) !== 0) return 'can be written by everybody';
+  if ((mode & 0o020) !== 0 && !isPrivateGroup({ uid, gid })) return 'can be written by its group';
+  const link = lstatSync(file);
+  if (link.isSymbolicLink() && link.uid !== facts.uid && link.uid !== 0)
+    return `is a link that belongs to another user (uid ${link.uid})`;
+  return null;
+}
+
+/** A command that mends it. */
+export function ownershipHint(file: string, problem: string): string | null {
+  return problem.startsWith('can be written') ? `chmod go-w ${shellWord(file)}` : null;
+}
+
+/** Where every user has a group of the same name and nobody else in it (umask 002), the group is the user. */
+function isPrivateGroup(stats: { readonly uid: number; readonly gid: number }): boolean {
+  if (stats.gid === 0 && stats.uid === 0) return true;
+  try {
+    const users = readFileSync('/etc/passwd', 'utf8')
+      .split('\n')
+      .map((line) => line.split(':'));
+    const owner = users.find((fields) => fields[2] === String(stats.uid));
+    const group = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .map((line) => line.split(':'))
+      .find((fields) => fields[2] === String(stats.gid));
+    if (owner === undefined || group === undefined || group[0] !== owner[0]) return false;
+    const members = (group[3] ?? '').split(',').filter((name) => name !== '' && name !== owner[0]);
+    const others = users.filter(
+      (fields) => fields[3] === String(stats.gid) && fields[2] !== String(stats.uid),
+    );
+    return members.length === 0 && others.length === 0;
+  } catch {
+    return false; // no such files (macOS keeps users elsewhere): then the group is others
+  }
+}

@@ -1,0 +1,176 @@
+// Key files on disk: the private key, its public half beside it (.pub), its certificate (-cert.pub), and who may read them.
+import type { KeyObject } from 'node:crypto';
+import { readForeignFile, UnreadableFile } from '../../files/foreign-file.ts';
+import { isCertificateType, parseCertificate, type Certificate } from '../../keys/certificate.ts';
+import { outlineKey } from '../../keys/key-file.ts';
+import { KeyError } from '../../keys/private-key.ts';
+import { parsePublicLine, publicKeyFromBlob, type PublicKey } from '../../keys/public-key.ts';
+
+/** A file the user named as an identity, as it is now. */
+export interface KeyFile {
+  readonly path: string;
+  /** Null for a `.pub`, or when only the public half is there: then an agent must have the key. */
+  readonly secret: KeyFileSecret | null;
+  /** Null while it is locked away. */
+  readonly publicKey: PublicKey | null;
+  readonly comment: string;
+  /** What stands beside it as -cert.pub. */
+  readonly certificates: readonly Certificate[];
+}
+
+export interface KeyFileSecret {
+  /** For opening it; holds an encrypted key at most. */
+  readonly text: string;
+  /** The key, when no passphrase is needed. */
+  readonly key: KeyObject | null;
+  /** Changes when the file does. */
+  readonly stamp: string;
+}
+
+/** Why an identity cannot be used. `why` ends a sentence. */
+export interface KeyFileProblem {
+  readonly path: string;
+  readonly why: string;
+  readonly hint: string | null;
+  /** The file is not there at all: no fault of a default identity. */
+  readonly absent: boolean;
+}
+
+interface ReadFile {
+  readonly text: string;
+  readonly stamp: string;
+  readonly mode: number;
+  readonly uid: number;
+}
+
+const longestFile = 1024 * 1024;
+
+/** Null when it does not exist. Throws UnreadableFile. */
+async function readSmall(path: string): Promise<ReadFile | null> {
+  try {
+    const { bytes, stats } = await readForeignFile(path, longestFile);
+    const stamp = `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+    return { text: bytes.toString('utf8'), stamp, mode: Number(stats.mode) & 0o7777, uid: Number(stats.uid) };
+  } catch (thrown) {
+    if (thrown instanceof UnreadableFile && (thrown.code === 'ENOENT' || thrown.code === 'ENOTDIR'))
+      return null;
+    throw thrown;
+  }
+}
+
+/**
+ * Reads an identity. `uid`: ours, null where files have no modes (Windows). As OpenSSH, a private key that is ours and
+ * that others may read is not used; the mode of somebody else's does not matter.
+ */
+export async function readKeyFile(path: string, uid: number | null): Promise<KeyFile | KeyFileProblem> {
+  try {
+    if (path.endsWith('.pub')) return await readPublicOnly(path, path);
+    const file = await readSmall(path);
+    if (file === null) return await readPublicOnly(`${path}.pub`, path);
+    if (uid !== null && file.uid === uid && (file.mode & 0o077) !== 0)
+      return problem(
+        path,
+        `others may read it (mode ${file.mode.toString(8).padStart(4, '0')})`,
+        `chmod 600 ${path}`,
+      );
+    return await readPrivate(path, file);
+  } catch (error) {
+    return problem(path, whyUnreadable(error), null);
+  }
+}
+
+async function readPrivate(path: string, file: ReadFile): Promise<KeyFile | KeyFileProblem> {
+  const line = parsePublicLine(file.text);
+  if (line !== null) return publicFile(path, line); // a public key without its ending
+  try {
+    const outline = outlineKey(file.text);
+    const beside = parsePublicLine((await readBeside(`${path}.pub`)) ?? '');
+    // a .pub is only believed where the file itself does not tell
+    const publicKey =
+      outline.publicKey ?? (beside === null || isCertificateType(beside.type) ? null : beside);
+    const outside = publicKey !== null && publicKey.type.startsWith('sk-');
+    return {
+      path,
+      secret: outside ? null : { text: file.text, key: outline.key, stamp: file.stamp },
+      publicKey: publicKey === null ? null : { type: publicKey.type, blob: publicKey.blob },
+      comment: beside?.comment ?? '',
+      certificates: await certificatesBeside(path),
+    };
+  } catch (error) {
+    if (!(error instanceof KeyError)) throw error;
+    return problem(path, error.message, hintFor(path, error));
+  }
+}
+
+function hintFor(path: string, error: KeyError): string | null {
+  if (error.message.startsWith('its encryption is too old')) return `ssh-keygen -p -f ${path}`;
+  if (error.message.startsWith('PPK')) return `puttygen ${path} -O private-openssh -o ${path}.openssh`;
+  return null;
+}
+
+async function readPublicOnly(file: string, path: string): Promise<KeyFile | KeyFileProblem> {
+  const text = await readBeside(file);
+  if (text === null) return { path, why: 'there is no such file', hint: null, absent: true };
+  const line = parsePublicLine(text);
+  if (line === null) return problem(path, 'it is not a public key file', null);
+  const found = publicFile(path, line);
+  if (found.certificates.length > 0) return found;
+  return { ...found, certificates: await certificatesBeside(file.replace(/\.pub$/, '')) };
+}
+
+function publicFile(path: string, line: PublicKey & { readonly comment: string }): KeyFile {
+  const certificate = isCertificateType(line.type) ? parseCertificate(line.blob) : null;
+  const publicKey = certificate === null ? publicKeyFromBlob(line.blob) : certificate.key;
+  return {
+    path,
+    secret: null,
+    publicKey,
+    comment: line.comment,
+    certificates: certificate === null ? [] : [certificate],
+  };
+}
+
+async function certificatesBeside(path: string): Promise<readonly Certificate[]> {
+  const text = await readBeside(`${path}-cert.pub`);
+  return text === null ? [] : parseCertificates(text);
+}
+
+/** The user certificates in a file's text, one a line. */
+function parseCertificates(text: string): readonly Certificate[] {
+  return text
+    .split('\n')
+    .map((line) => parsePublicLine(line))
+    .map((line) => (line === null ? null : parseCertificate(line.blob)))
+    .filter((certificate) => certificate?.use === 'user') as Certificate[];
+}
+
+/** A CertificateFile: its certificates, or why there are none. */
+export async function readCertificateFile(path: string): Promise<readonly Certificate[] | KeyFileProblem> {
+  try {
+    const text = await readBeside(path);
+    if (text === null) return { path, why: 'there is no such file', hint: null, absent: true };
+    const found = parseCertificates(text);
+    return found.length > 0 ? found : problem(path, 'it holds no user certificate', null);
+  } catch (error) {
+    return problem(path, whyUnreadable(error), null);
+  }
+}
+
+async function readBeside(path: string): Promise<string | null> {
+  return (await readSmall(path))?.text ?? null;
+}
+
+function problem(path: string, why: string, hint: string | null): KeyFileProblem {
+  return { path, why, hint, absent: false };
+}
+
+/** What is no fault of the file, a shortage of this process, is thrown on. */
+function whyUnreadable(error: unknown): string {
+  if (error instanceof KeyError) return error.message;
+  if (!(error instanceof UnreadableFile)) throw error;
+  return error.code === 'EACCES' || error.code === 'EPERM' ? 'we may not read it' : error.message;
+}
+
+export function isProblem(found: KeyFile | KeyFileProblem): found is KeyFileProblem {
+  return 'why' in found;
+}

@@ -1,0 +1,303 @@
+// One channel: window accounting in both directions, a bounded queue out, and exactly one `closed`.
+//
+//   open ──our end()──▶ sent EOF ─┐
+//     │                           ├─ both CLOSE exchanged ─▶ over(clean)
+//     └──their EOF──▶ got EOF ────┘      link lost at any time ─▶ over(not clean)
+import type { Channel, ChannelReader } from '../../model/session.ts';
+import { maxPacket, type Wire } from '../ssh2/wire.ts';
+import { Crumbs } from '../crumbs.ts';
+import type { ReadSlabs } from './buffers.ts';
+import { Loans } from './loans.ts';
+import { initialTarget, tune, windowLimits, type WindowBudget } from './window.ts';
+
+/** What a channel needs of its connection. */
+export interface ChannelHome {
+  readonly wire: Wire;
+  readonly budget: WindowBudget;
+  /** Where delivered bytes lie, when that memory is used again; null when it is not. */
+  readonly slabs: ReadSlabs | null;
+  /** Round trip of the idle link in milliseconds, null when not measured yet. */
+  rttMs(): number | null;
+  nowMs(): number;
+  /** True when the transport has as much queued as it should. */
+  crowded(): boolean;
+  /** Asks for a turn to send when the transport has room again. */
+  waitForRoom(channel: OpenChannel): void;
+  /** A reader threw: a bug, reported; the channel is closed. */
+  bug(thrown: unknown): void;
+  /** The number is free again. */
+  over(channel: OpenChannel): void;
+}
+
+/** What the wire's events do to a channel. */
+export interface OpenChannel extends Channel {
+  readonly id: number;
+  readonly remoteId: number;
+  received(chunk: Buffer): void;
+  receivedExtended(bytes: number): void;
+  granted(bytes: number): void;
+  ended(): void;
+  closedByPeer(): void;
+  /** The transport has room: send what is queued, or let the writer go on. */
+  turn(): void;
+  /** The link is gone. */
+  lost(): void;
+}
+
+/** Small writes (keystrokes, requests) do not wait behind a crowded transport's bulk. */
+const interactive = 2048;
+
+/** A peer that takes one byte a packet must not keep everybody else waiting: so many packets, then the next one's turn. */
+const packetsATurn = 64;
+
+type ReaderEvent = (reader: ChannelReader) => void;
+
+export class SshChannel implements OpenChannel {
+  readonly id: number;
+  readonly #home: ChannelHome;
+  /** The server's number of the channel. */
+  readonly remoteId: number;
+  readonly #packet: number;
+  #reader: ChannelReader | null = null;
+  /** What happened before a reader was attached. */
+  #early: ReaderEvent[] | null = [];
+  #sendWindow: number;
+  #queue: Buffer[] = [];
+  #blocked = false;
+  #waiting = false;
+  #ending = false;
+  #sentEnd = false;
+  #sentClose = false;
+  #gotEnd = false;
+  #over = false;
+  /** What the peer may still send. */
+  #window: number;
+  /** Received and not yet consumed. */
+  #buffered = 0;
+  readonly #crumbs = new Crumbs();
+  readonly #loans: Loans;
+  /** What the window is kept at, and what came in since the last look at it. */
+  #target: number;
+  #fresh = 0;
+  #sinceMs: number;
+
+  constructor(
+    home: ChannelHome,
+    ids: { readonly id: number; readonly remoteId: number },
+    peer: { readonly window: number; readonly packetSize: number },
+    window: number,
+  ) {
+    this.#home = home;
+    this.id = ids.id;
+    this.remoteId = ids.remoteId;
+    this.#sendWindow = peer.window;
+    this.#packet = Math.max(1, Math.min(peer.packetSize, maxPacket));
+    this.#window = window;
+    this.#loans = new Loans(home.slabs);
+    this.#target = window;
+    this.#sinceMs = home.nowMs();
+    home.budget.open += 1;
+    home.budget.used += window;
+  }
+
+  attach(reader: ChannelReader): void {
+    if (this.#reader !== null) return this.#home.bug(new Error('a channel has one reader'));
+    this.#reader = reader;
+    if (reader.letsGo !== true) this.#loans.giveUp();
+    if (this.#early?.length === 0) this.#early = null;
+    // in its own turn, so that the caller is done with attaching; what comes meanwhile queues behind
+    else queueMicrotask(() => this.#replay());
+  }
+
+  #replay(): void {
+    const early = this.#early ?? [];
+    for (let next = early.shift(); next !== undefined; next = early.shift()) this.#call(next);
+    this.#early = null;
+  }
+
+  #tell(event: ReaderEvent): void {
+    if (this.#early === null) this.#call(event);
+    else this.#early.push(event);
+  }
+
+  #call(event: ReaderEvent): void {
+    try {
+      if (this.#reader !== null) event(this.#reader);
+    } catch (thrown) {
+      this.#home.bug(thrown);
+      this.close();
+    }
+  }
+
+  received(chunk: Buffer): void {
+    this.#window -= chunk.length;
+    // nothing uses no window: a server could send it for ever
+    if (chunk.length === 0 || this.#sentClose || this.#gotEnd || this.#over) return;
+    // a peer that sends beyond its window would fill our memory (RFC 4254 5.2 forbids it); one packet of grace
+    if (this.#window < -maxPacket) return this.close();
+    this.#buffered += chunk.length;
+    this.#fresh += chunk.length;
+    if (!this.#crumbs.keep(chunk)) this.#deliver(chunk);
+    else if (this.#crumbs.full) this.#flush();
+  }
+
+  #flush(): void {
+    const gathered = this.#crumbs.take();
+    if (gathered !== null && !this.#sentClose) this.#deliver(gathered);
+  }
+
+  #deliver(chunk: Buffer): void {
+    if (this.#crumbs.waiting) this.#flush();
+    this.#crumbs.delivered();
+    if (this.#early !== null || this.#reader === null) {
+      this.#loans.keep(chunk);
+      return this.#tell((reader) => reader.data(chunk));
+    }
+    this.#loans.lend(chunk);
+    try {
+      this.#reader.data(chunk); // without a closure: this is the hot path
+    } catch (thrown) {
+      this.#home.bug(thrown);
+      this.close();
+    }
+  }
+
+  receivedExtended(bytes: number): void {
+    this.#window -= bytes;
+    this.#refill();
+  }
+
+  consumed(bytes: number): void {
+    this.#crumbs.consumed(bytes, this.#buffered);
+    this.#buffered -= bytes;
+    this.#loans.back(bytes);
+    if (this.#crumbs.waiting) this.#flush();
+    this.#refill();
+  }
+
+  /** Tops the window up once an eighth of it is owed: often enough to keep it open, rare enough to cost nothing. */
+  #refill(): void {
+    if (this.#gotEnd || this.#sentClose || this.#over) return;
+    if (this.#target - this.#window - this.#buffered < this.#target / 8) return;
+    this.#tune();
+    const grant = this.#target - this.#window - this.#buffered;
+    if (grant <= 0) return;
+    this.#window += grant;
+    this.#home.wire.adjust(this.remoteId, grant);
+  }
+
+  #tune(): void {
+    const { budget } = this.#home;
+    const before = { target: this.#target, received: this.#fresh, sinceMs: this.#sinceMs };
+    const now = { ms: this.#home.nowMs(), rttMs: this.#home.rttMs(), spare: budget.total - budget.used };
+    const after = tune(before, now, windowLimits);
+    budget.used += after.target - before.target;
+    this.#target = after.target;
+    this.#fresh = after.received;
+    this.#sinceMs = after.sinceMs;
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#ending || this.#sentClose || this.#over || chunk.length === 0) return true;
+    if (this.#queue.length > 0) this.#queue.push(chunk);
+    else if (!this.#home.crowded() || chunk.length <= interactive) this.#send(chunk);
+    else this.#queue.push(chunk);
+    this.#blocked = this.#queue.length > 0 || this.#home.crowded();
+    if (this.#blocked) this.#wait();
+    return !this.#blocked;
+  }
+
+  /** Sends as much as the window and the turn allow and keeps the rest at the head of the queue. */
+  #send(chunk: Buffer): void {
+    let from = 0;
+    for (let left = packetsATurn; left > 0 && from < chunk.length && this.#sendWindow > 0; left -= 1) {
+      const size = Math.min(chunk.length - from, this.#packet, this.#sendWindow);
+      this.#sendWindow -= size;
+      this.#home.wire.data(
+        this.remoteId,
+        from === 0 && size === chunk.length ? chunk : chunk.subarray(from, from + size),
+      );
+      from += size;
+    }
+    if (from < chunk.length) this.#queue.unshift(chunk.subarray(from));
+  }
+
+  /** Without window there is nothing to wait for at the transport: `granted` asks again. */
+  #wait(): void {
+    if (this.#waiting || (this.#queue.length > 0 && this.#sendWindow === 0)) return;
+    this.#waiting = true;
+    this.#home.waitForRoom(this);
+  }
+
+  granted(bytes: number): void {
+    // RFC 4254 5.2: a window is at most 2^32-1
+    this.#sendWindow = Math.min(this.#sendWindow + bytes, 0xffffffff);
+    if (this.#queue.length === 0 || this.#over) return;
+    if (this.#home.crowded()) this.#wait();
+    else this.turn();
+  }
+
+  turn(): void {
+    this.#waiting = false;
+    if (this.#sentClose || this.#over) return;
+    const next = this.#queue.shift();
+    if (next !== undefined) this.#send(next);
+    if (this.#queue.length > 0) return this.#wait();
+    this.#finish();
+    if (!this.#blocked || this.#ending) return;
+    this.#blocked = false;
+    this.#tell((reader) => reader.drain());
+  }
+
+  end(): void {
+    this.#ending = true;
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (!this.#ending || this.#sentEnd || this.#sentClose || this.#over || this.#queue.length > 0) return;
+    this.#sentEnd = true;
+    this.#home.wire.end(this.remoteId);
+  }
+
+  close(): void {
+    if (this.#sentClose || this.#over) return;
+    this.#sentClose = true;
+    this.#queue = [];
+    this.#home.wire.close(this.remoteId);
+  }
+
+  ended(): void {
+    if (this.#gotEnd || this.#over) return;
+    this.#flush();
+    this.#gotEnd = true;
+    if (!this.#sentClose) this.#tell((reader) => reader.end());
+  }
+
+  closedByPeer(): void {
+    this.#flush();
+    this.close();
+    this.#finally(true);
+  }
+
+  lost(): void {
+    this.#flush();
+    this.#sentClose = true;
+    this.#queue = [];
+    this.#finally(false);
+  }
+
+  #finally(clean: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#home.budget.open -= 1;
+    this.#home.budget.used -= this.#target;
+    this.#home.over(this);
+    this.#tell((reader) => reader.closed(clean));
+  }
+}
+
+/** The window a new channel opens with. */
+export function openingWindow(budget: WindowBudget): number {
+  return initialTarget(windowLimits, budget.total, budget.open);
+}

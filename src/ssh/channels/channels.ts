@@ -1,0 +1,193 @@
+// The channels of one session: opening them, taking those the server opens, and turns to send when the transport is full.
+import type { TunnelError } from '../../errors.ts';
+import type { Clock } from '../../model/clock.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { Channel, Origin } from '../../model/session.ts';
+import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
+import type { IncomingOpen, Wire, WireEvents } from '../ssh2/wire.ts';
+import { gaveUp, notOpen, Opening, type OpenLimits } from './opening.ts';
+import type { ReadSlabs } from './buffers.ts';
+import type { WindowBudget } from './window.ts';
+
+/** More than this in the transport's own queue, and bulk waits: keystrokes and pings stay quick (SSH2.md 2.2). */
+export const transportQueue = 256 * 1024;
+
+export interface ChannelsParts {
+  readonly clock: Clock;
+  readonly budget: WindowBudget;
+  readonly stream: { readonly writableLength: number };
+  readonly slabs: ReadSlabs | null;
+  rttMs(): number | null;
+  bug(thrown: unknown): void;
+  /** A channel the server opens: returns who takes it, or null. */
+  accept(open: IncomingOpen): ((channel: Channel) => void) | null;
+  debug(words: string): void;
+  disconnect(reason: number, words: string): void;
+  broken(thrown: unknown): void;
+}
+
+export class Channels {
+  readonly events: WireEvents;
+  readonly #parts: ChannelsParts;
+  /** By our number. Arrays: a Map that changes by the thousand keeps what left it (forward/roster.ts tells why). */
+  readonly #openings: (Opening | undefined)[] = [];
+  readonly #open: (OpenChannel | undefined)[] = [];
+  #count = 0;
+  #waiting: OpenChannel[] = [];
+  #pumping = false;
+  #home: ChannelHome | null = null;
+  #lost: TunnelError | null = null;
+
+  constructor(parts: ChannelsParts) {
+    this.#parts = parts;
+    this.events = {
+      opened: (id, remoteId, window, packetSize) => this.#opened(id, { remoteId, window, packetSize }),
+      refused: (id, reason, words) => this.#refused(id)?.refused(reason, words),
+      data: (id, chunk) => this.#open[id]?.received(chunk),
+      extendedData: (id, bytes) => this.#open[id]?.receivedExtended(bytes),
+      adjusted: (id, bytes) => this.#open[id]?.granted(bytes),
+      end: (id) => this.#open[id]?.ended(),
+      closed: (id) => this.#closed(id),
+      requestFailed: (id) => this.#open[id]?.close(),
+      asked: (id) => this.#asked(id),
+      incoming: (open) => this.#incoming(open),
+      debug: (words) => parts.debug(words),
+      disconnect: (reason, words) => parts.disconnect(reason, words),
+      broken: (thrown) => parts.broken(thrown),
+    };
+  }
+
+  /** The wire is there: channels may be opened from now on. */
+  start(wire: Wire): void {
+    this.#home = {
+      wire,
+      budget: this.#parts.budget,
+      slabs: this.#parts.slabs,
+      rttMs: () => this.#parts.rttMs(),
+      nowMs: () => performance.now(),
+      crowded: () => this.#crowded(),
+      waitForRoom: (channel) => this.#waitForRoom(channel),
+      bug: (thrown) => this.#parts.bug(thrown),
+      over: (channel) => {
+        this.#open[channel.id] = undefined;
+        this.#count -= 1;
+        wire.release(channel.id);
+      },
+    };
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  #crowded(): boolean {
+    return this.#parts.stream.writableLength > transportQueue || this.#home?.wire.rekeying === true;
+  }
+
+  #waitForRoom(channel: OpenChannel): void {
+    this.#waiting.push(channel);
+    if (this.#pumping || this.#crowded()) return; // the transport's drain calls pump
+    this.#pumping = true;
+    queueMicrotask(() => this.pump());
+  }
+
+  /** One turn each, in the order they came, while the transport has room: nobody starves. */
+  pump(): void {
+    this.#pumping = true; // who waits again meanwhile has its next turn in another round of the loop
+    for (let turns = this.#waiting.length; turns > 0 && !this.#crowded(); turns -= 1)
+      this.#waiting.shift()?.turn();
+    this.#pumping = this.#waiting.length > 0 && !this.#crowded();
+    if (this.#pumping) setImmediate(() => this.pump());
+  }
+
+  /** Throws FORWARD_REFUSED, TIMED_OUT or the session's reason. A confirmation that comes too late is closed again. */
+  open(to: Endpoint, from: Origin, limits: OpenLimits): Promise<Channel> {
+    return this.#openWith(to, limits, (wire, id, window) => {
+      if (to.kind === 'tcp') wire.openTcp(id, window, to, from);
+      else wire.openUnix(id, window, to.path);
+    });
+  }
+
+  /** A session channel with a subsystem on it (RFC 4254 6.5). It is closed when the server has no such subsystem. */
+  async openSubsystem(name: string, limits: OpenLimits): Promise<Channel> {
+    const label: Endpoint = { kind: 'unix', path: name };
+    const channel = await this.#openWith(label, limits, (wire, id, window) => wire.openSession(id, window));
+    if (channel instanceof SshChannel) this.#home?.wire.subsystem(channel.remoteId, name);
+    return channel;
+  }
+
+  #openWith(
+    to: Endpoint,
+    limits: OpenLimits,
+    ask: (wire: Wire, id: number, window: number) => void,
+  ): Promise<Channel> {
+    const home = this.#home;
+    if (home === null || this.#lost !== null) return Promise.reject(this.#lost ?? notOpen());
+    if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
+    const id = home.wire.reserve();
+    const opening = new Opening(to, openingWindow(home.budget), limits, this.#parts.clock);
+    this.#openings[id] = opening;
+    ask(home.wire, id, opening.window);
+    return opening.channel;
+  }
+
+  /** The opening that the server refused; its number is free again. */
+  #refused(id: number): Opening | undefined {
+    const opening = this.#openings[id];
+    if (opening === undefined) return undefined;
+    this.#openings[id] = undefined;
+    if (this.#open[id] === undefined) this.#home?.wire.release(id);
+    return opening;
+  }
+
+  #opened(id: number, peer: { remoteId: number; window: number; packetSize: number }): void {
+    const opening = this.#openings[id];
+    if (opening === undefined || this.#home === null) return;
+    this.#openings[id] = undefined;
+    const channel = new SshChannel(this.#home, { id, remoteId: peer.remoteId }, peer, opening.window);
+    this.#open[id] = channel;
+    this.#count += 1;
+    opening.opened(channel);
+  }
+
+  #incoming(open: IncomingOpen): boolean {
+    const home = this.#home;
+    const take = home === null ? null : this.#parts.accept(open);
+    if (home === null || take === null) return false;
+    const id = home.wire.reserve();
+    const window = openingWindow(home.budget);
+    const channel = new SshChannel(home, { id, remoteId: open.sender }, open, window);
+    this.#open[id] = channel;
+    this.#count += 1;
+    home.wire.confirm(open.sender, id, window);
+    try {
+      take(channel);
+    } catch (thrown) {
+      this.#parts.bug(thrown);
+      channel.close();
+    }
+    return true;
+  }
+
+  /** No request on a channel means anything here; sshd is content with any answer (ClientAliveInterval). */
+  #asked(id: number): void {
+    const channel = this.#open[id];
+    if (channel !== undefined) this.#home?.wire.deny(channel.remoteId);
+  }
+
+  /** RFC 4254 lets a server close what it never opened; ssh2 takes that for a refusal, and so do we. */
+  #closed(id: number): void {
+    const channel = this.#open[id];
+    if (channel === undefined) this.#refused(id)?.refused(2, '');
+    else channel.closedByPeer();
+  }
+
+  /** The link is gone: every channel ends uncleanly, every opening fails. */
+  lose(reason: TunnelError): void {
+    if (this.#lost !== null) return;
+    this.#lost = reason;
+    this.#waiting = [];
+    for (const opening of this.#openings.splice(0)) opening?.lost(reason);
+    for (const channel of this.#open.slice()) channel?.lost();
+  }
+}

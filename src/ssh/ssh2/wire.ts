@@ -1,0 +1,294 @@
+// The wire of one connection: channel messages and global requests, past ssh2's own channels.
+// ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
+import type { Client } from 'ssh2';
+import { checkInternals, privateParts, type PrivateProtocol } from './internals.ts';
+import { watchArrivals } from './arrivals.ts';
+import { installCork, installPadding, type PacketSink } from './speed.ts';
+
+/** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
+export interface IncomingOpen {
+  readonly type: string;
+  /** The server's number of the channel. */
+  readonly sender: number;
+  readonly window: number;
+  readonly packetSize: number;
+  readonly data: {
+    readonly destIP?: string;
+    readonly destPort?: number;
+    readonly srcIP?: string;
+    readonly srcPort?: number;
+    readonly socketPath?: string;
+  };
+}
+
+/** What comes in, by our channel number. Called from the packet parser. */
+export interface WireEvents {
+  opened(id: number, remoteId: number, window: number, packetSize: number): void;
+  refused(id: number, reason: number, words: string): void;
+  data(id: number, chunk: Buffer): void;
+  /** Data of another stream than the main one: it uses window all the same. */
+  extendedData(id: number, bytes: number): void;
+  adjusted(id: number, bytes: number): void;
+  end(id: number): void;
+  closed(id: number): void;
+  /** A request on a channel was refused. */
+  requestFailed(id: number): void;
+  /** A request of the server's on a channel that wants an answer: sshd asks so whether we live. */
+  asked(id: number): void;
+  /** False: not ours. */
+  incoming(open: IncomingOpen): boolean;
+  /** SSH_MSG_DEBUG: OpenSSH says here why it refused a listener (SSH2.md 2.6). */
+  debug(words: string): void;
+  /** SSH_MSG_DISCONNECT: the server's reason (RFC 4253 11.1) and words. */
+  disconnect(reason: number, words: string): void;
+  /** ssh2 threw at something that was sent: the link is lost, and nothing is sent any more. Told once, in any turn. */
+  broken(thrown: unknown): void;
+}
+
+/** How much one set of keys may carry, both directions together. */
+export interface KeyLimits {
+  readonly bytes: number;
+  readonly packets: number;
+}
+
+export type Reply = { readonly ok: true; readonly data: Buffer | null } | { readonly ok: false };
+
+export interface Wire {
+  reserve(): number;
+  release(id: number): void;
+  openTcp(
+    id: number,
+    window: number,
+    to: { host: string; port: number },
+    from: { host: string; port: number },
+  ): void;
+  openUnix(id: number, window: number, path: string): void;
+  openSession(id: number, window: number): void;
+  /** The server answers with `requestFailed` or with the subsystem's own words. */
+  subsystem(remoteId: number, name: string): void;
+  confirm(remoteId: number, id: number, window: number): void;
+  refuse(remoteId: number, reason: number): void;
+  /** The answer to `asked`. */
+  deny(remoteId: number): void;
+  data(remoteId: number, chunk: Buffer): void;
+  adjust(remoteId: number, bytes: number): void;
+  end(remoteId: number): void;
+  close(remoteId: number): void;
+  /** Global requests: replies come in the order of the requests. `reply` is called once, also when the link ends. */
+  listenTcp(host: string, port: number, reply: (reply: Reply) => void): void;
+  unlistenTcp(host: string, port: number, reply: (reply: Reply) => void): void;
+  listenUnix(path: string, reply: (reply: Reply) => void): void;
+  unlistenUnix(path: string, reply: (reply: Reply) => void): void;
+  /** `reply` is called when the server answers. */
+  ping(reply: () => void): void;
+  /** True while a key exchange holds back what is sent. */
+  readonly rekeying: boolean;
+  rekey(): void;
+  /** Fresh keys are in use: counts anew, and asks for the next ones when the limits are reached. */
+  freshKeys(limits: KeyLimits): void;
+}
+
+/** Largest packet we take: every decipher of ssh2 stops at 35,000 bytes (crypto.js). */
+export const maxPacket = 32 * 1024;
+
+/** Hooks a connected client. Once, right after `client.connect()`; the events come when the server talks. */
+export function takeWire(client: Client, stream: PacketSink, events: WireEvents): Wire {
+  checkInternals(client);
+  const parts = privateParts(client);
+  const protocol = parts._protocol;
+  const meter = createMeter(protocol);
+  hookChannels(protocol, events, meter);
+  const guard = createGuard(events);
+  const tooMany = (): void => guard.fail(new Error('the server does not read what it is sent'));
+  watchArrivals(client, tooMany);
+  installCork(protocol, stream, tooMany);
+  installPadding(protocol);
+  const ask = (send: () => void, reply: (failed: Error | boolean, data: Buffer | null) => void): void => {
+    const answered = (failed: Error | boolean, data?: Buffer | null): void => reply(failed, data ?? null);
+    parts._callbacks.push(answered);
+    if (guard.attempt(send)) return;
+    const at = parts._callbacks.indexOf(answered);
+    if (at >= 0) parts._callbacks.splice(at, 1); // in place: ssh2 has the array too
+    setImmediate(() => reply(new Error('the link is lost'), null)); // by then everybody knows that
+  };
+  const request = (send: () => void, reply: (reply: Reply) => void): void =>
+    ask(send, (failed, data) => reply(failed === false ? { ok: true, data } : { ok: false }));
+  return {
+    ...channelNumbers(),
+    openTcp: guard.call((id, window, to, from) =>
+      protocol.directTcpip(id, window, maxPacket, {
+        dstIP: to.host,
+        dstPort: to.port,
+        srcIP: from.host,
+        srcPort: from.port,
+      }),
+    ),
+    openUnix: guard.call((id, window, path) =>
+      protocol.openssh_directStreamLocal(id, window, maxPacket, { socketPath: path }),
+    ),
+    openSession: guard.call((id, window) => protocol.session(id, window, maxPacket)),
+    subsystem: guard.call((remoteId, name) => protocol.subsystem(remoteId, name, true)),
+    confirm: guard.call((remoteId, id, window) =>
+      protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
+    ),
+    refuse: guard.call((remoteId, reason) => protocol.channelOpenFail(remoteId, reason, '')),
+    deny: guard.call((remoteId) => protocol.channelFailure(remoteId)),
+    data: guard.call((remoteId, chunk) => {
+      meter.count(chunk.length);
+      protocol.channelData(remoteId, chunk);
+    }),
+    adjust: guard.call((remoteId, bytes) => protocol.channelWindowAdjust(remoteId, bytes)),
+    end: guard.call((remoteId) => protocol.channelEOF(remoteId)),
+    close: guard.call((remoteId) => protocol.channelClose(remoteId)),
+    listenTcp: (host, port, reply) => request(() => protocol.tcpipForward(host, port, true), reply),
+    unlistenTcp: (host, port, reply) => request(() => protocol.cancelTcpipForward(host, port, true), reply),
+    listenUnix: (path, reply) => request(() => protocol.openssh_streamLocalForward(path, true), reply),
+    unlistenUnix: (path, reply) =>
+      request(() => protocol.openssh_cancelStreamLocalForward(path, true), reply),
+    ping: (reply) =>
+      ask(
+        () => protocol.ping(),
+        (failed) => {
+          if (!(failed instanceof Error)) reply(); // an error is what ssh2 says when the link ends
+        },
+      ),
+    get rekeying() {
+      return protocol._kexinit !== undefined;
+    },
+    rekey: guard.call(() => protocol.rekey()),
+    freshKeys: (limits) => meter.reset(limits),
+  };
+}
+
+interface Guard {
+  call<Args extends unknown[]>(send: (...args: Args) => void): (...args: Args) => void;
+  /** False: it threw, or something before it did. */
+  attempt(send: () => void): boolean;
+  fail(thrown: unknown): void;
+}
+
+/**
+ * Every call into ssh2 can throw: after a loss its zlib is freed, a bug of it is as good. Channels and forwards call
+ * from the turns of their own sockets and timers, where nobody catches: so it is caught here, for all of them.
+ */
+function createGuard(events: Pick<WireEvents, 'broken'>): Guard {
+  let broken = false;
+  const fail = (thrown: unknown): void => {
+    if (broken) return;
+    broken = true;
+    events.broken(thrown);
+  };
+  return {
+    call:
+      (send) =>
+      (...args) => {
+        if (broken) return;
+        try {
+          send(...args);
+        } catch (thrown) {
+          fail(thrown);
+        }
+      },
+    attempt(send) {
+      if (broken) return false;
+      try {
+        send();
+        return true;
+      } catch (thrown) {
+        fail(thrown);
+        return false;
+      }
+    },
+    fail,
+  };
+}
+
+/** Our numbers of channels, the last freed one first: they stay small, and index arrays. ssh2 counts up for ever. */
+function channelNumbers(): Pick<Wire, 'reserve' | 'release'> {
+  const free: number[] = [];
+  let next = 0;
+  return { reserve: () => free.pop() ?? next++, release: (id) => void free.push(id) };
+}
+
+interface Meter {
+  count(bytes: number): void;
+  reset(limits: KeyLimits): void;
+}
+
+/** ssh2 never asks for new keys itself, and not every server does (SSH2.md 2.5). */
+function createMeter(protocol: PrivateProtocol): Meter {
+  let limits: KeyLimits = { bytes: Infinity, packets: Infinity };
+  let bytes = 0;
+  let packets = 0;
+  return {
+    count(length) {
+      bytes += length;
+      packets += 1;
+      if (bytes < limits.bytes && packets < limits.packets) return;
+      limits = { bytes: Infinity, packets: Infinity };
+      protocol.rekey();
+    },
+    reset(fresh) {
+      limits = fresh;
+      bytes = 0;
+      packets = 0;
+    },
+  };
+}
+
+/** No channel but ours is ever opened, so ssh2's own handlers of them are replaced, not wrapped. */
+function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Meter): void {
+  const handlers = protocol._handlers;
+  const incoming = handlers['CHANNEL_OPEN'] as (protocol: PrivateProtocol, open: IncomingOpen) => void;
+  const hook = <Fields extends unknown[]>(name: string, run: (...fields: Fields) => void): void => {
+    handlers[name] = ((_protocol: PrivateProtocol, ...fields: Fields) => run(...fields)) as never;
+  };
+  hook('CHANNEL_OPEN', (open: IncomingOpen) => {
+    if (!events.incoming(open)) incoming(protocol, open);
+  });
+  hook(
+    'CHANNEL_OPEN_CONFIRMATION',
+    (info: { recipient: number; sender: number; window: number; packetSize: number }) =>
+      events.opened(info.recipient, info.sender, info.window, info.packetSize),
+  );
+  hook('CHANNEL_OPEN_FAILURE', (id: number, reason: number, words: string) =>
+    events.refused(id, reason, words),
+  );
+  hook('CHANNEL_DATA', (id: number, chunk: Buffer) => {
+    meter.count(chunk.length);
+    events.data(id, chunk);
+  });
+  hook('CHANNEL_EXTENDED_DATA', (id: number, chunk: Buffer) => events.extendedData(id, chunk.length));
+  hook('CHANNEL_WINDOW_ADJUST', (id: number, bytes: number) => events.adjusted(id, bytes));
+  hook('CHANNEL_EOF', (id: number) => events.end(id));
+  hook('CHANNEL_CLOSE', (id: number) => events.closed(id));
+  hook('CHANNEL_FAILURE', (id: number) => events.requestFailed(id));
+  hook('CHANNEL_REQUEST', (id: number, _type: string, wantsReply: boolean) => {
+    if (wantsReply) events.asked(id);
+  });
+  hook('DEBUG', (_display: boolean, words: string) => events.debug(words));
+  checkHostKeysOnce(protocol);
+  const disconnect = handlers['DISCONNECT'] as (
+    protocol: PrivateProtocol,
+    reason: number,
+    words: string,
+  ) => void;
+  hook('DISCONNECT', (reason: number, words: string) => {
+    events.disconnect(reason, words);
+    disconnect(protocol, reason, words);
+  });
+}
+
+/** A server tells its host keys once (ssh takes it for an attack when it does so again): each time costs a proof. */
+function checkHostKeysOnce(protocol: PrivateProtocol): void {
+  type Ask = (protocol: PrivateProtocol, name: string, wantsReply: boolean, content: unknown) => void;
+  const handlers = protocol._handlers;
+  const ask = handlers['GLOBAL_REQUEST'] as Ask;
+  let told = false;
+  handlers['GLOBAL_REQUEST'] = ((_protocol: PrivateProtocol, name, wantsReply, content) => {
+    const isAgain = told && name === 'hostkeys-00@openssh.com';
+    told ||= name === 'hostkeys-00@openssh.com';
+    if (!isAgain) ask(protocol, name, wantsReply, content);
+    else if (wantsReply) protocol.requestFailure();
+  }) satisfies Ask as never;
+}

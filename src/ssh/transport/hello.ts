@@ -1,0 +1,130 @@
+// A server's first words, read beside ssh2: its identification and the algorithms it offers (RFC 4253 4.2, 7.1). Pure.
+import { wireReader } from '../../keys/wire.ts';
+import { cleanQuote } from '../../model/clean.ts';
+import { createIdentReader } from './ident.ts';
+import type { AlgorithmNames } from '../ssh2/internals.ts';
+
+export interface ServerHello {
+  /** "SSH-2.0-OpenSSH_9.2p1 Debian-2", null before its line was complete. */
+  readonly ident: string | null;
+  /** The first line, when it is not an identification: what a full or another server says. Not clean. */
+  readonly line: string | null;
+  /** Null before its KEXINIT was complete. */
+  readonly offers: AlgorithmNames | null;
+}
+
+const kexinit = 20;
+/** As OpenSSH takes them: a first packet that is longer is none of SSH. */
+const largest = 256 * 1024;
+/** Length, padding length and message number. */
+const packetHead = 6;
+
+export interface HelloReader {
+  /** Takes what arrives, until the hello is complete. */
+  feed(chunk: Buffer): void;
+  readonly hello: ServerHello;
+  readonly received: number;
+}
+
+/** A packet that is no KEXINIT offers nothing. Takes pieces of any size: each is looked at once. */
+export function createHelloReader(): HelloReader {
+  const ident = createIdentReader();
+  const packet = createPacketReader();
+  let offers: AlgorithmNames | null = null;
+  let received = 0;
+  let over = false;
+  const read = (chunk: Buffer): void => {
+    const used = ident.feed(chunk);
+    if (used === null) return;
+    const first = packet(chunk.subarray(used));
+    if (first === null) return;
+    offers = parseOffers(first);
+    over = true;
+  };
+  return {
+    feed(chunk) {
+      received += chunk.length;
+      if (over) return;
+      try {
+        read(chunk);
+      } catch {
+        over = true; // none of SSH: ssh2's reader says so
+      }
+    },
+    get hello() {
+      const text = (bytes: Buffer | null): string | null => bytes?.toString('utf8') ?? null;
+      return { ident: text(ident.ident), line: text(ident.line), offers };
+    },
+    get received() {
+      return received;
+    },
+  };
+}
+
+/** The first packet, once it is complete; one that cannot be what is looked for is given as far as it came. */
+function createPacketReader(): (chunk: Buffer) => Buffer | null {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  let wanted = packetHead;
+  return (chunk) => {
+    if (chunk.length > 0) pieces.push(Buffer.from(chunk));
+    length += chunk.length;
+    if (length < wanted) return null;
+    const bytes = Buffer.concat(pieces.splice(0), length);
+    pieces.push(bytes);
+    wanted = 4 + bytes.readUInt32BE(0);
+    return length >= wanted || wanted > largest || bytes[5] !== kexinit ? bytes : null;
+  };
+}
+
+function parseOffers(packet: Buffer): AlgorithmNames | null {
+  if (packet.length < packetHead) return null;
+  const length = packet.readUInt32BE(0);
+  if (length > largest || packet.length < 4 + length || packet[5] !== kexinit) return null;
+  try {
+    const reader = wireReader(packet.subarray(4 + 1 + 1 + 16));
+    const list = (): string[] => reader.string().toString('latin1').split(',').filter(Boolean);
+    const [kex, hostKey, cipher, , mac] = [list(), list(), list(), list(), list()];
+    if (kex === undefined || hostKey === undefined || cipher === undefined || mac === undefined) return null;
+    return { kex, hostKey, cipher, mac };
+  } catch {
+    return null; // cut short: ssh2 will say what is wrong with it
+  }
+}
+
+const kinds = [
+  ['kex', 'key exchange method'],
+  ['hostKey', 'host key type'],
+  ['cipher', 'cipher'],
+  ['mac', 'MAC'],
+] as const;
+
+export interface Disagreement {
+  readonly kind: keyof AlgorithmNames;
+  readonly words: string;
+}
+
+/** What the two sides have not in common; null when they could agree. */
+export function disagreement(ours: AlgorithmNames, theirs: AlgorithmNames): Disagreement | null {
+  for (const [kind, words] of kinds) {
+    if (ours[kind].some((name) => theirs[kind].includes(name))) continue;
+    if (kind === 'mac' && ours.cipher.some((name) => theirs.cipher.includes(name) && !needsMac(name)))
+      continue;
+    return {
+      kind,
+      words: `no common ${words}: the server offers ${listed(theirs[kind])}; we offer ${ours[kind].join(', ')}`,
+    };
+  }
+  return null;
+}
+
+/** Names of the server's: they may be anything, and many. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 20).map((name) => cleanQuote(name.slice(0, 64)));
+  return names.length > 20 ? `${shown.join(', ')} and ${names.length - 20} more` : shown.join(', ');
+}
+
+/** AES-GCM and ChaCha20-Poly1305 authenticate by themselves. */
+function needsMac(cipher: string): boolean {
+  return !/gcm|poly1305/.test(cipher);
+}
