@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { TunnelError } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
-import { holderOf } from '../forward/holder.ts';
+import { holderOf } from '../forward/tcp-table.ts';
 import { systemClock, type Cancel, type Clock } from '../model/clock.ts';
 import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
 import { failedProbe, isReady, meantByDefault } from '../model/ready.ts';

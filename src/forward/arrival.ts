@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Origin } from '../model/session.ts';
 import type { Preface } from './handshake.ts';
-import { localConnectionState } from './proc-net.ts';
+import { localConnectionState } from './tcp-table.ts';
 import { resetSocket, wasReset } from './reset.ts';
 
 /** What is kept of a connection's bytes until it is served (SPEC 3). */

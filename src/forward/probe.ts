@@ -8,7 +8,7 @@ import type { Forward, Probe } from '../model/forward.ts';
 import type { Session } from '../model/session.ts';
 import type { ProbeStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { dial } from './dial.ts';
+import { dial } from './sockets.ts';
 import { outcomeOf } from './dynamic.ts';
 import {
   probeGreeting,

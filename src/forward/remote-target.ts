@@ -7,7 +7,7 @@ import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { RemoteForward } from '../model/forward.ts';
 import type { Channel } from '../model/session.ts';
 import { allows } from './allow.ts';
-import { dial, type DialFault } from './dial.ts';
+import { dial, type DialFault } from './sockets.ts';
 import { notAllowed, refused } from './dynamic.ts';
 import { replyFor, shakeHands } from './handshake.ts';
 import type { Outcome } from './socks.ts';

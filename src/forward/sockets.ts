@@ -1,12 +1,16 @@
-// Listening here: TCP and unix, both loopbacks for `localhost`, ports of the system's choice, and errors that explain.
-import { createServer, type Server, type Socket } from 'node:net';
-import { TunnelError } from '../errors.ts';
+// Sockets of this machine: listening on TCP and unix (both loopbacks for `localhost`, ports of the system's choice, errors
+// that explain), and dialling a target within a deadline. No other file of forward/ makes a socket.
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { TunnelError, type ErrorCode } from '../errors.ts';
+import type { Clock } from '../model/clock.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
+import type { GiveUpSignal } from '../model/give-up.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { noRoomFor } from './descriptors.ts';
-import { blockingConnection, holderOf, nearestFreePort, type Holder } from './holder.ts';
 import { resetSocket } from './reset.ts';
-import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
+import { blockingConnection, holderOf, type Holder } from './tcp-table.ts';
 
 export interface Listener {
   /** The real address, with the port that was chosen. */
@@ -225,4 +229,194 @@ const reasons: Readonly<Record<string, string>> = {
 
 function reasonOf(error: unknown): string {
   return reasons[errorCode(error)] ?? (error instanceof Error ? error.message : String(error));
+}
+
+/** How far from the port that was asked for a free one is looked for. */
+const searchPorts = 100;
+
+/** The first free port above `port` on all of `hosts`; null when none is near. Racy by nature: a proposal. */
+export async function nearestFreePort(hosts: readonly string[], port: number): Promise<number | null> {
+  const last = Math.min(port + searchPorts, 65_535);
+  for (let candidate = port + 1; candidate <= last; candidate += 1) {
+    if (await allFree(hosts, candidate)) return candidate;
+  }
+  return null;
+}
+
+async function allFree(hosts: readonly string[], port: number): Promise<boolean> {
+  for (const host of hosts) {
+    if (!(await free(host, port))) return false;
+  }
+  return true;
+}
+
+function free(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'EADDRINUSE' && error.code !== 'EACCES'),
+    );
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+// Unix sockets: the path must fit, a dead file is cleared away, and nothing else ever is.
+
+/** sun_path holds 108 bytes on Linux, 104 on macOS and the BSDs, with the closing NUL (unix(7)). */
+const pathLimit = process.platform === 'linux' ? 107 : 103;
+/** A listener of this machine answers a connect at once; one that does not in this time is taken for alive. */
+const answerMs = 1000;
+
+/**
+ * Makes room for a listener on a path: a socket file that nobody answers is removed.
+ * Throws LISTEN_FAILED when the path is too long, is no socket, or somebody listens there.
+ */
+async function clearSocketPath(path: string): Promise<void> {
+  const length = Buffer.byteLength(path);
+  if (length > pathLimit)
+    throw unixFailed(
+      path,
+      `the path has ${length} bytes, a socket's may have ${pathLimit}`,
+      'use a shorter path',
+    );
+  // libuv reports a missing folder as EACCES: said here, where it can be known
+  if (!existsSync(dirname(path)))
+    throw unixFailed(path, 'its folder does not exist', `mkdir -p ${shellWord(dirname(path))}`);
+  const kind = kindOf(path);
+  if (kind === 'none') return;
+  if (kind === 'other')
+    throw unixFailed(path, 'there is a file that is not a socket', 'move it away, or use another path');
+  if (await answers(path)) throw unixFailed(path, 'another process listens there', `lsof ${shellWord(path)}`);
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return; // its owner removed it meanwhile
+    throw unixFailed(
+      path,
+      `a dead socket is there and cannot be removed (${(error as Error).message})`,
+      null,
+    );
+  }
+}
+
+/** Runs a synchronous bind so that the socket file is 0600 from its birth: bind(2) applies the umask. */
+function withPrivateUmask(bind: () => void): void {
+  const before = process.umask(0o177);
+  try {
+    bind();
+  } finally {
+    process.umask(before);
+  }
+}
+
+function kindOf(path: string): 'none' | 'socket' | 'other' {
+  try {
+    return lstatSync(path).isSocket() ? 'socket' : 'other';
+  } catch {
+    return 'none';
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const timer = setTimeout(() => settle(true), answerMs);
+    const settle = (answer: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => settle(true));
+    // ECONNREFUSED: a file without a listener. Anything else (EACCES, EAGAIN) may be alive.
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      settle(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    );
+  });
+}
+
+function unixFailed(path: string, why: string, hint: string | null): TunnelError {
+  return new TunnelError('LISTEN_FAILED', `listen failed, on ${path}: ${why}`, { hint, facts: { path } });
+}
+
+// Dialling: a target of a remote forward, TCP or unix.
+
+export interface DialLimits {
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** Ends the attempt: rejects with LINK_LOST, since only a channel that is gone ends it. */
+  readonly signal?: GiveUpSignal;
+}
+
+/** Why a dial failed, for those who must tell it on: facts.dial of its error. */
+export type DialFault = 'refused' | 'unreachable' | 'unresolved' | 'timeout' | 'absent' | 'denied' | 'other';
+
+/** Connects, half-open allowed, Nagle off. Throws UNREACHABLE or TIMED_OUT with facts.dial. */
+export function dial(target: Endpoint, limits: DialLimits): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = startConnect(target);
+    // For good: what fails between here and the next listener shows as its 'close'.
+    socket.on('error', () => undefined);
+    const settle = (): void => {
+      cancel();
+      limits.signal?.removeEventListener('abort', abort);
+      socket.off('connect', connected);
+      socket.off('error', failed);
+    };
+    const giveUp = (error: TunnelError): void => {
+      settle();
+      socket.destroy();
+      reject(error);
+    };
+    const connected = (): void => {
+      const full = noRoomFor(socket);
+      if (full !== null)
+        return giveUp(fault(target, 'UNREACHABLE', 'too many descriptors are in use here', 'other'));
+      settle();
+      resolve(socket);
+    };
+    const failed = (error: NodeJS.ErrnoException): void => giveUp(dialError(target, error));
+    const abort = (): void => giveUp(fault(target, 'LINK_LOST', 'nobody waits for it any more', 'other'));
+    const cancel = limits.clock.schedule(limits.timeoutMs, () =>
+      giveUp(fault(target, 'TIMED_OUT', `no answer in ${limits.timeoutMs / 1000}s`, 'timeout')),
+    );
+    socket.on('error', failed);
+    socket.on('connect', connected);
+    limits.signal?.addEventListener('abort', abort);
+    if (limits.signal?.aborted === true) abort();
+  });
+}
+
+function startConnect(target: Endpoint): Socket {
+  if (target.kind === 'unix') return connect({ path: target.path, allowHalfOpen: true });
+  return connect({
+    host: target.host,
+    port: target.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    autoSelectFamilyAttemptTimeout: 2000, // Node's 250 ms would give up on slow targets
+  });
+}
+
+const faults: Readonly<Record<string, readonly [DialFault, string]>> = {
+  ECONNREFUSED: ['refused', 'connection refused'],
+  EHOSTUNREACH: ['unreachable', 'no route to the host'],
+  ENETUNREACH: ['unreachable', 'no route to the network'],
+  EADDRNOTAVAIL: ['unreachable', 'no route to the host'],
+  ENOTFOUND: ['unresolved', 'no such host name'],
+  EAI_AGAIN: ['unresolved', 'the name server does not answer'],
+  ETIMEDOUT: ['timeout', 'no answer'],
+  ENOENT: ['absent', 'there is no such socket'],
+  EACCES: ['denied', 'permission denied'],
+  EPERM: ['denied', 'permission denied'],
+};
+
+function dialError(target: Endpoint, error: NodeJS.ErrnoException): TunnelError {
+  // Several addresses of a name failed: what the last one said is as good as any.
+  const last = error instanceof AggregateError ? (error.errors.at(-1) as NodeJS.ErrnoException) : error;
+  const [kind, why] = faults[last.code ?? ''] ?? (['other', last.message] as const);
+  return fault(target, kind === 'timeout' ? 'TIMED_OUT' : 'UNREACHABLE', why, kind);
+}
+
+function fault(target: Endpoint, code: ErrorCode, why: string, dial: DialFault): TunnelError {
+  return new TunnelError(code, `connect failed, on ${formatEndpoint(target)}: ${why}`, { facts: { dial } });
 }

@@ -6,8 +6,6 @@ import {
   type ErrorReport,
   type TunnelError,
 } from '../errors.ts';
-import { dial } from './dial.ts';
-import { listen } from './sockets.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
@@ -15,6 +13,7 @@ import type { Session } from '../model/session.ts';
 import type { ForwardStatus, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Finding } from '../model/why.ts';
+import { dial, listen } from './sockets.ts';
 
 /** How long a target or a server may take over one answer. */
 const answerMs = 10_000;

@@ -117,10 +117,7 @@ export const doors: readonly (readonly [RegExp, RegExp])[] = [
   [/^chalk$/, /^render\/color/],
   [/^write-file-atomic$/, /^files\/atomic/],
   [/^(@noble\/.*|bcrypt-pbkdf)$/, /^(keys|ssh\/ssh2)\//],
-  [
-    /^node:net$/,
-    /^(ssh\/transport\/|keys\/agent|forward\/(sockets|dial|holder|unix-socket)|control\/|demo\/)/,
-  ],
+  [/^node:net$/, /^(ssh\/transport\/|keys\/agent|forward\/sockets|control\/|demo\/)/],
   [/^node:http$/, /^daemon\/metrics-http/],
   [/^node:child_process$/, /^files\/child/],
 ];

@@ -1,9 +1,71 @@
-// The holder: which process has a busy port, and which port near it is free.
+// The kernel's table of TCP sockets: what the client of a connection has done, and which process has a busy port.
+// From /proc/net/tcp (proc(5)); where there is none, from lsof, or nothing is known.
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import { runProgram } from '../files/child.ts';
-import { readTcpTables, tcpState, type TcpRow } from './proc-net.ts';
+
+/** A row of /proc/net/tcp or tcp6. */
+export interface TcpRow {
+  /** Hex of the address as the kernel keeps it: 32-bit words in host byte order. */
+  readonly address: string;
+  readonly port: number;
+  readonly remotePort: number;
+  /** TCP_ESTABLISHED is 1, TCP_TIME_WAIT 6, TCP_CLOSE_WAIT 8, TCP_LISTEN 10 (include/net/tcp_states.h). */
+  readonly state: number;
+  readonly inode: string;
+}
+
+/** The rows of a table, skipping what does not parse. */
+export function parseTcpTable(text: string): TcpRow[] {
+  const rows: TcpRow[] = [];
+  for (const line of text.split('\n').slice(1)) {
+    const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
+    const [address, port] = local?.split(':') ?? [];
+    const remotePort = remote?.split(':')[1];
+    if (address === undefined || port === undefined || remotePort === undefined) continue;
+    if (state === undefined || inode === undefined) continue;
+    rows.push({
+      address,
+      port: parseInt(port, 16),
+      remotePort: parseInt(remotePort, 16),
+      state: parseInt(state, 16),
+      inode,
+    });
+  }
+  return rows;
+}
+
+/** Rows of both families; empty where the kernel does not tell. */
+export async function readTcpTables(): Promise<TcpRow[]> {
+  const read = async (file: string): Promise<TcpRow[]> => {
+    try {
+      return parseTcpTable(await readFile(file, 'utf8'));
+    } catch {
+      return []; // not Linux, or /proc is not mounted: nothing can be known
+    }
+  };
+  const tables = await Promise.all([read('/proc/net/tcp'), read('/proc/net/tcp6')]);
+  return tables.flat();
+}
+
+export const tcpState = { established: 1, timeWait: 6, closeWait: 8, listen: 10 } as const;
+
+export type ConnectionState = 'open' | 'half-closed' | 'gone' | 'unknown';
+
+/** What the peer of an accepted TCP connection has done, without reading from it. */
+export async function localConnectionState(socket: Socket): Promise<ConnectionState> {
+  const { localPort, remotePort } = socket;
+  if (localPort === undefined || remotePort === undefined) return 'unknown';
+  const rows = await readTcpTables();
+  if (rows.length === 0) return 'unknown';
+  const states = rows
+    .filter((row) => row.port === localPort && row.remotePort === remotePort)
+    .map((row) => row.state);
+  if (states.length === 0) return 'gone';
+  if (states.includes(tcpState.established)) return 'open';
+  return states.includes(tcpState.closeWait) ? 'half-closed' : 'open';
+}
 
 /** A process that holds a port. */
 export interface Holder {
@@ -81,33 +143,4 @@ async function holderByLsof(port: number): Promise<Holder | null> {
   const command = /^c(.+)$/m.exec(output)?.[1];
   if (pid === undefined) return null;
   return { pid: Number(pid), command: printable(command ?? '') || 'a process', supervises: null };
-}
-
-/** How far from the port that was asked for a free one is looked for. */
-const searchPorts = 100;
-
-/** The first free port above `port` on all of `hosts`; null when none is near. Racy by nature: a proposal. */
-export async function nearestFreePort(hosts: readonly string[], port: number): Promise<number | null> {
-  const last = Math.min(port + searchPorts, 65_535);
-  for (let candidate = port + 1; candidate <= last; candidate += 1) {
-    if (await allFree(hosts, candidate)) return candidate;
-  }
-  return null;
-}
-
-async function allFree(hosts: readonly string[], port: number): Promise<boolean> {
-  for (const host of hosts) {
-    if (!(await free(host, port))) return false;
-  }
-  return true;
-}
-
-function free(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      resolve(error.code !== 'EADDRINUSE' && error.code !== 'EACCES'),
-    );
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
-  });
 }
