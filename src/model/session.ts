@@ -89,6 +89,8 @@ export interface Session {
   ping(timeoutMs: number): Promise<number>;
   /** Called once when the session ends: with the reason, or null after `close`. Called at once if it has ended. */
   onEnd(listener: (reason: TunnelError | null) => void): void;
+  /** Calls once, when no channel is open or being opened, in either direction: at once if there is none. */
+  onIdle(listener: () => void): void;
   /** Ends the session, at most 1 s after it was asked. Idempotent. */
   close(): Promise<void>;
 }

@@ -157,6 +157,7 @@ export class Connection {
       removeSocket: (path, timeoutMs) => this.#removeSocket(path, timeoutMs),
       ping: (timeoutMs) => this.#askPing(timeoutMs),
       onEnd: (listener) => this.#whenEnded(listener),
+      onIdle: (listener) => this.channels.onIdle(listener),
       close: () => this.close(),
     };
   }

@@ -96,7 +96,7 @@ export class Jumps {
         if (link === undefined) return;
         if (link.session !== null) {
           end();
-          resolve(link.session.raw);
+          resolve(link.session);
         } else if (link.state.kind === 'waiting' || link.state.kind === 'blocked') fail(link.state.cause);
       };
       if (signal.aborted) return abort();

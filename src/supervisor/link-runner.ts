@@ -1,9 +1,9 @@
 // Runs one link machine: effects in order, opens numbered, late events dropped, at most one session and one timer.
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import type { Session } from '../model/session.ts';
 import type { AttemptResult } from './attempt.ts';
 import type { BackoffPolicy } from './backoff.ts';
-import { CountedSession } from './counted-session.ts';
 import { step } from './link-machine.ts';
 import type { LinkEffect, LinkEvent, LinkState } from './link-machine.ts';
 
@@ -30,7 +30,7 @@ export class LinkRunner {
   readonly #parts: RunnerParts;
   readonly #queue: LinkEvent[] = [];
   #state: LinkState = { kind: 'idle' };
-  #session: CountedSession | null = null;
+  #session: Session | null = null;
   #index = 0;
   #inherited = false;
   #number = 0;
@@ -47,7 +47,7 @@ export class LinkRunner {
     return this.#state;
   }
 
-  get session(): CountedSession | null {
+  get session(): Session | null {
     return this.#session;
   }
 
@@ -135,14 +135,14 @@ export class LinkRunner {
       this.send({ kind: 'failed', cause: result.cause });
       return;
     }
-    const session = new CountedSession(result.session);
+    const { session } = result;
     this.#session = session;
     this.#index = result.index;
     this.send({ kind: 'opened' });
     session.onEnd((reason) => this.#ended(session, reason));
   }
 
-  #ended(session: CountedSession, reason: TunnelError | null): void {
+  #ended(session: Session, reason: TunnelError | null): void {
     if (this.#session !== session) return;
     this.lose(reason ?? new TunnelError('LINK_LOST', 'link lost: the session was closed'), false);
   }

@@ -2,8 +2,7 @@
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
-import type { Dialer, DialStep } from '../model/session.ts';
-import type { CountedSession } from './counted-session.ts';
+import type { Dialer, DialStep, Session } from '../model/session.ts';
 import type { EngineLog, Hearer, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
 import type { AcquireJump } from './jumps.ts';
@@ -111,7 +110,7 @@ export class Link implements Asker {
   }
 
   /** The live session; null unless up. */
-  get session(): CountedSession | null {
+  get session(): Session | null {
     return this.state.kind === 'up' ? this.#runner.session : null;
   }
 
@@ -131,14 +130,13 @@ export class Link implements Asker {
   release(user: LinkUser, drain: boolean): void {
     if (!this.users.delete(user)) return;
     const { session } = this;
-    if (drain && session !== null && session.openChannels > 0) {
+    if (drain && session !== null) {
       this.#draining = true;
       session.onIdle(() => {
         this.#draining = false;
         this.#stopIfUnused();
       });
-    }
-    this.#stopIfUnused();
+    } else this.#stopIfUnused();
     this.#reconsider();
   }
 

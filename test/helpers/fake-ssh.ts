@@ -33,6 +33,7 @@ export class FakeSession implements Session {
   closes = 0;
   ended = false;
   readonly channels: FakeChannel[] = [];
+  #idleListeners: (() => void)[] = [];
   #listeners: ((reason: TunnelError | null) => void)[] = [];
   #reason: TunnelError | null = null;
 
@@ -42,7 +43,7 @@ export class FakeSession implements Session {
   }
 
   openChannel(): Promise<Channel> {
-    const channel = new FakeChannel();
+    const channel = new FakeChannel(() => this.#tellIdle());
     this.channels.push(channel);
     return Promise.resolve(channel);
   }
@@ -59,6 +60,16 @@ export class FakeSession implements Session {
   onEnd(listener: (reason: TunnelError | null) => void): void {
     if (this.ended) listener(this.#reason);
     else this.#listeners.push(listener);
+  }
+
+  onIdle(listener: () => void): void {
+    this.#idleListeners.push(listener);
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
+    if (this.channels.some(({ closed }) => !closed)) return;
+    for (const listener of this.#idleListeners.splice(0)) listener();
   }
 
   close(): Promise<void> {
@@ -78,7 +89,12 @@ export class FakeSession implements Session {
 
 export class FakeChannel implements Channel {
   closed = false;
+  readonly #ended: () => void;
   #reader: ChannelReader | null = null;
+
+  constructor(ended: () => void = () => undefined) {
+    this.#ended = ended;
+  }
 
   attach(reader: ChannelReader): void {
     this.#reader = reader;
@@ -99,6 +115,7 @@ export class FakeChannel implements Channel {
   finish(clean: boolean): void {
     if (this.closed) return;
     this.closed = true;
+    this.#ended();
     this.#reader?.closed(clean);
   }
 }

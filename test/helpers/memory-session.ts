@@ -257,6 +257,9 @@ export function memorySession(options: { window?: number } = {}): MemorySession 
     listeners: () => [...listening.values()].map(({ at }) => at),
     opened: () => opened,
     ping: () => (ended === null ? Promise.resolve(1) : Promise.reject(lostError())),
+    onIdle() {
+      throw new Error('nobody asks a memory session whether it is idle');
+    },
     onEnd(listener) {
       if (ended !== null) listener(ended.reason);
       else ends.push(listener);

@@ -32,7 +32,10 @@ export class Channels {
   /** By our number. Arrays: a Map that changes by the thousand keeps what left it (forward/roster.ts tells why). */
   readonly #openings: (Opening | undefined)[] = [];
   readonly #open: (OpenChannel | undefined)[] = [];
+  /** Channels that are open, and those that somebody still waits for. */
   #count = 0;
+  #opening = 0;
+  #idleListeners: (() => void)[] = [];
   #waiting: OpenChannel[] = [];
   #pumping = false;
   #home: ChannelHome | null = null;
@@ -72,12 +75,20 @@ export class Channels {
         this.#open[channel.id] = undefined;
         this.#count -= 1;
         wire.release(channel.id);
+        this.#tellIdle();
       },
     };
   }
 
-  get count(): number {
-    return this.#count;
+  /** Calls once, when no channel is open or being opened: at once if there is none. */
+  onIdle(listener: () => void): void {
+    this.#idleListeners.push(listener);
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
+    if (this.#count > 0 || this.#opening > 0) return;
+    for (const listener of this.#idleListeners.splice(0)) listener();
   }
 
   #crowded(): boolean {
@@ -127,6 +138,12 @@ export class Channels {
     const id = home.wire.reserve();
     const opening = new Opening(to, openingWindow(home.budget), limits, this.#parts.clock);
     this.#openings[id] = opening;
+    this.#opening += 1;
+    const settled = (): void => {
+      this.#opening -= 1;
+      this.#tellIdle();
+    };
+    opening.channel.then(settled, settled);
     ask(home.wire, id, opening.window);
     return opening.channel;
   }

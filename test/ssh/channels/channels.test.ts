@@ -1,0 +1,111 @@
+// The channels of a session: they tell when the last one has ended, however it ended.
+import { expect, test } from 'vitest';
+import { TunnelError } from '../../../src/errors.ts';
+import { tcp } from '../../../src/model/endpoint.ts';
+import type { Channel } from '../../../src/model/session.ts';
+import { Channels } from '../../../src/ssh/channels/channels.ts';
+import { createWindowBudget } from '../../../src/ssh/channels/window.ts';
+import type { Wire } from '../../../src/ssh/ssh2/wire.ts';
+import { FakeClock, settle } from '../../helpers/fake-clock.ts';
+
+const nothing = (): void => undefined;
+
+interface Scene {
+  readonly channels: Channels;
+  readonly clock: FakeClock;
+  /** Opens a channel, which the server has not confirmed yet: its number is as high as many were opened before. */
+  open(): Promise<Channel>;
+  confirm(id: number): Promise<void>;
+  /** How often it was told that nothing is open. */
+  idle: number;
+}
+
+function sceneOf(): Scene {
+  const clock = new FakeClock();
+  const channels = new Channels({
+    clock,
+    budget: createWindowBudget(),
+    stream: { writableLength: 0 },
+    slabs: null,
+    rttMs: () => null,
+    bug: nothing,
+    accept: () => nothing,
+    debug: nothing,
+    disconnect: nothing,
+    broken: nothing,
+  });
+  let last = 0;
+  const reserve = (): number => last++;
+  const wire = { reserve, release: nothing, openTcp: nothing, confirm: nothing, close: nothing };
+  channels.start(wire as Partial<Wire> as Wire);
+  return {
+    channels,
+    clock,
+    idle: 0,
+    open: () => channels.open(tcp('db', 1), { host: '127.0.0.1', port: 2 }, { timeoutMs: 1000 }),
+    confirm: async (id) => (channels.events.opened(id, 100 + id, 1000, 1000), await settle()),
+  };
+}
+
+function watched(): Scene {
+  const scene = sceneOf();
+  scene.channels.onIdle(() => (scene.idle += 1));
+  return scene;
+}
+
+test('a session without a channel is idle at once, and tells it once', () => {
+  const { idle } = watched();
+  expect(idle).toBe(1);
+});
+
+test('channels count until each of them is closed, attached or not', async () => {
+  const scene = sceneOf();
+  const unattached = scene.open();
+  const attached = scene.open();
+  scene.channels.onIdle(() => (scene.idle += 1));
+  await scene.confirm(0);
+  await scene.confirm(1);
+  (await attached).attach({ data: nothing, end: nothing, drain: nothing, closed: nothing });
+  (await unattached).close();
+  scene.channels.events.closed(0);
+  expect(scene.idle).toBe(0);
+  scene.channels.events.closed(1);
+  expect(scene.idle).toBe(1);
+});
+
+test('a channel that the server opened counts too', async () => {
+  const scene = sceneOf();
+  const open = { sender: 7, window: 1000, packetSize: 1000 } as Parameters<
+    typeof scene.channels.events.incoming
+  >[0];
+  scene.channels.events.incoming(open);
+  scene.channels.onIdle(() => (scene.idle += 1));
+  expect(scene.idle).toBe(0);
+  scene.channels.events.closed(0);
+  expect(scene.idle).toBe(1);
+});
+
+test('an opening counts until it is refused, or nobody waits for it any more', async () => {
+  const scene = sceneOf();
+  const refused = scene.open();
+  const late = scene.open();
+  late.catch(nothing);
+  scene.channels.onIdle(() => (scene.idle += 1));
+  scene.channels.events.refused(0, 2, 'no');
+  await expect(refused).rejects.toThrow('no');
+  expect(scene.idle).toBe(0);
+  await scene.clock.advance(1000);
+  await expect(late).rejects.toThrow('no answer');
+  expect(scene.idle).toBe(1);
+});
+
+test('a lost link leaves nothing open', async () => {
+  const scene = sceneOf();
+  const opening = scene.open();
+  void scene.open();
+  await scene.confirm(1);
+  scene.channels.onIdle(() => (scene.idle += 1));
+  scene.channels.lose(new TunnelError('LINK_LOST', 'link lost'));
+  await expect(opening).rejects.toThrow('link lost');
+  expect(scene.idle).toBe(1);
+});
