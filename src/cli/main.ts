@@ -9,7 +9,7 @@ import { complainOf, createContext } from './context.ts';
 import { Interrupted, type GlobalOptions } from '../client/context.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { runs } from './runs.ts';
-import { systemFailure } from '../files/system-failure.ts';
+import { systemFailure } from '../files/errno.ts';
 import { createPrompter } from './prompt.ts';
 
 const noOptions: GlobalOptions = {

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { ControlClient } from '../control/client.ts';
-import type { Owner } from '../files/owned-folder.ts';
+import { type Owner, prepareStateFolders, readOnlyState } from '../files/folders.ts';
 import {
   environmentArgument,
   parseReady,
@@ -19,7 +19,6 @@ import { shellWord } from '../model/shell-word.ts';
 import { placesOfConfig } from '../config/locate.ts';
 import { placesOf, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
 import { callerEnvironment, supervisorEnvironment } from '../model/environment.ts';
-import { prepareStateFolders, readOnlyState } from '../files/state-folders.ts';
 import { connectSupervisor } from '../control/reach.ts';
 
 /** How long a supervisor may take until it listens. It reads the config first, and each `ssh -G` may take 60 s. */

@@ -1,11 +1,12 @@
 // Consent for project files: what such a file would do, in words; a digest of it; and which digests were allowed (SPEC 1).
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import { updateFile } from '../files/atomic.ts';
 import { readForeignFileNow, UnreadableFile } from '../files/foreign-file.ts';
-import { makeFolders } from '../files/make-folders.ts';
+import { foreignWriter } from '../files/owned.ts';
+import { makeFolders } from '../files/folders.ts';
 import type { Forward } from '../model/forward.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { Declared } from './declared.ts';
@@ -89,9 +90,8 @@ interface Allowed {
 const allowedFile = (stateDir: string): string => join(stateDir, 'allowed.json');
 
 /** Others could have written it: then it is not our word. */
-function isForeign({ uid, mode }: Stats): boolean {
-  const own = process.geteuid?.();
-  return own !== undefined && ((uid !== own && uid !== 0) || (mode & 0o022) !== 0);
+function isForeign(path: string): boolean {
+  return foreignWriter(statSync(path), process.geteuid?.() ?? null) !== null;
 }
 
 /** True when this very content was allowed. Anything that cannot be read, or is not ours alone, counts as no. */
@@ -105,7 +105,7 @@ export function isAllowed(stateDir: string, file: string, digest: string): boole
  */
 export async function allow(stateDir: string, file: string, digest: string, now: number): Promise<void> {
   makeFolders(stateDir);
-  if (isForeign(statSync(stateDir)))
+  if (isForeign(stateDir))
     throw new TunnelError(
       'DAEMON_DOWN',
       `the folder ${stateDir} is not used: it is not ours, or others may write to it`,
@@ -123,7 +123,7 @@ export async function allow(stateDir: string, file: string, digest: string, now:
 function readAllowed(stateDir: string): Allowed {
   try {
     const file = allowedFile(stateDir);
-    if (isForeign(statSync(stateDir)) || isForeign(statSync(file))) return { version: 1, files: {} };
+    if (isForeign(stateDir) || isForeign(file)) return { version: 1, files: {} };
     const read = JSON.parse(readFileSync(file, 'utf8')) as Partial<Allowed> | null;
     if (read?.version === 1 && typeof read.files === 'object' && read.files !== null)
       return { version: 1, files: read.files };

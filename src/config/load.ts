@@ -13,7 +13,7 @@ import { combine } from './combine.ts';
 import { consentDigest, isAllowed } from './consent.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
 import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
-import { ownershipHint, readOwned } from '../files/ownership.ts';
+import { ownershipHint, readOwned } from '../files/owned.ts';
 import { parseFile, type ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
 import { resolveConfig, secretVariables, type Reader, type Resolved } from './resolve.ts';

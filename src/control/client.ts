@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { TunnelError, type ErrorReport } from '../errors.ts';
 import { createDecoder, encodeMessage } from './framing.ts';
-import { checkOwnFolder, type Owner } from '../files/owned-folder.ts';
+import { checkOwnFolder, type Owner } from '../files/folders.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 
 export interface ConnectOptions {

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectControl, type CallOptions, type ControlClient } from './client.ts';
-import type { Owner } from '../files/owned-folder.ts';
+import type { Owner } from '../files/folders.ts';
 import type { Method, Methods } from './protocol.ts';
 import { TunnelError } from '../errors.ts';
 import { version } from '../model/version.ts';
@@ -69,7 +69,7 @@ async function reach<T>(
 
 /** Who holds the lock. Loaded only where nobody answers: `status` of a running supervisor passes without it. */
 async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | null> {
-  const { lockHolder } = await import('../files/process-lock.ts');
+  const { lockHolder } = await import('../files/lock.ts');
   return lockHolder(at.lock, owner.platform);
 }
 

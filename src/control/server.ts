@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import { checkSocketPath } from '../paths.ts';
 import { serveConnection, type ConnectionTerms } from './connection.ts';
-import { ensureOwnFolder, type Owner } from '../files/owned-folder.ts';
+import { ensureOwnFolder, type Owner } from '../files/folders.ts';
 import { lineLimitBytes } from './protocol.ts';
 
 export interface ControlServerOptions extends Omit<ConnectionTerms, 'backlogLimitBytes' | 'helloDeadlineMs'> {

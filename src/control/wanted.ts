@@ -2,7 +2,7 @@
 import { readFileSync, renameSync } from 'node:fs';
 import { replaceFile } from '../files/atomic.ts';
 import type { SupervisorPlaces } from '../paths.ts';
-import { takeLock } from '../files/process-lock.ts';
+import { takeLock } from '../files/lock.ts';
 
 export interface Wanted {
   readonly names: readonly string[];

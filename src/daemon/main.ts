@@ -1,13 +1,13 @@
 // The supervisor's process: the place where all parts meet. With cli/main and cli/context the only reader of `process`.
 import { asTunnelError, reportError, TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
-import { systemFailure } from '../files/system-failure.ts';
+import { systemFailure } from '../files/errno.ts';
 import { systemClock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { placesOf, type PlaceFacts } from '../paths.ts';
 import { stackOf } from './bug.ts';
 import { callerEnvironment } from '../model/environment.ts';
-import { prepareStateFolders, readOnlyState } from '../files/state-folders.ts';
+import { prepareStateFolders, readOnlyState } from '../files/folders.ts';
 import { placesOfConfig } from '../config/locate.ts';
 import {
   countingLog,

@@ -4,7 +4,7 @@ import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { connectControl } from '../control/client.ts';
 import type { ConnectionTerms } from '../control/connection.ts';
-import type { Owner } from '../files/owned-folder.ts';
+import type { Owner } from '../files/folders.ts';
 import { listenControl, type ControlServer } from '../control/server.ts';
 import { asTunnelError } from '../errors.ts';
 import { isUnwritable } from '../files/errno.ts';
@@ -12,7 +12,7 @@ import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { removeAddress, writeAddress } from '../control/address.ts';
-import { takeLock } from '../files/process-lock.ts';
+import { takeLock } from '../files/lock.ts';
 import { connectSupervisor } from '../control/reach.ts';
 
 /** The claim to be the one supervisor of a config. */

@@ -1,7 +1,7 @@
 // The life of one supervisor: claim the config, read it, listen, bring up what is wanted, and end in good order.
 // Both kinds live it: the one in the background, and `up --foreground`.
 import type { Handlers } from '../control/connection.ts';
-import type { Owner } from '../files/owned-folder.ts';
+import type { Owner } from '../files/folders.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';

@@ -1,10 +1,10 @@
-// Children: the one door for starting programs. Whatever the system refuses is an answer, never an uncaught error, and a
-// child that must end is ended with all that it started.
+// Children: the one door for starting programs, and the lines they write. Whatever the system refuses is an answer, never an uncaught error,
+// and a child that must end is ended with all that it started.
 import { spawn, type ChildProcess, type ChildProcessByStdio, type StdioOptions } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { errnoWords } from './errno.ts';
 import type { Cancel } from '../model/clock.ts';
 import { onAbort, type GiveUpSignal } from '../model/give-up.ts';
-import { errnoWords } from './errno.ts';
 
 export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -209,4 +209,37 @@ function collect(stream: Readable | null, limitBytes: number, over: () => void):
   });
   stream?.on('error', () => undefined); // the end of the process tells what there is to tell
   return chunks;
+}
+
+export interface BoundedLines {
+  feed(chunk: string): void;
+  /** What stands after the last line end is a line too. */
+  end(): void;
+}
+
+/** `take` gets each line that is not empty, without its end; what is longer than the limit is cut, and says so. */
+export function boundedLines(limit: number, take: (line: string) => void): BoundedLines {
+  let line = '';
+  let isCut = false;
+  const add = (text: string): void => {
+    const room = limit - line.length;
+    line += text.slice(0, room);
+    isCut ||= text.length > room;
+  };
+  const finish = (): void => {
+    if (line !== '') take(isCut ? `${line} … (cut at ${limit} characters)` : line);
+    line = '';
+    isCut = false;
+  };
+  return {
+    feed(chunk) {
+      const [first = '', ...others] = chunk.split(/[\r\n]/);
+      add(first);
+      for (const text of others) {
+        finish();
+        add(text);
+      }
+    },
+    end: finish,
+  };
 }

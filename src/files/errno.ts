@@ -1,4 +1,7 @@
-// What the system refused, in words: the one table of errno(3). Pure.
+// What the system refused, in words: the one table of errno(3), and the error it makes on a file of ours. Pure.
+import { dirname } from 'node:path';
+import { TunnelError } from '../errors.ts';
+import { shellWord } from '../model/shell-word.ts';
 
 /** ENOENT is left out: what it means depends on what was looked for. */
 const words: Readonly<Record<string, string>> = {
@@ -37,4 +40,32 @@ export function isFull(code: string | undefined): boolean {
 /** Null: not in the table. */
 export function errnoWords(code: string | undefined): string | null {
   return words[code ?? ''] ?? null;
+}
+
+/** The words for an error that the system threw, else its code, else its message. */
+export function reasonOf(thrown: unknown): string {
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  return errnoWords(code) ?? code ?? message;
+}
+
+/**
+ * DAEMON_DOWN, as for a state folder that is refused; what it is not about comes back as it is. `on`: what it was about
+ * where the system does not say: a write(2) that fails has no path any more.
+ */
+export function systemFailure(thrown: unknown, what: string, on: string | null = null): unknown {
+  if (!(thrown instanceof Error) || thrown instanceof TunnelError) return thrown;
+  const { code = '', path: said } = thrown as NodeJS.ErrnoException;
+  const why = errnoWords(code);
+  const path = said ?? on;
+  if (why === null || (path === null && !isFull(code))) return thrown;
+  return new TunnelError('DAEMON_DOWN', `${what} failed${path === null ? '' : `, on ${path}`}: ${why}`, {
+    hint: hintFor(code, path),
+    cause: thrown,
+  });
+}
+
+function hintFor(code: string, path: string | null): string {
+  if (path === null) return 'df -h';
+  const folder = shellWord(dirname(path));
+  return isFull(code) ? `df -h ${folder}` : `ls -ld ${folder} ${shellWord(path)}`;
 }

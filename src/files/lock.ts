@@ -1,12 +1,167 @@
-// A lock file between processes of one user: a link that names its owner, made exclusively, given back by removal, broken only when its owner is gone.
+// Locks: files that name their owner, free again once it is gone. Two uses: held for a process's life (a supervisor, taken at
+// once, before its socket), and held for one update of a file (waited for).
 import { randomBytes } from 'node:crypto';
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { lstat, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { TunnelError } from '../errors.ts';
-import { errnoWords } from './errno.ts';
+import { reasonOf } from './errno.ts';
+
+// A lock for a process's life is safe among any number of starters, with nothing but link(2), which NFS does atomically too:
+// 1. The lock file appears whole, by link(2): it holds the pid, the launch time and a nonce of its holder.
+// 2. Its holder removes it. Otherwise only whoever holds the *right to break* that very nonce may, and looks once more
+//    that it is still that nonce after getting the right.
+// 3. The right to break nonce N is a file `lock.broken.N`, taken like the lock itself: so one process has it at a
+//    time, and a breaker that died can be broken in turn.
+
+/** A process that holds a lock for its life. */
+export interface Holder {
+  readonly pid: number;
+  readonly launched: string;
+  readonly nonce: string;
+}
+
+export type LockOutcome =
+  | { readonly kind: 'taken'; readonly release: () => void }
+  /** A living process has it. */
+  | { readonly kind: 'held'; readonly pid: number };
+
+/** Takes the lock for this process, or says who has it. Throws a system error where the folder cannot be written. */
+export function takeLock(path: string, platform: NodeJS.Platform, pid: number = process.pid): LockOutcome {
+  const own: Holder = {
+    pid,
+    launched: launchTimeOf(pid, platform) ?? '',
+    nonce: randomBytes(8).toString('hex'),
+  };
+  const outcome = takeOrBreak(path, path, own, platform);
+  if (outcome.kind === 'taken') removeLeftovers(path);
+  return outcome;
+}
+
+/** The living holder of a lock; null when it is free or its holder is gone. */
+export function lockHolder(path: string, platform: NodeJS.Platform): number | null {
+  const found = readHolder(path);
+  return found !== null && isAlive(found, platform) ? found.pid : null;
+}
+
+/** `path` is the lock itself or a right to break; rights are named after `lock`. */
+function takeOrBreak(path: string, lock: string, own: Holder, platform: NodeJS.Platform): LockOutcome {
+  for (;;) {
+    if (makeWhole(path, own)) return { kind: 'taken', release: () => removeOwn(path, own.nonce) };
+    const found = readHolder(path);
+    if (found === null) continue; // released in the meantime
+    if (isAlive(found, platform)) return { kind: 'held', pid: found.pid };
+    const breaking = takeOrBreak(`${lock}.broken.${found.nonce}`, lock, own, platform);
+    if (breaking.kind === 'held') {
+      pause();
+      continue; // a living process is at it and needs a moment
+    }
+    removeOwn(path, found.nonce);
+    breaking.release();
+  }
+}
+
+/** Makes the file with its content in one step. False: it exists. */
+function makeWhole(path: string, own: Holder): boolean {
+  const whole = `${path}.${own.nonce}`;
+  const content = JSON.stringify(own);
+  writeFileSync(whole, content, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(whole, path);
+    return true;
+  } catch (thrown) {
+    // ENOENT: who got the lock meanwhile cleared our half of it away.
+    if (hasCode(thrown, 'EEXIST', 'ENOENT')) return false;
+    if (!hasCode(thrown, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw thrown;
+    return makeInPlace(path, content);
+  } finally {
+    rmSync(whole, { force: true });
+  }
+}
+
+/** For file systems without hard links (FAT, some FUSE): a reader may see the file before its content. */
+function makeInPlace(path: string, content: string): boolean {
+  try {
+    writeFileSync(path, content, { mode: 0o600, flag: 'wx' });
+    return true;
+  } catch (thrown) {
+    if (hasCode(thrown, 'EEXIST')) return false;
+    throw thrown;
+  }
+}
+
+function readHolder(path: string): Holder | null {
+  try {
+    const text = readFileSync(path, 'utf8');
+    return parseHolder(text) ?? unreadableHolder(path);
+  } catch (thrown) {
+    if (hasCode(thrown, 'ENOENT')) return null;
+    throw thrown;
+  }
+}
+
+function parseHolder(text: string): Holder | null {
+  try {
+    const value = JSON.parse(text) as Partial<Holder> | null;
+    const { pid, launched, nonce } = value ?? {};
+    if (typeof pid !== 'number' || typeof launched !== 'string' || !/^[0-9a-f]{16}$/.test(nonce ?? ''))
+      return null;
+    return { pid, launched, nonce: nonce ?? '' };
+  } catch {
+    return null; // being written (see makeInPlace), or cut off by a full disk
+  }
+}
+
+/** Content that is no holder's: believed to be under way for 5 s, then of nobody. */
+function unreadableHolder(path: string): Holder {
+  const { mtimeMs, ino } = statSync(path);
+  // Either way: the clock may have been set since, or be another machine's.
+  const launched = Math.abs(Date.now() - mtimeMs) < 5000 ? underWay : '';
+  return { pid: 0, launched, nonce: `unreadable-${ino}-${mtimeMs}` };
+}
+
+const underWay = 'under way';
+
+function isAlive(holder: Holder, platform: NodeJS.Platform): boolean {
+  if (holder.pid === 0) return holder.launched === underWay;
+  return launchTimeOf(holder.pid, platform) === holder.launched;
+}
+
+/** Removes the file if it is still the one with this nonce. See rule 2 for why nobody can get in between. */
+function removeOwn(path: string, nonce: string): void {
+  if (readHolder(path)?.nonce !== nonce) return;
+  try {
+    unlinkSync(path);
+  } catch (thrown) {
+    if (!hasCode(thrown, 'ENOENT')) throw thrown;
+  }
+}
+
+/**
+ * What starters that died left: rights and half-made locks. While we hold the lock no right can matter, since each is
+ * about an earlier holder, and whoever loses a half-made lock tries again.
+ */
+function removeLeftovers(path: string): void {
+  const folder = dirname(path);
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith(`${basename(path)}.`)) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+}
+
+function hasCode(thrown: unknown, ...codes: string[]): boolean {
+  return codes.includes((thrown as NodeJS.ErrnoException).code ?? '');
+}
+
+// A lock for an update stands beside the file, which may be in a home that several machines share: so it names the machine
+// too, and is a link whose target is the owner's text.
 
 /** How long one owner may keep it; the work under it takes milliseconds, a busy disk may make it seconds. */
-const patienceMs = 15_000;
+const heldLimitMs = 15_000;
 /** Age at which a lock is stale whose owner cannot be looked up (another machine on the same home). */
 const foreignAgeMs = 60_000;
 
@@ -24,7 +179,7 @@ interface LockOwner {
  */
 export async function underLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const lock = `${path}.lock`;
-  const mine = await ownerText();
+  const mine = ownerText();
   await acquire(lock, mine);
   try {
     return await work();
@@ -34,11 +189,11 @@ export async function underLock<T>(path: string, work: () => Promise<T>): Promis
   }
 }
 
-async function ownerText(): Promise<string> {
+function ownerText(): string {
   const owner: LockOwner = {
     pid: process.pid,
     host: hostname(),
-    born: await birthOf(process.pid),
+    born: birthOf(process.pid),
     token: randomBytes(8).toString('hex'),
   };
   return JSON.stringify(owner);
@@ -47,12 +202,12 @@ async function ownerText(): Promise<string> {
 async function acquire(lock: string, mine: string): Promise<void> {
   let holding = '';
   let since = performance.now();
-  while (!(await create(lock, mine))) {
+  while (!(await makeLink(lock, mine))) {
     const seen = (await readLock(lock)) ?? '';
     if (seen !== holding) since = performance.now();
     holding = seen;
     await breakStale(lock, mine);
-    if (performance.now() - since > patienceMs)
+    if (performance.now() - since > heldLimitMs)
       throw new TunnelError('INTERNAL', `lock failed, on ${lock}: it is held by ${await holder(lock)}`, {
         hint: `rm ${lock}    # when no tunnel command is running`,
       });
@@ -64,14 +219,14 @@ async function acquire(lock: string, mine: string): Promise<void> {
  * False when it is there already. A link whose target is the owner's text comes into being as a whole: a file could be
  * left empty by a process that dies between making and writing it, and nobody could tell whose it was.
  */
-async function create(lock: string, content: string): Promise<boolean> {
+async function makeLink(lock: string, content: string): Promise<boolean> {
   try {
     await symlink(content, lock);
     return true;
   } catch (thrown) {
     const { code = '' } = thrown as NodeJS.ErrnoException;
     if (code === 'EEXIST') return false;
-    if (noLinks.includes(code)) return createFile(lock, content);
+    if (noLinks.includes(code)) return makeFile(lock, content);
     throw new TunnelError('INTERNAL', `lock failed, on ${lock}: ${reasonOf(thrown)}`, { cause: thrown });
   }
 }
@@ -79,7 +234,7 @@ async function create(lock: string, content: string): Promise<boolean> {
 /** What a file system without links says; EPERM also Windows to who may not make them. */
 const noLinks = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'UNKNOWN'];
 
-async function createFile(lock: string, content: string): Promise<boolean> {
+async function makeFile(lock: string, content: string): Promise<boolean> {
   try {
     await writeFile(lock, content, { flag: 'wx', mode: 0o600 });
     return true;
@@ -97,7 +252,7 @@ async function breakStale(lock: string, mine: string): Promise<void> {
   const seen = await readLock(lock);
   if (seen === null || !(await isStale(lock, seen))) return;
   const breaking = `${lock}.break`;
-  if (!(await create(breaking, mine))) {
+  if (!(await makeLink(breaking, mine))) {
     const other = await readLock(breaking);
     if (other !== null && (await isStale(breaking, other))) await rm(breaking, { force: true });
     return;
@@ -112,8 +267,8 @@ async function breakStale(lock: string, mine: string): Promise<void> {
 async function isStale(lock: string, content: string): Promise<boolean> {
   const owner = parseOwner(content);
   if (owner === null || owner.host !== hostname()) return (await ageMs(lock)) > foreignAgeMs;
-  if (!isAlive(owner.pid)) return true;
-  return owner.born !== '' && (await birthOf(owner.pid)) !== owner.born;
+  if (!isRunning(owner.pid)) return true;
+  return owner.born !== '' && birthOf(owner.pid) !== owner.born;
 }
 
 async function readLock(lock: string): Promise<string | null> {
@@ -147,7 +302,7 @@ async function ageMs(path: string): Promise<number> {
   }
 }
 
-function isAlive(pid: number): boolean {
+function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
@@ -156,13 +311,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Field 22 of /proc/PID/stat (proc(5)); '' where there is no such thing. The name before it may hold spaces. */
-async function birthOf(pid: number): Promise<string> {
+/** '' where there is no /proc, or the process is gone. */
+function birthOf(pid: number): string {
   try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    return processStat(pid).started ?? '';
   } catch {
-    return ''; // no /proc here, or the process is gone
+    return '';
   }
 }
 
@@ -171,7 +325,77 @@ async function holder(lock: string): Promise<string> {
   return owner === null ? 'an unknown process' : `process ${owner.pid} on ${owner.host}`;
 }
 
-function reasonOf(thrown: unknown): string {
-  const { code, message } = thrown as NodeJS.ErrnoException;
-  return errnoWords(code) ?? code ?? message;
+/**
+ * When a running process was launched, as text, equal for as long as it lives: with its pid it names a process for
+ * good, since pids come back and launch times do not. Null: no such process, or only its
+ * zombie. Linux: boot id and start time from /proc (proc(5), field 22); elsewhere what ps(1) says.
+ */
+export function launchTimeOf(pid: number, platform: NodeJS.Platform): string | null {
+  if (platform === 'linux') return fromProc(pid);
+  if (platform === 'win32') return isRunning(pid) ? 'running' : null;
+  return fromPs(pid);
+}
+
+function fromProc(pid: number): string | null {
+  try {
+    const { state, started } = processStat(pid);
+    if (started === undefined || state === 'Z' || state === 'X') return null;
+    return `${bootId()}:${started}`;
+  } catch (thrown) {
+    return absent(thrown);
+  }
+}
+
+/** State and start time in clock ticks since boot: fields 3 and 22 of /proc/PID/stat (proc(5)). Throws the system's error. */
+function processStat(pid: number): {
+  readonly state: string | undefined;
+  readonly started: string | undefined;
+} {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The command's name stands in parentheses and may hold anything: count from the last one.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0], started: fields[19] };
+}
+
+/** Null when the process is not there. Anything else is not known, and must not pass for "it is gone". */
+function absent(thrown: unknown): null {
+  const { code } = thrown as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ESRCH') return null;
+  throw thrown;
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'EPERM') return ''; // a sandbox hides it
+    throw thrown;
+  }
+}
+
+function fromPs(pid: number): string | null {
+  const output = outputNow('/bin/ps', ['-o', 'stat=,lstart=', '-p', String(pid)], 5000);
+  if (output === 1) return null; // no such process
+  if (typeof output === 'number') throw new Error(`ps ended with ${output}`);
+  const [state, ...started] = output.trim().split(/\s+/);
+  return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
+}
+
+/** What a program prints, or its exit code where that is not 0. Throws where it cannot be started or takes too long. */
+function outputNow(program: string, args: readonly string[], limitMs: number): string | number {
+  // Not imported: `status` passes here on Linux too, and loading it costs 3 ms there for nothing.
+  const { execFileSync } = process.getBuiltinModule('node:child_process');
+  try {
+    return execFileSync(program, args, {
+      encoding: 'utf8',
+      env: { LC_ALL: 'C', TZ: 'UTC' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: limitMs,
+    });
+  } catch (thrown) {
+    const { status } = thrown as { status?: unknown };
+    if (typeof status === 'number') return status;
+    throw thrown;
+  }
 }

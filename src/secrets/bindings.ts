@@ -4,7 +4,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../files/atomic.ts';
 import { TunnelError } from '../errors.ts';
-import { makeFolders } from '../files/make-folders.ts';
+import { makeFolders } from '../files/folders.ts';
 import type { SecretKind } from '../model/secret.ts';
 import { shellWord } from '../model/shell-word.ts';
 

@@ -1,19 +1,13 @@
 // Secrets in files (`file:PATH`): refused when anybody but us, root, or a group we share by root's choice could read them (SPEC 2).
-import type { Stats } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname, sep } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { readForeignFile, UnreadableFile } from '../files/foreign-file.ts';
+import { exposureOf, type Reader } from '../files/owned.ts';
 import { Secret } from '../model/secret.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { secretFromBytes, secretLimitBytes } from './text.ts';
-
-/** Who reads. Null where there are no user ids. */
-export interface Reader {
-  readonly uid: number;
-  readonly groups: readonly number[];
-}
 
 export interface FileSourceOptions {
   readonly reader: Reader | null;
@@ -32,20 +26,8 @@ export async function readSecretFile(written: string, options: FileSourceOptions
     if (exposure !== null) throw missing(path, exposure, `chmod 600 ${shellWord(path)}`);
     return secretFromBytes(bytes, (why) => missing(path, why));
   } catch (thrown) {
-    throw thrown instanceof TunnelError ? thrown : missing(path, reasonOf(thrown));
+    throw thrown instanceof TunnelError ? thrown : missing(path, whyUnreadable(thrown));
   }
-}
-
-/** Who could read the file that should not; null when nobody could. */
-export function exposureOf(stat: Pick<Stats, 'uid' | 'gid' | 'mode'>, reader: Reader): string | null {
-  const mode = stat.mode & 0o777;
-  const octal = mode.toString(8).padStart(4, '0');
-  if (stat.uid !== reader.uid && stat.uid !== 0) return `it belongs to user ${stat.uid}`;
-  if ((mode & 0o007) !== 0) return `its mode ${octal} lets everybody in`;
-  if ((mode & 0o070) === 0) return null;
-  const byRoot = stat.uid === 0 && (mode === 0o440 || mode === 0o640);
-  if (byRoot && reader.groups.includes(stat.gid)) return null;
-  return `its mode ${octal} lets group ${stat.gid} in`;
 }
 
 /** $CREDENTIALS_DIRECTORY/NAME is how units name their secrets. */
@@ -73,7 +55,7 @@ function missing(path: string, why: string, hint?: string): TunnelError {
   });
 }
 
-function reasonOf(thrown: unknown): string {
+function whyUnreadable(thrown: unknown): string {
   const { code, message } = thrown as NodeJS.ErrnoException;
   return thrown instanceof UnreadableFile ? message : (errnoWords(code) ?? message);
 }

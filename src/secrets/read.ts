@@ -6,7 +6,8 @@ import { Secret, type SecretKind, type SecretRef } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { readSecretCommand } from './command-source.ts';
 import type { SecretEntries } from './entries.ts';
-import { readSecretFile, type Reader } from './file-source.ts';
+import { readSecretFile } from './file-source.ts';
+import type { Reader } from '../files/owned.ts';
 import { environmentWithout } from './withheld.ts';
 
 /** Sources that need nobody. */

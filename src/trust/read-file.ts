@@ -1,7 +1,7 @@
 // Reads a known_hosts file: absent is empty, anything else that goes wrong is an error (fail closed, SPEC 5).
 import { TunnelError } from '../errors.ts';
-import { errnoWords } from '../files/errno.ts';
 import { readForeignFile, UnreadableFile, type ForeignFile } from '../files/foreign-file.ts';
+import { foreignWriter } from '../files/owned.ts';
 import { shellWord } from '../model/shell-word.ts';
 
 /** What no key list comes near; more would only stall every login. */
@@ -27,12 +27,15 @@ export async function readKnownHostsFile(
     if (thrown.code === 'ENOENT') return '';
     throw unreadable(path, thrown.message, thrown.cause ?? thrown);
   }
-  const [owner, mode] = [Number(file.stats.uid), Number(file.stats.mode)];
-  if (ownership === 'strict' && uid !== null) {
-    if (owner !== uid && owner !== 0) throw unreadable(path, `it belongs to user ${owner}`);
-    if ((mode & 0o022) !== 0)
-      throw unreadable(path, 'others may write it', undefined, `chmod 600 ${shellWord(path)}`);
-  }
+  const stats = { uid: Number(file.stats.uid), mode: Number(file.stats.mode) };
+  const writer = ownership === 'strict' ? foreignWriter(stats, uid) : null;
+  if (writer !== null)
+    throw unreadable(
+      path,
+      writer.why,
+      undefined,
+      writer.who === 'owner' ? undefined : `chmod 600 ${shellWord(path)}`,
+    );
   return file.bytes.toString('utf8');
 }
 
@@ -42,10 +45,4 @@ function unreadable(path: string, why: string, cause?: unknown, hint?: string): 
     facts: { file: path },
     cause,
   });
-}
-
-/** EACCES and friends in words. */
-export function reasonOf(thrown: unknown): string {
-  const { code, message } = thrown as NodeJS.ErrnoException;
-  return errnoWords(code) ?? code ?? message;
 }

@@ -4,9 +4,10 @@ import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { replaceFile } from '../files/atomic.ts';
 import { TunnelError } from '../errors.ts';
-import { isFull, isUnwritable } from '../files/errno.ts';
+import { isFull, isUnwritable, reasonOf } from '../files/errno.ts';
 import { underLock } from '../files/lock.ts';
-import { makeFolders } from '../files/make-folders.ts';
+import { foreignWriter } from '../files/owned.ts';
+import { makeFolders } from '../files/folders.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { knownTypes, type KnownTypes } from './algorithms.ts';
 import { unwritableName, withKey } from './edit.ts';
@@ -18,7 +19,7 @@ import {
   type Place,
   type SkippedLine,
 } from './known-hosts.ts';
-import { readKnownHostsFile, reasonOf } from './read-file.ts';
+import { readKnownHostsFile } from './read-file.ts';
 import { openSeenFile, type SeenFile } from './seen.ts';
 import { judge, judgePresented, type Judgement, type Verdict } from './verdict.ts';
 
@@ -248,10 +249,13 @@ async function checkFolder(folder: string, uid: number | null): Promise<void> {
     throw refused(folder, reasonOf(thrown), `ls -ld ${shellWord(folder)}`);
   });
   if (facts === null) return;
-  if (facts.uid !== uid && facts.uid !== 0)
-    throw refused(folder, `it belongs to user ${facts.uid}`, `ls -ld ${shellWord(folder)}`);
-  if ((facts.mode & 0o022) !== 0)
-    throw refused(folder, 'others may write it', `chmod 700 ${shellWord(folder)}`);
+  const writer = foreignWriter(facts, uid);
+  if (writer !== null)
+    throw refused(
+      folder,
+      writer.why,
+      `${writer.who === 'owner' ? 'ls -ld' : 'chmod 700'} ${shellWord(folder)}`,
+    );
 }
 
 function refused(folder: string, why: string, hint: string): TunnelError {

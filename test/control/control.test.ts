@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { connectControl, type ControlClient } from '../../src/control/client.ts';
 import type { Handlers } from '../../src/control/connection.ts';
-import { ensureOwnFolder } from '../../src/files/owned-folder.ts';
+import { ensureOwnFolder } from '../../src/files/folders.ts';
 import { listenControl, type ControlServer, type ControlServerOptions } from '../../src/control/server.ts';
 import { TunnelError } from '../../src/errors.ts';
 import type { StatusDocument } from '../../src/model/status.ts';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { runProgram, startProgram, type RunOptions } from '../../src/files/child.ts';
-import { launchTimeOf } from '../../src/files/launch-time.ts';
+import { launchTimeOf } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const env = { PATH: process.env['PATH'] };

@@ -1,6 +1,6 @@
 // A starter among many, for the test of the lock: at each cue it takes the lock, and says what it got.
 import { writeSync } from 'node:fs';
-import { takeLock } from '../../src/files/process-lock.ts';
+import { takeLock } from '../../src/files/lock.ts';
 
 const [path] = process.argv.slice(2);
 writeSync(1, 'ready\n');

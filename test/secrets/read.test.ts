@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { asTunnelError, type TunnelError } from '../../src/errors.ts';
 import { createBindings } from '../../src/secrets/bindings.ts';
 import { createEntries } from '../../src/secrets/entries.ts';
-import { exposureOf } from '../../src/secrets/file-source.ts';
+import { exposureOf } from '../../src/files/owned.ts';
 import { createKeychain } from '../../src/secrets/keychain.ts';
 import { createSecretReader, type SecretReaderOptions, type StoredRef } from '../../src/secrets/read.ts';
 import { environmentWithout, withheldVariables } from '../../src/secrets/withheld.ts';

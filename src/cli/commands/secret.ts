@@ -1,6 +1,6 @@
 // `tunnel secret`: entries of the keychain, each bound to the server it was set for. A value never stands in arguments.
 import { shortPath } from '../../config/locate.ts';
-import { checkOwnFolder } from '../../files/owned-folder.ts';
+import { checkOwnFolder } from '../../files/folders.ts';
 import { TunnelError } from '../../errors.ts';
 import { Secret, type SecretKind } from '../../model/secret.ts';
 import { renderTable } from '../../render/table.ts';

@@ -4,7 +4,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { runProgram } from '../../files/child.ts';
 import { readForeignTextNow } from '../../files/foreign-file.ts';
 import type { Account } from '../account.ts';
-import { ownershipProblem } from '../../files/ownership.ts';
+import { ownershipProblem } from '../../files/owned.ts';
 import { readConfigLines } from './lines.ts';
 import { parseSshConfig } from './parser.ts';
 import { trustKeysIn, type SshValues } from './settings.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readForeignTextNow } from '../../files/foreign-file.ts';
 import type { Account } from '../account.ts';
-import { ownershipProblem } from '../../files/ownership.ts';
+import { ownershipProblem } from '../../files/owned.ts';
 import { includedFiles } from './include.ts';
 import { lineProblem } from './keywords.ts';
 import { readConfigLines, type ConfigLine } from './lines.ts';

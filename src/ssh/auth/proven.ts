@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { openUpdates } from '../../files/atomic.ts';
-import { makeFolders } from '../../files/make-folders.ts';
+import { makeFolders } from '../../files/folders.ts';
 
 export interface Proven {
   /** `login` is user@hostname:port; `credential` a fingerprint, with " certificate" behind it for a certificate. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolders } from '../../files/make-folders.ts';
+import { makeFolders } from '../../files/folders.ts';
 import type { TotpParameters } from '../../secrets/totp.ts';
 
 export interface SpentCodes {

@@ -2,13 +2,12 @@
 // It may wait for a person (a log-in in a browser): nothing bounds that but the person, and no second one is started meanwhile.
 import { Duplex, type Readable } from 'node:stream';
 import { TunnelError } from '../../errors.ts';
-import { NotStarted, signalGroup, startPiped, type PipedChild } from '../../files/child.ts';
+import { NotStarted, signalGroup, startPiped, type PipedChild, boundedLines } from '../../files/child.ts';
 import { abortable } from '../../model/abortable.ts';
 import { cleanText } from '../../model/clean.ts';
 import type { Cancel, Clock } from '../../model/clock.ts';
 import { formatHop, type Host } from '../../model/host.ts';
 import { readCommandLine, tokenWords, type CommandLine, type LocalUser } from '../../model/proxy-command.ts';
-import { boundedLines } from '../../files/bounded-lines.ts';
 import type { TransportLog } from './open.ts';
 
 export interface CommandParts {

@@ -1,7 +1,7 @@
 // Errors of the system as people read them, and bugs as bugs.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { systemFailure } from '../../src/files/system-failure.ts';
+import { systemFailure } from '../../src/files/errno.ts';
 import { TunnelError } from '../../src/errors.ts';
 
 describe('a failure of the system', () => {

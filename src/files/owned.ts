@@ -1,5 +1,6 @@
-// Who may have written a file: it must be ours or root's, and nobody else may write to it (SPEC 1).
-import { lstatSync, readFileSync, statSync, type BigIntStats } from 'node:fs';
+// Who may have written a file or folder, and who may read it (SPEC 1, 2). Three rules: for a
+// config or ssh_config, for what we keep ourselves, and for a secret. Folders of ours: see folders.ts.
+import { lstatSync, readFileSync, statSync, type BigIntStats, type Stats } from 'node:fs';
 import { readForeignFileNow, UnreadableFile, type ForeignFile } from './foreign-file.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { PlaceFacts } from '../paths.ts';
@@ -75,4 +76,36 @@ function isPrivateGroup(stats: { readonly uid: number; readonly gid: number }): 
   } catch {
     return false; // no such files (macOS keeps users elsewhere): then the group is others
   }
+}
+
+/** Who else than us (or root) could have written a file or a folder of ours. */
+export interface ForeignWriter {
+  readonly who: 'owner' | 'others';
+  /** A sentence. */
+  readonly why: string;
+}
+
+/** Null: nobody, or there are no user ids (`uid` null). */
+export function foreignWriter(stats: Pick<Stats, 'uid' | 'mode'>, uid: number | null): ForeignWriter | null {
+  if (uid === null) return null;
+  if (stats.uid !== uid && stats.uid !== 0) return { who: 'owner', why: `it belongs to user ${stats.uid}` };
+  return (stats.mode & 0o022) === 0 ? null : { who: 'others', why: 'others may write it' };
+}
+
+/** Who reads. Null where there are no user ids. */
+export interface Reader {
+  readonly uid: number;
+  readonly groups: readonly number[];
+}
+
+/** Who could read the file that should not; null when nobody could. */
+export function exposureOf(stat: Pick<Stats, 'uid' | 'gid' | 'mode'>, reader: Reader): string | null {
+  const mode = stat.mode & 0o777;
+  const octal = mode.toString(8).padStart(4, '0');
+  if (stat.uid !== reader.uid && stat.uid !== 0) return `it belongs to user ${stat.uid}`;
+  if ((mode & 0o007) !== 0) return `its mode ${octal} lets everybody in`;
+  if ((mode & 0o070) === 0) return null;
+  const byRoot = stat.uid === 0 && (mode === 0o440 || mode === 0o640);
+  if (byRoot && reader.groups.includes(stat.gid)) return null;
+  return `its mode ${octal} lets group ${stat.gid} in`;
 }

@@ -1,8 +1,10 @@
-// Folders that are ours alone: made 0700, and refused when somebody else owns them or may look in (SPEC 1).
-import { lstatSync, type Stats } from 'node:fs';
+// Folders that are ours alone: made 0700, and refused where somebody else owns them or may look in (SPEC 1).
+import { lstatSync, type Stats, existsSync, mkdirSync, accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
-import { makeFolders } from './make-folders.ts';
+import { isUnwritable, systemFailure } from './errno.ts';
 import { shellWord } from '../model/shell-word.ts';
+import type { Places, SupervisorPlaces } from '../paths.ts';
 
 export interface Owner {
   readonly platform: NodeJS.Platform;
@@ -57,4 +59,50 @@ function folderComplaint(stats: Stats, owner: Owner, rule: FolderRule): Complain
   if ((stats.mode & forbidden) === 0) return null;
   const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
   return { why: `its mode is ${mode}, it must be 0700`, hint: (path) => `chmod 700 ${shellWord(path)}` };
+}
+
+/**
+ * Makes the folder, 0700, and what is missing above it. Throws the system's error. Not by mkdir's `recursive: true`, which
+ * never ends where a file system answers ENOENT (/proc, and some read-only ones).
+ */
+export function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  makeFolders(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (thrown) {
+    // Somebody else was faster, or a dangling link lies there.
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+  }
+}
+
+/**
+ * Makes the state folders of a supervisor. False: they cannot be made or written (a read-only file system), which only
+ * a supervisor in the foreground can live with. Throws DAEMON_DOWN when one is not ours alone.
+ */
+export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner: Owner): boolean {
+  try {
+    // $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600.
+    const homemade = places.stateDir === dirname(places.defaultConfig);
+    ensureOwnFolder(places.stateDir, owner, homemade ? 'unwritable' : 'private');
+    ensureOwnFolder(places.machineDir, owner);
+    ensureOwnFolder(at.folder, owner);
+    accessSync(at.folder, constants.W_OK);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof TunnelError) throw thrown;
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (isUnwritable(code)) return false;
+    throw systemFailure(thrown, 'supervisor start', at.folder);
+  }
+}
+
+export function readOnlyState(at: SupervisorPlaces): TunnelError {
+  return new TunnelError(
+    'DAEMON_DOWN',
+    `the supervisor cannot start: its folder, ${at.folder}, cannot be written`,
+    {
+      hint: 'tunnel up --foreground    # or set XDG_STATE_HOME to a folder of yours',
+    },
+  );
 }

@@ -5,8 +5,7 @@ import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from '
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, test } from 'vitest';
-import { launchTimeOf } from '../../src/files/launch-time.ts';
-import { lockHolder, takeLock } from '../../src/files/process-lock.ts';
+import { launchTimeOf, lockHolder, takeLock } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const racer = resolve(import.meta.dirname, '../helpers/lock-racer.ts');

@@ -1,7 +1,7 @@
 // Lines of a program that may write anything, in any pieces.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { boundedLines } from '../../src/files/bounded-lines.ts';
+import { boundedLines } from '../../src/files/child.ts';
 
 function linesOf(chunks: readonly string[], limit = 10): string[] {
   const lines: string[] = [];
