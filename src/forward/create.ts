@@ -3,7 +3,7 @@ import type { Carrier, CarrierParts, CreateCarrier } from '../model/carrier.ts';
 import type { Forward } from '../model/forward.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { createDynamicCarrier } from './dynamic.ts';
-import { createFtpCarrier } from './ftp-carrier.ts';
+import { createFtpCarrier } from './ftp.ts';
 import { createLocalCarrier } from './local.ts';
 import { ProbingCarrier } from './probe.ts';
 import { RemoteCarrier } from './remote.ts';

@@ -5,24 +5,22 @@ import { formatEndpoint } from '../model/endpoint.ts';
 import type { DynamicForward } from '../model/forward.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { allows } from './allow.ts';
-import type { Arrival } from './arrival.ts';
-import type { OpenRequest, Opened } from './connection.ts';
-import { loginCheck, replyFor, shakeHands, type Asked } from './handshake.ts';
-import { ListeningCarrier } from './listening.ts';
-import { reach } from './reach.ts';
+import type { Client } from './hold.ts';
+import { ListeningCarrier, openTo, type OpenRequest, type Opened } from './local.ts';
+import { loginCheck, replyFor, shakeHands, type Asked } from './proxy-request.ts';
 import type { CheckLogin, Outcome } from './socks.ts';
 
 export function createDynamicCarrier(forward: DynamicForward, hold: Hold, parts: CarrierParts): Carrier {
   /** What clients asked for whose link was lost before it was done: they are not asked again. */
-  const asked = new WeakMap<Arrival, Asked>();
+  const asked = new WeakMap<Client, Asked>();
   const loginOf = rememberedLogin(parts);
   return new ListeningCarrier(forward, hold, parts, {
     target: () => '*',
     open: (current) => async (request) => {
-      const { arrival, clock, signal } = request;
+      const { client, clock, signal } = request;
       const login = await loginOf(current);
-      const wish = asked.get(arrival) ?? (await shakeHands(arrival, { clock, signal, login }));
-      asked.set(arrival, wish);
+      const wish = asked.get(client) ?? (await shakeHands(client, { clock, signal, login }));
+      asked.set(client, wish);
       return answer(wish, current.allow, request);
     },
     takesOver: () => true,
@@ -68,7 +66,7 @@ async function answer(wish: Asked, allow: readonly string[], request: OpenReques
   if (allow.length > 0 && !allows(allow, target))
     return farewell('prohibited', notAllowed(formatEndpoint(target)));
   try {
-    const channel = await reach(request, target);
+    const channel = await openTo(target, request);
     return { kind: 'channel', channel, first: replyFor(protocol, 'ok') };
   } catch (thrown) {
     const error = asTunnelError(thrown);

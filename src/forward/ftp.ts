@@ -1,134 +1,327 @@
-// FTP's control connection (RFC 959, RFC 2428) as lines: what a tunnel must know of commands and replies. Pure.
+// FTP through a local forward (`protocol: ftp`): the control connection is read along on its way, what cannot be carried is
+// answered here, and passive replies are rewritten once their data port is open here.
+import type { Socket } from 'node:net';
+import type { Carrier, CarrierParts } from '../model/carrier.ts';
+import type { Cancel } from '../model/clock.ts';
+import { formatEndpoint, tcp, type TcpEndpoint } from '../model/endpoint.ts';
+import type { LocalForward } from '../model/forward.ts';
+import type { Channel, ChannelReader } from '../model/session.ts';
+import type { Hold } from '../model/tunnel.ts';
+import {
+  cannotListen,
+  cannotUnderstand,
+  LineReader,
+  lineTooLong,
+  passiveReply,
+  plainAddress,
+  readCommand,
+  ReplyReader,
+  type Reply,
+} from './ftp-lines.ts';
+import { ListeningCarrier, openTo, type OpenRequest } from './local.ts';
+import { resetSocket } from './reset.ts';
+import { listen, type Listener } from './sockets.ts';
 
-/** Longer lines than this are nobody's; what is beyond is dropped with its line. */
-const lineLimit = 8 * 1024;
+export function createFtpCarrier(forward: LocalForward, hold: Hold, parts: CarrierParts): Carrier {
+  return new ListeningCarrier(forward, hold, parts, {
+    target: ({ target }) => formatEndpoint(target),
+    open:
+      ({ target }) =>
+      async (request) => {
+        const channel = await openTo(target, request);
+        // A server on a unix socket has its data ports on the SSH server itself.
+        const host = target.kind === 'tcp' ? target.host : '127.0.0.1';
+        return { kind: 'channel', channel: new FtpControl(channel, request, host) };
+      },
+    takesOver: (before, after) => before.protocol === after.protocol,
+  });
+}
 
-/** Cuts a stream into lines, each with its line end. */
-export class LineReader {
-  #pending: Buffer = Buffer.alloc(0);
-  #dropping = false;
+/** What the client has not read yet of the server's words, before the server is asked to wait. */
+const unreadLimit = 64 * 1024;
+/** Our own answer waits for those of earlier commands, but not longer: a server may answer two commands in one. */
+const turnMs = 1000;
 
-  /** Bytes of a line that is not complete yet. */
-  get pending(): number {
-    return this.#pending.length;
+type FromServer =
+  | { kind: 'bytes'; bytes: Buffer }
+  | { kind: 'lines'; lines: readonly Buffer[]; next: number }
+  | { kind: 'end' }
+  | { kind: 'closed'; clean: boolean };
+
+/** The control connection: a channel that reads along. */
+export class FtpControl implements Channel {
+  readonly #channel: Channel;
+  readonly #request: OpenRequest;
+  readonly #data: DataPorts;
+  readonly #commands = new LineReader();
+  readonly #lines = new LineReader();
+  readonly #replies = new ReplyReader();
+  #reader: ChannelReader | null = null;
+  /** The server's words not yet passed on: one of them waits for a data port. */
+  readonly #backlog: FromServer[] = [];
+  #busy = false;
+  /** What goes to the client at the end of this turn, in one piece: a line each would cost memory of its own. */
+  #out: Buffer[] = [];
+  /** Commands the server has still to answer; the greeting is the first. */
+  #unanswered = 1;
+  /** Our own answers, each behind so many of the server's. */
+  #answers: { after: number; reply: Buffer }[] = [];
+  /** Delivered to the client's side and not consumed; received from the server and not consumed. */
+  #unread = 0;
+  #owed = 0;
+
+  constructor(channel: Channel, request: OpenRequest, host: string) {
+    this.#channel = channel;
+    this.#request = request;
+    this.#data = new DataPorts(request, host);
   }
 
-  /** Whole lines of what has come so far; null stands for a line that was too long. */
-  push(chunk: Buffer): (Buffer | null)[] {
-    const lines: (Buffer | null)[] = [];
-    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    for (;;) {
-      const end = rest.indexOf(0x0a);
-      if (end === -1) break;
-      lines.push(this.#dropping || end >= lineLimit ? null : rest.subarray(0, end + 1));
-      this.#dropping = false;
-      rest = rest.subarray(end + 1);
+  attach(reader: ChannelReader): void {
+    this.#reader = reader;
+    this.#channel.attach({
+      data: (chunk) => this.#received(chunk),
+      end: () => this.#enqueue({ kind: 'end' }),
+      closed: (clean) => {
+        this.#data.close();
+        this.#enqueue({ kind: 'closed', clean });
+      },
+      drain: () => reader.drain(),
+    });
+  }
+
+  consumed(bytes: number): void {
+    this.#unread -= bytes;
+    this.#settle();
+  }
+
+  write(chunk: Buffer): boolean {
+    const passed: Buffer[] = [];
+    for (const line of this.#commands.push(chunk)) {
+      const command =
+        line === null ? ({ kind: 'answer', reply: lineTooLong, verb: '' } as const) : readCommand(line);
+      if (command.kind === 'pass') {
+        this.#unanswered += 1;
+        passed.push(command.line);
+      } else {
+        if (command.verb === 'AUTH')
+          this.#request.log(
+            'info',
+            'ftp-auth',
+            'AUTH answered 502: the tunnel encrypts already, TLS would hide the data ports',
+          );
+        this.#answerInTurn(command.reply);
+      }
     }
-    if (rest.length >= lineLimit) {
-      this.#dropping = true;
-      rest = Buffer.alloc(0);
+    return passed.length === 0 || this.#channel.write(Buffer.concat(passed));
+  }
+
+  end(): void {
+    const rest = this.#commands.rest();
+    if (rest.length > 0) this.#channel.write(rest);
+    this.#channel.end();
+  }
+
+  close(): void {
+    this.#data.close();
+    this.#channel.close();
+  }
+
+  #received(chunk: Buffer): void {
+    this.#owed += chunk.length;
+    this.#enqueue({ kind: 'bytes', bytes: chunk });
+    this.#settle();
+  }
+
+  /** Gives window back while the client reads along: what is held here is bounded by it. */
+  #settle(): void {
+    if (this.#owed === 0 || this.#unread > unreadLimit || this.#busy) return;
+    const owed = this.#owed;
+    this.#owed = 0;
+    this.#channel.consumed(owed);
+  }
+
+  #enqueue(event: FromServer): void {
+    this.#backlog.push(event);
+    this.#flush();
+  }
+
+  #flush(): void {
+    while (!this.#busy) {
+      const event = this.#backlog.shift();
+      if (event === undefined) break;
+      this.#take(event);
     }
-    this.#pending = rest;
-    return lines;
+    this.#say();
   }
 
-  /** What is left when the stream ends. */
-  rest(): Buffer {
-    const { length } = this.#pending;
-    const rest = this.#pending;
-    this.#pending = Buffer.alloc(0);
-    return length > 0 && !this.#dropping ? rest : Buffer.alloc(0);
-  }
-}
-
-/** What is to be done with a command of the client. */
-export type Command =
-  /** `line` goes to the server. */
-  | { readonly kind: 'pass'; readonly line: Buffer; readonly verb: string }
-  /** Answered by us, in its turn. */
-  | { readonly kind: 'answer'; readonly reply: Buffer; readonly verb: string };
-
-const reply = (text: string): Buffer => Buffer.from(`${text}\r\n`);
-
-const answers: Readonly<Record<string, Buffer>> = {
-  PORT: reply('502 An SSH tunnel cannot carry active mode: use passive mode (PASV or EPSV).'),
-  EPRT: reply('522 An SSH tunnel cannot carry active mode: use passive mode (EPSV).'),
-  LPRT: reply('502 An SSH tunnel cannot carry active mode: use passive mode (PASV or EPSV).'),
-  LPSV: reply('502 Use PASV or EPSV.'),
-  AUTH: reply('502 The SSH tunnel encrypts this connection already; go on without TLS.'),
-};
-
-export const lineTooLong = reply('500 Line too long.');
-export const cannotListen = reply('425 The tunnel cannot open a data port here.');
-export const cannotUnderstand = reply('425 The tunnel does not understand the server: no data connection.');
-
-/** Telnet's interrupt and mark before an ABOR (RFC 959 4.1.3): their urgency cannot cross, so they are left out. */
-function withoutTelnet(line: Buffer): Buffer {
-  let from = 0;
-  while (line[from] === 0xff || (line[from] ?? 0) >= 0xf0) from += 1;
-  return from === 0 ? line : line.subarray(from);
-}
-
-export function readCommand(line: Buffer): Command {
-  const plain = withoutTelnet(line);
-  const verb = /^[A-Za-z]{1,8}/.exec(plain.toString('latin1', 0, 8))?.[0].toUpperCase() ?? '';
-  const answer = Object.hasOwn(answers, verb) ? answers[verb] : undefined;
-  return answer === undefined ? { kind: 'pass', line: plain, verb } : { kind: 'answer', reply: answer, verb };
-}
-
-/** What a line of the server is. */
-export type Reply =
-  /** A line within a reply of several, or none of a reply's. */
-  | { readonly kind: 'text' }
-  /** The last line of a reply. 1xx: another reply to the same command follows. */
-  | { readonly kind: 'final'; readonly code: number; readonly passivePort: number | null };
-
-/** Tells final lines from those within a reply: "123-" opens one, "123 " ends it (RFC 959 4.2). */
-export class ReplyReader {
-  #within: string | null = null;
-
-  read(line: Buffer): Reply {
-    const text = line.toString('latin1');
-    const match = /^(\d{3})([ -]|\r?\n)/.exec(text);
-    const code = match?.[1] ?? '';
-    if (this.#within !== null && (code !== this.#within || match?.[2] === '-')) return { kind: 'text' };
-    if (match === null) return { kind: 'text' };
-    if (match[2] === '-') {
-      this.#within = code;
-      return { kind: 'text' };
+  #take(event: FromServer): void {
+    switch (event.kind) {
+      case 'bytes': {
+        const lines = this.#lines.push(event.bytes).filter((line) => line !== null);
+        this.#take({ kind: 'lines', lines, next: 0 });
+        break;
+      }
+      case 'lines': {
+        const { lines } = event;
+        let { next } = event;
+        for (let line = lines[next]; line !== undefined && !this.#busy; line = lines[next]) {
+          next += 1;
+          this.#line(line, this.#replies.read(line));
+        }
+        if (next < lines.length) this.#backlog.unshift({ kind: 'lines', lines, next });
+        break;
+      }
+      case 'end': {
+        const rest = this.#lines.rest();
+        if (rest.length > 0) this.#deliver(rest);
+        this.#say();
+        this.#reader?.end();
+        break;
+      }
+      case 'closed':
+        this.#say();
+        this.#reader?.closed(event.clean);
+        break;
     }
-    this.#within = null;
-    return { kind: 'final', code: Number(code), passivePort: passivePort(code, text) };
+  }
+
+  #line(line: Buffer, reply: Reply): void {
+    if (reply.kind === 'text') return this.#deliver(line);
+    if (reply.code === 227 || reply.code === 229) {
+      this.#busy = true;
+      void this.#passive(reply.code, reply.passivePort).then((rewritten) => {
+        this.#busy = false;
+        this.#final(rewritten, reply.code);
+        this.#flush();
+        this.#settle();
+      });
+    } else this.#final(line, reply.code);
+  }
+
+  #final(line: Buffer, code: number): void {
+    this.#deliver(line);
+    if (code < 200) return; // 1xx: the reply that ends the command is still to come (RFC 959 4.2.1)
+    this.#unanswered = Math.max(0, this.#unanswered - 1);
+    for (const answer of this.#answers) answer.after -= 1;
+    this.#sayAnswers();
+  }
+
+  async #passive(code: number, port: number | null): Promise<Buffer> {
+    if (port === null) return cannotUnderstand;
+    try {
+      const { address } = this.#data;
+      const here = await this.#data.open(port);
+      return passiveReply(code, address, here) ?? cannotListen;
+    } catch (error) {
+      this.#request.log('warn', 'ftp-listen', error instanceof Error ? error.message : String(error));
+      return cannotListen;
+    }
+  }
+
+  #answerInTurn(reply: Buffer): void {
+    this.#answers.push({ after: this.#unanswered, reply });
+    this.#sayAnswers();
+    this.#say();
+    if (this.#answers.length === 0) return;
+    this.#request.clock.schedule(turnMs, () => {
+      for (const answer of this.#answers) answer.after = 0;
+      this.#unanswered = 0;
+      this.#sayAnswers();
+      this.#say();
+    });
+  }
+
+  #sayAnswers(): void {
+    const due = this.#answers.filter(({ after }) => after <= 0);
+    this.#answers = this.#answers.filter(({ after }) => after > 0);
+    for (const { reply } of due) this.#deliver(reply);
+  }
+
+  #deliver(bytes: Buffer): void {
+    this.#unread += bytes.length;
+    this.#out.push(bytes);
+  }
+
+  #say(): void {
+    const [first, ...more] = this.#out;
+    if (first === undefined) return;
+    this.#out = [];
+    this.#reader?.data(more.length === 0 ? first : Buffer.concat([first, ...more]));
   }
 }
 
-/** The port of a 227 (its address is ignored: often wrong behind NAT, and following it is a bounce attack) or 229. */
-function passivePort(code: string, text: string): number | null {
-  if (code === '227') {
-    const numbers = /(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})/
-      .exec(text.slice(3))
-      ?.slice(1);
-    if (numbers === undefined || numbers.some((number) => Number(number) > 255)) return null;
-    return validPort(Number(numbers[4]) * 256 + Number(numbers[5]));
+/** A client that asked for a data connection and does not come: the listener is closed. */
+const waitMs = 60_000;
+
+/** Data connections: one listener for each passive reply, one connection from the control client, then gone. */
+class DataPorts {
+  readonly #request: OpenRequest;
+  readonly #host: string;
+  /** Where clients reach us: the address on which the control connection came in. */
+  readonly address: string;
+  #listener: Listener | null = null;
+  #cancel: Cancel = () => undefined;
+  #closed = false;
+
+  /** `host`: the control connection's own target host, where every data connection goes. */
+  constructor(request: OpenRequest, host: string) {
+    this.#request = request;
+    this.#host = host;
+    this.address = plainAddress(request.client.socket.localAddress ?? '127.0.0.1');
   }
-  if (code !== '229') return null;
-  return validPort(Number(/\(([\x21-\x7e])\1\1(\d{1,5})\1\)/.exec(text)?.[2] ?? 0));
+
+  /** Listens for the one connection to `port` there; ends the listener before. Throws LISTEN_FAILED. */
+  async open(port: number): Promise<number> {
+    await this.#end();
+    const { clock } = this.#request;
+    const host = this.address === '::1' ? 'localhost' : this.address; // PASV over IPv6 names the IPv4 loopback
+    const listener = await listen(tcp(host, 0), {
+      accept: (socket) => this.#accept(socket, listener, tcp(this.#host, port)),
+      trouble: () => undefined, // the client's connect fails, and it says so
+      preferredPort: null,
+    });
+    if (this.#closed) {
+      await listener.close();
+      return 0;
+    }
+    this.#listener = listener;
+    this.#cancel = clock.schedule(waitMs, () => void this.#end());
+    return listener.at.kind === 'tcp' ? listener.at.port : 0;
+  }
+
+  close(): void {
+    this.#closed = true;
+    void this.#end();
+  }
+
+  #accept(socket: Socket, listener: Listener, target: TcpEndpoint): void {
+    const request = this.#request;
+    const from = plainAddress(socket.remoteAddress ?? '');
+    const client = plainAddress(request.client.origin.host);
+    if (listener !== this.#listener || !samePlace(from, client)) {
+      socket.on('error', () => undefined);
+      resetSocket(socket);
+      request.log(
+        'warn',
+        'ftp-stranger',
+        `data connection refused, from ${from}: the control connection is ${client}'s`,
+      );
+      return;
+    }
+    void this.#end();
+    request.adopt(socket, async (data) => ({ kind: 'channel', channel: await openTo(target, data) }));
+  }
+
+  async #end(): Promise<void> {
+    this.#cancel();
+    const listener = this.#listener;
+    this.#listener = null;
+    await listener?.close();
+  }
 }
 
-function validPort(port: number): number | null {
-  return port > 0 && port < 65_536 ? port : null;
-}
-
-/** A passive reply that names our port; `address` is where the client reached us. Null: IPv4 is needed and is not. */
-export function passiveReply(code: number, address: string, port: number): Buffer | null {
-  if (code === 229) return reply(`229 Entering Extended Passive Mode (|||${port}|)`);
-  const plain = plainAddress(address);
-  const host = plain === '::1' ? '127.0.0.1' : plain;
-  if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(host)) return null;
-  return reply(`227 Entering Passive Mode (${host.replaceAll('.', ',')},${port >> 8},${port & 255}).`);
-}
-
-/** IPv4 in its own form, also when it came through an IPv6 socket. */
-export function plainAddress(address: string): string {
-  return address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, '');
+/** Equal addresses; the two loopbacks are one place. */
+function samePlace(one: string, other: string): boolean {
+  const loopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+  return one === other || (loopback(one) && loopback(other));
 }

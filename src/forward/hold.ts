@@ -1,149 +1,164 @@
-// The waiting room: connections that arrive while the link is away, until it is back or their time runs out (SPEC 3).
+// Connections accepted while the link is away, held until it is back or their time runs out (SPEC 3); and the reading of a
+// client until it is served.
+import type { Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
-import type { LinkView } from '../model/carrier.ts';
+import type { CarrierParts, LinkView } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import type { Session } from '../model/session.ts';
+import type { Origin, Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
-import type { Arrival } from './arrival.ts';
+import type { FirstBytes } from './proxy-request.ts';
+import { resetSocket, wasReset } from './reset.ts';
+import { localConnectionState } from './tcp-table.ts';
 
 /** More than these are reset at once. */
 const maxHeld = 128;
-/** How long a late arrival waits for a TCP connect to get through. */
+/** How long a client waits that comes late for a TCP connect to get through. */
 const lateMs = 3000;
 /** How long a connection that woke a lazy link is held when the tunnel refuses while it is not up. */
 const wakeMs = 30_000;
 
-/** Who waits: whatever has an arrival. */
-export interface Guest {
-  readonly arrival: Arrival;
+/** A connection that can wait for the link. */
+export interface Holdable {
+  readonly client: Client;
+  /** The link is there. */
+  serve(session: Session): void;
+  /** Ends it now, as a fault. */
+  reset(error: TunnelError): void;
 }
 
-export interface WaitingRoomParts<G extends Guest> {
-  readonly clock: Clock;
-  hold(): Hold;
-  knock(): void;
-  /** The link is there: serve it. The room has forgotten the guest. */
-  serve(guest: G, session: Session): void;
-  /** It cannot be served: reset it. The room has forgotten the guest. */
-  refuse(guest: G, error: TunnelError): void;
-  changed(): void;
-}
-
-interface Waiting<G extends Guest> {
-  readonly guest: G;
+interface Held {
+  readonly connection: Holdable;
   /** The outage's failures when a late one came; null for one that is not late. */
   readonly lateSince: number | null;
   readonly cancels: Cancel[];
 }
 
-export class WaitingRoom<G extends Guest> {
-  readonly #parts: WaitingRoomParts<G>;
-  readonly #waiting = new Set<Waiting<G>>();
+export class HeldConnections {
+  readonly #parts: CarrierParts;
+  readonly #held = new Set<Held>();
+  #hold: Hold;
   #view: LinkView;
 
-  /** An empty room before a link that is away. */
-  constructor(parts: WaitingRoomParts<G>) {
+  /** The link counts as away until `link` is told otherwise. */
+  constructor(hold: Hold, parts: CarrierParts) {
+    this.#hold = hold;
     this.#parts = parts;
     this.#view = { state: 'away', sinceMs: parts.clock.monotonic(), failures: 0, reached: false };
   }
 
-  get held(): number {
-    return this.#waiting.size;
+  get count(): number {
+    return this.#held.size;
+  }
+
+  /** With `hold: refuse` nothing is accepted while the link is away. */
+  get refuses(): boolean {
+    return this.#hold.kind === 'refuse';
+  }
+
+  /** With `hold: refuse` there is a listener only while the link is up, or could be woken. */
+  get mayListen(): boolean {
+    return !this.refuses || this.#view.state === 'up' || this.#view.state === 'asleep';
+  }
+
+  /** Until when a client may wait for a server of which nobody knows yet whether it lives. Monotonic. */
+  waitsUntilMs(client: Client): number {
+    return client.acceptedMs + (this.#hold.kind === 'wait' ? this.#hold.ms : 0);
+  }
+
+  replace(hold: Hold): void {
+    this.#hold = hold;
   }
 
   /**
-   * Serves, holds or refuses. `deadSession`: the session that was just lost under it, not to be used again even if
+   * Serves, holds or resets. `deadSession`: the session that was just lost under it, not to be used again even if
    * the link still calls it up.
    */
-  admit(guest: G, deadSession: Session | null = null): void {
+  admit(connection: Holdable, deadSession: Session | null = null): void {
     const view = this.#view;
     switch (view.state) {
       case 'up':
-        if (view.session === deadSession) this.#holdUnlessZero(guest, null);
-        else this.#parts.serve(guest, view.session);
+        if (view.session === deadSession) this.#holdUnlessZero(connection, null);
+        else connection.serve(view.session);
         return;
       case 'asleep':
-        return this.#holdUnlessZero(guest, null);
+        return this.#holdUnlessZero(connection, null);
       case 'away':
-        return this.#holdUnlessZero(guest, this.#isLate(view) ? view.failures : null);
+        return this.#holdUnlessZero(connection, this.#isLate(view) ? view.failures : null);
       case 'blocked':
-        if (view.personPresent) this.#holdUnlessZero(guest, null);
-        else this.#parts.refuse(guest, refusal('LINK_LOST', 'the link needs you'));
+        if (view.personPresent) this.#holdUnlessZero(connection, null);
+        else connection.reset(refusal('LINK_LOST', 'the link needs you'));
         return;
     }
   }
 
   link(view: LinkView): void {
     this.#view = view;
-    for (const held of Array.from(this.#waiting)) {
+    for (const held of Array.from(this.#held)) {
       if (view.state === 'up') {
         this.#forget(held);
-        this.#parts.serve(held.guest, view.session);
+        held.connection.serve(view.session);
       } else if (view.state === 'blocked' && !view.personPresent) this.#refuse(held, 'the link needs you');
       else if (view.state === 'away' && held.lateSince !== null && view.failures > held.lateSince)
         this.#refuse(held, 'the server cannot be reached');
     }
-    if (view.state === 'asleep' && this.#waiting.size > 0) this.#parts.knock();
+    if (view.state === 'asleep' && this.#held.size > 0) this.#parts.events.knock();
   }
 
-  /** Refuses everything that waits. */
-  empty(error: TunnelError): void {
-    for (const held of Array.from(this.#waiting)) {
+  resetAll(error: TunnelError): void {
+    for (const held of Array.from(this.#held)) {
       this.#forget(held);
-      this.#parts.refuse(held.guest, error);
+      held.connection.reset(error);
     }
   }
 
   /** Late: the link has been away longer than anybody is held. */
   #isLate(away: { readonly sinceMs: number }): boolean {
-    const hold = this.#parts.hold();
-    return hold.kind === 'wait' && this.#parts.clock.monotonic() - away.sinceMs > hold.ms;
+    return this.#hold.kind === 'wait' && this.#parts.clock.monotonic() - away.sinceMs > this.#hold.ms;
   }
 
-  #holdUnlessZero(guest: G, lateSince: number | null): void {
-    const hold = this.#parts.hold();
-    if (hold.kind === 'refuse') return this.#hold(guest, wakeMs, null); // accepted before the listener closed
-    if (hold.ms > 0) return this.#hold(guest, hold.ms, lateSince);
-    this.#parts.knock();
-    this.#parts.refuse(guest, refusal('LINK_LOST', 'the link is away, and hold is 0s'));
+  #holdUnlessZero(connection: Holdable, lateSince: number | null): void {
+    const hold = this.#hold;
+    if (hold.kind === 'refuse') return this.#keep(connection, wakeMs, null); // accepted before the listener closed
+    if (hold.ms > 0) return this.#keep(connection, hold.ms, lateSince);
+    this.#parts.events.knock();
+    connection.reset(refusal('LINK_LOST', 'the link is away, and hold is 0s'));
   }
 
-  #hold(guest: G, ms: number, lateSince: number | null): void {
-    const parts = this.#parts;
-    const { arrival } = guest;
-    const { clock } = parts;
-    if (arrival.ended() || arrival.gone()) return parts.refuse(guest, refusal('LINK_LOST', leftWhileHeld));
-    if (this.#waiting.size >= maxHeld)
-      return parts.refuse(guest, refusal('LINK_LOST', `${maxHeld} connections wait already`));
-    const held: Waiting<G> = { guest, lateSince, cancels: [] };
-    this.#waiting.add(held);
+  #keep(connection: Holdable, ms: number, lateSince: number | null): void {
+    const { clock, events } = this.#parts;
+    const { client } = connection;
+    if (client.ended() || client.gone()) return connection.reset(refusal('LINK_LOST', leftWhileHeld));
+    if (this.#held.size >= maxHeld)
+      return connection.reset(refusal('LINK_LOST', `${maxHeld} connections wait already`));
+    const held: Held = { connection, lateSince, cancels: [] };
+    this.#held.add(held);
     const leave = (): void => this.#refuse(held, leftWhileHeld);
-    arrival.watch({ left: leave, ended: leave });
-    const restMs = Math.max(0, arrival.acceptedMs + ms - clock.monotonic());
+    client.watch({ left: leave, ended: leave });
+    const restMs = Math.max(0, client.acceptedMs + ms - clock.monotonic());
     held.cancels.push(
       clock.schedule(restMs, () => {
         this.#refuse(held, `held for ${ms / 1000}s, and the link is not back`, 'TIMED_OUT');
       }),
     );
     if (lateSince !== null) held.cancels.push(clock.schedule(lateMs, () => this.#giveUpLate(held)));
-    if (this.#waiting.size === 1 || lateSince !== null) parts.knock();
-    parts.changed();
+    if (this.#held.size === 1 || lateSince !== null) events.knock();
+    events.changed();
   }
 
-  #giveUpLate(held: Waiting<G>): void {
+  #giveUpLate(held: Held): void {
     if (this.#view.state === 'away' && !this.#view.reached)
       this.#refuse(held, `the server does not answer for ${lateMs / 1000}s`, 'TIMED_OUT');
   }
 
-  #refuse(held: Waiting<G>, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void {
+  #refuse(held: Held, why: string, code: 'LINK_LOST' | 'TIMED_OUT' = 'LINK_LOST'): void {
     this.#forget(held);
-    this.#parts.refuse(held.guest, refusal(code, why));
+    held.connection.reset(refusal(code, why));
   }
 
-  #forget(held: Waiting<G>): void {
-    this.#waiting.delete(held);
+  #forget(held: Held): void {
+    this.#held.delete(held);
     for (const cancel of held.cancels) cancel();
-    this.#parts.changed();
+    this.#parts.events.changed();
   }
 }
 
@@ -151,4 +166,159 @@ const leftWhileHeld = 'the client left while it was held';
 
 function refusal(code: 'LINK_LOST' | 'TIMED_OUT', why: string): TunnelError {
   return new TunnelError(code, `client reset: ${why}`);
+}
+
+/** What is kept of a connection's bytes until it is served (SPEC 3). */
+const keepBytes = 64 * 1024;
+/** Each piece costs memory of its own: more than these become one. */
+const mostPieces = 64;
+/** How often a connection that is full, and so no longer read, is looked at. */
+const lookEveryMs = 1000;
+
+/** Whoever waits for a client, and wants to know when it leaves. Replaced by each `watch`. */
+export interface ClientWatcher {
+  /** It was reset or closed; the socket is gone, or will be at once. Called at most once. */
+  left(): void;
+  /** It half-closed: nothing more will come, it can still be answered. */
+  ended?(): void;
+}
+
+/** An accepted connection, read so that its leaving is seen before anybody serves it. */
+export class Client implements FirstBytes {
+  readonly socket: Socket;
+  /** Monotonic. */
+  readonly acceptedMs: number;
+  /** The client as the server's log will name it. A unix client has no address: loopback, port 0. */
+  readonly origin: Origin;
+  readonly #clock: Clock;
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  #ended = false;
+  #gone = false;
+  #watcher: ClientWatcher | null = null;
+  #notify: (() => void) | null = null;
+  #stopLooking: Cancel | null = null;
+
+  /** Starts to read. */
+  constructor(socket: Socket, clock: Clock) {
+    this.socket = socket;
+    this.#clock = clock;
+    this.acceptedMs = clock.monotonic();
+    this.origin = { host: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('error', this.#onGone);
+    socket.on('close', this.#onGone);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#kept.push(chunk);
+    if (this.#kept.length > mostPieces) this.#kept = [Buffer.concat(this.#kept)];
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes >= keepBytes) {
+      this.socket.pause();
+      this.#look(); // a paused socket sees neither the end nor the reset of its client (SSH2.md 2.6)
+    }
+    this.#notify?.();
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#ended || this.#gone) return;
+    if (wasReset(this.socket)) {
+      this.#onGone();
+      this.socket.destroy();
+      return;
+    }
+    this.#halfClosed();
+  };
+
+  #halfClosed(): void {
+    if (this.#ended || this.#gone) return;
+    this.#ended = true;
+    this.#stopLook();
+    this.#notify?.();
+    this.#watcher?.ended?.();
+  }
+
+  readonly #onGone = (): void => {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#stopLook();
+    this.#kept = [];
+    this.#watcher?.left();
+  };
+
+  #look(): void {
+    this.#stopLook();
+    this.#stopLooking = this.#clock.schedule(lookEveryMs, () => {
+      void localConnectionState(this.socket).then((state) => {
+        if (this.#stopLooking === null) return;
+        if (state === 'gone') {
+          this.#onGone();
+          resetSocket(this.socket);
+        } else if (state === 'half-closed') this.#halfClosed();
+        else this.#look();
+      });
+    });
+  }
+
+  #stopLook(): void {
+    this.#stopLooking?.();
+    this.#stopLooking = null;
+  }
+
+  /** True once the client has half-closed. */
+  ended(): boolean {
+    return this.#ended;
+  }
+
+  /** True once the client has reset or closed, or `reset` was called. */
+  gone(): boolean {
+    return this.#gone;
+  }
+
+  watch(watcher: ClientWatcher): void {
+    this.#watcher = watcher;
+  }
+
+  notify(listener: (() => void) | null): void {
+    this.#notify = listener;
+  }
+
+  take(): Buffer[] {
+    const taken = this.#kept;
+    this.#kept = [];
+    this.#keptBytes = 0;
+    this.#stopLook();
+    if (!this.#ended && !this.#gone) this.socket.resume();
+    return taken;
+  }
+
+  putBack(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#kept.unshift(bytes);
+    this.#keptBytes += bytes.length;
+  }
+
+  send(bytes: Buffer): void {
+    if (!this.#gone) this.socket.write(bytes);
+  }
+
+  /** Hands the socket over for good, without listeners of ours: listen to it in the same tick. */
+  release(): { readonly early: readonly Buffer[]; readonly ended: boolean } {
+    this.#stopLook();
+    this.socket.off('data', this.#onData);
+    this.socket.off('end', this.#onEnd);
+    this.socket.off('error', this.#onGone);
+    this.socket.off('close', this.#onGone);
+    // An end that only the kernel told of is still to come, behind what was not read.
+    return { early: this.#kept, ended: this.#ended && this.socket.readableEnded };
+  }
+
+  reset(): void {
+    this.#gone = true;
+    this.#stopLook();
+    this.#kept = [];
+    resetSocket(this.socket);
+  }
 }

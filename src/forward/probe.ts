@@ -78,10 +78,6 @@ export class ProbingCarrier implements Carrier {
     return { ...this.#carrier.status(), probe: this.#seen };
   }
 
-  resetCounts(): void {
-    this.#carrier.resetCounts();
-  }
-
   probe(): Promise<ProbeStatus | null> {
     this.#running ??= this.#look().finally(() => (this.#running = null));
     return this.#running;

@@ -6,18 +6,16 @@
 //              waiting
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
-import type { Cancel } from '../model/clock.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, RemoteForward } from '../model/forward.ts';
+import { GiveUp } from '../model/give-up.ts';
 import type { Channel, RemoteListener, Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { Crowd } from './crowd.ts';
-import { sameEndpoint } from './listening.ts';
-import { RemoteFlow } from './remote-flow.ts';
-import { connectHere } from './remote-target.ts';
-import { Roster } from './roster.ts';
-import { clearStaleSocket } from './stale-socket.ts';
-import { createTally } from './tally.ts';
+import { Flows, type Flow } from './flows.ts';
+import { flowError, sameEndpoint } from './local.ts';
+import { connectHere, type ConnectHere, type Connected } from './remote-target.ts';
+import { Splice, type Traffic } from './splice.ts';
 
 const askMs = 10_000;
 /** The server confirms the end of a listener at once, or is not waited for (SPEC 4, `down`). */
@@ -38,9 +36,7 @@ interface Asking {
 
 export class RemoteCarrier implements Carrier {
   readonly #parts: CarrierParts;
-  readonly #tally;
-  readonly #crowd: Crowd;
-  readonly #flows = new Roster<RemoteFlow>();
+  readonly #flows: Flows<RemoteFlow>;
   #forward: RemoteForward;
   #asking: Asking | null = null;
   #lastPort: number | null;
@@ -50,8 +46,7 @@ export class RemoteCarrier implements Carrier {
     this.#forward = forward;
     this.#parts = parts;
     this.#lastPort = parts.preferredPort;
-    this.#tally = createTally(parts);
-    this.#crowd = new Crowd(parts.clock);
+    this.#flows = new Flows(parts);
   }
 
   get forward(): Forward {
@@ -68,7 +63,7 @@ export class RemoteCarrier implements Carrier {
     if (session === (this.#asking?.session ?? null)) return;
     void this.#leave(this.#asking);
     this.#asking = null;
-    this.#tally.broken(null);
+    this.#flows.broken(null);
     if (session !== null && !this.#closed) {
       this.#asking = { session, attempt: 0, listener: null, retry: null };
       void this.#ask(this.#asking);
@@ -93,14 +88,14 @@ export class RemoteCarrier implements Carrier {
   }
 
   resetConnections(): void {
-    for (const flow of this.#flows.all()) flow.reset(ended('the tunnel is restarted'));
+    this.#flows.resetAll(cutOff('the tunnel is restarted'));
   }
 
   status(): CarrierStatus {
     const listener = this.#asking?.listener ?? null;
     const { target } = this.#forward;
     return {
-      ...this.#tally.status(0),
+      ...this.#flows.status(0),
       held: 0,
       retryAtMs: this.#asking?.retry?.atMs ?? null,
       listen: formatEndpoint(listener?.at ?? this.#wish()),
@@ -111,11 +106,6 @@ export class RemoteCarrier implements Carrier {
     };
   }
 
-  resetCounts(): void {
-    this.#tally.reset();
-    this.#parts.events.changed();
-  }
-
   async close(drainMs: number): Promise<void> {
     this.#closed = true;
     const asking = this.#asking;
@@ -123,10 +113,10 @@ export class RemoteCarrier implements Carrier {
     const left = await this.#leave(asking);
     if (left !== null) {
       this.#parts.events.log('warn', 'remote-left', left.message);
-      this.#tally.broken(left);
+      this.#flows.broken(left);
     }
-    await this.#crowd.drained(drainMs);
-    for (const flow of this.#flows.all()) flow.reset(ended('the tunnel is down'));
+    await this.#flows.drained(drainMs);
+    this.#flows.resetAll(cutOff('the tunnel is down'));
   }
 
   /** Ends a listener; resolves when the server confirmed, or soon. Not null: it is still there. */
@@ -186,14 +176,14 @@ export class RemoteCarrier implements Carrier {
         'remote-exposed',
         `asked for ${where}, but the server's GatewayPorts binds ${listener.overriddenBy}`,
       );
-    this.#tally.broken(null);
+    this.#flows.broken(null);
     events.changed();
   }
 
   async #refused(asking: Asking, at: Endpoint, error: TunnelError): Promise<void> {
     if (this.#asking !== asking || error.code === 'LINK_LOST') return;
     asking.attempt += 1;
-    if (this.#tally.status(0).error?.message !== error.message)
+    if (this.#flows.status(0).error?.message !== error.message)
       this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
     if (asking.attempt >= samePortTries) this.#lastPort = null;
     const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path, askMs));
@@ -202,7 +192,7 @@ export class RemoteCarrier implements Carrier {
     const { clock } = this.#parts;
     const cancel = clock.schedule(delayMs, () => this.#again(asking));
     asking.retry = { atMs: clock.monotonic() + delayMs, cancel };
-    this.#tally.broken(error);
+    this.#flows.broken(error);
   }
 
   #again(asking: Asking): void {
@@ -212,23 +202,93 @@ export class RemoteCarrier implements Carrier {
 
   /** Called from the packet parser: must not throw. */
   #accept(channel: Channel): void {
-    this.#tally.accepted();
-    this.#crowd.enter();
-    const flow = new RemoteFlow({
-      channel,
-      clock: this.#parts.clock,
-      traffic: this.#tally.traffic,
-      over: (error) => {
-        this.#flows.remove(flow);
-        this.#tally.ended(error);
-        this.#crowd.leave();
-      },
-    });
+    const flow = new RemoteFlow(channel, this.#parts.clock, this.#flows);
     this.#flows.add(flow);
     flow.start(connectHere(this.#forward));
   }
 }
 
-function ended(why: string): TunnelError {
+/** What a flow counts its bytes in, and tells of its end. */
+type FlowOwner = { readonly traffic: Traffic; remove(flow: RemoteFlow, error: TunnelError | null): void };
+
+/** A connection that came from the server: dialled here, then joined. */
+export class RemoteFlow implements Flow {
+  place = -1;
+  readonly #channel: Channel;
+  readonly #clock: Clock;
+  readonly #flows: FlowOwner;
+  readonly #leaving = new GiveUp();
+  #over = false;
+  #running: Splice | null = null;
+  #resetBy: TunnelError | null = null;
+
+  constructor(channel: Channel, clock: Clock, flows: FlowOwner) {
+    this.#channel = channel;
+    this.#clock = clock;
+    this.#flows = flows;
+  }
+
+  start(connect: ConnectHere): void {
+    const left = (clean: boolean): void => this.#stop(clean ? null : flowError('link lost'));
+    connect({ channel: this.#channel, clock: this.#clock, signal: this.#leaving, left })
+      .then((connected) => this.#run(connected))
+      .catch((thrown: unknown) => this.#stop(asTunnelError(thrown)));
+  }
+
+  /** Ends it now, as a fault. */
+  reset(error: TunnelError): void {
+    this.#resetBy = error;
+    if (this.#running === null) this.#stop(error);
+    else this.#running.reset(error.message);
+  }
+
+  #run(connected: Connected): void {
+    if (this.#over) return void connected.socket.destroy();
+    this.#running = new Splice({
+      ...connected,
+      traffic: this.#flows.traffic,
+      early: [],
+      ended: false,
+      finished: ({ failed, reason }) =>
+        this.#finish(failed ? (this.#resetBy ?? flowError(reason ?? 'link lost')) : null),
+    });
+  }
+
+  #stop(error: TunnelError | null): void {
+    this.#finish(error);
+    this.#leaving.abort();
+    this.#channel.close();
+  }
+
+  #finish(error: TunnelError | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#flows.remove(this, error);
+  }
+}
+
+/**
+ * Removes a socket file that an old session of ours left on the server: sshd does not remove it, and cannot bind over it.
+ * True when it was removed.
+ * Dead: the server can see that nobody answers there. A live one, or one nothing can be told of, stays.
+ * Each of the two questions may take `timeoutMs`.
+ */
+async function clearStaleSocket(session: Session, path: string, timeoutMs: number): Promise<boolean> {
+  if (session.removeSocket === undefined) return false;
+  try {
+    const channel = await session.openChannel(
+      { kind: 'unix', path },
+      { host: '127.0.0.1', port: 0 },
+      { timeoutMs },
+    );
+    channel.close();
+    return false; // somebody listens there
+  } catch (thrown) {
+    if (asTunnelError(thrown).facts['reason'] !== 'connect-failed') return false;
+  }
+  return session.removeSocket(path, timeoutMs).catch(() => false);
+}
+
+function cutOff(why: string): TunnelError {
   return new TunnelError('LINK_LOST', `client cut off, on the server: ${why}`);
 }

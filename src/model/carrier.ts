@@ -89,8 +89,6 @@ export interface Carrier {
   /** Resets running and held connections, keeps the listener (`restart`). */
   resetConnections(): void;
   status(): CarrierStatus;
-  /** Forgets counters (the tunnel is brought up anew). */
-  resetCounts(): void;
   /** Probes the target now; null while the link is not up, or without a probe. Absent in a carrier that cannot. */
   probe?(): Promise<ProbeStatus | null>;
   /** Stops listening at once, lets running connections end for `drainMs`, then resets them. Resolves when all is closed. */

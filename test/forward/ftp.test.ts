@@ -1,8 +1,7 @@
 // FTP's control connection: lines, replies and what is rewritten, split anywhere and mangled anyhow.
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { OpenRequest } from '../../src/forward/connection.ts';
-import { FtpControl } from '../../src/forward/ftp-control.ts';
+import { FtpControl } from '../../src/forward/ftp.ts';
 import {
   LineReader,
   passiveReply,
@@ -10,7 +9,8 @@ import {
   readCommand,
   ReplyReader,
   type Reply,
-} from '../../src/forward/ftp.ts';
+} from '../../src/forward/ftp-lines.ts';
+import type { OpenRequest } from '../../src/forward/local.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { channelPair, type MemoryChannel } from '../helpers/memory-session.ts';
 
@@ -127,7 +127,7 @@ describe('a control connection', () => {
     const { near, far } = channelPair();
     const logged: string[] = [];
     const request = {
-      arrival: { socket: { localAddress: '127.0.0.1' }, origin: { host: '127.0.0.1', port: 1 } },
+      client: { socket: { localAddress: '127.0.0.1' }, origin: { host: '127.0.0.1', port: 1 } },
       clock: systemClock,
       log: (_level: string, event: string) => logged.push(event),
     } as unknown as OpenRequest;

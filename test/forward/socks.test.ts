@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allows } from '../../src/forward/allow.ts';
-import { createHandshake, loginCheck, replyFor, type Asked } from '../../src/forward/handshake.ts';
+import { createHandshake, loginCheck, replyFor, type Asked } from '../../src/forward/proxy-request.ts';
 import type { CheckLogin } from '../../src/forward/socks.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 

@@ -120,8 +120,6 @@ export class FakeCarrier implements Carrier {
     };
   }
 
-  resetCounts(): void {}
-
   async close(drainMs: number): Promise<void> {
     this.closes.push(drainMs);
     if (this.bound) this.#ports.taken.delete(this.port);

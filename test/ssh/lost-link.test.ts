@@ -7,7 +7,7 @@ import type { TunnelError } from '../../src/errors.ts';
 import { generateKey } from '../../src/demo/ssh-server.ts';
 import { GiveUp } from '../../src/model/give-up.ts';
 import type { Session } from '../../src/model/session.ts';
-import { RemoteFlow } from '../../src/forward/remote-flow.ts';
+import { RemoteFlow } from '../../src/forward/remote.ts';
 import { Splice } from '../../src/forward/splice.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { readChannel } from '../helpers/channel-reader.ts';
@@ -164,21 +164,20 @@ describe('a compressed link that ends under traffic', () => {
 test('a flow whose two ends cannot be joined ends alone', async () => {
   const { client, served } = await socketPair();
   const over = new Promise<TunnelError | null>((resolve) => {
-    const flow = new RemoteFlow({
-      channel: {
-        attach: () => {
-          throw new Error('no room');
-        },
-        consumed: () => undefined,
-        write: () => true,
-        end: () => undefined,
-        close: () => undefined,
+    const channel = {
+      attach: () => {
+        throw new Error('no room');
       },
-      clock: systemClock,
+      consumed: () => undefined,
+      write: () => true,
+      end: () => undefined,
+      close: () => undefined,
+    };
+    const flow = new RemoteFlow(channel, systemClock, {
       traffic: { bytesIn: 0, bytesOut: 0 },
-      over: resolve,
+      remove: (_flow, error) => resolve(error),
     });
-    flow.start(({ channel }) => Promise.resolve({ socket: served, channel }));
+    flow.start(() => Promise.resolve({ socket: served, channel }));
   });
   expect((await over)?.message).toContain('no room');
   client.destroy();

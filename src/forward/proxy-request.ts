@@ -17,7 +17,7 @@ import {
 } from './socks.ts';
 
 /** A connection that is read before it is joined to anything: a socket's arrival, or a channel's. */
-export interface Preface {
+export interface FirstBytes {
   /** What has come since the last call; reads on. */
   take(): Buffer[];
   /** Bytes for whoever the connection is handed to. */
@@ -106,12 +106,12 @@ export function createHandshake(
 }
 
 /** Asks the client what it wants. Throws TIMED_OUT, or FORWARD_REFUSED when it leaves before it said so. */
-export function shakeHands(preface: Preface, { clock, signal, login }: HandshakeLimits): Promise<Asked> {
+export function shakeHands(client: FirstBytes, { clock, signal, login }: HandshakeLimits): Promise<Asked> {
   return new Promise((resolve, reject) => {
-    const push = createHandshake(login, (bytes) => preface.send(bytes));
+    const push = createHandshake(login, (bytes) => client.send(bytes));
     const settle = (): void => {
       cancel();
-      preface.notify(null);
+      client.notify(null);
       signal.removeEventListener('abort', leave);
     };
     const fail = (code: 'TIMED_OUT' | 'FORWARD_REFUSED', why: string): void => {
@@ -120,21 +120,21 @@ export function shakeHands(preface: Preface, { clock, signal, login }: Handshake
     };
     const leave = (): void => fail('FORWARD_REFUSED', 'it left before it said what it wants');
     const look = (): void => {
-      const chunks = preface.take();
+      const chunks = client.take();
       const done = chunks.length === 0 ? null : push(Buffer.concat(chunks));
       if (done === null) {
-        if (preface.ended()) leave();
+        if (client.ended()) leave();
         return;
       }
       settle();
-      preface.putBack(done.rest);
+      client.putBack(done.rest);
       resolve(done.asked);
     };
     const cancel = clock.schedule(handshakeMs, () =>
       fail('TIMED_OUT', `it did not say what it wants in ${handshakeMs / 1000}s`),
     );
     signal.addEventListener('abort', leave);
-    preface.notify(look);
+    client.notify(look);
     if (signal.aborted) leave();
     else look();
   });
