@@ -5,7 +5,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
-import { watchWeather } from '../supervisor/weather.ts';
+import { watchNetwork } from './network-watch.ts';
 import { createMetricsServer } from './metrics-http.ts';
 import { createNotifier, showOnDesktop } from './notify.ts';
 
@@ -38,10 +38,10 @@ export function openSurroundings(parts: {
     });
   };
   const cancels = [
-    watchWeather({
+    watchNetwork({
       clock,
       interfaces: networkInterfaces,
-      changed: (reason) => engine.weather(reason),
+      changed: (reason) => engine.lookAround(reason),
     }),
     engine.onChange(lookSoon),
     () => look?.(),

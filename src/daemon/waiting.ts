@@ -4,8 +4,7 @@ import type { UpProgress, UpResult } from '../control/protocol.ts';
 import { reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
-import type { Engine, Hearer, Person } from '../supervisor/engine.ts';
-import type { Waiting } from '../supervisor/settlers.ts';
+import type { Engine, Hearer, Person, Waiting } from '../supervisor/engine.ts';
 import { createPatience, type Patience } from './patience.ts';
 
 export interface WaitingParts {

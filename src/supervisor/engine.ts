@@ -6,7 +6,6 @@ import type { Answer, PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
-import type { Waiting } from './settlers.ts';
 
 export interface EngineParts {
   readonly dialer: Dialer;
@@ -36,6 +35,12 @@ export interface UpRequest {
   /** A person sits at the terminal that asks: what needs a person is tried again. */
   readonly personPresent: boolean;
 }
+
+/**
+ * `up`: until there is something to say: it serves and its probes have answered, or a person or the owner of a port must
+ * see to it, or somebody took it down. `wait`: until it is ready, over everything that is tried again by itself.
+ */
+export type Waiting = 'up' | 'wait';
 
 /** Whoever waits for tunnels hears what is said under way, at a terminal or not. */
 export interface Hearer {
@@ -103,7 +108,7 @@ export interface Engine {
   onWanted(listener: (names: readonly string[]) => void): Cancel;
   onPorts(listener: (ports: Readonly<Record<string, number>>) => void): Cancel;
   /** Wake from sleep or a change of network interfaces: end waits, probe live links, look again at host keys. */
-  weather(reason: string): void;
+  lookAround(reason: string): void;
   /** Look again at what waits for a person on these hosts (all, when empty). */
   recheck(hosts: readonly string[]): void;
   /** Ends everything; wanted marks are not changed. */

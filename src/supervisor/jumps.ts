@@ -1,18 +1,37 @@
 // Jumps: the links of the jump hosts that a link rides on, one for each of its ways that has one.
 import type { TunnelError } from '../errors.ts';
 import type { Way } from '../model/host.ts';
-import type { Session } from '../model/session.ts';
+import type { DialStep, Session } from '../model/session.ts';
+import type { Hearer } from './engine.ts';
+import type { LinkState } from './link-machine.ts';
 import type { LinkUser } from './link-users.ts';
-import type { Link } from './link.ts';
+import type { LinkSnapshot } from './status.ts';
+
+/** The link to a jump host, as a link that rides on it sees it. */
+export interface JumpLink {
+  readonly id: string;
+  readonly state: LinkState;
+  /** Null unless up. */
+  readonly session: Session | null;
+  snapshot(): LinkSnapshot;
+  loginSteps(): readonly DialStep[];
+  release(user: LinkUser, drain: boolean): void;
+  hurried(user: LinkUser): void;
+  kick(): void;
+  tryNow(): void;
+  answered(): void;
+  examine(): void;
+  repeatTalk(hearer: Hearer): void;
+}
 
 /** Finds or makes the link to the last hop of a way, and uses it. */
-export type AcquireJump = (way: Way, user: LinkUser) => Link;
+export type AcquireJump = (way: Way, user: LinkUser) => JumpLink;
 
 export class Jumps {
   readonly #ways: readonly Way[];
   readonly #user: LinkUser;
   readonly #acquire: AcquireJump;
-  readonly #links = new Map<number, Link>();
+  readonly #links = new Map<number, JumpLink>();
   readonly #waiting = new Set<() => void>();
 
   constructor(ways: readonly Way[], user: LinkUser, acquire: AcquireJump) {
@@ -22,7 +41,7 @@ export class Jumps {
   }
 
   /** Of the ways in use or being tried. */
-  get links(): readonly Link[] {
+  get links(): readonly JumpLink[] {
     return [...this.#links.values()];
   }
 
@@ -31,7 +50,7 @@ export class Jumps {
     return this.links.flatMap((link) => [link.id, ...link.snapshot().rides]);
   }
 
-  at(index: number): Link | null {
+  at(index: number): JumpLink | null {
     return this.#links.get(index) ?? null;
   }
 
@@ -69,7 +88,7 @@ export class Jumps {
     }
   }
 
-  #current(index: number): Link {
+  #current(index: number): JumpLink {
     const held = this.#links.get(index);
     if (held !== undefined && held.session !== null) return held;
     const way = this.#ways[index] as Way;

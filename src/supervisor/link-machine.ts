@@ -1,8 +1,13 @@
-// The state machine of a link: what is not in the table of DESIGN 6 changes nothing. Only `step` makes a state.
+// The state machine of a link: what is not in the table of DESIGN 6 changes nothing. Only `step` makes a state. The wait
+// before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
-import { backoffMs, firstWaitMs } from './backoff.ts';
-import type { BackoffPolicy } from './backoff.ts';
+
+/** `reconnect:` of a tunnel, in milliseconds. */
+export interface BackoffPolicy {
+  readonly initialMs: number;
+  readonly maxMs: number;
+}
 
 /**
  * `attempt` counts the retries since the link was last steady: 0 for the first try, 1 for the first retry. `hurried` counts
@@ -137,6 +142,21 @@ function whileStopping(state: LinkState & { kind: 'stopping' }, event: LinkEvent
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false });
   if (event.kind !== 'closed') return stay(state);
   return state.again ? to(firstTry, open) : to({ kind: 'idle' });
+}
+
+/** Before the first retry: a server that answered and then failed us must not count us among its attackers. */
+function firstWaitMs({ maxMs }: BackoffPolicy): number {
+  return Math.min(1_000, maxMs);
+}
+
+/**
+ * Milliseconds to wait before retry number `retry` (1 is the first after a failure or a loss).
+ * `random` is uniform in [0, 1). Full jitter, so that many clients of one server do not come back in step.
+ */
+export function backoffMs(retry: number, policy: BackoffPolicy, random: () => number): number {
+  if (retry <= 1) return firstWaitMs(policy);
+  const ceiling = Math.min(policy.maxMs, policy.initialMs * 2 ** (retry - 2));
+  return Math.round(random() * ceiling);
 }
 
 interface Wait {

@@ -1,10 +1,13 @@
 // Who uses a link, counted: tunnels, and links that ride on it; and what they want of it together.
 import type { CallerEnvironment } from '../model/session.ts';
-import { mostImpatient } from './backoff.ts';
-import type { BackoffPolicy } from './backoff.ts';
 import type { Person } from './engine.ts';
-import { mergeEnvironments } from './environment.ts';
-import type { StampedEnvironment } from './environment.ts';
+import type { BackoffPolicy } from './link-machine.ts';
+
+/** `stamp` grows with each command: the newest wins. */
+export interface StampedEnvironment {
+  readonly stamp: number;
+  readonly environment: CallerEnvironment;
+}
 
 /** What the last command granted, for its own time only. */
 export interface Terms {
@@ -116,5 +119,30 @@ export function riderOf(users: LinkUsers, changed: () => void, moved: () => void
     environments: () => users.environments(),
     changed,
     moved,
+  };
+}
+
+/** The policy of a link that serves several tunnels: what the most impatient one asks for. */
+export function mostImpatient(policies: readonly BackoffPolicy[]): BackoffPolicy {
+  if (policies.length === 0) return { initialMs: 500, maxMs: 30_000 };
+  return {
+    initialMs: Math.min(...policies.map(({ initialMs }) => initialMs)),
+    maxMs: Math.min(...policies.map(({ maxMs }) => maxMs)),
+  };
+}
+
+/** More agent sockets than this are not tried: each was left behind by a terminal that ran `up`. */
+const agentSocketLimit = 8;
+
+/** One environment of several: newer variables cover older ones, newer agent sockets come first. */
+export function mergeEnvironments(stamped: readonly StampedEnvironment[]): CallerEnvironment {
+  const newestFirst = stamped.toSorted((a, b) => b.stamp - a.stamp).map(({ environment }) => environment);
+  const sockets = new Set(newestFirst.flatMap(({ agentSockets }) => agentSockets));
+  return {
+    variables: Object.assign({}, ...newestFirst.toReversed().map(({ variables }) => variables)) as Record<
+      string,
+      string
+    >,
+    agentSockets: [...sockets].slice(0, agentSocketLimit),
   };
 }

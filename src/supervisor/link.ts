@@ -1,57 +1,50 @@
 // A link: keeps one session alive for everybody who uses it. Its machine decides; this file gives it a world to act in.
-import type { Cancel, Clock } from '../model/clock.ts';
+import type { Cancel } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
-import type { Dialer, DialStep, Session } from '../model/session.ts';
-import type { EngineLog, Hearer, Person } from './engine.ts';
+import type { DialStep, OpenTransport, Session } from '../model/session.ts';
+import { Attempts } from './attempts.ts';
+import type { AttemptResult, AttemptsParts } from './attempts.ts';
+import { Blocked, isAttended, isBeforeLogin, lookAfterChange } from './blocked.ts';
+import type { Look } from './blocked.ts';
+import type { Hearer, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
-import type { AcquireJump } from './jumps.ts';
-import type { Knocking } from './knocking.ts';
-import { LinkBlock } from './link-block.ts';
-import { LinkKnocks } from './link-knocks.ts';
+import type { AcquireJump, JumpLink } from './jumps.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
-import { LinkRunner } from './link-runner.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
-import { Login } from './login.ts';
 import { hintOn } from '../model/hint.ts';
-import { isBeforeLogin, questionOf } from './needs-you.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
-import type { Pilots } from './pilots.ts';
-import type { Asker, Questions } from './questions.ts';
+import { questionOf } from './questions.ts';
+import type { Asker } from './questions.ts';
+import { Runner } from './runner.ts';
+import type { LinkSnapshot } from './status.ts';
+import type { TcpWatch, TcpWatcher } from './tcp-watch.ts';
 
-export interface LinkParts {
+export interface LinkParts extends AttemptsParts {
   readonly id: string;
-  readonly ways: readonly [Way, ...Way[]];
-  readonly dialer: Dialer;
-  readonly clock: Clock;
   readonly random: () => number;
-  readonly log: EngineLog;
-  readonly questions: Questions;
-  readonly hearers: (tunnels: readonly string[]) => readonly Hearer[];
-  readonly pilots: Pilots<Login>;
-  readonly knocking: Knocking;
+  readonly tcpWatch: TcpWatch;
   readonly acquireJump: AcquireJump;
-  /** Whether logins here were found to need a person: outlives the link. */
-  readonly attended: { readonly get: () => boolean; readonly set: (attended: boolean) => void };
   /** Came to rest with nobody using it. */
   readonly resting: (link: Link) => void;
 }
 
 const triedGapMs = { tcp: 400, answered: 5_000 } as const;
 
-export class Link implements Asker {
+export class Link implements Asker, JumpLink {
   readonly id: string;
   readonly host: Host;
   readonly users = new LinkUsers();
   readonly #parts: LinkParts;
-  readonly #runner: LinkRunner;
+  readonly #runner: Runner;
   readonly #jumps: Jumps;
-  readonly #login: Login;
-  readonly #knocks: LinkKnocks;
-  readonly #block: LinkBlock;
+  readonly #attempts: Attempts;
+  readonly #blocked: Blocked;
+  /** The server of the way without a jump host: only there is TCP ours. */
+  readonly #direct: Host | null;
+  readonly #tcpWatcher: TcpWatcher;
   readonly #watchers = new Set<() => void>();
   #draining = false;
   #haste: Haste = 'none';
@@ -60,49 +53,30 @@ export class Link implements Asker {
 
   constructor(parts: LinkParts) {
     const { users } = this;
+    const changed = (): void => this.changed();
     this.#parts = parts;
     this.id = parts.id;
     this.host = parts.ways[0].at(-1) as Host;
-    this.#jumps = new Jumps(
-      parts.ways,
-      riderOf(users, this.#jumpChanged.bind(this), () => this.#jumps.follow()),
-      parts.acquireJump,
-    );
-    this.#runner = new LinkRunner({
-      ...parts,
-      policy: () => users.policy(),
-      held: () => users.haste() === 'held',
-      attempt: (signal) => this.#login.attempt(signal),
-      wanted: () => users.size > 0,
-      entered: (before, after, event) => this.#entered(before, after, event),
-      changed: () => this.#announce(),
-    });
-    this.#login = new Login({
-      ...parts,
+    this.#direct = parts.ways.find((way) => way.length === 1)?.[0] ?? null;
+    const rider = riderOf(
       users,
-      jumps: this.#jumps,
-      asker: this,
-      first: () => this.#runner.index,
-      foundAttended: parts.attended.get,
-      wasUp: () => this.#outage.lost,
-      changed: () => this.#announce(),
+      () => this.#jumpChanged(),
+      () => this.#jumps.follow(),
+    );
+    this.#jumps = new Jumps(parts.ways, rider, parts.acquireJump);
+    this.#attempts = new Attempts(parts, users, this.#jumps, this);
+    const attempt = (signal: AbortSignal): Promise<AttemptResult> =>
+      this.#attempts.open(signal, { first: this.#runner.index, wasUp: this.#outage.lost });
+    this.#runner = new Runner(parts, users, attempt, {
+      entered: (before, after, event) => this.#entered(before, after, event),
+      changed,
     });
-    this.#block = new LinkBlock({
-      ...parts,
-      host: this.host,
-      runner: this.#runner,
-      login: this.#login,
-      environment: () => users.environment(),
-      changed: () => this.#announce(),
-    });
-    this.#knocks = new LinkKnocks({
-      knocking: parts.knocking,
-      ways: parts.ways,
-      login: this.#login,
-      outage: () => this.#outage,
-      wanted: () => users.haste() !== 'none' && this.#failedAtTcp(),
-      runner: this.#runner,
-    });
+    this.#blocked = new Blocked(parts, this.host, users, { look: (how) => this.#lookAgain(how), changed });
+    this.#tcpWatcher = {
+      awaySinceMs: () => this.#outage.sinceMs,
+      triedAtMs: () => this.#outage.failedAtMs,
+      answered: (transport) => this.#tcpAnswered(transport),
+    };
   }
 
   get state(): LinkState {
@@ -156,28 +130,29 @@ export class Link implements Asker {
 
   /** What blocked may be gone: a person came, or something they changed. */
   answered(): void {
-    this.#block.forget();
+    this.#forgetRefusals();
     for (const jump of this.#jumps.links) jump.answered();
     this.#runner.send({ kind: this.state.kind === 'blocked' ? 'answered' : 'kick' });
   }
 
   /** The key or a secret of this host may be another one now. */
   recheck(): void {
-    this.#block.recheck();
+    const { state } = this;
+    if (state.kind === 'blocked' && !isAttended(state.cause)) this.#lookAgain(lookAfterChange(state.cause));
   }
 
   /** A command came that may have brought another agent or variable: compare. */
   examine(): void {
     for (const jump of this.#jumps.links) jump.examine();
-    this.#block.examine();
+    this.#blocked.examine();
   }
 
   /** Ends a wait, probes, and looks again at a host key or at algorithms, which begins no login. */
-  weather(): void {
+  lookAround(): void {
     const { state } = this;
     const beforeLogin = state.kind === 'blocked' && isBeforeLogin(state.cause);
     // A connect that was begun over the old network may hang long after the new one is there.
-    if (state.kind === 'connecting') this.#login.redial();
+    if (state.kind === 'connecting') this.#attempts.redial();
     this.#runner.send({ kind: beforeLogin && !this.#runner.inherited ? 'answered' : 'kick' });
   }
 
@@ -199,16 +174,19 @@ export class Link implements Asker {
   /** What a proxy command on the way has said and still waits with. */
   repeatTalk(hearer: Hearer): void {
     for (const jump of this.#jumps.links) jump.repeatTalk(hearer);
-    if (this.state.kind === 'connecting') this.#login.repeatTalk(hearer);
+    if (this.state.kind === 'connecting') this.#attempts.repeatTalk(hearer);
   }
 
-  questionChanged(): void {
-    this.#announce();
+  /** Whatever can be seen of it: everybody who uses it looks again. */
+  changed(): void {
+    this.#reconsider();
+    for (const watcher of Array.from(this.#watchers)) watcher();
+    for (const user of this.users.all()) user.changed();
   }
 
   /** What the login of the live session recorded, jump hosts first. */
   loginSteps(): readonly DialStep[] {
-    return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#login.steps];
+    return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#attempts.steps];
   }
 
   /** What the last login that succeeded recorded; null when there was none. */
@@ -227,19 +205,19 @@ export class Link implements Asker {
       session: this.session,
       awaySinceMs: this.#outage.sinceMs,
       failures: this.#outage.failures,
-      reached: this.#login.reached || (jump?.reached ?? false),
-      failure: jump?.failure ?? this.#login.waiting ?? this.#outage.failure,
+      reached: this.#attempts.reached || (jump?.reached ?? false),
+      failure: jump?.failure ?? this.#attempts.waiting ?? this.#outage.failure,
       retryAtMs: jump === null ? this.#retryAtMs() : jump.retryAtMs,
       question: this.#parts.questions.of(this) ?? asked.find((found) => found !== null) ?? null,
       unanswered: jump === null ? this.#unanswered() : jump.unanswered,
-      examining: jump === null ? this.#block.examining : jump.examining,
+      examining: jump === null ? this.#blocked.examining : jump.examining,
       endpoint: formatLogin(way.at(-1) as Host),
       via: way.slice(0, -1).map(({ name }) => name),
     };
   }
 
   /** Where there is one way, its jump host's trouble is the trouble: it has its own backoff and its own questions. */
-  #jumpInTheWay(): Link | null {
+  #jumpInTheWay(): JumpLink | null {
     const jump = this.#parts.ways.length === 1 ? this.#jumps.at(0) : null;
     if (jump === null || jump.state.kind === 'up') return null;
     const waits = this.state.kind === 'connecting' || this.state.kind === 'waiting';
@@ -247,14 +225,14 @@ export class Link implements Asker {
   }
 
   #retryAtMs(): number | null {
-    if (this.state.kind === 'blocked') return this.#block.lookAtMs;
+    if (this.state.kind === 'blocked') return this.#blocked.lookAtMs;
     if (this.state.kind !== 'waiting') return null;
-    return Math.min(this.state.untilMs, this.#knocks.nextAtMs() ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.state.untilMs, this.#nextConnectMs() ?? Number.POSITIVE_INFINITY);
   }
 
   #unanswered(): LinkSnapshot['unanswered'] {
     if (this.state.kind !== 'blocked' || this.#runner.inherited) return null;
-    return this.#login.unanswered ?? questionOf(this.state.cause, this.host);
+    return this.#attempts.unanswered ?? questionOf(this.state.cause, this.host);
   }
 
   #jumpChanged(): void {
@@ -268,23 +246,23 @@ export class Link implements Asker {
       if (state.kind === 'waiting' && this.#runner.inherited) this.#runner.send({ kind: 'kick' });
       if (state.kind === 'blocked' && this.#runner.inherited) this.#runner.send({ kind: 'answered' });
     }
-    this.#announce();
+    this.changed();
   }
 
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, attended } = this.#parts;
     this.#tell(after, event);
     this.#outage = nextOutage(this.#outage, before, after, event, clock);
-    if (after.kind !== 'connecting') this.#login.rest();
-    this.#block.follow();
+    if (after.kind !== 'connecting') this.#attempts.rest();
+    this.#blocked.follow(after, this.#runner.inherited);
     if (after.kind === 'up') {
-      this.#block.forget();
+      this.#forgetRefusals();
       this.#jumps.keepOnly(this.#runner.index);
       this.#lastLogin = this.loginSteps();
       attended.set(this.#runner.session?.login.attended ?? false);
     }
     if (after.kind === 'idle') {
-      this.#block.forget();
+      this.#forgetRefusals();
       this.#jumps.keepOnly(null);
       if (this.users.size === 0) this.#parts.resting(this);
     }
@@ -304,20 +282,57 @@ export class Link implements Asker {
     });
   }
 
-  #announce(): void {
-    this.#reconsider();
-    for (const watcher of Array.from(this.#watchers)) watcher();
-    for (const user of this.users.all()) user.changed();
-  }
-
-  /** Knocks begin or end as people and clients come and go, here and at the jump hosts. */
+  /** People and clients come and go, here and at the jump hosts. */
   #reconsider(): void {
-    this.#knocks.reconsider();
+    this.#watchTcp();
     const haste = this.users.haste();
     if (haste === this.#haste) return;
     this.#haste = haste;
     this.#jumps.hurried();
     if (haste === 'held' && this.state.kind === 'waiting') this.#runner.send({ kind: 'hurry' });
+  }
+
+  /** Has the server watched while somebody waits and nothing answers there, and no longer. */
+  #watchTcp(): void {
+    const { tcpWatch } = this.#parts;
+    if (this.#direct === null) return;
+    if (this.#wantsTcpWatch()) tcpWatch.join(this.#direct, this.#tcpWatcher);
+    else tcpWatch.leave(this.#direct, this.#tcpWatcher);
+  }
+
+  #wantsTcpWatch(): boolean {
+    const { kind } = this.state;
+    const away = kind === 'waiting' || (kind === 'connecting' && !this.#attempts.reached);
+    return away && this.users.haste() !== 'none' && this.#failedAtTcp();
+  }
+
+  /** The next connect of the watch, monotonic; null while there is none. */
+  #nextConnectMs(): number | null {
+    return this.#direct !== null && this.#wantsTcpWatch()
+      ? this.#parts.tcpWatch.nextAtMs(this.#direct)
+      : null;
+  }
+
+  #tcpAnswered(transport: OpenTransport | null): void {
+    const { kind } = this.state;
+    if (kind === 'connecting') {
+      if (transport !== null) this.#attempts.hurry(transport);
+      return;
+    }
+    if (kind !== 'waiting') return transport?.destroy();
+    if (transport !== null) this.#attempts.keep(transport);
+    this.#runner.send({ kind: 'kick' });
+  }
+
+  /** A person, or success: what was refused and tried in vain before does not count any more. */
+  #forgetRefusals(): void {
+    this.#attempts.forgetRefusals();
+    this.#blocked.forget();
+  }
+
+  #lookAgain(how: Look): void {
+    if (how !== 'as before') this.#attempts.offer(how);
+    this.#runner.send({ kind: 'answered' });
   }
 
   #stopIfUnused(): void {

@@ -2,14 +2,14 @@
 import type { Clock } from '../model/clock.ts';
 import type { Way } from '../model/host.ts';
 import type { Dialer } from '../model/session.ts';
+import type { Attempts } from './attempts.ts';
 import { canonicalJson } from './canonical.ts';
 import type { EngineLog, Hearer } from './engine.ts';
-import { Knocking } from './knocking.ts';
 import type { LinkUser } from './link-users.ts';
 import { Link } from './link.ts';
-import type { Login } from './login.ts';
-import { Pilots } from './pilots.ts';
+import { LoginTurns } from './login-turns.ts';
 import type { Questions } from './questions.ts';
+import { TcpWatch } from './tcp-watch.ts';
 
 export interface LinksParts {
   readonly dialer: Dialer;
@@ -30,8 +30,8 @@ export function linkKey(ways: readonly Way[], alone: string | null): string {
 
 export class Links {
   readonly #parts: LinksParts;
-  readonly #knocking: Knocking;
-  readonly #pilots = new Pilots<Login>();
+  readonly #tcpWatch: TcpWatch;
+  readonly #loginTurns = new LoginTurns<Attempts>();
   readonly #current = new Map<string, Link>();
   /** Every link that is not at rest, superseded ones too. */
   readonly #alive = new Set<Link>();
@@ -41,7 +41,7 @@ export class Links {
 
   constructor(parts: LinksParts) {
     this.#parts = parts;
-    this.#knocking = new Knocking(parts.dialer, parts.clock);
+    this.#tcpWatch = new TcpWatch(parts.dialer, parts.clock);
   }
 
   /** Every link that is not at rest. */
@@ -96,8 +96,8 @@ export class Links {
       ...this.#parts,
       id: `${host?.name ?? ''}#${this.#last}`,
       ways,
-      knocking: this.#knocking,
-      pilots: this.#pilots,
+      tcpWatch: this.#tcpWatch,
+      loginTurns: this.#loginTurns,
       acquireJump: (way, user) => this.acquire([way], alone, user),
       attended: {
         get: () => this.#attended.has(key),

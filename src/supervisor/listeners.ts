@@ -2,18 +2,17 @@
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierCounts, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { collide, formatEndpoint, placeOf } from '../model/endpoint.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
-import type { AddressBook } from './address-book.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
 import { hintOn } from '../model/hint.ts';
-import { remapCandidates } from './listen-address.ts';
-import type { TimedError } from './outage.ts';
 import { forwardStatus } from './status.ts';
+import type { TimedError } from './status.ts';
 
 export interface ListenersParts {
   readonly clock: Clock;
@@ -358,3 +357,41 @@ function heirsOf(left: readonly Slot[], fresh: readonly Slot[]): ReadonlyMap<Slo
 
 const targetOf = (forward: Forward): string =>
   forward.type === 'dynamic' || forward.target === null ? '*' : formatEndpoint(forward.target);
+
+const nearbyPorts = 20;
+
+/** Where to listen instead, the nearest ports first, then any; none for a unix socket. */
+export function remapCandidates(listen: Endpoint): readonly Endpoint[] {
+  if (listen.kind === 'unix' || listen.port === 0) return [];
+  const near = Array.from({ length: nearbyPorts }, (_unused, index) => listen.port + 1 + index);
+  return [...near.filter((port) => port <= 65_535), 0].map((port) => ({ ...listen, port }));
+}
+
+/** Addresses held here, by port or path: who holds what a listener asks for is found without a look at every tunnel. */
+export class AddressBook {
+  readonly #held = new Map<number | string, Set<Held>>();
+
+  /** Until it is given back. Idempotent. */
+  hold(listen: Endpoint, tunnel: () => string): Cancel {
+    const key = placeOf(listen);
+    const held = { listen, tunnel };
+    const page = this.#held.get(key) ?? new Set();
+    this.#held.set(key, page.add(held));
+    return () => {
+      if (page.delete(held) && page.size === 0 && this.#held.get(key) === page) this.#held.delete(key);
+    };
+  }
+
+  /** Another tunnel that holds an address in the way of this one; null for none. */
+  holderOf(listen: Endpoint, asker: string): string | null {
+    for (const held of this.#held.get(placeOf(listen)) ?? [])
+      if (held.tunnel() !== asker && collide(held.listen, listen)) return held.tunnel();
+    return null;
+  }
+}
+
+interface Held {
+  readonly listen: Endpoint;
+  /** Asked each time: a tunnel may be renamed while it runs. */
+  readonly tunnel: () => string;
+}

@@ -1,14 +1,8 @@
 // An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
-import type { TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from './engine.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
-
-export interface TimedError {
-  readonly error: TunnelError;
-  /** Wall clock, milliseconds. */
-  readonly atMs: number;
-}
+import type { TimedError } from './status.ts';
 
 export interface Outage {
   /** Monotonic. */

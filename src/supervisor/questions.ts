@@ -1,6 +1,7 @@
 // Questions of logins under way, and the people who may answer them. The supervisor itself never asks (DESIGN 6).
 import { TunnelError } from '../errors.ts';
-import type { Answer, PendingQuestion } from '../model/question.ts';
+import type { Host } from '../model/host.ts';
+import type { Answer, PendingQuestion, Question, QuestionKind } from '../model/question.ts';
 import type { Person } from './engine.ts';
 
 /** Who has a question: a link. */
@@ -8,8 +9,8 @@ export interface Asker {
   readonly id: string;
   /** Everybody who attends a tunnel over this link. */
   persons(): readonly Person[];
-  /** Its question appeared or went away. */
-  questionChanged(): void;
+  /** What it asks, or waits for, is another thing now. */
+  changed(): void;
 }
 
 interface Pending {
@@ -43,7 +44,7 @@ export class Questions {
         refuse: (error) => (over(), reject(error)),
       });
       this.offer();
-      asker.questionChanged();
+      asker.changed();
     });
   }
 
@@ -51,7 +52,7 @@ export class Questions {
   answer(id: string, answer: Answer, from: Person | null): boolean {
     const pending = this.#take(id, from);
     pending?.settle(answer);
-    pending?.asker.questionChanged();
+    pending?.asker.changed();
     return pending !== null;
   }
 
@@ -83,7 +84,7 @@ export class Questions {
   #refuse(id: string, error: TunnelError): void {
     const pending = this.#take(id, null);
     pending?.refuse(error);
-    pending?.asker.questionChanged();
+    pending?.asker.changed();
   }
 
   #take(id: string, from: Person | null): Pending | null {
@@ -104,4 +105,47 @@ function nobody(host: string): TunnelError {
 
 function withdrawn(host: string): TunnelError {
   return new TunnelError('SECRET_MISSING', `login failed, on ${host}: its question is no longer wanted`);
+}
+
+/** Why a link is not up while it waits for an answer. */
+export function questionError(question: PendingQuestion): TunnelError {
+  const hint = 'tunnel up    # asks here too; or answer at the terminal that asks';
+  const on = question.host;
+  if (question.kind === 'host-key') {
+    const key = question.fingerprint ?? 'its key';
+    return new TunnelError(
+      'HOST_KEY_UNKNOWN',
+      `login waits, on ${on}: somebody is asked whether ${key} is its key`,
+      {
+        hint,
+      },
+    );
+  }
+  if (question.kind === 'passphrase')
+    return new TunnelError('KEY_UNREADABLE', `login waits, on ${on}: somebody is asked for a passphrase`, {
+      hint,
+    });
+  // A server's words never look like ours (SPEC 4).
+  const who = question.fromServer ? `(${question.endpoint} asks) ` : '';
+  return new TunnelError('SECRET_MISSING', `login waits, on ${on}: ${who}${question.text.trim()}`, { hint });
+}
+
+const kinds: readonly QuestionKind[] = ['host-key', 'passphrase', 'password', 'prompt'];
+
+/** The question that a failed login would have asked, as far as its error's facts tell; null when they do not. */
+export function questionOf(cause: TunnelError, host: Host): Question | null {
+  const { facts } = cause;
+  const text = (name: string): string | null => {
+    const value = facts[name];
+    return typeof value === 'string' ? value : null;
+  };
+  const kind = kinds.find((known) => known === (text('question') ?? text('kind')));
+  if (kind === undefined) return null;
+  return {
+    kind,
+    host: text('host') ?? host.name,
+    text: text('text') ?? cause.message,
+    echo: facts['echo'] === true,
+    fingerprint: text('fingerprint'),
+  };
 }

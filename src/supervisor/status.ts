@@ -6,12 +6,44 @@ import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import type { Host } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
-import type { Question } from '../model/question.ts';
+import type { PendingQuestion, Question } from '../model/question.ts';
+import type { Session } from '../model/session.ts';
 import type { ForwardStatus, StatusError, TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
-import { questionError } from './link-snapshot.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
-import type { TimedError } from './outage.ts';
+import type { LinkState } from './link-machine.ts';
+import { questionError } from './questions.ts';
+
+/** An error, and when it came. */
+export interface TimedError {
+  readonly error: TunnelError;
+  /** Wall clock, milliseconds. */
+  readonly atMs: number;
+}
+
+/** What can be seen of a link at one moment. Where a jump host is in the way, state, failure and next try are those of the jump host. */
+export interface LinkSnapshot {
+  readonly id: string;
+  /** Links of jump hosts that it rides on, or tries to. */
+  readonly rides: readonly string[];
+  readonly state: LinkState;
+  readonly session: Session | null;
+  /** The outage of this link itself: since when (monotonic), and how many attempts failed. */
+  readonly awaySinceMs: number;
+  readonly failures: number;
+  readonly reached: boolean;
+  /** Why it is not up: what the login under way waits for, or the last failure; null while it is, and before the first. */
+  readonly failure: TimedError | null;
+  /** Monotonic. */
+  readonly retryAtMs: number | null;
+  /** Waits for an answer of somebody at a terminal. */
+  readonly question: PendingQuestion | null;
+  /** Was asked when nobody was there. */
+  readonly unanswered: Question | null;
+  /** It is being found out whether a command brought what was missing. */
+  readonly examining: boolean;
+  readonly endpoint: string;
+  readonly via: readonly string[];
+}
 
 export interface TunnelFacts {
   readonly wanted: boolean;
@@ -139,7 +171,7 @@ export interface StatusFacts {
   readonly tunnel: Tunnel;
   readonly orphan: boolean;
   readonly wanted: boolean;
-  readonly chronicle: {
+  readonly record: {
     readonly verdict: Verdict;
     /** When it came into its state, wall clock; null when it was never up. */
     readonly sinceMs: number | null;
@@ -154,8 +186,8 @@ export interface StatusFacts {
 
 /** A tunnel as `status --json` prints it (SPEC 4). */
 export function tunnelStatus(facts: StatusFacts): TunnelStatus {
-  const { tunnel, link, chronicle } = facts;
-  const { verdict, sinceMs } = chronicle;
+  const { tunnel, link, record } = facts;
+  const { verdict, sinceMs } = record;
   const way = tunnel.ways[0];
   const session = link?.session ?? null;
   return {
@@ -170,12 +202,12 @@ export function tunnelStatus(facts: StatusFacts): TunnelStatus {
     via: link?.via ?? way.slice(0, -1).map(({ name }) => name),
     link: link?.id ?? null,
     orphan: facts.orphan,
-    reconnects: chronicle.reconnects,
+    reconnects: record.reconnects,
     attempt: verdict.attempt,
     retryAt: verdict.retryAtMs === null ? null : isoTime(facts.clock.wallAt(verdict.retryAtMs)),
     latencyMs: session?.latencyMs ?? null,
     error: statusError(verdict.error),
-    lastError: statusError(chronicle.lastError),
+    lastError: statusError(record.lastError),
     question: plainQuestion(link),
     forwards: facts.forwards ?? tunnel.forwards.map(closedForwardStatus),
     algorithms: session?.algorithms ?? null,

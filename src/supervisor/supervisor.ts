@@ -6,15 +6,23 @@ import type { Answer } from '../model/question.ts';
 import type { DialStep } from '../model/session.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
-import { AddressBook } from './address-book.ts';
 import { describeChange, diffTunnels } from './diff.ts';
 import type { Change } from './diff.ts';
-import type { Engine, EngineParts, Examined, Hearer, KnownTunnel, Person, UpRequest } from './engine.ts';
+import type {
+  Engine,
+  EngineParts,
+  Examined,
+  Hearer,
+  KnownTunnel,
+  Person,
+  UpRequest,
+  Waiting,
+} from './engine.ts';
 import { Links } from './links.ts';
+import { AddressBook } from './listeners.ts';
 import { Questions } from './questions.ts';
-import type { Waiting } from './settlers.ts';
-import type { Surroundings } from './surroundings.ts';
 import { TunnelRun } from './tunnel.ts';
+import type { TunnelParts } from './tunnel.ts';
 
 /** An engine without tunnels: `apply` gives it a config, `close` ends it. */
 export function createEngine(parts: EngineParts): Engine {
@@ -32,7 +40,7 @@ class Supervisor implements Engine {
   readonly #parts: EngineParts;
   readonly #questions = new Questions();
   readonly #links: Links;
-  readonly #around: Surroundings;
+  readonly #tunnelParts: TunnelParts;
   readonly #attendances = new Set<Attendance<Person>>();
   readonly #hearings = new Set<Attendance<Hearer>>();
   readonly #changeListeners = new Set<() => void>();
@@ -56,7 +64,7 @@ class Supervisor implements Engine {
       questions: this.#questions,
       hearers: (names) => this.#hearersOf(names),
     });
-    this.#around = {
+    this.#tunnelParts = {
       ...parts,
       links: this.#links,
       persons: (name) => this.#personsAt(name),
@@ -93,12 +101,12 @@ class Supervisor implements Engine {
     const runs = this.#select(names);
     const renewed = new Set<string>();
     // The terms first: a renewed link dials at once, and with what this command brought.
-    for (const { lease } of runs) if (lease.link !== null) lease.take(request, this.#stamp);
+    for (const { linkUse } of runs) if (linkUse.link !== null) linkUse.take(request, this.#stamp);
     for (const run of runs) {
-      const { lease } = run;
-      if (lease.link === null || renewed.has(lease.key)) continue;
-      renewed.add(lease.key);
-      lease.renew();
+      const { linkUse } = run;
+      if (linkUse.link === null || renewed.has(linkUse.key)) continue;
+      renewed.add(linkUse.key);
+      linkUse.renew();
     }
     for (const run of runs) run.restart(request, this.#stamp);
     this.#questions.offer();
@@ -136,7 +144,7 @@ class Supervisor implements Engine {
   examine(name: string): Examined | null {
     const run = this.#runs.get(name);
     if (run === undefined) return null;
-    const { link } = run.lease;
+    const { link } = run.linkUse;
     const attempt = link?.loginSteps() ?? null;
     return { tunnel: run.tunnel, session: link?.session ?? null, attempt, last: link?.lastLogin ?? null };
   }
@@ -155,7 +163,7 @@ class Supervisor implements Engine {
   hear(names: readonly string[], hearer: Hearer): Cancel {
     const hearing = { names: new Set(names), who: hearer };
     this.#hearings.add(hearing);
-    const links = new Set(this.#select(names).map(({ lease }) => lease.link));
+    const links = new Set(this.#select(names).map(({ linkUse }) => linkUse.link));
     for (const link of links) link?.repeatTalk(hearer);
     return () => this.#hearings.delete(hearing);
   }
@@ -179,9 +187,9 @@ class Supervisor implements Engine {
     return () => this.#portListeners.delete(listener);
   }
 
-  weather(reason: string): void {
+  lookAround(reason: string): void {
     this.#parts.log('info', 'weather', `${reason}: links are looked at`);
-    for (const link of this.#links.all()) link.weather();
+    for (const link of this.#links.all()) link.lookAround();
   }
 
   recheck(hosts: readonly string[]): void {
@@ -237,7 +245,7 @@ class Supervisor implements Engine {
     const run = this.#runs.get(old);
     if (run !== undefined) return run;
     if (change.kind !== 'added') throw new Error(`no tunnel ${old} to change`);
-    return new TunnelRun(change.tunnel, this.#around);
+    return new TunnelRun(change.tunnel, this.#tunnelParts);
   }
 
   #sentence(change: Change, prune: boolean): string | null {

@@ -1,23 +1,33 @@
 // A tunnel at work: its listeners from `up` to `down`, and the link they want. What it is, `status.ts` derives.
 import { formatHopLogin, type Host } from '../model/host.ts';
-import type { TunnelError } from '../errors.ts';
-import type { LinkView } from '../model/carrier.ts';
+import { TunnelError } from '../errors.ts';
+import type { CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { DialStep } from '../model/session.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
-import { Chronicle } from './chronicle.ts';
-import type { UpRequest } from './engine.ts';
-import { Lease } from './lease.ts';
-import { carrierView, sameView } from './link-snapshot.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
+import { decisionOf, lateError, Waiters } from './decision.ts';
+import type { Decided } from './decision.ts';
+import type { EngineLog, UpRequest, Waiting } from './engine.ts';
+import { LinkUse } from './link-use.ts';
+import type { LinkUseParts } from './link-use.ts';
 import { Listeners } from './listeners.ts';
-import { waitsFor } from './order.ts';
-import type { TimedError } from './outage.ts';
-import { decisionOf, lateError, Settlers } from './settlers.ts';
-import type { Decided, Waiting } from './settlers.ts';
+import type { AddressBook } from './listeners.ts';
+import { TunnelRecord } from './record.ts';
 import { tunnelStatus } from './status.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { LinkSnapshot, TimedError } from './status.ts';
+
+/** What one tunnel may ask of the rest of the engine. */
+export interface TunnelParts extends LinkUseParts {
+  readonly createCarrier: CreateCarrier;
+  readonly log: EngineLog;
+  readonly addresses: AddressBook;
+  readonly preferredPort: (tunnel: string, forward: string) => number | null;
+  readonly portChosen: (tunnel: string, forward: string, port: number) => void;
+  /** Null for a tunnel that does not exist. */
+  readonly stateOf: (tunnel: string) => TunnelState | null;
+  readonly changed: (tunnel: string) => void;
+}
 
 /** Not waited for longer: a remote forward gives its server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
 const closeLimitMs = 2_250;
@@ -29,10 +39,10 @@ export class TunnelRun {
   orphan = false;
   /** The user asked for it. */
   wanted = false;
-  readonly lease: Lease;
-  readonly #around: Surroundings;
-  readonly #settlers = new Settlers();
-  readonly #chronicle: Chronicle;
+  readonly linkUse: LinkUse;
+  readonly #parts: TunnelParts;
+  readonly #waiters = new Waiters();
+  readonly #record: TunnelRecord;
   #listeners: Listeners | null = null;
   #closing: Promise<void> | null = null;
   #halted = false;
@@ -46,15 +56,19 @@ export class TunnelRun {
   #refreshing = false;
   #stale = false;
 
-  constructor(tunnel: Tunnel, around: Surroundings) {
+  constructor(tunnel: Tunnel, parts: TunnelParts) {
     this.tunnel = tunnel;
-    this.#around = around;
-    this.#chronicle = new Chronicle(() => this.tunnel, around.log);
-    this.lease = new Lease({ ...around, tunnel: () => this.tunnel, changed: () => this.refresh() });
+    this.#parts = parts;
+    this.#record = new TunnelRecord(() => this.tunnel, parts.log);
+    this.linkUse = new LinkUse(
+      parts,
+      () => this.tunnel,
+      () => this.refresh(),
+    );
   }
 
   get state(): TunnelState {
-    return this.#chronicle.verdict.state;
+    return this.#record.verdict.state;
   }
 
   /** Idempotent; cuts short a wait. `stamp` grows with each command. */
@@ -65,19 +79,19 @@ export class TunnelRun {
     else {
       void this.#listeners.open(request.remap);
       this.#listeners.retry();
-      this.lease.nudge(request);
+      this.linkUse.nudge(request);
     }
     this.refresh();
   }
 
-  /** Like `up`, over a fresh link, which `Lease.renew` prepared. */
+  /** Like `up`, over a fresh link, which `LinkUse.renew` prepared. */
   restart(request: UpRequest, stamp: number): void {
     if (!this.#active) return this.up(request, stamp);
     this.#want(request, stamp);
     this.#listeners?.resetConnections();
     void this.#listeners?.open(request.remap);
-    if (this.lease.link !== null) this.lease.move(false);
-    this.lease.link?.answered();
+    if (this.linkUse.link !== null) this.linkUse.move(false);
+    this.linkUse.link?.answered();
     this.refresh();
   }
 
@@ -95,11 +109,11 @@ export class TunnelRun {
 
   /** The config changed. Ends no running connection. */
   async reshape(tunnel: Tunnel): Promise<void> {
-    const before = this.lease.key;
+    const before = this.linkUse.key;
     this.tunnel = tunnel;
     if (!this.#active) return this.refresh();
     const reshaped = this.#listeners?.reshape(tunnel.forwards, tunnel.hold);
-    if (this.lease.link !== null && this.lease.key !== before) this.lease.move(true);
+    if (this.linkUse.link !== null && this.linkUse.key !== before) this.linkUse.move(true);
     this.refresh();
     await reshaped;
     this.refresh();
@@ -110,8 +124,8 @@ export class TunnelRun {
     const facts = (): Decided => ({
       wanted: this.wanted,
       takenDown: (wasWanted ||= this.wanted) && !this.wanted,
-      verdict: this.#chronicle.verdict,
-      link: this.lease.snapshot(),
+      verdict: this.#record.verdict,
+      link: this.linkUse.snapshot(),
       status: {
         name: this.tunnel.name,
         state: this.state,
@@ -119,7 +133,7 @@ export class TunnelRun {
         forwards: this.#listeners?.forwardStatuses() ?? [],
       },
     });
-    const settled = this.#settlers.wait(
+    const settled = this.#waiters.wait(
       () => decisionOf(waiting, facts()),
       () => lateError(waiting, facts()),
       signal,
@@ -127,7 +141,7 @@ export class TunnelRun {
     this.refresh();
     return settled.finally(() => {
       // What the command granted ends with the command.
-      if (!this.#settlers.waiting) this.lease.endTerms();
+      if (!this.#waiters.waiting) this.linkUse.endTerms();
       this.refresh();
     });
   }
@@ -137,15 +151,15 @@ export class TunnelRun {
       tunnel: this.tunnel,
       orphan: this.orphan,
       wanted: this.wanted,
-      chronicle: this.#chronicle,
-      link: this.lease.snapshot(),
+      record: this.#record,
+      link: this.linkUse.snapshot(),
       forwards: this.#listeners?.forwardStatuses() ?? null,
-      clock: this.#around.clock,
+      clock: this.#parts.clock,
     });
   }
 
   loginSteps(): readonly DialStep[] | null {
-    const { link } = this.lease;
+    const { link } = this.linkUse;
     return link === null || link.session === null ? null : link.loginSteps();
   }
 
@@ -164,8 +178,8 @@ export class TunnelRun {
     } finally {
       this.#refreshing = false;
     }
-    this.#around.changed(this.tunnel.name);
-    this.#settlers.look();
+    this.#parts.changed(this.tunnel.name);
+    this.#waiters.look();
   }
 
   /** Its ports are bound, or about to be. */
@@ -182,23 +196,23 @@ export class TunnelRun {
   #want(request: UpRequest, stamp: number): void {
     this.wanted = true;
     this.#remap = request.remap;
-    this.lease.take(request, stamp);
+    this.linkUse.take(request, stamp);
   }
 
   #begin(): void {
-    const { clock, preferredPort, portChosen } = this.#around;
+    const { clock, preferredPort, portChosen } = this.#parts;
     const name = (): string => this.tunnel.name;
     this.#wantedSinceMs = clock.monotonic();
-    this.#chronicle.begin();
+    this.#record.begin();
     this.#view = carrierView(null, this.#lazy, this.#wantedSinceMs);
     const parts = {
-      ...this.#around,
+      ...this.#parts,
       tunnel: name,
       preferredPort: (forward: string) => preferredPort(name(), forward),
       portChosen: (forward: string, port: number) => portChosen(name(), forward, port),
       changed: () => this.refresh(),
       knock: () => this.#knock(),
-      environment: () => this.lease.environment(),
+      environment: () => this.linkUse.environment(),
     };
     this.#listeners = new Listeners(parts, this.tunnel.forwards, this.tunnel.hold, this.#view);
     void this.#listeners.open(this.#remap);
@@ -211,7 +225,7 @@ export class TunnelRun {
       this.#closing = null;
       this.#listeners = null;
       if (this.wanted && !this.#halted) this.#begin();
-      else if (!this.wanted) this.lease.forgetEnvironment();
+      else if (!this.wanted) this.linkUse.forgetEnvironment();
       this.refresh();
     });
     this.refresh();
@@ -223,43 +237,43 @@ export class TunnelRun {
     this.#waitsFor = null;
     this.#stayAwake();
     // A live link stays until its remote listeners are confirmed closed; a login under way is of no use any more.
-    if (this.lease.link?.session == null) this.lease.leave(false);
+    if (this.linkUse.link?.session == null) this.linkUse.leave(false);
     let cancel: Cancel = () => {};
     const limit = new Promise<void>((resolve) => {
-      cancel = this.#around.clock.schedule(drainMs + closeLimitMs, resolve);
+      cancel = this.#parts.clock.schedule(drainMs + closeLimitMs, resolve);
     });
     await Promise.race([listeners.close(drainMs), limit]);
     cancel();
-    const { link } = this.lease;
-    this.lease.leave(false);
+    const { link } = this.linkUse;
+    this.linkUse.leave(false);
     // a link that nobody else uses ends now, and takes with it what its server would not end
     if (link === null || link.users.size === 0) return;
     const left = listeners.statuses().flatMap(({ error }) => (error?.facts['stillListens'] ? [error] : []));
-    if (left.length > 0) this.#chronicle.leftBehind(left, this.#around.clock.now());
+    if (left.length > 0) this.#record.leftBehind(left, this.#parts.clock.now());
   }
 
   #wantLink(): void {
-    if (!this.#active || this.lease.link !== null || this.#lazy) return;
+    if (!this.#active || this.linkUse.link !== null || this.#lazy) return;
     if (this.#listeners?.binding === true || this.#listeners?.serviceable !== true) return;
-    const { clock, stateOf } = this.#around;
+    const { clock, stateOf } = this.#parts;
     this.#waitsFor = waitsFor(this.tunnel, stateOf, this.#waitsFor, clock.now());
-    if (this.#waitsFor === null) this.lease.acquire();
+    if (this.#waitsFor === null) this.linkUse.acquire();
   }
 
   /** Carriers see what is new of the link, and the link what is new of the clients. */
   #follow(): void {
-    const link = this.lease.snapshot();
-    this.#chronicle.cameBack(this.lease.takeComebacks());
-    if (link !== null && link.session !== null) this.lease.endTerms();
+    const link = this.linkUse.snapshot();
+    this.#record.cameBack(this.linkUse.takeComebacks());
+    if (link !== null && link.session !== null) this.linkUse.endTerms();
     const view = carrierView(link, this.#lazy, this.#wantedSinceMs);
     if (this.#active && !sameView(view, this.#view)) {
       this.#view = view;
       this.#listeners?.link(view);
     }
     const statuses = this.#listeners?.statuses() ?? [];
-    const { waiting } = this.#settlers;
+    const { waiting } = this.#waiters;
     const holds = statuses.some(({ held }) => held > 0);
-    this.lease.hurry(holds ? 'held' : waiting ? 'waiting' : 'none');
+    this.linkUse.hurry(holds ? 'held' : waiting ? 'waiting' : 'none');
     const busy = waiting || this.#listeners?.busy === true;
     if (busy || !this.#mayRest(link)) this.#stayAwake();
     else this.#planSleep();
@@ -273,12 +287,12 @@ export class TunnelRun {
   #planSleep(): void {
     const { idleTimeoutMs } = this.tunnel;
     if (idleTimeoutMs === null) return;
-    this.#idle ??= this.#around.clock.schedule(idleTimeoutMs, () => {
+    this.#idle ??= this.#parts.clock.schedule(idleTimeoutMs, () => {
       this.#idle = null;
       // a client of the last moment may not have been told of yet
       if (this.#listeners?.busy === true) return this.refresh();
       this.#woken = false;
-      this.lease.leave(true);
+      this.linkUse.leave(true);
       this.refresh();
     });
   }
@@ -290,23 +304,59 @@ export class TunnelRun {
 
   #judge(): void {
     const listeners = this.#listeners;
-    this.#chronicle.judge({
+    this.#record.judge({
       wanted: listeners !== null,
       closing: this.#closing !== null,
       asleep: this.#lazy,
       binding: listeners?.binding ?? false,
       listenFailure: listeners?.listenFailure ?? null,
       waitsFor: this.#waitsFor,
-      link: this.lease.snapshot(),
+      link: this.linkUse.snapshot(),
       carriers: listeners?.statuses() ?? [],
-      now: this.#around.clock.now(),
+      now: this.#parts.clock.now(),
     });
   }
 
   #knock(): void {
     if (!this.#active) return;
     if (this.#lazy) this.#woken = true;
-    else this.lease.knock();
+    else this.linkUse.knock();
     this.refresh();
   }
+}
+
+/** Null: the tunnel has no link now; `sinceMs` is when it began to want one. */
+function carrierView(link: LinkSnapshot | null, asleep: boolean, sinceMs: number): LinkView {
+  if (link === null)
+    return asleep ? { state: 'asleep' } : { state: 'away', sinceMs, failures: 0, reached: false };
+  if (link.session !== null) return { state: 'up', session: link.session };
+  if (link.question !== null) return { state: 'blocked', personPresent: true };
+  if (link.state.kind === 'blocked') return { state: 'blocked', personPresent: link.examining };
+  return { state: 'away', sinceMs: link.awaySinceMs, failures: link.failures, reached: link.reached };
+}
+
+function sameView(a: LinkView, b: LinkView): boolean {
+  if (a.state === 'up' && b.state === 'up') return a.session === b.session;
+  if (a.state === 'blocked' && b.state === 'blocked') return a.personPresent === b.personPresent;
+  if (a.state === 'away' && b.state === 'away')
+    return a.sinceMs === b.sinceMs && a.failures === b.failures && a.reached === b.reached;
+  return a.state === b.state;
+}
+
+/** What it still waits for, null for nothing. `before` is given back while it says the same. */
+function waitsFor(
+  tunnel: Tunnel,
+  stateOf: (name: string) => TunnelState | null,
+  before: TimedError | null,
+  now: number,
+): TimedError | null {
+  for (const name of tunnel.after) {
+    const state = stateOf(name);
+    if (state === null || state === 'up' || state === 'asleep') continue;
+    const message = `start waits, on ${tunnel.name}: ${name}, which it comes after, is ${state}`;
+    if (before?.error.message === message) return before;
+    const hint = state === 'down' ? `tunnel up ${name}` : `tunnel why ${name}`;
+    return { error: new TunnelError('NOT_UP', message, { hint }), atMs: now };
+  }
+  return null;
 }

@@ -53,7 +53,7 @@ describe.skipIf(sshdMissing() !== null).each([
       for (const name of many) await night.until(name, ({ state }) => state === 'needs-you');
       expect(await visits(sshd)).toHaveLength(looks);
     }
-    night.engine.weather('woke');
+    night.engine.lookAround('woke');
     for (const name of many) await night.until(name, ({ state }) => state === 'needs-you');
     expect(await visits(sshd)).toHaveLength(4);
     expect(requests(sshd)).toBe(0);

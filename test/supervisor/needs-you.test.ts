@@ -215,7 +215,7 @@ describe('a kept error', () => {
       await settle();
       await world.dialer.dialTo().fail(unknownKey());
     };
-    world.engine.weather('woke');
+    world.engine.lookAround('woke');
     await again();
     world.engine.recheck(['katie']);
     await again();
@@ -232,7 +232,7 @@ describe('a kept error', () => {
 
   test('of a refused login does not end with the weather', async () => {
     const world = await blockedWorld(refused());
-    world.engine.weather('woke');
+    world.engine.lookAround('woke');
     world.engine.recheck([]);
     await settle();
     expect(world.dialer.dialCount).toBe(1);

@@ -54,7 +54,7 @@ async function expectNoLogin(night: Night & { port: number }, sshd: Sshd): Promi
   expect(after.slice(before.seen).flatMap(({ attempts }) => attempts)).toEqual([]);
 
   night.clock.advance(24 * hourMs);
-  night.engine.weather('woke');
+  night.engine.lookAround('woke');
   night.engine.recheck([]);
   expect(await night.up('db', offTerminal)).toBe('SECRET_MISSING');
   for (let client = 0; client < 3; client += 1)
@@ -109,7 +109,7 @@ describe.skipIf((sshdMissing() ?? namespaceMissing()) !== null)('a link that nee
     const [first, back] = await visits(bastion);
     expect([first?.attempts.at(-1), back?.attempts]).toEqual(['Accepted keyboard-interactive/pam', []]);
     night.clock.advance(24 * hourMs);
-    night.engine.weather('woke');
+    night.engine.lookAround('woke');
     expect(await night.up('db', offTerminal)).toBe('SECRET_MISSING');
     expect(await visits(bastion)).toHaveLength(2);
     expect(await visits(server)).toHaveLength(1);

@@ -217,7 +217,7 @@ test.skipIf(sshdMissing() !== null)(
     await sshd.stop();
     writeFileSync(file, readFileSync(file, 'utf8').replace('aes256-ctr', 'aes128-ctr'));
     await sshd.start();
-    night.engine.weather('woke');
+    night.engine.lookAround('woke');
     await night.until('db', ({ state }) => state === 'up');
   },
 );
@@ -241,7 +241,7 @@ describe.skipIf(sshdMissing() !== null)('a host key that is not trusted', () => 
         expect((await night.look('db')).state).toBe('needs-you');
         expect(await visits(sshd)).toHaveLength(looks);
       }
-      night.engine.weather('woke');
+      night.engine.lookAround('woke');
       await night.until('db', ({ state }) => state === 'needs-you');
       expect(await visits(sshd)).toHaveLength(5);
       expect(requests(sshd)).toBe(0);
@@ -277,7 +277,7 @@ test.skipIf(sshdMissing() !== null)(
     expect(await night.up('db')).toBe('AUTH_REFUSED');
     const { at: _, ...error } = night.one('db').error ?? { at: '' };
     for (let round = 0; round < 5; round += 1) {
-      night.engine.weather('woke');
+      night.engine.lookAround('woke');
       night.engine.recheck(['test']);
       await night.until('db', ({ state }) => state === 'needs-you');
       expect(await night.up('db')).toBe('AUTH_REFUSED');

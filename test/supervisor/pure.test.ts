@@ -3,13 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
-import { backoffMs, mostImpatient } from '../../src/supervisor/backoff.ts';
+import { environmentDigest, lookAfterMs } from '../../src/supervisor/blocked.ts';
 import { describeChange, diffTunnels } from '../../src/supervisor/diff.ts';
-import { environmentDigest, mergeEnvironments } from '../../src/supervisor/environment.ts';
-import { questionError } from '../../src/supervisor/link-snapshot.ts';
+import { backoffMs } from '../../src/supervisor/link-machine.ts';
+import { mergeEnvironments, mostImpatient } from '../../src/supervisor/link-users.ts';
 import { linkKey } from '../../src/supervisor/links.ts';
-import { remapCandidates } from '../../src/supervisor/listen-address.ts';
-import { lookAfterMs, questionOf } from '../../src/supervisor/needs-you.ts';
+import { remapCandidates } from '../../src/supervisor/listeners.ts';
+import { questionError, questionOf } from '../../src/supervisor/questions.ts';
 import { hostOf, local, remote, tunnelOf } from '../helpers/fake-world.ts';
 
 const katie = hostOf('katie');

@@ -149,7 +149,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
       await until(engine, 'upper', ({ error }) => error?.message.includes('code 42') === true);
       expect(said).toEqual(["test's proxy command: code 42"]);
       clock.advance(3_600_000);
-      engine.weather('woke after 3600s');
+      engine.lookAround('woke after 3600s');
       engine.up(['upper'], onTerminal);
       const late: string[] = [];
       engine.hear(['upper'], { banner: (who, text) => late.push(`${who}: ${text}`) });
@@ -166,7 +166,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     test('that says nothing is ended by the weather, and begun anew', async () => {
       const { engine, starts } = await throughCommand('exec sleep 1000');
       await expect.poll(starts).toHaveLength(1);
-      engine.weather('eth0 10.0.0.2 came up');
+      engine.lookAround('eth0 10.0.0.2 came up');
       await expect.poll(starts).toHaveLength(2);
       await expect.poll(() => isAlive(Number(starts()[0]))).toBe(false);
       expect(engine.status(['upper'])[0]).toMatchObject({ state: 'connecting' });

@@ -55,7 +55,7 @@ const acts: Record<string, Act> = {
   time: ({ clock }, pick) => clock.advance((pick % 100) * 400),
   client: ({ ports }, pick) => at(ports.carriers, pick)?.clientWaits(),
   flows: ({ ports }, pick) => at(ports.carriers, pick)?.flows(pick % 2),
-  weather: ({ engine }) => engine.weather('storm'),
+  weather: ({ engine }) => engine.lookAround('storm'),
   recheck: ({ engine }) => engine.recheck([]),
   keys: ({ dialer }, pick) => void (dialer.digest = `d${pick}`),
   file: ({ engine }, pick) =>

@@ -199,7 +199,7 @@ describe('loss and retry', () => {
     await settle();
     const session = await world.dialer.dialTo('katie').open();
     await world.dialer.dialTo('bastion').fail(kexFailed());
-    world.engine.weather('woke after 60s');
+    world.engine.lookAround('woke after 60s');
     await settle();
     expect(session.pings).toBe(1);
     expect(world.dialer.dials.map(({ host }) => host.name)).toEqual(['bastion']);

@@ -1,28 +1,27 @@
-// A lease: what one tunnel has of a link, and what it brings to it: people, environments, haste.
+// The use that one tunnel makes of a link, and what the tunnel brings to it: people, environments, haste.
 import type { Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Person, UpRequest } from './engine.ts';
-import { mergeEnvironments } from './environment.ts';
-import type { StampedEnvironment } from './environment.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
-import { noTerms } from './link-users.ts';
-import type { Haste, LinkUser, Terms } from './link-users.ts';
+import { mergeEnvironments, noTerms } from './link-users.ts';
+import type { Haste, LinkUser, StampedEnvironment, Terms } from './link-users.ts';
 import type { Link } from './link.ts';
 import { linkKey } from './links.ts';
 import type { Links } from './links.ts';
+import type { LinkSnapshot } from './status.ts';
 
-export interface LeaseParts {
+export interface LinkUseParts {
   readonly clock: Clock;
   readonly links: Links;
-  /** As the config says it now. */
-  readonly tunnel: () => Tunnel;
+  /** Who attends a tunnel. */
   readonly persons: (tunnel: string) => readonly Person[];
-  readonly changed: () => void;
 }
 
-export class Lease {
-  readonly #parts: LeaseParts;
+export class LinkUse {
+  readonly #parts: LinkUseParts;
+  /** As the config says it now. */
+  readonly #tunnel: () => Tunnel;
+  readonly #changed: () => void;
   readonly #user: LinkUser;
   #link: Link | null = null;
   #terms: Terms = noTerms;
@@ -30,13 +29,14 @@ export class Lease {
   #haste: Haste = 'none';
   #comebacksSeen = 0;
 
-  constructor(parts: LeaseParts) {
-    const { tunnel, persons, changed } = parts;
+  constructor(parts: LinkUseParts, tunnel: () => Tunnel, changed: () => void) {
     this.#parts = parts;
+    this.#tunnel = tunnel;
+    this.#changed = changed;
     this.#user = {
       tunnels: () => [tunnel().name],
       policy: () => tunnel().reconnect,
-      persons: () => persons(tunnel().name),
+      persons: () => parts.persons(tunnel().name),
       haste: () => this.#haste,
       terms: () => this.#terms,
       environments: () => (this.#environment === null ? [] : [this.#environment]),
@@ -51,7 +51,7 @@ export class Lease {
 
   /** Names the link the tunnel wants: equal keys share. */
   get key(): string {
-    return linkKey(this.#parts.tunnel().ways, this.#alone());
+    return linkKey(this.#tunnel().ways, this.#alone());
   }
 
   snapshot(): LinkSnapshot | null {
@@ -87,14 +87,13 @@ export class Lease {
 
   /** To the current link of its kind. `drain`: connections that run over the old one go on. */
   move(drain: boolean): void {
-    const { links, tunnel, changed } = this.#parts;
     const old = this.#link;
-    const link = links.acquire(tunnel().ways, this.#alone(), this.#user);
+    const link = this.#parts.links.acquire(this.#tunnel().ways, this.#alone(), this.#user);
     if (link === old) return;
     this.#link = link;
     this.#comebacksSeen = link.comebacks;
     old?.release(this.#user, drain);
-    changed();
+    this.#changed();
   }
 
   leave(drain: boolean): void {
@@ -105,7 +104,7 @@ export class Lease {
 
   /** Prepares a fresh link for those who `restart`; everybody else follows when it is up. */
   renew(): void {
-    this.#parts.links.renew(this.#parts.tunnel().ways, this.#alone());
+    this.#parts.links.renew(this.#tunnel().ways, this.#alone());
   }
 
   /** A command said `up`: ends a wait; a block only where the command may have ended its cause. */
@@ -121,7 +120,7 @@ export class Lease {
   knock(): void {
     const snapshot = this.snapshot();
     if (snapshot === null) return;
-    const { hold } = this.#parts.tunnel();
+    const { hold } = this.#tunnel();
     const awayMs = this.#parts.clock.monotonic() - snapshot.awaySinceMs;
     const late = awayMs > (hold.kind === 'wait' ? hold.ms : 0);
     if (late || snapshot.failure?.error.facts['tcpLevel'] === true) this.#link?.tryNow();
@@ -142,7 +141,7 @@ export class Lease {
   }
 
   #alone(): string | null {
-    const { share, name } = this.#parts.tunnel();
+    const { share, name } = this.#tunnel();
     return share ? null : name;
   }
 }

@@ -2,14 +2,8 @@
 import { retryHelps, TunnelError } from '../errors.ts';
 import { awaitsProbe, failedProbe, isReady } from '../model/ready.ts';
 import type { TunnelStatus } from '../model/status.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
-import type { Verdict } from './status.ts';
-
-/**
- * `up`: until there is something to say: it serves and its probes have answered, or a person or the owner of a port must
- * see to it, or somebody took it down. `wait`: until it is ready, over everything that is tried again by itself.
- */
-export type Waiting = 'up' | 'wait';
+import type { Waiting } from './engine.ts';
+import type { LinkSnapshot, Verdict } from './status.ts';
 
 export interface Decided {
   readonly wanted: boolean;
@@ -66,7 +60,7 @@ function takenDown(name: string): TunnelError {
   });
 }
 
-export class Settlers {
+export class Waiters {
   readonly #looks = new Set<() => void>();
 
   get waiting(): boolean {

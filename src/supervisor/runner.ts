@@ -2,20 +2,12 @@
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Session } from '../model/session.ts';
-import type { AttemptResult } from './attempt.ts';
-import type { BackoffPolicy } from './backoff.ts';
+import type { AttemptResult } from './attempts.ts';
 import { step } from './link-machine.ts';
 import type { LinkEffect, LinkEvent, LinkState } from './link-machine.ts';
+import type { LinkUsers } from './link-users.ts';
 
-export interface RunnerParts {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly policy: () => BackoffPolicy;
-  /** A client is held. */
-  readonly held: () => boolean;
-  readonly attempt: (signal: AbortSignal) => Promise<AttemptResult>;
-  /** False: nobody uses the link any more, so a session that ends is not opened again. */
-  readonly wanted: () => boolean;
+export interface RunnerEvents {
   /** After a step, before its effects. */
   readonly entered: (before: LinkState, after: LinkState, event: LinkEvent) => void;
   /** After all that a step caused. */
@@ -26,8 +18,11 @@ export interface RunnerParts {
 const closeLimitMs = 2_000;
 const probeLimitMs = 5_000;
 
-export class LinkRunner {
-  readonly #parts: RunnerParts;
+export class Runner {
+  readonly #parts: { readonly clock: Clock; readonly random: () => number };
+  readonly #users: LinkUsers;
+  readonly #attempt: (signal: AbortSignal) => Promise<AttemptResult>;
+  readonly #events: RunnerEvents;
   readonly #queue: LinkEvent[] = [];
   #state: LinkState = { kind: 'idle' };
   #session: Session | null = null;
@@ -39,8 +34,16 @@ export class LinkRunner {
   #timer: Cancel | null = null;
   #busy = false;
 
-  constructor(parts: RunnerParts) {
+  constructor(
+    parts: { readonly clock: Clock; readonly random: () => number },
+    users: LinkUsers,
+    attempt: (signal: AbortSignal) => Promise<AttemptResult>,
+    events: RunnerEvents,
+  ) {
     this.#parts = parts;
+    this.#users = users;
+    this.#attempt = attempt;
+    this.#events = events;
   }
 
   get state(): LinkState {
@@ -75,16 +78,20 @@ export class LinkRunner {
     } finally {
       this.#busy = false;
     }
-    this.#parts.changed();
+    this.#events.changed();
   }
 
   #take(event: LinkEvent): void {
-    const { clock, random, policy, held, entered } = this.#parts;
+    const { clock, random } = this.#parts;
     const before = this.#state;
-    const now = clock.monotonic();
-    const { state, effects } = step(before, event, { policy: policy(), held: held(), now, random });
+    const { state, effects } = step(before, event, {
+      policy: this.#users.policy(),
+      held: this.#users.haste() === 'held',
+      now: clock.monotonic(),
+      random,
+    });
     this.#state = state;
-    if (state !== before) entered(before, state, event);
+    if (state !== before) this.#events.entered(before, state, event);
     for (const effect of effects) this.#perform(effect);
   }
 
@@ -117,7 +124,7 @@ export class LinkRunner {
     const controller = new AbortController();
     this.#connecting = controller;
     this.#openedAtMs = this.#parts.clock.monotonic();
-    this.#parts.attempt(controller.signal).then(
+    this.#attempt(controller.signal).then(
       (result) => this.#settle(number, controller, result),
       (thrown: unknown) =>
         this.#settle(number, controller, { kind: 'failed', cause: asTunnelError(thrown), inherited: false }),
@@ -147,11 +154,11 @@ export class LinkRunner {
     this.lose(reason ?? new TunnelError('LINK_LOST', 'link lost: the session was closed'), false);
   }
 
-  /** The session is over, or what it rides on is. */
+  /** The session is over, or what it rides on is. A session that nobody uses any more is not opened again. */
   lose(cause: TunnelError, inherited: boolean): void {
     if (this.#session === null) return;
     this.#inherited = inherited;
-    this.send(this.#parts.wanted() ? { kind: 'lost', cause } : { kind: 'stop' });
+    this.send(this.#users.size > 0 ? { kind: 'lost', cause } : { kind: 'stop' });
   }
 
   /** Aborts a connect under way. With nothing open, `closed` comes at once. */

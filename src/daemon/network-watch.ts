@@ -1,4 +1,4 @@
-// Weather: tells of a wake from sleep and of other network interfaces, so that links look at once.
+// Watches the network: tells of a wake from sleep and of other network interfaces, so that links look at once.
 import type { Cancel, Clock } from '../model/clock.ts';
 
 /** What os.networkInterfaces() answers, as far as it matters here. */
@@ -6,7 +6,7 @@ export type Interfaces = Readonly<
   Record<string, readonly { readonly address: string; readonly internal: boolean }[] | undefined>
 >;
 
-export interface WeatherParts {
+export interface NetworkWatchParts {
   readonly clock: Clock;
   readonly interfaces: () => Interfaces;
   readonly changed: (reason: string) => void;
@@ -19,7 +19,7 @@ const aheadMs = 5_000;
 const lateMs = 10_000;
 
 /** Looks every 2 s until cancelled. */
-export function watchWeather({ clock, interfaces, changed }: WeatherParts): Cancel {
+export function watchNetwork({ clock, interfaces, changed }: NetworkWatchParts): Cancel {
   let before = addressesNow(interfaces);
   let looked = { wallMs: clock.now(), ms: clock.monotonic() };
   let cancel: Cancel = () => {};

@@ -1,8 +1,8 @@
 // Weather: a machine that slept and interfaces that changed, told once each.
 import { expect, test } from 'vitest';
 import type { Clock } from '../../src/model/clock.ts';
-import { watchWeather } from '../../src/supervisor/weather.ts';
-import type { Interfaces } from '../../src/supervisor/weather.ts';
+import { watchNetwork } from '../../src/daemon/network-watch.ts';
+import type { Interfaces } from '../../src/daemon/network-watch.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 
 const lan: Interfaces = {
@@ -14,7 +14,7 @@ test('weather tells of a wake, of an address that came or went, and of nothing e
   const clock = new FakeClock();
   const told: string[] = [];
   let interfaces = lan;
-  const stop = watchWeather({ clock, interfaces: () => interfaces, changed: (reason) => told.push(reason) });
+  const stop = watchNetwork({ clock, interfaces: () => interfaces, changed: (reason) => told.push(reason) });
   await clock.advance(60_000);
   expect(told).toEqual([]);
   interfaces = { ...lan, tun0: [{ address: '10.8.0.2', internal: false }] };
@@ -38,7 +38,7 @@ test.each([
 ])('of the wall clock beside the monotonic one, %s', async (_what, byMs, expected) => {
   const clock = new FakeClock();
   const told: string[] = [];
-  watchWeather({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
+  watchNetwork({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
   await clock.advance(1_000);
   clock.setWall(byMs);
   await clock.advance(60_000);
@@ -55,7 +55,7 @@ test('a wake is seen too where the monotonic clock goes on in sleep', () => {
     wallAt: (ms) => 1e12 + ms,
     schedule: (_ms, task) => ((due = task), () => {}),
   };
-  watchWeather({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
+  watchNetwork({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
   passedMs += 3_600_000;
   due();
   passedMs += 2_000;
@@ -71,7 +71,7 @@ test('weather goes on when the system cannot tell its interfaces, and misses no 
     if (interfaces === null) throw new Error('EMFILE: too many open files, uv_interface_addresses');
     return interfaces;
   };
-  watchWeather({ clock, interfaces: ask, changed: (reason) => told.push(reason) });
+  watchNetwork({ clock, interfaces: ask, changed: (reason) => told.push(reason) });
   await clock.advance(2_000);
   interfaces = lan;
   await clock.advance(2_000);

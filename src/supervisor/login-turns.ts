@@ -1,5 +1,5 @@
-// Pilots: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and what it is told,
-// all are told. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
+// Turns to log in: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and what it
+// is told, all are told. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
 import { asTunnelError } from '../errors.ts';
 import type { TunnelError } from '../errors.ts';
 import { abortable } from '../model/abortable.ts';
@@ -11,55 +11,55 @@ type End =
   | { readonly kind: 'given-up' }
   | { readonly kind: 'failed'; readonly error: TunnelError };
 
-/** A login as the others see it. */
-export interface Pilot {
+/** Who logs in, as the others see it. */
+export interface Attended {
   readonly persons: () => readonly Person[];
 }
 
-interface Ahead<P extends Pilot> {
-  readonly pilot: P;
+interface Ahead<W extends Attended> {
+  readonly who: W;
   readonly end: Promise<End>;
 }
 
-export interface Flight<P extends Pilot, T> {
+export interface Turn<W extends Attended, T> {
   /** Equal keys: what one is told, the other would be told. */
   readonly key: string;
-  readonly pilot: P;
+  readonly who: W;
   readonly signal: AbortSignal;
   readonly dial: () => Promise<T>;
   /** The one ahead failed, and this one fails with it. */
-  readonly failedWith: (ahead: P) => void;
+  readonly failedWith: (ahead: W) => void;
 }
 
-export class Pilots<P extends Pilot> {
-  readonly #ahead = new Map<string, Ahead<P>>();
+export class LoginTurns<W extends Attended> {
+  readonly #ahead = new Map<string, Ahead<W>>();
 
   /**
    * Dials, after the one ahead where there is one. Rejects with the failure of either, or with the signal's reason. Who
    * has a person at hand that the one ahead has not does not wait: they may answer what nobody answers there.
    */
-  async run<T>(flight: Flight<P, T>): Promise<T> {
-    const { key, pilot, signal, dial, failedWith } = flight;
+  async run<T>(turn: Turn<W, T>): Promise<T> {
+    const { key, who, signal, dial, failedWith } = turn;
     for (let ahead = this.#ahead.get(key); ahead !== undefined; ahead = this.#ahead.get(key)) {
-      const there = ahead.pilot.persons();
-      if (pilot.persons().some((person) => !there.includes(person))) return dial();
+      const there = ahead.who.persons();
+      if (who.persons().some((person) => !there.includes(person))) return dial();
       const end = await abortable(ahead.end, signal);
       if (end.kind === 'worked') return dial();
       if (end.kind === 'given-up') continue;
-      failedWith(ahead.pilot);
+      failedWith(ahead.who);
       throw end.error;
     }
-    return this.#lead(key, pilot, signal, dial);
+    return this.#goAhead(turn);
   }
 
-  async #lead<T>(key: string, pilot: P, signal: AbortSignal, dial: () => Promise<T>): Promise<T> {
-    let land = (_end: End): void => {};
+  async #goAhead<T>({ key, who, signal, dial }: Turn<W, T>): Promise<T> {
+    let tell = (_end: End): void => {};
     let cancel = (): void => {};
-    const ahead: Ahead<P> = { pilot, end: new Promise((resolve) => (land = resolve)) };
+    const ahead: Ahead<W> = { who, end: new Promise((resolve) => (tell = resolve)) };
     const end = (how: End): void => {
       if (this.#ahead.get(key) === ahead) this.#ahead.delete(key);
       cancel();
-      land(how);
+      tell(how);
     };
     this.#ahead.set(key, ahead);
     cancel = onAbort(signal, () => end({ kind: 'given-up' }));

@@ -172,15 +172,15 @@ describe('a new network', () => {
     const world = await worldOf(db);
     await world.up('db');
     const hanging = world.dialer.dialTo();
-    world.engine.weather('tun0 came up');
+    world.engine.lookAround('tun0 came up');
     await settle();
     expect(hanging.context.signal.aborted).toBe(true);
-    world.engine.weather('tun0 went away');
+    world.engine.lookAround('tun0 went away');
     await settle();
     const dial = world.dialer.dialTo();
     expect(world.dialer.dialCount).toBe(3);
     dial.context.step({ hop: 'katie', layer: 'tcp', status: 'ok', ms: 1, detail: '' });
-    world.engine.weather('tun0 came up');
+    world.engine.lookAround('tun0 came up');
     await settle();
     expect(dial.context.signal.aborted).toBe(false);
     await dial.open();

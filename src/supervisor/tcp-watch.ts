@@ -1,12 +1,12 @@
-// Knocking: while somebody waits and a server does not answer, a TCP connect every so often, one for all links to an
-// address, so that a server that comes back is noticed within a moment (SPEC 3).
+// The watch for a server that does not answer: while somebody waits, a TCP connect (a knock) every so often, one for all
+// links to an address, so that a server that comes back is noticed within a moment (SPEC 3).
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Host } from '../model/host.ts';
 import type { Dialer, OpenTransport } from '../model/session.ts';
 import { canonicalJson } from './canonical.ts';
 
 /** A link that wants to be told when its first hop answers. */
-export interface Listener {
+export interface TcpWatcher {
   /** When its outage began, monotonic. */
   readonly awaySinceMs: () => number;
   /** When it last tried by itself, monotonic. */
@@ -17,7 +17,7 @@ export interface Listener {
 
 interface Group {
   readonly host: Host;
-  readonly listeners: Set<Listener>;
+  readonly watchers: Set<TcpWatcher>;
   readonly underWay: Set<AbortController>;
   startedAtMs: number;
   cancel: Cancel | null;
@@ -27,7 +27,7 @@ const eagerMs = 400;
 const eagerForMs = 10_000;
 const patientMs = 5_000;
 
-export class Knocking {
+export class TcpWatch {
   readonly #dialer: Dialer;
   readonly #clock: Clock;
   readonly #groups = new Map<string, Group>();
@@ -38,32 +38,32 @@ export class Knocking {
   }
 
   /** Idempotent. A ProxyCommand has no TCP of ours to knock with. */
-  join(host: Host, listener: Listener): void {
+  join(host: Host, watcher: TcpWatcher): void {
     if (host.proxyCommand !== null) return;
     const key = addressKey(host);
     const group = this.#groups.get(key) ?? newGroup(host);
     this.#groups.set(key, group);
-    if (group.listeners.has(listener)) return;
-    group.listeners.add(listener);
+    if (group.watchers.has(watcher)) return;
+    group.watchers.add(watcher);
     this.#plan(group);
   }
 
-  leave(host: Host, listener: Listener): void {
+  leave(host: Host, watcher: TcpWatcher): void {
     const group = this.#groups.get(addressKey(host));
-    if (group === undefined || !group.listeners.delete(listener) || group.listeners.size > 0) return;
+    if (group === undefined || !group.watchers.delete(watcher) || group.watchers.size > 0) return;
     this.#rest(group);
   }
 
-  /** The next knock at a host's address, monotonic; null while nobody listens. */
+  /** The next knock at a host's address, monotonic; null while nobody watches. */
   nextAtMs(host: Host): number | null {
     const group = this.#groups.get(addressKey(host));
     return group === undefined || group.cancel === null ? null : this.#nextAtMs(group);
   }
 
   #nextAtMs(group: Group): number {
-    const triedAtMs = [...group.listeners].map((listener) => listener.triedAtMs());
-    const fresh = [...group.listeners].some(
-      (listener) => this.#clock.monotonic() - listener.awaySinceMs() < eagerForMs,
+    const triedAtMs = [...group.watchers].map((watcher) => watcher.triedAtMs());
+    const fresh = [...group.watchers].some(
+      (watcher) => this.#clock.monotonic() - watcher.awaySinceMs() < eagerForMs,
     );
     return Math.max(group.startedAtMs, ...triedAtMs) + (fresh ? eagerMs : patientMs);
   }
@@ -99,10 +99,10 @@ export class Knocking {
   }
 
   #answered(group: Group, transport: OpenTransport): void {
-    const listeners = [...group.listeners];
-    group.listeners.clear();
+    const watchers = [...group.watchers];
+    group.watchers.clear();
     this.#rest(group);
-    const [first, ...others] = listeners;
+    const [first, ...others] = watchers;
     if (first === undefined) transport.destroy();
     else first.answered(transport);
     for (const other of others) other.answered(null);
@@ -112,7 +112,7 @@ export class Knocking {
 function newGroup(host: Host): Group {
   return {
     host,
-    listeners: new Set(),
+    watchers: new Set(),
     underWay: new Set(),
     startedAtMs: Number.NEGATIVE_INFINITY,
     cancel: null,

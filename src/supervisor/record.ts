@@ -1,13 +1,11 @@
-// The chronicle of one tunnel: its state since when, its last error, how often it came back. Written only by `judge`.
+// The record of one tunnel: its state and since when, its last error, how often it came back. Only `judge` changes the state.
 import { TunnelError } from '../errors.ts';
 import type { TunnelState } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
 import { forTunnel } from '../model/hint.ts';
-import type { LinkSnapshot } from './link-snapshot.ts';
-import type { TimedError } from './outage.ts';
 import { sameStretch, verdictOf } from './status.ts';
-import type { TunnelFacts, Verdict } from './status.ts';
+import type { LinkSnapshot, TimedError, TunnelFacts, Verdict } from './status.ts';
 
 const levels: Readonly<Record<TunnelState, 'info' | 'warn' | 'error'>> = {
   down: 'info',
@@ -19,7 +17,7 @@ const levels: Readonly<Record<TunnelState, 'info' | 'warn' | 'error'>> = {
   stopping: 'info',
 };
 
-export class Chronicle {
+export class TunnelRecord {
   readonly #log: EngineLog;
   readonly #tunnel: () => Tunnel;
   #verdict: Verdict = { state: 'down', error: null, retryAtMs: null, attempt: 0 };
