@@ -13,7 +13,7 @@ let limit = unknown;
 let readAtMs = Number.NEGATIVE_INFINITY;
 let isFull = false;
 
-export interface NoRoom {
+interface NoRoom {
   readonly limit: number;
   /** The first since there last was room: to be told. */
   readonly first: boolean;

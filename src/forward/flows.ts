@@ -13,7 +13,7 @@ export interface Flow {
 }
 
 /** The part of a carrier's status that is about its flows. */
-export type FlowStatus = Pick<
+type FlowStatus = Pick<
   CarrierStatus,
   'open' | 'total' | 'failed' | 'bytesIn' | 'bytesOut' | 'error' | 'broken' | 'errorAtMs'
 >;

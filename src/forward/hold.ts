@@ -176,7 +176,7 @@ const mostPieces = 64;
 const lookEveryMs = 1000;
 
 /** Whoever waits for a client, and wants to know when it leaves. Replaced by each `watch`. */
-export interface ClientWatcher {
+interface ClientWatcher {
   /** It was reset or closed; the socket is gone, or will be at once. Called at most once. */
   left(): void;
   /** It half-closed: nothing more will come, it can still be answered. */

@@ -3,20 +3,31 @@ import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { runInNewContext } from 'node:vm';
 import { cleanText } from '../model/clean.ts';
-import { ProbeFailed, readUntil } from './probe-stream.ts';
+import type { Probe } from '../model/forward.ts';
 
 /** One check over an open stream: answers what was seen, or throws ProbeFailed with the reason. */
-export type ProbeKind = (stream: Duplex) => Promise<string>;
+type Check = (stream: Duplex) => Promise<string>;
+
+/** A new kind of probe is a line here, its form in config/probe.ts and its type in model/forward.ts. */
+const checks: { readonly [Kind in Probe['kind']]: (probe: Extract<Probe, { kind: Kind }>) => Check } = {
+  tcp: () => () => Promise.resolve('target open'),
+  http: ({ url }) => checkHttp(new URL(url)),
+  greeting: ({ pattern }) => checkGreeting(pattern),
+  postgres: () => checkPostgres,
+  redis: () => checkRedis,
+};
+
+export function checkOf(probe: Probe): Check {
+  return (checks[probe.kind] as (probe: Probe) => Check)(probe);
+}
 
 const headLimit = 8 * 1024;
 const greetingLimit = 1024;
 /** A pattern that takes longer on 1 KiB would never end: it is stopped. */
 const matchMs = 100;
 
-export const probeTcp: ProbeKind = () => Promise.resolve('target open');
-
 /** Asks for the page and reads the status line. Any answer below 500 is a server that works. */
-export function probeHttp(url: URL): ProbeKind {
+function checkHttp(url: URL): Check {
   const path = `${url.pathname}${url.search}`;
   const request = `GET ${path} HTTP/1.1\r\nHost: ${url.host}\r\nUser-Agent: tunnel\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
   const statusLine = (bytes: Buffer): RegExpExecArray | null =>
@@ -50,7 +61,7 @@ function secure(stream: Duplex, host: string): Promise<Duplex> {
 }
 
 /** The target speaks first (ssh, smtp, mysql, ftp): its first bytes must match. */
-export function probeGreeting(pattern: string): ProbeKind {
+function checkGreeting(pattern: string): Check {
   return async (stream) => {
     let said = '';
     const matched = (bytes: Buffer): string | null => {
@@ -89,7 +100,7 @@ const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
  * PostgreSQL. The version is told only to who may log in (`trust`): a client that leaves when it is asked for a
  * password is one that a server does not log. A server that answers otherwise is still PostgreSQL.
  */
-export const probePostgres: ProbeKind = async (stream) => {
+const checkPostgres: Check = async (stream) => {
   stream.write(sslRequest);
   const answer = await readUntil(stream, (bytes) => bytes[0] ?? null, 1, 'target does not speak PostgreSQL');
   // After S the server wants TLS: enough is known.
@@ -126,7 +137,7 @@ function serverVersion(bytes: Buffer): string | null {
 }
 
 /** An inline PING: +PONG, or an error that only Redis says. */
-export const probeRedis: ProbeKind = async (stream) => {
+const checkRedis: Check = async (stream) => {
   stream.write('PING\r\n');
   const line = (bytes: Buffer): string | null => {
     const end = bytes.indexOf('\r\n');
@@ -139,3 +150,46 @@ export const probeRedis: ProbeKind = async (stream) => {
     throw new ProbeFailed(`redis says ${firstLine(said.slice(1))}`);
   throw new ProbeFailed('target does not speak Redis');
 };
+
+/** The other side said nothing more; or never what was waited for. */
+export class ProbeFailed extends Error {
+  override readonly name = 'ProbeFailed';
+}
+
+/**
+ * Reads until `found` makes something of what has come; at most `limit` bytes.
+ * Throws ProbeFailed with `missing` when the stream ends or the limit is reached before.
+ */
+export function readUntil<T>(
+  stream: Duplex,
+  found: (bytes: Buffer) => T | null,
+  limit: number,
+  missing: string,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let got: Buffer = Buffer.alloc(0);
+    const settle = (act: () => void): void => {
+      stream.off('data', more);
+      stream.off('end', ended);
+      stream.off('close', ended);
+      stream.pause();
+      act();
+    };
+    const ended = (): void => settle(() => reject(new ProbeFailed(missing)));
+    const more = (chunk: Buffer): void => {
+      got = Buffer.concat([got, chunk]).subarray(0, limit);
+      try {
+        const answer = found(got);
+        if (answer !== null) settle(() => resolve(answer));
+        else if (got.length >= limit) ended();
+      } catch (thrown) {
+        settle(() => reject(thrown as Error)); // thrown into a stream it would end the supervisor
+      }
+    };
+    stream.on('data', more);
+    stream.on('end', ended);
+    stream.on('close', ended);
+    stream.resume();
+    if (stream.destroyed || stream.readableEnded) ended();
+  });
+}

@@ -1,24 +1,16 @@
 // Probes: is the target behind a forward really there? Asked through the tunnel, while the link is up (SPEC `probe:`).
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, Probe } from '../model/forward.ts';
-import type { Session } from '../model/session.ts';
+import type { Channel, Session } from '../model/session.ts';
 import type { ProbeStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { dial } from './sockets.ts';
 import { outcomeOf } from './dynamic.ts';
-import {
-  probeGreeting,
-  probeHttp,
-  probePostgres,
-  probeRedis,
-  probeTcp,
-  type ProbeKind,
-} from './probe-kinds.ts';
-import { channelDuplex, ProbeFailed } from './probe-stream.ts';
+import { checkOf, ProbeFailed } from './probe-kinds.ts';
+import { dial } from './sockets.ts';
 import type { Outcome } from './socks.ts';
 
 /** How often while the link is up; sooner while the target is not there, since somebody may wait for it. */
@@ -136,10 +128,15 @@ export async function runProbe(
     const text = await Promise.race([
       deadline,
       (async () => {
-        stream = await openStream(probe, forward, session, clock, abort.signal);
+        const limits = { timeoutMs: probeMs, signal: abort.signal };
+        const target = targetOf(probe, forward);
+        stream =
+          forward.type === 'remote'
+            ? await dial(target, { ...limits, clock })
+            : channelDuplex(await session.openChannel(target, { host: '127.0.0.1', port: 0 }, limits));
         stream.on('error', () => undefined); // the reads see the end
         if (abort.signal.aborted) stream.destroy();
-        return kindOf(probe)(stream);
+        return checkOf(probe)(stream);
       })(),
     ]);
     return { ok: true, text, at };
@@ -150,34 +147,6 @@ export async function runProbe(
     abort.abort();
     (stream as Duplex | null)?.destroy();
   }
-}
-
-function kindOf(probe: Probe): ProbeKind {
-  switch (probe.kind) {
-    case 'tcp':
-      return probeTcp;
-    case 'http':
-      return probeHttp(new URL(probe.url));
-    case 'greeting':
-      return probeGreeting(probe.pattern);
-    case 'postgres':
-      return probePostgres;
-    case 'redis':
-      return probeRedis;
-  }
-}
-
-async function openStream(
-  probe: Probe,
-  forward: Forward,
-  session: Session,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Duplex> {
-  const target = targetOf(probe, forward);
-  const limits = { timeoutMs: probeMs, signal };
-  if (forward.type === 'remote') return dial(target, { ...limits, clock });
-  return channelDuplex(await session.openChannel(target, { host: '127.0.0.1', port: 0 }, limits));
 }
 
 /** A dynamic forward has no target of its own: an http probe names one. */
@@ -209,3 +178,38 @@ const failures: Readonly<Record<Outcome, string>> = {
   prohibited: 'the SSH server forbids it',
   timeout: 'target does not answer',
 };
+
+/** A channel as a Node stream: for the few bytes of a probe (TLS wants one), never for a flow. */
+function channelDuplex(channel: Channel): Duplex {
+  let written: (() => void) | null = null;
+  const stream = new Duplex({
+    allowHalfOpen: true,
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      if (channel.write(chunk)) done();
+      else written = done;
+    },
+    final(done) {
+      channel.end();
+      done();
+    },
+    destroy(error, done) {
+      channel.close();
+      done(error);
+    },
+  });
+  channel.attach({
+    data(chunk) {
+      channel.consumed(chunk.length);
+      if (!stream.destroyed) stream.push(chunk);
+    },
+    end: () => void stream.push(null),
+    closed: () => void stream.destroy(),
+    drain() {
+      const done = written;
+      written = null;
+      done?.();
+    },
+  });
+  return stream;
+}

@@ -33,7 +33,7 @@ export type Asked =
   /** `reply` is all the client will get. */
   | { readonly kind: 'refused'; readonly reply: Buffer; readonly why: string };
 
-export interface HandshakeLimits {
+interface HandshakeLimits {
   readonly clock: Clock;
   readonly signal: GiveUpSignal;
   readonly login: CheckLogin;

@@ -340,7 +340,7 @@ function unixFailed(path: string, why: string, hint: string | null): TunnelError
 
 // Dialling: a target of a remote forward, TCP or unix.
 
-export interface DialLimits {
+interface DialLimits {
   readonly timeoutMs: number;
   readonly clock: Clock;
   /** Ends the attempt: rejects with LINK_LOST, since only a channel that is gone ends it. */

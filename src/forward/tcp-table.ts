@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { runProgram } from '../files/child.ts';
 
 /** A row of /proc/net/tcp or tcp6. */
-export interface TcpRow {
+interface TcpRow {
   /** Hex of the address as the kernel keeps it: 32-bit words in host byte order. */
   readonly address: string;
   readonly port: number;
@@ -37,7 +37,7 @@ export function parseTcpTable(text: string): TcpRow[] {
 }
 
 /** Rows of both families; empty where the kernel does not tell. */
-export async function readTcpTables(): Promise<TcpRow[]> {
+async function readTcpTables(): Promise<TcpRow[]> {
   const read = async (file: string): Promise<TcpRow[]> => {
     try {
       return parseTcpTable(await readFile(file, 'utf8'));
@@ -49,9 +49,9 @@ export async function readTcpTables(): Promise<TcpRow[]> {
   return tables.flat();
 }
 
-export const tcpState = { established: 1, timeWait: 6, closeWait: 8, listen: 10 } as const;
+const tcpState = { established: 1, timeWait: 6, closeWait: 8, listen: 10 } as const;
 
-export type ConnectionState = 'open' | 'half-closed' | 'gone' | 'unknown';
+type ConnectionState = 'open' | 'half-closed' | 'gone' | 'unknown';
 
 /** What the peer of an accepted TCP connection has done, without reading from it. */
 export async function localConnectionState(socket: Socket): Promise<ConnectionState> {
@@ -85,7 +85,7 @@ export async function holderOf(port: number): Promise<Holder | null> {
 }
 
 /** A connection that keeps a port from being listened on, though nothing listens there. */
-export type Blocking =
+type Blocking =
   | { readonly kind: 'connection'; readonly of: Holder | null }
   /** It has ended, and the system waits for stray packets of it (RFC 9293 3.6.1). */
   | { readonly kind: 'time-wait' };

@@ -18,7 +18,7 @@ import { dial, listen } from './sockets.ts';
 /** How long a target or a server may take over one answer. */
 const answerMs = 10_000;
 
-export interface EndParts {
+interface EndParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }

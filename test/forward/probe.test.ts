@@ -11,7 +11,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
 import { createCarrier } from '../../src/forward/create.ts';
 import { runProbe } from '../../src/forward/probe.ts';
-import { readUntil } from '../../src/forward/probe-stream.ts';
+import { readUntil } from '../../src/forward/probe-kinds.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import type { Forward, LocalForward, Probe } from '../../src/model/forward.ts';
