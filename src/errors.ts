@@ -40,9 +40,40 @@ export const errorTable = {
 /** Facts that travel with an error, for programs: never a secret. Values must survive JSON. */
 export type ErrorFacts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
+/** Whose tunnel or host a command is about. */
+export type Subject =
+  /** A host by its name in the config: `up` and `why` take it, but say it of a tunnel where one is known (model/hint). */
+  | { readonly host: string }
+  /** Null: the tunnel that the error is of, which is not known where the fault is. */
+  | { readonly tunnel: string | null }
+  /** Words as they were typed, or paths. */
+  | { readonly words: readonly string[] };
+
+/** A command of ours that goes by a config: `tunnel COMMAND ON FLAGS    # NOTE`. */
+export interface HintCommand {
+  /** With the options that stand before its subject: 'why', 'secret set', 'up --remap'. Plain words, not to be quoted. */
+  readonly command: string;
+  readonly on?: Subject;
+  /** Behind the subject. */
+  readonly flags?: string;
+  readonly note?: string;
+}
+
+/** "did you mean NAME?", of a word that was given; whoever knows the command line says it in that. */
+export interface HintMeant {
+  readonly meant: string;
+  readonly insteadOf: string;
+}
+
+/**
+ * What helps: advice in words, commands of the system among them, and our own commands as data. The parts stand one behind
+ * the other, a line end within words begins another hint. Only render/error makes a text of it.
+ */
+export type Hint = string | HintCommand | HintMeant | readonly (string | HintCommand)[];
+
 export interface ErrorOptions {
   /** A command or an act that helps, fit to paste; null when there is none. */
-  readonly hint?: string | null;
+  readonly hint?: Hint | null;
   readonly facts?: ErrorFacts;
   readonly cause?: unknown;
 }
@@ -51,7 +82,7 @@ export interface ErrorOptions {
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';
   readonly code: ErrorCode;
-  readonly hint: string | null;
+  readonly hint: Hint | null;
   readonly facts: ErrorFacts;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
@@ -66,7 +97,7 @@ export class TunnelError extends Error {
 export interface ErrorReport {
   readonly code: ErrorCode;
   readonly message: string;
-  readonly hint: string | null;
+  readonly hint: Hint | null;
 }
 
 /** Any thrown value as a TunnelError; what is not one of ours is a bug of ours (INTERNAL). */

@@ -1,13 +1,12 @@
 // The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
-import { jsonText, visibleText } from '../model/clean.ts';
+import { visibleText } from '../model/clean.ts';
 import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
 import { placesOf } from '../paths.ts';
 import { colorLevel, paintOf } from '../render/color.ts';
-import { renderError } from '../render/error.ts';
+import { documentText, hintText, renderError } from '../render/error.ts';
 import { count } from '../render/units.ts';
-import { forConfig } from './hints.ts';
 import {
   Interrupted,
   type Context,
@@ -45,14 +44,13 @@ export async function createContext(
       return standardError();
     },
     out: (line) => void process.stdout.write(`${visibleText(line)}\n`),
-    json: (document) => void process.stdout.write(`${jsonText(document, 2)}\n`),
+    json: (document) => void process.stdout.write(`${documentText(document, 2)}\n`),
     say,
     talk: (line) => {
-      if (!options.quiet) say(forConfig(line, options.config));
+      if (!options.quiet) say(hintText(line, options.config));
     },
-    complain: ({ message, hint }) => {
-      const shown = { message, hint: hint === null ? null : forConfig(hint, options.config) };
-      for (const line of renderError(shown, talkPaint)) say(line);
+    complain: (error) => {
+      for (const line of renderError(error, talkPaint, options.config)) say(line);
     },
     now: () => Date.now(),
     interruption: catchSignals,

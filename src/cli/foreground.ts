@@ -6,10 +6,10 @@ import { readyConfig } from '../client/ready-config.ts';
 
 export async function foreground(context: Context, args: Args): Promise<number> {
   if (args.text('timeout') !== undefined)
-    throw usage(
-      'tunnel up --foreground waits for nothing, so --timeout has no use with it',
-      'tunnel wait --timeout 30s    # beside it',
-    );
+    throw usage('tunnel up --foreground waits for nothing, so --timeout has no use with it', {
+      command: 'wait --timeout 30s',
+      note: 'beside it',
+    });
   const { path, project } = await readyConfig(context);
   const { superviseHere } = await import('../daemon/main.ts');
   return superviseHere({

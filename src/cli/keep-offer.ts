@@ -77,7 +77,11 @@ async function offer(context: Context, { host, kind, value }: Typed): Promise<vo
   if (outcome.kind !== 'answered') return;
   try {
     await keychainEntries(context).write({ name: host.name, kind, endpoint }, value);
-    context.talk(`stored in the keychain; tunnel secret delete ${host.name} ${kind} takes it out`);
+    context.talk([
+      'stored in the keychain; ',
+      { command: 'secret delete', on: { host: host.name }, flags: kind },
+      ' takes it out',
+    ]);
     if (host[kind] === null)
       context.talk(`hint: ${kind}: keychain    # under host ${host.name}, or it is not used`);
   } catch (thrown) {

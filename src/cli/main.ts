@@ -64,10 +64,9 @@ function configFile(): string {
 /** "did you mean db?" knows the name only; here is the command it was meant in. */
 function inCommand(thrown: unknown, argv: readonly string[]): unknown {
   if (!(thrown instanceof TunnelError) || thrown.code !== 'NO_SUCH_TUNNEL') return thrown;
-  const near = /^did you mean (\S+)\?$/.exec(thrown.hint ?? '')?.[1];
-  const [, tag, name] = /^no tunnel (?:has the tag (\S+)|is named (\S+))$/.exec(thrown.message) ?? [];
-  const lost = tag === undefined ? name : `tag:${tag}`;
-  if (near === undefined || lost === undefined || !argv.includes(lost)) return thrown;
-  const meant = argv.map((word) => shellWord(word === lost ? near : word)).join(' ');
+  const { hint } = thrown;
+  if (hint === null || typeof hint === 'string' || !('meant' in hint) || !argv.includes(hint.insteadOf))
+    return thrown;
+  const meant = argv.map((word) => shellWord(word === hint.insteadOf ? hint.meant : word)).join(' ');
   return new TunnelError(thrown.code, thrown.message, { hint: `tunnel ${meant}    # did you mean that?` });
 }

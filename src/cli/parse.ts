@@ -1,6 +1,6 @@
 // The command line through yargs: which command, which options, which words. Only usage errors come from here.
 import yargs from 'yargs';
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type Hint } from '../errors.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDuration } from '../model/duration.ts';
 import { shellWord } from '../model/shell-word.ts';
@@ -157,11 +157,13 @@ function textOf(found: Found, name: string, command: CommandSpec | null): string
   const value = found[name];
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value !== '') return value;
-  throw usage(`--${name} needs a value`, `tunnel ${command === null ? '' : `${command.name} `}--help`);
+  const on = command === null ? '' : `${command.name} `;
+  throw usage(`--${name} needs a value`, { command: `${on}--help` });
 }
 
 function argsOf(found: Found, words: readonly string[], command: CommandSpec | null): Args {
   const text = (name: string): string | undefined => textOf(found, name, command);
+  const on = command === null ? '' : `${command.name} `;
   return {
     words,
     flag: (name) => found[name] === true,
@@ -171,15 +173,15 @@ function argsOf(found: Found, words: readonly string[], command: CommandSpec | n
       if (written === undefined) return otherwise;
       const ms = parseDuration(written);
       if (ms !== null) return ms;
-      throw usage(
-        `--${name} needs a duration with a unit, not ${shellWord(written)}`,
-        `tunnel ${command === null ? '' : `${command.name} `}--${name} 30s    # 250ms 30s 5m 2h`,
-      );
+      throw usage(`--${name} needs a duration with a unit, not ${shellWord(written)}`, {
+        command: `${on}--${name} 30s`,
+        note: '250ms 30s 5m 2h',
+      });
     },
   };
 }
 
 /** What is wrong with a command line, as one sentence. */
-export function usage(sentence: string, hint: string): TunnelError {
+export function usage(sentence: string, hint: Hint): TunnelError {
   return new TunnelError('USAGE', sentence, { hint });
 }

@@ -66,7 +66,7 @@ async function hostOwner(context: Context, word: string): Promise<SecretOwner> {
 async function fileOwner(context: Context, path: string): Promise<SecretOwner> {
   if (!existsSync(path))
     throw new TunnelError('USAGE', `there is no key file ${path}`, {
-      hint: 'tunnel secret set NAME, with the name of a host or the path of a key file',
+      hint: [{ command: 'secret set NAME' }, ', with the name of a host or the path of a key file'],
     });
   const config = await readyConfig(context).catch((): ReadyConfig | null => null);
   const users = (config?.resolved.tunnels ?? [])
@@ -91,11 +91,13 @@ function nobody(context: Context, word: string, tunnels: readonly Tunnel[]): Tun
       'USAGE',
       `${word} is a tunnel, and secrets belong to hosts: its host is ${server}`,
       {
-        hint: `tunnel secret set ${server}`,
+        hint: { command: 'secret set', on: { host: server } },
       },
     );
   const isFile = existsSync(resolve(context.facts.cwd, word));
   return new TunnelError('USAGE', `no host in the config is named ${word}`, {
-    hint: isFile ? `tunnel secret set ./${word}    # for the key file` : 'tunnel show',
+    hint: isFile
+      ? { command: 'secret set', on: { words: [`./${word}`] }, note: 'for the key file' }
+      : { command: 'show' },
   });
 }

@@ -4,7 +4,6 @@ import type { StatusDocument } from '../model/status.ts';
 import { renderStatus, supervisorNotes } from '../render/status.ts';
 import { isProblem, summaryLine } from '../render/summary.ts';
 import { widthOf, type Context } from '../client/context.ts';
-import { forConfig } from './hints.ts';
 
 export interface Lines {
   /** What their hints must name; by default what this command line named. */
@@ -13,17 +12,15 @@ export interface Lines {
 }
 
 export function statusLines(context: Context, document: StatusDocument, more: Lines = {}): string[] {
-  const config = more.config ?? context.options.config ?? null;
-  const lines = renderStatus(document, {
+  const config = more.config ?? context.options.config;
+  return renderStatus(document, {
     now: context.now(),
     paint: context.paint,
     columns: widthOf(context.stdout),
     every: context.options.verbose,
     sum: more.sum ?? true,
+    ...(config === undefined ? {} : { config }),
   });
-  return config === null
-    ? lines
-    : lines.map((line) => (line.includes('hint: ') ? forConfig(line, config) : line));
 }
 
 /** Which tunnels a status is about. */

@@ -100,6 +100,12 @@ function unasked(key: PresentedKey): TunnelError {
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host key not trusted, on ${key.address}: ${key.keyType} ${key.fingerprint} is new, and there is no terminal to ask at`,
-    { hint: `tunnel trust --fingerprint ${key.fingerprint} ${key.host}    # once you have compared it` },
+    {
+      hint: {
+        command: `trust --fingerprint ${key.fingerprint}`,
+        on: { host: key.host },
+        note: 'once you have compared it',
+      },
+    },
   );
 }

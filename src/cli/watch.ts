@@ -1,5 +1,6 @@
 // `status --watch`: the status kept in sight, redrawn when it changes; with --json one document a line.
-import { jsonText, visibleText } from '../model/clean.ts';
+import { visibleText } from '../model/clean.ts';
+import { documentText, hintText } from '../render/error.ts';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StatusDocument } from '../model/status.ts';
 import { enterScreen, leaveScreen, redraw, withFoot } from '../render/screen.ts';
@@ -52,7 +53,7 @@ function openView(context: Context): View {
     let last = '';
     return {
       show(document) {
-        const line = jsonText(document);
+        const line = documentText(document);
         if (line !== last) context.out(line);
         last = line;
       },
@@ -88,7 +89,7 @@ function openScreen(context: Context): View {
     const foot = [
       '',
       summaryLine(document),
-      ...supervisorNotes(document),
+      ...supervisorNotes(document).map((note) => hintText(note)),
       context.paint.dim('Ctrl-C ends the view'),
     ];
     const size = { rows: stdout.rows, columns: stdout.columns };

@@ -1,5 +1,5 @@
 // What a command has: where things are, who is there, and the streams. cli/context makes it.
-import type { ErrorReport } from '../errors.ts';
+import type { ErrorReport, Hint } from '../errors.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
 import type { Paint } from '../render/color.ts';
@@ -34,8 +34,8 @@ export interface Context {
   json(document: unknown): void;
   /** A line of talk that --quiet does not keep back, on stderr. */
   say(line: string): void;
-  /** A line of talk, on stderr; not with --quiet. */
-  talk(line: string): void;
+  /** A line of talk, on stderr; not with --quiet. Commands of ours in it name the config in use. */
+  talk(line: Hint): void;
   /** An error and its hint, on stderr. */
   complain(error: ErrorReport): void;
   readonly now: () => number;

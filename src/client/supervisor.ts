@@ -61,6 +61,6 @@ export async function isRunning({ facts }: Where, { supervisor }: Target): Promi
 /** What a command says that needs a supervisor where none runs. */
 export function noSupervisor(command: string): TunnelError {
   return new TunnelError('DAEMON_DOWN', `no supervisor is running, and ${command} needs one`, {
-    hint: 'tunnel up',
+    hint: { command: 'up' },
   });
 }

@@ -4,7 +4,7 @@ import { openHostNames, type HostNames } from '../config/named-host.ts';
 import { nearest } from '../config/nearest.ts';
 import { matchSelectors, selects } from '../config/selectors.ts';
 import { TunnelError } from '../errors.ts';
-import { shellWord } from '../model/shell-word.ts';
+import { eachCommand, isOfOneTunnel, withHint } from '../model/hint.ts';
 import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
@@ -90,7 +90,7 @@ async function waysByName(
   if (word.startsWith('tag:') || /[*?]/.test(word)) matchSelectors([word], tunnels); // throws
   if ('problem' in read)
     throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel is named ${word}, and a host ${read.problem}`, {
-      hint: 'tunnel show',
+      hint: { command: 'show' },
     });
   const isBare = !/[@:]/.test(word);
   const known = names.isDeclared(word) || (isBare && (await names.isAlias(word)));
@@ -107,11 +107,16 @@ async function waysByName(
 /** A slip in a tunnel's name must not become a look-up in the DNS: a bare word is a host only where somebody wrote it down. */
 function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): TunnelError {
   const near = nearest(word, [...tunnels.map(({ name }) => name), ...names.declared]);
-  const server = `tunnel trust ${shellWord(`${word}:22`)}    # if ${word} is a server's name`;
+  const server = { command: 'trust', on: { words: [`${word}:22`] }, note: `if ${word} is a server's name` };
   return new TunnelError(
     'NO_SUCH_TUNNEL',
     `no tunnel is named ${word}, and no host in hosts: or ssh_config`,
-    { hint: near === null ? server : `tunnel trust ${near}    # did you mean that?\n${server}` },
+    {
+      hint:
+        near === null
+          ? server
+          : [{ command: 'trust', on: { words: [near] }, note: 'did you mean that?' }, '\n', server],
+    },
   );
 }
 
@@ -120,19 +125,17 @@ function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): Tun
  * there is nothing but `trust` to ask again with.
  */
 export function errorIn(error: TunnelError, { ways, tunnel, wordFor }: Route): TunnelError {
-  const { code, message, facts, cause } = error;
-  let { hint } = error;
-  for (const host of new Map(ways.flat().map((each) => [each.name, each])).values()) {
-    const name = host.name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-    const trust = new RegExp(`(tunnel trust(?: --fingerprint \\S+)?) ${name}(?![\\w@.:-]*\\w)`, 'g');
-    const other = new RegExp(`tunnel (up|why|restart|status) ${name}(?![\\w@.:-]*\\w)`, 'g');
-    const word = shellWord(wordFor(host));
-    hint =
-      hint
-        ?.replaceAll(trust, (_, command: string) => `${command} ${word}`)
-        .replaceAll(other, (_, command: string) =>
-          tunnel === null ? `tunnel trust ${word}` : `tunnel ${command} ${tunnel}`,
-        ) ?? null;
-  }
-  return hint === error.hint ? error : new TunnelError(code, message, { hint, facts, cause });
+  const { hint } = error;
+  if (hint === null) return error;
+  const hosts = new Map(ways.flat().map((host) => [host.name, host]));
+  const changed = eachCommand(hint, (command) => {
+    const { on } = command;
+    const host = on !== undefined && 'host' in on ? hosts.get(on.host) : undefined;
+    if (host === undefined) return command;
+    const word = { words: [wordFor(host)] };
+    if (/^trust\b/.test(command.command)) return { ...command, on: word };
+    if (!isOfOneTunnel(command)) return command;
+    return tunnel === null ? { ...command, command: 'trust', on: word } : { ...command, on: { tunnel } };
+  });
+  return withHint(error, changed);
 }

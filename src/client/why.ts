@@ -1,14 +1,14 @@
 // `tunnel why`: every layer of the way to a tunnel's target. A live link tells what its login recorded, one that is away
 // is tried by its supervisor, and without either the way is gone once in this process. As few connections as that takes.
 import type { WhyResult } from '../control/protocol.ts';
-import { asTunnelError, reportError, TunnelError, type ErrorReport } from '../errors.ts';
+import { asTunnelError, reportError, TunnelError, type ErrorReport, type Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Way } from '../model/host.ts';
 import type { DialContext, DialStep } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Finding, WhyDocument } from '../model/why.ts';
 import { testConnection } from '../ssh/transport/open.ts';
-import { hintOn } from '../model/hint.ts';
+import { firstCommand, hintFor } from '../model/hint.ts';
 import { probeWay } from './probing.ts';
 import type { SshHouse } from '../ssh/parts.ts';
 import { checkTargets, portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from '../forward/try-ends.ts';
@@ -174,21 +174,25 @@ function withoutErrors(findings: readonly Finding[]): Finding[] {
 /** `tunnel why` is where the reader is: the next command is another, and in the tunnel's name. */
 function inItsName({ step, error }: Finding, tunnel: Tunnel): Finding {
   if (error === null) return { step, error };
-  const hint = error.hint === null || /^tunnel why\b/.test(error.hint) ? null : hintOn(error.hint, tunnel);
+  const hint = error.hint === null || firstCommand(error.hint) === 'why' ? null : hintFor(error.hint, tunnel);
   return { step, error: { ...error, hint: hint ?? wayOut(step, error, tunnel) } };
 }
 
-function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunnel): string {
-  const { name } = tunnel;
+function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunnel): Hint {
+  const on = { tunnel: tunnel.name };
   if (layer === 'dns')
-    return `tunnel show ${name}    # is the name right? if it is, mend the network or the VPN, then tunnel up ${name}`;
+    return [
+      { command: 'show', on },
+      '    # is the name right? if it is, mend the network or the VPN, then ',
+      { command: 'up', on },
+    ];
   if (layer === 'target') return `${loginCommand(tunnel)}    # is the target up, seen from there?`;
   if (layer === 'kex' && code !== 'LINK_LOST') return `${loginCommand(tunnel)} -v    # what does ssh say?`;
   const when =
     layer === 'kex'
       ? 'in a few minutes: a penalty passes by itself, and trying often makes it longer'
       : 'once the server can be reached; what is wanted also comes back by itself';
-  return `tunnel up ${name}    # ${when}`;
+  return { command: 'up', on, note: when };
 }
 
 function loginCommand({ ways }: Tunnel): string {

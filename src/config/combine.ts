@@ -43,7 +43,7 @@ export function combine(files: readonly ParsedFile[]): Combined {
         entries.set(name, entryOf(name, own, defaults, file, main, issues));
   }
   if (entries.size === 0 && !files.some((file) => file.faulty(['tunnels'])))
-    issues.push(main.source.issue(['tunnels'], 'key', 'has no tunnels', 'tunnel init'));
+    issues.push(main.source.issue(['tunnels'], 'key', 'has no tunnels', { command: 'init' }));
   hostRules(files, hosts, defaults, issues);
   tunnelRules([...entries.values()]);
   orderRules(entries);

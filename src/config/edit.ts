@@ -63,7 +63,7 @@ function read(text: string): Document.Parsed {
   const [error] = document.errors;
   if (error === undefined) return document;
   throw new TunnelError('CONFIG_INVALID', `the config cannot be edited: ${error.message.split('\n')[0]}`, {
-    hint: 'tunnel check',
+    hint: { command: 'check' },
   });
 }
 

@@ -1,6 +1,6 @@
 // Issues: what is wrong in a config file, where, and how it is printed.
 import { basename } from 'node:path';
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type Hint } from '../errors.ts';
 
 /** One problem, at one place. `line` and `column` count from 1. */
 export interface ConfigIssue {
@@ -12,7 +12,7 @@ export interface ConfigIssue {
   readonly path: string;
   readonly message: string;
   /** A command that helps, null for none. */
-  readonly hint: string | null;
+  readonly hint: Hint | null;
 }
 
 /** `tunnels.yaml:6:12 tunnels.db.local: must be 1-65535`. */
@@ -28,7 +28,7 @@ export class ConfigError extends TunnelError {
   constructor(file: string, issues: readonly ConfigIssue[]) {
     const [first] = issues;
     const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
-    const hint = issues.find((issue) => issue.hint !== null)?.hint ?? 'tunnel check';
+    const hint = issues.find((issue) => issue.hint !== null)?.hint ?? { command: 'check' };
     const why = first === undefined ? 'it is not valid' : `${formatIssue(first)}${more}`;
     super('CONFIG_INVALID', `config failed, on ${basename(file)}: ${why}`, {
       hint,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type Hint } from '../errors.ts';
 import { readForeignTextNow } from '../files/foreign-file.ts';
 import { existsNearby } from '../files/mounts.ts';
 import { shellWord } from '../model/shell-word.ts';
@@ -146,7 +146,7 @@ function problemIssues({ problems }: Resolved, read: readonly ParsedFile[]): Con
 /** The file and, behind it, what it includes, each once, in the order of the lines that include them. */
 function readAll(file: string, account: Account): readonly ParsedFile[] {
   if (!existsSync(file))
-    throw new TunnelError('CONFIG_MISSING', `no config, looked at ${file}`, { hint: 'tunnel init' });
+    throw new TunnelError('CONFIG_MISSING', `no config, looked at ${file}`, { hint: { command: 'init' } });
   const files: ParsedFile[] = [];
   const visit = (path: string, behind: readonly string[]): void => {
     const parsed = readOne(path, behind.length > 0, account);
@@ -156,7 +156,7 @@ function readAll(file: string, account: Account): readonly ParsedFile[] {
     const isList = Array.isArray((parsed.source.value as { include?: unknown } | null)?.include);
     for (const [index, each] of (parsed.settings.include ?? []).entries()) {
       const next = ownPath(each, dirname(path), account);
-      const tell = (message: string, hint: string | null = null): unknown =>
+      const tell = (message: string, hint: Hint | null = null): unknown =>
         issues.push(parsed.source.issue(isList ? ['include', index] : ['include'], 'value', message, hint));
       if (next === path || behind.includes(next))
         tell(`goes in a circle: ${[...behind, path, next].map((one) => basename(one)).join(' → ')}`);
@@ -173,7 +173,7 @@ function readAll(file: string, account: Account): readonly ParsedFile[] {
 
 /** Owner and mode are judged before a byte is believed. */
 function readOne(path: string, included: boolean, account: Account): ParsedFile {
-  const refuse = (message: string, hint: string | null): ParsedFile => {
+  const refuse = (message: string, hint: Hint | null): ParsedFile => {
     const empty = parseFile(path, 'tunnels: {}', included);
     return {
       ...empty,

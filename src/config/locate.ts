@@ -29,14 +29,14 @@ export function findConfig(places: Places, facts: PlaceFacts, option: string | u
   if (named !== null) {
     if (existsSync(named)) return { path: named, project: false, named: true };
     throw new TunnelError('CONFIG_MISSING', `no config, looked at ${shortPath(named, facts)}`, {
-      hint: 'tunnel init',
+      hint: { command: 'init' },
     });
   }
   const found = places.configCandidates.find((candidate) => existsSync(candidate.path));
   if (found !== undefined) return { ...found, named: false };
   const looked = places.configCandidates.map((candidate) => shortPath(candidate.path, facts));
   throw new TunnelError('CONFIG_MISSING', `no config, looked at ${looked.join(' and ')}`, {
-    hint: 'tunnel init',
+    hint: { command: 'init' },
   });
 }
 

@@ -83,7 +83,9 @@ async function waysTo(word: string, { declared, account, askSsh }: Sources): Pro
   const found = config.tunnels[0];
   if (found !== undefined) return found.ways;
   const why = problems[0]?.message ?? 'it cannot be resolved';
-  throw new TunnelError('CONFIG_INVALID', `host ${word} cannot be used: ${why}`, { hint: 'tunnel check' });
+  throw new TunnelError('CONFIG_INVALID', `host ${word} cannot be used: ${why}`, {
+    hint: { command: 'check' },
+  });
 }
 
 /** A name that no pattern but a star's is made for. */

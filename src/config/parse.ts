@@ -1,8 +1,10 @@
 // One config file: text -> settings, and every problem of shape with its place. What is faulty is left out, so that the rest can be judged too. Pure.
+import type { Hint } from '../errors.ts';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './nearest.ts';
 import { fileSchema, knownKeys, type FileSettings } from './schema.ts';
 import { readSource, type Path, type Source } from './source.ts';
+import { storeSecret } from './value.ts';
 
 export interface ParsedFile {
   readonly file: string;
@@ -30,7 +32,7 @@ export function parseFile(file: string, text: string, included = false): ParsedF
   if (source.value === null) {
     fault([]);
     const empty =
-      source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', 'tunnel init')];
+      source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', { command: 'init' })];
     return parsed({}, [...source.issues, ...empty]);
   }
   if (included && isNoConfig(source.value)) {
@@ -101,14 +103,14 @@ interface SchemaIssue {
   readonly message: string;
   readonly expected?: string;
   readonly keys?: readonly string[];
-  readonly params?: { readonly hint?: string; readonly side?: 'key' };
+  readonly params?: { readonly hint?: Hint; readonly side?: 'key' };
 }
 
 interface Problem {
   readonly path: Path;
   readonly side: 'key' | 'value';
   readonly message: string;
-  readonly hint: string | null;
+  readonly hint: Hint | null;
   /** The key that was probably meant. */
   readonly meant: string | null;
 }
@@ -160,15 +162,15 @@ function keysAt(path: Path): readonly string[] {
 }
 
 /** `tunnel secret set` with the name and kind that this place needs. */
-function hintOf(issue: SchemaIssue, value: unknown): string | null {
+function hintOf(issue: SchemaIssue, value: unknown): Hint | null {
   const hint = issue.params?.hint ?? null;
-  if (hint !== 'tunnel secret set') return hint;
+  if (hint !== storeSecret) return hint;
   const [section, entry] = issue.path;
   const ofHost = section === 'tunnels' && !issue.path.includes('socks_auth');
   const host = ofHost ? valueAt(value, ['tunnels', entry ?? '', 'host']) : entry;
   const name = typeof host === 'string' && /^[\w.@:-]+$/.test(host) ? host : 'NAME';
   const kind = ['passphrase', 'totp'].find((each) => issue.path.at(-1) === each) ?? 'password';
-  return `${hint} ${name} ${kind}`;
+  return { ...storeSecret, on: { words: [name] }, flags: kind };
 }
 
 function valueAt(value: unknown, path: Path): unknown {

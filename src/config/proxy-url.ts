@@ -1,5 +1,5 @@
 // `proxy:` as the config writes it: socks5://[user@]host:port or http://…, or a map with the source of its password. Pure.
-import { port, text, wrong, type Parsed } from './value.ts';
+import { port, storeSecret, text, wrong, type Parsed } from './value.ts';
 import type { Proxy } from '../model/host.ts';
 import { secretSource } from './secret-source.ts';
 
@@ -30,7 +30,7 @@ function proxyUrl(value: unknown): Parsed<Proxy> {
   if (login?.includes(':') === true)
     return wrong(
       'must not hold a password: write { url: socks5://USER@HOST:PORT, password: keychain }',
-      'tunnel secret set',
+      storeSecret,
     );
   const number = port(written);
   if ('problem' in number) return wrong(`has a port that ${number.problem}`);

@@ -1,7 +1,7 @@
 // Secret sources as the config writes them. A literal secret is refused, and never repeated in the message. Pure.
 import { parse as parseYaml } from 'yaml';
 import type { SecretRef } from '../model/secret.ts';
-import { argumentList, ok, wrong, type Parsed } from './value.ts';
+import { argumentList, ok, storeSecret, wrong, type Parsed } from './value.ts';
 
 const forms = 'must be keychain, prompt, env:NAME, file:PATH or command:[program, argument]';
 
@@ -60,6 +60,6 @@ function argv(value: unknown): Parsed<SecretRef> {
 function literal(): Parsed<SecretRef> {
   return wrong(
     `${forms}; a secret itself never stands in this file: put it into the keychain with tunnel secret set`,
-    'tunnel secret set',
+    storeSecret,
   );
 }

@@ -36,7 +36,7 @@ function noSuchTunnel(lost: readonly string[], known: readonly Selectable[]): Tu
   const named = near === null ? null : isTag ? `tag:${near}` : near;
   const what = isTag ? `no tunnel has the tag ${first.slice('tag:'.length)}` : `no tunnel is named ${first}`;
   return new TunnelError('NO_SUCH_TUNNEL', what, {
-    hint: named === null ? 'tunnel status' : `did you mean ${named}?`,
+    hint: named === null ? { command: 'status' } : { meant: named, insteadOf: first },
     facts: { selectors: lost },
   });
 }

@@ -12,6 +12,7 @@ import {
   type Pair,
   type YAMLError,
 } from 'yaml';
+import type { Hint } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import type { ConfigIssue } from './issue.ts';
 
@@ -31,7 +32,7 @@ export interface Source {
   readonly value: unknown;
   readonly issues: readonly ConfigIssue[];
   /** An issue at a value, or at its key where the key is the fault. */
-  issue(path: Path, side: 'key' | 'value', message: string, hint?: string | null): ConfigIssue;
+  issue(path: Path, side: 'key' | 'value', message: string, hint?: Hint | null): ConfigIssue;
 }
 
 /** Never throws: what cannot be read is an issue. */
@@ -90,7 +91,7 @@ function upToFirstBreak(errors: readonly YAMLError[]): readonly YAMLError[] {
   return ordered.slice(0, ordered.findIndex((error) => !isRepeat(error)) + 1);
 }
 
-type At = (offset: number, path: Path, message: string, hint?: string | null) => ConfigIssue;
+type At = (offset: number, path: Path, message: string, hint?: Hint | null) => ConfigIssue;
 
 function placer(document: Document.Parsed, at: At): Source['issue'] {
   return (path, side, message, hint) => at(offsetOf(document, path, side), path, message, hint);

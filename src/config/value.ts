@@ -1,11 +1,12 @@
 // Values of one key: from what stands in the YAML to what it means, or a sentence that says what is wrong with it.
+import type { Hint, HintCommand } from '../errors.ts';
 import { parseDuration } from '../model/duration.ts';
 import { nearest } from './nearest.ts';
 
 /** A problem never repeats the value: it may be a secret. */
 export interface Fault {
   readonly problem: string;
-  readonly hint?: string;
+  readonly hint?: Hint;
   /** Where in the value; the value itself where it is absent. */
   readonly at?: readonly (string | number)[];
   readonly side?: 'key';
@@ -17,8 +18,11 @@ export interface Fault {
 export type Parsed<T> = { readonly value: T } | Fault;
 
 export const ok = <T>(value: T): Parsed<T> => ({ value });
-export const wrong = <T>(problem: string, hint?: string): Parsed<T> =>
+export const wrong = <T>(problem: string, hint?: Hint): Parsed<T> =>
   hint === undefined ? { problem } : { problem, hint };
+
+/** For a secret that stands in the file; parse.ts knows whose it is. */
+export const storeSecret: HintCommand = { command: 'secret set' };
 
 /** Control characters, line ends and the marks that turn text around have no place in a name, a path or an address. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;

@@ -224,6 +224,7 @@ function otherProtocol(params: Methods['hello']['params'], version: string, pid:
   return new TunnelError(
     'DAEMON_MISMATCH',
     `the supervisor (pid ${pid}, version ${version}) speaks protocol ${ours}, and this command ${params.protocol}`,
+    // In words: commands of every version read them.
     { hint: `kill ${pid} && tunnel up    # the tunnels that were wanted come back` },
   );
 }

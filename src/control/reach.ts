@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connectControl, type CallOptions, type ControlClient } from './client.ts';
 import type { Owner } from '../files/folders.ts';
 import type { Method, Methods } from './protocol.ts';
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type HintCommand } from '../errors.ts';
 import { version } from '../model/version.ts';
 import type { Places, SupervisorPlaces } from '../paths.ts';
 import { readAddress } from './address.ts';
@@ -91,20 +91,21 @@ async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): 
   const pid = thrown.code === 'DAEMON_MISMATCH' ? await holderOf(at, owner) : null;
   if (pid === null) return thrown;
   const { code, message, facts } = thrown;
-  const hint = `${await ending(pid, 'kill')}    # the tunnels that were wanted come back`;
+  const hint = [...(await ending(pid, 'kill')), '    # the tunnels that were wanted come back'];
   return new TunnelError(code, message, { hint, facts, cause: thrown });
 }
 
 async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
   const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
   return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
-    hint: pid === null ? 'tunnel up' : await ending(pid, 'kill -9'),
+    hint: pid === null ? { command: 'up' } : await ending(pid, 'kill -9'),
   });
 }
 
-async function ending(pid: number, kill: string): Promise<string> {
+async function ending(pid: number, kill: string): Promise<readonly (string | HintCommand)[]> {
   const { unitCommand } = await import('./stop-command.ts');
-  return unitCommand('restart', pid) ?? `${kill} ${pid} && tunnel up`;
+  const restart = unitCommand('restart', pid);
+  return restart === null ? [`${kill} ${pid} && `, { command: 'up' }] : [restart];
 }
 
 export interface RunningSupervisor {

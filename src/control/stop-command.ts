@@ -1,10 +1,11 @@
 // The command that ends a supervisor for good, whoever started it: a unit's is ended by its unit, or systemd starts it again.
 import { readFileSync } from 'node:fs';
+import type { HintCommand } from '../errors.ts';
 
 /** Fit to paste. One in the background ends with its last tunnel. `proc`: where the process table is mounted. */
-export function stopCommand(pid: number, proc = '/proc'): string {
+export function stopCommand(pid: number, proc = '/proc'): string | HintCommand {
   const argv = (readProcess(proc, pid, 'cmdline') ?? '').split('\0');
-  if (argv.includes('__supervise')) return 'tunnel down';
+  if (argv.includes('__supervise')) return { command: 'down' };
   return unitCommand('stop', pid, proc) ?? `kill ${pid}`;
 }
 

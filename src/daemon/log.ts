@@ -4,8 +4,9 @@ import { appendFileSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
-import { asTunnelError, reportError } from '../errors.ts';
-import { cleanText, jsonText, visibleCommand } from '../model/clean.ts';
+import { asTunnelError, reportError, type Hint } from '../errors.ts';
+import { cleanText, jsonText } from '../model/clean.ts';
+import { hintLines, hintText } from '../render/error.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { countRepeats } from './log-repeats.ts';
@@ -82,8 +83,7 @@ export function openTerminalLog(stream: NodeJS.WritableStream, level: LogLevel):
     const who = isSaid ? '' : `${about}: `;
     stream.write(`${localTime(new Date())} ${at.padEnd(5)} ${cleanText(`${who}${message}`)}\n`);
     const { hint } = facts ?? {};
-    if (typeof hint !== 'string') return;
-    for (const line of hint.split('\n')) stream.write(`${hintIndent}hint: ${visibleCommand(line)}\n`);
+    for (const line of hintLines((hint ?? null) as Hint | null)) stream.write(`${hintIndent}hint: ${line}\n`);
   };
   return { write, last: write, close: () => Promise.resolve() };
 }
@@ -131,9 +131,15 @@ function localTime(date: Date): string {
 /** Errors become their report: a stack is nobody's business but a bug's, and a cause may hold more than we know. */
 function plain(facts: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(facts).map(([key, value]) => {
-    return [key, value instanceof Error ? reportError(asTunnelError(value)) : value] as const;
+    if (key === 'hint' && value != null) return [key, hintText(value as Hint)] as const;
+    return [key, value instanceof Error ? plainReport(value) : value] as const;
   });
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+function plainReport(thrown: Error): Record<string, unknown> {
+  const report = reportError(asTunnelError(thrown));
+  return { ...report, hint: report.hint === null ? null : hintText(report.hint) };
 }
 
 interface LineFile {

@@ -183,7 +183,7 @@ function ownEnvironment(facts: PlaceFacts, foreground: boolean): CallerEnvironme
 
 function alreadyServed(config: string, pid: number): TunnelError {
   return new TunnelError('DAEMON_DOWN', `another supervisor (pid ${pid}) serves ${config} already`, {
-    hint: `${stopCommand(pid)}    # ends it, and its tunnels go down with it`,
+    hint: [stopCommand(pid), '    # ends it, and its tunnels go down with it'],
   });
 }
 

@@ -31,6 +31,6 @@ function notAllowed({ name }: Host, path: string): TunnelError {
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host keys refused, on ${name}: ${path} came with the project, and it has changed since it was allowed`,
-    { hint: 'tunnel allow && tunnel up' },
+    { hint: ['tunnel allow && ', { command: 'up' }] },
   );
 }

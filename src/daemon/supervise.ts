@@ -344,6 +344,6 @@ class Life {
 
 function onTheWayOut(config: string): TunnelError {
   return new TunnelError('DAEMON_DOWN', `the supervisor of ${config} is on its way out`, {
-    hint: 'tunnel up',
+    hint: { command: 'up' },
   });
 }

@@ -71,7 +71,7 @@ function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelErro
     'NOT_UP',
     `not up after ${Math.round(terms.timeoutMs / 100) / 10}s: ${last.message}`,
     {
-      hint: last.hint ?? `tunnel why ${name}`,
+      hint: last.hint ?? { command: 'why', on: { tunnel: name } },
       cause: last,
     },
   );

@@ -102,7 +102,7 @@ export function readOnlyState(at: SupervisorPlaces): TunnelError {
     'DAEMON_DOWN',
     `the supervisor cannot start: its folder, ${at.folder}, cannot be written`,
     {
-      hint: 'tunnel up --foreground    # or set XDG_STATE_HOME to a folder of yours',
+      hint: { command: 'up --foreground', note: 'or set XDG_STATE_HOME to a folder of yours' },
     },
   );
 }

@@ -169,9 +169,11 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
     nearestFreePort(bindHosts(at.host), at.port).catch(() => null),
   ]);
   const why = holder === null ? await blockedBy(at.port) : `port in use by ${heldBy(holder)}`;
-  const hint = freePort === null ? 'choose another port' : `tunnel up --remap    # port ${freePort} is free`;
+  const free = { command: 'up --remap', on: { tunnel: null }, note: `port ${freePort} is free` };
+  const hint = freePort === null ? 'choose another port' : free;
   throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: ${why}`, {
-    hint: holder?.supervises == null ? hint : `tunnel --config ${shellWord(holder.supervises)} down\n${hint}`,
+    hint:
+      holder?.supervises == null ? hint : [`tunnel --config ${shellWord(holder.supervises)} down\n`, hint],
     facts: {
       port: at.port,
       freePort,

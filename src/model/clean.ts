@@ -50,8 +50,12 @@ export function visibleCommand(text: string): string {
 }
 
 /** JSON of the very same value in which nothing is raw that a terminal would obey: all of it is written `\\u….` */
-export function jsonText(value: unknown, indent = 0): string {
-  return escapeUnits(escapeUnits(JSON.stringify(value, null, indent), invisible), controls);
+export function jsonText(
+  value: unknown,
+  indent = 0,
+  replace?: (key: string, value: unknown) => unknown,
+): string {
+  return escapeUnits(escapeUnits(JSON.stringify(value, replace, indent), invisible), controls);
 }
 
 function escapeUnits(json: string, unsafe: RegExp): string {

@@ -1,38 +1,49 @@
 // Hints in a tunnel's own name: an error of a login knows only the host, and `tunnel up` and `why` take tunnels. Pure.
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type Hint, type HintCommand } from '../errors.ts';
 import type { Way } from './host.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** Commands that a login's error hints at and that are about one tunnel; `trust` and `secret` take hosts as well. */
-const commands = ['up', 'why', 'restart', 'status'] as const;
+const ofOneTunnel = ['up', 'why', 'restart', 'status'];
+
+/** True for a command on a host that would rather name a tunnel. */
+export function isOfOneTunnel({ command }: HintCommand): boolean {
+  return ofOneTunnel.includes(command);
+}
 
 /** The error with commands on a host of the tunnel turned into commands on the tunnel; itself when there are none. */
 export function forTunnel(error: TunnelError, tunnel: Pick<Tunnel, 'name' | 'ways'>): TunnelError {
-  const { code, message, hint, facts, cause } = error;
-  if (hint === null) return error;
-  const changed = hintOn(hint, tunnel);
-  return changed === hint ? error : new TunnelError(code, message, { hint: changed, facts, cause });
+  return error.hint === null ? error : withHint(error, hintFor(error.hint, tunnel));
+}
+
+/** The error with another hint; itself when it is the same. */
+export function withHint(error: TunnelError, hint: Hint): TunnelError {
+  const { code, message, facts, cause } = error;
+  return hint === error.hint ? error : new TunnelError(code, message, { hint, facts, cause });
 }
 
 /** A hint that may name a host of the tunnel, in the tunnel's name. */
-export function hintOn(
-  hint: string,
-  tunnel: { readonly name: string; readonly ways: readonly Way[] },
-): string {
+export function hintFor(hint: Hint, tunnel: { readonly name: string; readonly ways: readonly Way[] }): Hint {
   const hosts = new Set(tunnel.ways.flat().map(({ name }) => name));
-  // A listener knows no tunnel: without a name it would be all of them.
-  let changed = hint.replace(/tunnel up --remap(?=\s*(#|$))/m, `tunnel up --remap ${tunnel.name}`);
-  for (const host of hosts)
-    for (const command of commands)
-      changed = replaceWord(changed, `tunnel ${command} ${host}`, `tunnel ${command} ${tunnel.name}`);
-  return changed;
+  return eachCommand(hint, (command) => {
+    const { on } = command;
+    if (on === undefined || 'words' in on) return command;
+    const isIts = 'tunnel' in on ? on.tunnel === null : isOfOneTunnel(command) && hosts.has(on.host);
+    return isIts ? { ...command, on: { tunnel: tunnel.name } } : command;
+  });
 }
 
-/** Only where the name ends there: `tunnel why db` is not the beginning of `tunnel why db-replica`. */
-function replaceWord(text: string, word: string, instead: string): string {
-  const [first = '', ...rest] = text.split(word);
-  return rest.reduce(
-    (before, after) => before + (/^[\w@.:-]*\w/.test(after) ? word : instead) + after,
-    first,
-  );
+/** The hint with its commands changed; the very same where `change` gives each back as it is. */
+export function eachCommand(hint: Hint, change: (command: HintCommand) => HintCommand): Hint {
+  if (typeof hint === 'string' || 'meant' in hint) return hint;
+  if ('command' in hint) return change(hint);
+  const changed = hint.map((part) => (typeof part === 'string' ? part : change(part)));
+  return changed.every((part, index) => part === hint[index]) ? hint : changed;
+}
+
+/** What comes first in a hint, when that is a command of ours. */
+export function firstCommand(hint: Hint): string | null {
+  if (typeof hint === 'string' || 'meant' in hint) return null;
+  const first = 'command' in hint ? hint : hint[0];
+  return first === undefined || typeof first === 'string' ? null : first.command;
 }

@@ -1,9 +1,10 @@
 // Status as people read it (SPEC 7): what is not up first with its cause said once, then what is up.
 import { count, formatAge, formatBytes, formatLatency, formatMoment, formatWait } from './units.ts';
-import { groupFailures, listNames } from './error.ts';
+import { groupFailures, hintLines, listNames } from './error.ts';
 import { summaryLine } from './summary.ts';
 import { renderTable, type Cell, type Note, type Row } from './table.ts';
 import type { ForwardStatus, StatusDocument, StatusError, TunnelStatus } from '../model/status.ts';
+import type { Hint } from '../errors.ts';
 import type { Paint } from './color.ts';
 
 const serving = (tunnel: TunnelStatus): boolean => tunnel.state === 'up' || tunnel.state === 'asleep';
@@ -29,6 +30,8 @@ export interface StatusView {
   readonly every?: boolean;
   /** The last line that sums many tunnels up; true unless it is said elsewhere. */
   readonly sum?: boolean;
+  /** The config that commands in hints must name. */
+  readonly config?: string;
 }
 
 /** The tables of `tunnel status`, and of many tunnels a last line that sums them up. */
@@ -48,14 +51,14 @@ export function renderStatus(document: StatusDocument, view: StatusView): string
 const summedFrom = 12;
 
 /** What is to be said of the supervisor itself: sentences for stderr. */
-export function supervisorNotes(document: StatusDocument): string[] {
+export function supervisorNotes(document: StatusDocument): Hint[] {
   const { supervisor, tunnels } = document;
-  const notes: string[] = [];
+  const notes: Hint[] = [];
   const wanted = tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name);
   if (!supervisor.running) notes.push('no supervisor is running');
   if (!supervisor.running && wanted.length > 0) {
     const was = wanted.length === 1 ? 'is still wanted' : 'are still wanted';
-    notes.push(`the last one ended unexpectedly: ${wanted.join(', ')} ${was}`, 'hint: tunnel up');
+    notes.push(`the last one ended unexpectedly: ${wanted.join(', ')} ${was}`, ['hint: ', { command: 'up' }]);
   }
   if (supervisor.configError !== null)
     notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
@@ -148,11 +151,8 @@ function nextTry(tunnel: TunnelStatus, now: number): string {
   return formatWait(Date.parse(tunnel.retryAt) - now);
 }
 
-function causeNotes(
-  members: readonly TunnelStatus[],
-  error: StatusError | null,
-  { now, paint }: StatusView,
-): Note[] {
+function causeNotes(members: readonly TunnelStatus[], error: StatusError | null, view: StatusView): Note[] {
+  const { now } = view;
   const [tunnel] = members;
   if (tunnel === undefined) return [];
   const notes: Note[] = [];
@@ -161,19 +161,21 @@ function causeNotes(
     const next = members.length > 1 ? earliestTry(members) : null;
     const when = next === null ? '' : `, next try in ${formatWait(next - now)}`;
     notes.push({ text: together + sentenceWithTime(error, now) + when });
-    notes.push(...(error.hint ?? '').split('\n').filter(Boolean).map(hintCell(paint)));
+    notes.push(...hintNotes(error.hint, view));
   }
   const asking = members.filter((member) => member.question !== null);
   for (const { question } of asking.slice(0, 1)) {
     if (error === null) notes.push({ text: `waits for an answer: ${question?.text ?? ''}` });
-    if (!error?.hint) notes.push(hintCell(paint)(`tunnel up ${asking.map(({ name }) => name).join(' ')}`));
+    if (!error?.hint)
+      notes.push(...hintNotes({ command: 'up', on: { words: asking.map(({ name }) => name) } }, view));
   }
-  return [...notes, ...forwardNotes(members), ...orphanNotes(members, paint)];
+  return [...notes, ...forwardNotes(members), ...orphanNotes(members, view)];
 }
 
-const hintCell =
-  (paint: Paint) =>
-  (hint: string): Note => ({ text: `hint: ${hint}`, paint: paint.cyan, whole: true });
+function hintNotes(hint: Hint | null, { paint, config }: StatusView): Note[] {
+  const lines = hintLines(hint, config).filter(Boolean);
+  return lines.map((line) => ({ text: `hint: ${line}`, paint: paint.cyan, whole: true }));
+}
 
 /** Milliseconds since 1970; null where nothing is tried by itself. */
 function earliestTry(members: readonly TunnelStatus[]): number | null {
@@ -198,12 +200,12 @@ function forwardNotes(members: readonly TunnelStatus[]): Cell[] {
   );
 }
 
-function orphanNotes(members: readonly TunnelStatus[], paint: Paint): Note[] {
+function orphanNotes(members: readonly TunnelStatus[], view: StatusView): Note[] {
   const orphans = members.filter(({ orphan }) => orphan).map(({ name }) => name);
   if (orphans.length === 0) return [];
   return [
     { text: `${listNames(orphans)} ${orphans.length === 1 ? 'is' : 'are'} no longer in the config` },
-    hintCell(paint)(`tunnel down ${orphans.join(' ')}`),
+    ...hintNotes({ command: 'down', on: { words: orphans } }, view),
   ];
 }
 
@@ -223,7 +225,7 @@ function upTable(tunnels: readonly TunnelStatus[], view: StatusView): string[] {
         forward: ({ open, bytesIn, bytesOut }) => [String(open), formatBytes(bytesIn), formatBytes(bytesOut)],
         tunnel: () => [formatLatency(tunnel.latencyMs)],
       }),
-      [...tunnel.forwards.flatMap((forward) => failureNote(forward, now)), ...orphanNotes([tunnel], paint)],
+      [...tunnel.forwards.flatMap((forward) => failureNote(forward, now)), ...orphanNotes([tunnel], view)],
     ),
   );
   return renderTable(upHead, rows, paint, { ...upFrame, columns: view.columns ?? Infinity });

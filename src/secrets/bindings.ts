@@ -84,7 +84,7 @@ function unreadable(path: string, thrown: unknown): TunnelError {
     'SECRET_MISSING',
     `cannot read what a keychain entry belongs to, on ${path}: ${why}`,
     {
-      hint: `rm ${shellWord(path)}    # then tunnel secret set`,
+      hint: [`rm ${shellWord(path)}    # then `, { command: 'secret set' }],
       cause: thrown,
     },
   );

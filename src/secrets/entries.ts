@@ -72,10 +72,9 @@ function isSame(bound: string | null, wanted: string | null): boolean {
 
 function missing(entry: EntryName, why: string): TunnelError {
   const { name, kind, endpoint } = entry;
-  const word = /^[\w@%+:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", String.raw`'\''`)}'`;
   const forWhom = endpoint === null ? name : `${name} (${endpoint})`;
   return new TunnelError('SECRET_MISSING', `no ${kind} in the keychain, for ${forWhom}: ${why}`, {
-    hint: `tunnel secret set ${word}${kind === 'password' ? '' : ` ${kind}`}`,
+    hint: { command: 'secret set', on: { words: [name] }, ...(kind === 'password' ? {} : { flags: kind }) },
     facts: { source: 'keychain', name, kind },
   });
 }

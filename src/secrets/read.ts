@@ -93,7 +93,7 @@ function readVariable(name: string, environment: CallerEnvironment): Secret {
     'SECRET_MISSING',
     `variable ${name} ${why} in the environment that wanted the tunnel`,
     {
-      hint: `read -rs ${name}; export ${name}; tunnel up`,
+      hint: [`read -rs ${name}; export ${name}; `, { command: 'up' }],
       facts: { source: 'env', variable: name },
     },
   );

@@ -1,5 +1,5 @@
 // Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
-import { TunnelError, type ErrorCode, type ErrorFacts } from '../errors.ts';
+import { TunnelError, type ErrorCode, type ErrorFacts, type Hint } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { cleanQuote, cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
@@ -54,7 +54,7 @@ export function connectFailed(
     timedOut ? 'TIMED_OUT' : 'UNREACHABLE',
     `connect failed, on ${formatHop(host)}: ${why}`,
     {
-      hint: `tunnel why ${host.name}`,
+      hint: { command: 'why', on: { host: host.name } },
       facts: { layer, ...facts },
     },
   );
@@ -66,11 +66,11 @@ export function dialFailed(
   layer: 'kex' | 'auth',
   code: ErrorCode,
   why: string,
-  more: { readonly hint?: string; readonly facts?: ErrorFacts } = {},
+  more: { readonly hint?: Hint; readonly facts?: ErrorFacts } = {},
 ): TunnelError {
   const what = layer === 'kex' ? 'key exchange' : 'login';
   return new TunnelError(code, `${what} failed, on ${formatHop(host)}: ${why}`, {
-    hint: more.hint ?? `tunnel why ${host.name}`,
+    hint: more.hint ?? { command: 'why', on: { host: host.name } },
     facts: { layer, tcpLevel: false, ...more.facts },
   });
 }
@@ -88,7 +88,7 @@ export function dialTrouble(host: Host, thrown: unknown): TunnelError {
   const why = errnoWords(code) ?? wordsOf(thrown);
   if (shortages.includes(code)) return connectFailed(host, 'tcp', why, false, { tcpLevel: false });
   return new TunnelError('INTERNAL', `login failed, on ${formatHop(host)}: ${why}`, {
-    hint: 'tunnel restart    # tries once more; it is a bug, please report it',
+    hint: { command: 'restart', note: 'tries once more; it is a bug, please report it' },
     facts: { tcpLevel: false },
     cause: thrown,
   });
@@ -97,7 +97,7 @@ export function dialTrouble(host: Host, thrown: unknown): TunnelError {
 /** A live session that ended without being asked to. */
 export function linkLost(host: Host, why: string, cause?: unknown): TunnelError {
   return new TunnelError('LINK_LOST', `link lost, on ${formatHop(host)}: ${why}`, {
-    hint: `tunnel why ${host.name}`,
+    hint: { command: 'why', on: { host: host.name } },
     facts: { layer: 'link', tcpLevel: false },
     cause,
   });
@@ -107,7 +107,11 @@ export function linkLost(host: Host, why: string, cause?: unknown): TunnelError 
 export function silenceLoss(host: Host, silentMs: number, answers: boolean): TunnelError {
   const silence = `link lost: no byte from ${formatHop(host)} for ${Math.round(silentMs / 100) / 10}s`;
   const facts = { layer: 'link', tcpLevel: false };
-  if (answers) return new TunnelError('LINK_LOST', silence, { hint: `tunnel why ${host.name}`, facts });
+  if (answers)
+    return new TunnelError('LINK_LOST', silence, {
+      hint: { command: 'why', on: { host: host.name } },
+      facts,
+    });
   const why = 'it has not answered a single ping, and may be a server that answers none';
   const hint = `keepalive: { interval: 0s }    # under host ${host.name}, if it is always cut like this`;
   return new TunnelError('LINK_LOST', `${silence}; ${why}`, { hint, facts });

@@ -117,7 +117,7 @@ async function proxyPassword(host: Host, context: DialContext, secrets: SecretRe
 async function askProxyPassword(host: Host, endpoint: string, context: DialContext): Promise<Secret> {
   const missing = (why: string): TunnelError =>
     new TunnelError('SECRET_MISSING', `proxy login failed, on ${endpoint}: ${why}`, {
-      hint: `tunnel up ${host.name}`,
+      hint: { command: 'up', on: { host: host.name } },
     });
   const answer = await context
     .ask({

@@ -1,10 +1,9 @@
 // Host keys: the question of one dial, and the pinned answer ever after. Nothing secret is sent before it is answered.
 import { timingSafeEqual } from 'node:crypto';
-import { TunnelError } from '../errors.ts';
+import { TunnelError, type HintCommand } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatHop, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
-import { shellWord } from '../model/shell-word.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import { hostKeyName, type Place } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
@@ -106,7 +105,7 @@ function onlyCertificates(host: Host, judgement: Judgement): TunnelError {
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host key refused, on ${formatHop(host)}: its certificate does not count (${why}), and host_key_algorithms takes no plain ${type} key`,
-    { hint: `tunnel why ${host.name}`, facts: factsOf(host, judgement) },
+    { hint: { command: 'why', on: { host: host.name } }, facts: factsOf(host, judgement) },
   );
 }
 
@@ -162,7 +161,7 @@ function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelEr
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host key unknown, on ${formatHop(host)}: ${shortTypeName(type)} ${fingerprint(judgement.key)} ${unknownWords[why]}${note}`,
-    { hint: `tunnel trust ${host.name}`, facts: factsOf(host, judgement) },
+    { hint: { command: 'trust', on: { host: host.name } }, facts: factsOf(host, judgement) },
   );
 }
 
@@ -201,7 +200,12 @@ function changed(
     'HOST_KEY_CHANGED',
     `host key changed, on ${formatHop(host)}: the server presents ${presented}, but ${stands.join(' and ')} is known; somebody may be listening in, or the server was reinstalled`,
     {
-      hint: `tunnel trust ${host.name} --replace    # only when you know that the change is right${alias}`,
+      hint: {
+        command: 'trust',
+        on: { host: host.name },
+        flags: '--replace',
+        note: `only when you know that the change is right${alias}`,
+      },
       facts: {
         ...factsOf(host, judgement),
         known: known.map((key) => key.fingerprint),
@@ -223,22 +227,33 @@ function revoked(
     'HOST_KEY_REVOKED',
     `host key revoked, on ${formatHop(host)}: the server presents ${presented}, but ${what} is revoked in ${placeWords(verdict.at)}`,
     {
-      hint: `tunnel trust ${host.name} --replace    # once the server has a new key${wayBack(host, trust, verdict.at)}`,
+      hint: [
+        {
+          command: 'trust',
+          on: { host: host.name },
+          flags: '--replace',
+          note: 'once the server has a new key',
+        },
+        ...wayBack(host, trust, verdict.at),
+      ],
       facts: { ...factsOf(host, judgement), places: [placeWords(verdict.at)] },
     },
   );
 }
 
 /** A line of ours can be taken back; what stands elsewhere is not ours to judge. */
-function wayBack(host: Host, trust: TrustStore, at: Place): string {
-  if (at.file !== trust.file) return '';
-  const name = shellWord(hostKeyName(host.hostname, host.port, host.hostKeyAlias));
-  return `; if it was revoked by mistake: tunnel hosts forget ${name} --revoked`;
+function wayBack(host: Host, trust: TrustStore, at: Place): readonly (string | HintCommand)[] {
+  if (at.file !== trust.file) return [];
+  const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+  return [
+    '; if it was revoked by mistake: ',
+    { command: 'hosts forget', on: { words: [name] }, flags: '--revoked' },
+  ];
 }
 
 function unusable(host: Host, reason: string): TunnelError {
   return new TunnelError('KEX_FAILED', `host key refused, on ${formatHop(host)}: ${cleanText(reason)}`, {
-    hint: `tunnel why ${host.name}`,
+    hint: { command: 'why', on: { host: host.name } },
     facts: { layer: 'kex', tcpLevel: false, person: true },
   });
 }

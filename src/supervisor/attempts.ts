@@ -335,7 +335,7 @@ export class Attempts {
     this.#talk.push({ who, line });
     if (this.#talk.length > talkKept) this.#talk.shift();
     const error = new TunnelError('TIMED_OUT', `login waits, on ${hop}: its proxy command says: ${line}`, {
-      hint: 'tunnel logs    # all that it said',
+      hint: { command: 'logs', note: 'all that it said' },
     });
     if (!this.#through) this.#waiting = { error, atMs: clock.now() };
     for (const hearer of this.#hearers()) hearer.banner(who, line);

@@ -219,9 +219,8 @@ export function lookAfterMs(cause: TunnelError, host: Host, tries: number): numb
 /** A login here needs a person, and nobody is there to see it through. */
 export function attendedError(host: Host, tunnel: string, wasUp: boolean): TunnelError {
   const what = wasUp ? 'is back and wants' : 'wants';
-  const command = `tunnel up ${tunnel}`;
-  return new TunnelError('SECRET_MISSING', `${host.name} ${what} your second factor: ${command}`, {
-    hint: command,
+  return new TunnelError('SECRET_MISSING', `${host.name} ${what} your second factor: tunnel up ${tunnel}`, {
+    hint: { command: 'up', on: { tunnel: tunnel } },
     facts: { attended: true },
   });
 }

@@ -45,18 +45,19 @@ export function lateError(waiting: Waiting, { wanted, verdict, status }: Decided
   const { name, state } = status;
   if (state === 'up' && waiting === 'up') return null;
   if (verdict.error !== null) return verdict.error.error;
-  const hint = `tunnel why ${name}`;
+  const hint = { command: 'why', on: { tunnel: name } };
   const probe = failedProbe(status);
   if (state === 'up' && probe !== null)
     return new TunnelError('NOT_UP', `probe failed, on ${probe.target}: ${probe.text}`, { hint });
-  if (!wanted) return new TunnelError('NOT_UP', `${name} is down`, { hint: `tunnel up ${name}` });
+  if (!wanted)
+    return new TunnelError('NOT_UP', `${name} is down`, { hint: { command: 'up', on: { tunnel: name } } });
   return new TunnelError('TIMED_OUT', `still connecting to ${status.endpoint}`, { hint });
 }
 
 /** Somebody else's `down` is an answer to our `up`: there is nothing to wait for any more. */
 function takenDown(name: string): TunnelError {
   return new TunnelError('NOT_UP', `${name} was taken down meanwhile`, {
-    hint: `tunnel up ${name}`,
+    hint: { command: 'up', on: { tunnel: name } },
   });
 }
 

@@ -13,7 +13,7 @@ import type { AcquireJump, JumpLink } from './jumps.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
-import { hintOn } from '../model/hint.ts';
+import { hintFor } from '../model/hint.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
 import { questionOf } from './questions.ts';
@@ -278,7 +278,7 @@ export class Link implements Asker, JumpLink {
       event,
       inherited: this.#runner.inherited,
       nowMs: clock.monotonic(),
-      hint: hint === null ? null : hintOn(hint, { name, ways }),
+      hint: hint === null ? null : hintFor(hint, { name, ways }),
     });
   }
 

@@ -10,7 +10,7 @@ import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
-import { hintOn } from '../model/hint.ts';
+import { hintFor } from '../model/hint.ts';
 import { forwardStatus } from './status.ts';
 import type { TimedError } from './status.ts';
 
@@ -212,7 +212,7 @@ export class Listeners {
       const error = asTunnelError(thrown);
       slot.failure = { error, atMs: this.#parts.clock.now() };
       const tunnel = this.#parts.tunnel();
-      const hint = error.hint === null ? {} : { hint: hintOn(error.hint, { name: tunnel, ways: [] }) };
+      const hint = error.hint === null ? {} : { hint: hintFor(error.hint, { name: tunnel, ways: [] }) };
       this.#parts.log('warn', 'listen.failed', error.message, { tunnel, code: error.code, ...hint });
       this.#arm();
     }
@@ -247,7 +247,7 @@ export class Listeners {
         'LISTEN_FAILED',
         `listen failed, on ${formatEndpoint(listen)}: held by tunnel ${holder}`,
         {
-          hint: `tunnel down ${holder}`,
+          hint: { command: 'down', on: { tunnel: holder } },
           facts: { holder },
         },
       );

@@ -1,4 +1,5 @@
 // An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
+import type { Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from './engine.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
@@ -59,7 +60,7 @@ export interface StepFacts {
   readonly inherited: boolean;
   readonly nowMs: number;
   /** What to do, in the name of a tunnel behind it. */
-  readonly hint: string | null;
+  readonly hint: Hint | null;
 }
 
 /** A step of a link as the log tells it, once for all the tunnels behind it. */

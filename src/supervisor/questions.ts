@@ -109,7 +109,7 @@ function withdrawn(host: string): TunnelError {
 
 /** Why a link is not up while it waits for an answer. */
 export function questionError(question: PendingQuestion): TunnelError {
-  const hint = 'tunnel up    # asks here too; or answer at the terminal that asks';
+  const hint = { command: 'up', note: 'asks here too; or answer at the terminal that asks' };
   const on = question.host;
   if (question.kind === 'host-key') {
     const key = question.fingerprint ?? 'its key';

@@ -129,7 +129,7 @@ class Supervisor implements Engine {
   settled(name: string, signal: AbortSignal, waiting: Waiting = 'up'): Promise<TunnelError | null> {
     const run = this.#runs.get(name);
     if (run !== undefined) return run.settled(signal, waiting);
-    const hint = 'tunnel status';
+    const hint = { command: 'status' };
     return Promise.resolve(new TunnelError('NO_SUCH_TUNNEL', `no tunnel is named ${name}`, { hint }));
   }
 

@@ -355,7 +355,7 @@ function waitsFor(
     if (state === null || state === 'up' || state === 'asleep') continue;
     const message = `start waits, on ${tunnel.name}: ${name}, which it comes after, is ${state}`;
     if (before?.error.message === message) return before;
-    const hint = state === 'down' ? `tunnel up ${name}` : `tunnel why ${name}`;
+    const hint = { command: state === 'down' ? 'up' : 'why', on: { tunnel: name } };
     return { error: new TunnelError('NOT_UP', message, { hint }), atMs: now };
   }
   return null;

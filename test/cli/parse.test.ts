@@ -7,6 +7,7 @@ import { commands } from '../../src/cli/usage.ts';
 import { commandHelp, mainHelp } from '../../src/cli/help.ts';
 import { TunnelError } from '../../src/errors.ts';
 import { plain } from '../../src/render/color.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const parse = (line: string): ReturnType<typeof parseCommandLine> =>
   parseCommandLine(line.split(' ').filter(Boolean));
@@ -73,7 +74,7 @@ describe('the command line', () => {
     const fault = faultOf(line);
     expect(fault.code).toBe('USAGE');
     expect(fault.message).toMatch(message);
-    expect(fault.hint).toContain(hint);
+    expect(hintOf(fault)).toContain(hint);
   });
 
   test.each(['--timeout 3s up db', '--timeout=3s up db', '--accept-new --timeout 3s --json up db'])(
@@ -124,7 +125,7 @@ describe('the command line', () => {
     ['-R 8080:localhost:3000 bastion', 'tunnel init'],
   ])('names init for a command line of ssh: %s', (line, hint) => {
     const fault = faultOf(line);
-    expect(fault.hint).toBe(hint);
+    expect(hintOf(fault)).toBe(hint);
     expect(fault.code).toBe('USAGE');
     expect(fault.message).toMatch(/^(-[LRD]|5432:db:5432) is for ssh: /);
   });

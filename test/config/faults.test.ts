@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/combine.ts';
 import { ConfigError, formatIssue } from '../../src/config/issue.ts';
+import { hinting, hintOf } from '../helpers/hint.ts';
 
 const folder = resolve(import.meta.dirname, '../fixtures/config/faults');
 const names = readdirSync(folder).sort();
@@ -23,7 +24,7 @@ function told(text: string): string[] {
   return read.issues.map((issue) => {
     const line = formatIssue(issue);
     expect(line).toMatch(/^tunnels\.yaml:\d+:\d+ /);
-    return line.slice('tunnels.yaml:'.length) + (issue.hint === null ? '' : `  (${issue.hint})`);
+    return line.slice('tunnels.yaml:'.length) + (issue.hint === null ? '' : `  (${hintOf(issue)})`);
   });
 }
 
@@ -58,7 +59,7 @@ describe('a config file with faults', () => {
     const error = new ConfigError('/somewhere/tunnels.yaml', 'issues' in read ? read.issues : []);
     expect(error).toMatchObject({
       code: 'CONFIG_INVALID',
-      hint: 'tunnel check',
+      hint: hinting('tunnel check'),
       message:
         'config failed, on tunnels.yaml: tunnels.yaml:4:12 tunnels.db.local: must be 1-65535 (and 5 more)',
     });

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { configIdentity, findConfig } from '../../src/config/locate.ts';
 import { placesOf } from '../../src/paths.ts';
 import { createHome } from './home.ts';
+import { hinting } from '../helpers/hint.ts';
 
 function world(env: Record<string, string> = {}) {
   const home = createHome(env);
@@ -43,7 +44,7 @@ describe('the config', () => {
       expect.objectContaining({
         code: 'CONFIG_MISSING',
         message: 'no config, looked at ./tunnels.yaml and ~/.config/tunnel/tunnels.yaml',
-        hint: 'tunnel init',
+        hint: hinting('tunnel init'),
       }),
     );
     expect(() => find('x.yaml')).toThrow('no config, looked at ./x.yaml');

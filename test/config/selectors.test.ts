@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { globMatches } from '../../src/config/glob.ts';
 import { matchSelectors } from '../../src/config/selectors.ts';
 import { TunnelError } from '../../src/errors.ts';
+import { hinting } from '../helpers/hint.ts';
 
 const known = [
   { name: 'db-prod', tags: ['prod', 'data'] },
@@ -41,7 +42,11 @@ describe('selectors', () => {
       expect.unreachable();
     } catch (error) {
       expect(error).toBeInstanceOf(TunnelError);
-      expect(error).toMatchObject({ code: 'NO_SUCH_TUNNEL', hint, facts: { selectors: [selector] } });
+      expect(error).toMatchObject({
+        code: 'NO_SUCH_TUNNEL',
+        hint: hinting(hint),
+        facts: { selectors: [selector] },
+      });
     }
   });
 

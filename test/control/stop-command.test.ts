@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stopCommand } from '../../src/control/stop-command.ts';
+import { hintText } from '../../src/render/error.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 describe('the command that ends a supervisor', () => {
@@ -14,7 +15,7 @@ describe('the command that ends a supervisor', () => {
     };
     write(7, { cmdline: argv, status: 'Name:\tnode\nPPid:\t3\n', cgroup: `0::${cgroup}\n` });
     write(3, { comm: `${parent}\n` });
-    return stopCommand(7, proc);
+    return hintText(stopCommand(7, proc));
   };
   const user = '/user.slice/user-1000.slice/user@1000.service/app.slice/tunnel.service';
 

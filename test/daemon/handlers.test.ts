@@ -8,6 +8,7 @@ import type { Tunnel } from '../../src/model/tunnel.ts';
 import { hostOf, local, tunnelOf, worldOf, type World } from '../helpers/fake-world.ts';
 import { settle } from '../helpers/fake-clock.ts';
 import { refused } from '../helpers/fake-ssh.ts';
+import { hinting } from '../helpers/hint.ts';
 
 interface Served extends World {
   readonly handlers: Handlers;
@@ -135,7 +136,7 @@ describe('up', () => {
     const world = await serve(tunnelOf('db', [katie], local(5432)));
     await expect(world.handlers.up({ ...plain, selectors: ['bd'] }, callOf())).rejects.toMatchObject({
       code: 'NO_SUCH_TUNNEL',
-      hint: expect.stringContaining('db'),
+      hint: hinting(/db/),
     });
     world.reload = () => Promise.reject(new TunnelError('CONFIG_INVALID', 'broken'));
     await expect(world.handlers.up(plain, callOf())).rejects.toMatchObject({ code: 'CONFIG_INVALID' });

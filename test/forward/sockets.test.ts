@@ -12,6 +12,7 @@ import { holderOf, parseTcpTable } from '../../src/forward/tcp-table.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -135,7 +136,7 @@ describe('a TCP listener', () => {
       expect(error.facts['holderPid']).toBe(child.pid);
     }
     expect(error.facts['freePort']).toBeGreaterThan(port);
-    expect(error.hint).toBe(`tunnel up --remap    # port ${String(error.facts['freePort'])} is free`);
+    expect(hintOf(error)).toBe(`tunnel up --remap    # port ${String(error.facts['freePort'])} is free`);
   });
 
   test('a port of our own process says so', async () => {

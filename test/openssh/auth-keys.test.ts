@@ -9,6 +9,7 @@ import { createCredentials } from '../../src/ssh/auth/credentials.ts';
 import { startAuthServer } from '../helpers/auth-server.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';
 import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const passphrase = 'correct horse';
 let sshd: Sshd & AsyncDisposable;
@@ -65,7 +66,7 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
         void (privateParts(client)._protocol._handlers['EXT_INFO'] = () => undefined),
     };
     const { error } = await logIn(bareHost(old.port, { identities: [identity] }), unsaid);
-    expect(error?.hint).toMatch(/^pubkey_algorithms: \+ssh-rsa {4}# under host katie/);
+    expect(hintOf(error)).toMatch(/^pubkey_algorithms: \+ssh-rsa {4}# under host katie/);
     const pubkey = sshAlgorithms('pubkey', '+ssh-rsa');
     const allowed = bareHost(old.port, { identities: [identity] });
     const { record } = await logIn({ ...allowed, algorithms: { ...allowed.algorithms, pubkey } }, unsaid);
@@ -76,10 +77,10 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
     const stranger = makeKey(join(sshd.folder, 'a stranger'));
     const variables = { HOME: sshd.folder };
     const { error } = await logIn(bareHost(sshd.port, { identities: [stranger] }), { variables });
-    expect(error?.hint).toContain(`ssh-copy-id -i '${stranger}' -p ${sshd.port}`);
+    expect(hintOf(error)).toContain(`ssh-copy-id -i '${stranger}' -p ${sshd.port}`);
     const plain = makeKey(join(sshd.folder, 'unheard-of'));
     const second = await logIn(bareHost(sshd.port, { identities: [plain] }), { variables });
-    expect(second.error?.hint).toContain(`ssh-copy-id -i ~/unheard-of -p ${sshd.port}`);
+    expect(hintOf(second.error)).toContain(`ssh-copy-id -i ~/unheard-of -p ${sshd.port}`);
   });
 
   test.each(rows)('%s in the %s format succeeds, in one request', async (_type, _format, args) => {
@@ -178,7 +179,7 @@ describe.skipIf(sshdMissing() !== null)('a login with a key file', () => {
     const one = await logIn(bareHost(sshd.port, { identities: [missing] }));
     expect(one.error).toMatchObject({ code: 'KEY_UNREADABLE' });
     expect(one.error?.message).toContain(`${missing}: there is no such file`);
-    expect(one.error?.hint).toMatch(new RegExp(`^ls ${sshd.folder} +# .* under host `)); // not the command that has just failed
+    expect(hintOf(one.error)).toMatch(new RegExp(`^ls ${sshd.folder} +# .* under host `)); // not the command that has just failed
     const two = await logIn(bareHost(sshd.port, { identities: [nonsense] }));
     expect(two.error?.message).toContain(`${nonsense}: it is not a private key file`);
   });

@@ -19,6 +19,7 @@ import {
 import { manualClock } from '../helpers/manual-clock.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { watchSocket } from '../helpers/socket-pair.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const base = { name: null, probe: null };
 const loopback = tcp('127.0.0.1', 0);
@@ -55,7 +56,7 @@ async function localError(
   const { error, broken, failed } = carrier.status();
   expect({ broken, failed }).toEqual({ broken: false, failed: 1 });
   await carrier.close(0);
-  return { message: error?.message ?? '', hint: error?.hint ?? null };
+  return { message: error?.message ?? '', hint: hintOf(error) };
 }
 async function refusal(session: Session, listen: Endpoint): Promise<{ carrier: Carrier; armed: number }> {
   const clock = manualClock();
@@ -96,7 +97,7 @@ describe.skipIf(sshdMissing() !== null)('the server’s settings', () => {
       const { carrier, armed } = await refusal(session, loopback);
       const { error, bound } = carrier.status();
       expect(error?.code).toBe('FORWARD_REFUSED');
-      expect(error?.hint).toContain(setting);
+      expect(hintOf(error)).toContain(setting);
       expect(bound).toBe(false);
       expect(armed).toBe(1);
       const next = await dial();
@@ -154,7 +155,7 @@ describe.skipIf(sshdMissing() !== null)('a remote listener', () => {
       const session = await dial();
       carrier.link({ state: 'up', session });
       await until(() => carrier.status().broken);
-      expect(carrier.status().error?.hint).toContain('ClientAliveInterval');
+      expect(hintOf(carrier.status().error)).toContain('ClientAliveInterval');
       expect(clock.armed()).toBe(1);
       await old.close();
       while (!carrier.status().bound) {
@@ -253,7 +254,7 @@ describe.skipIf(sshdMissing() !== null)('a remote listener', () => {
       carrier.link({ state: 'up', session: await dial() });
       if (config.length > 0) await until(() => carrier.status().bound);
       else await until(() => carrier.status().broken);
-      if (config.length === 0) expect(carrier.status().error?.hint).toContain('StreamLocalBindUnlink');
+      if (config.length === 0) expect(hintOf(carrier.status().error)).toContain('StreamLocalBindUnlink');
       await carrier.close(0);
       expect(existsSync(path)).toBe(config.length === 0);
     });

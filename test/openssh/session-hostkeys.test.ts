@@ -7,6 +7,7 @@ import { failureOf } from '../helpers/failure.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
 import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const anew = { via: null, transport: null };
 const ask = { hostKeys: 'ask' } as const;
@@ -27,7 +28,7 @@ describe.skipIf(sshdMissing() !== null)('a host key', () => {
     const refused = await failureOf(dialer.dial(hostOf(own, ask), anew, testContext()));
     expect(refused.code).toBe('HOST_KEY_UNKNOWN');
     expect(refused.message).toContain(own.fingerprint());
-    expect(refused.hint).toBe('tunnel trust test');
+    expect(hintOf(refused)).toBe('tunnel trust test');
     expect(refused.facts).toMatchObject({
       kind: 'host-key',
       fingerprint: own.fingerprint(),
@@ -105,7 +106,7 @@ describe.skipIf(sshdMissing() !== null)('a host key', () => {
     expect(refused.message).toContain(before);
     expect(refused.message).toContain(own.fingerprint());
     expect(refused.message).toContain(`${trust.file}:1`);
-    expect(refused.hint).toContain('tunnel trust test --replace');
+    expect(hintOf(refused)).toContain('tunnel trust test --replace');
     expect(own.log().slice(logged)).not.toMatch(/userauth-request|Accepted/);
   });
 

@@ -9,6 +9,7 @@ import { failureOf } from '../helpers/failure.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
 import { sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const anew = { via: null, transport: null };
 const limits = { timeoutMs: 10_000 };
@@ -100,7 +101,7 @@ describe.skipIf(sshdMissing() !== null)('a listener on the server', () => {
     const { at } = await first.listenRemote(tcp('127.0.0.1', 0), upperCase, limits);
     const refused = await failureOf(second.listenRemote(at, upperCase, limits));
     expect(refused).toMatchObject({ code: 'FORWARD_REFUSED', facts: { forbidden: false } });
-    expect(refused.hint).toContain('ClientAliveInterval');
+    expect(hintOf(refused)).toContain('ClientAliveInterval');
     await first.close();
     await second.close();
   });
@@ -115,7 +116,7 @@ describe.skipIf(sshdMissing() !== null)('a listener on the server', () => {
     const refused = await failureOf(session.listenRemote(tcp('127.0.0.1', 0), upperCase, limits));
     expect(refused).toMatchObject({ code: 'FORWARD_REFUSED', facts: { forbidden: true } });
     expect(refused.message).toContain(words);
-    expect(refused.hint).toMatch(/AllowTcpForwarding.*PermitListen/);
+    expect(hintOf(refused)).toMatch(/AllowTcpForwarding.*PermitListen/);
     await session.close();
   });
 

@@ -11,6 +11,7 @@ import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
 import { freePort, makeKey, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const origin = { host: '127.0.0.1', port: 1 };
 const anew = { via: null, transport: null };
@@ -219,7 +220,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     const session = await dialer.dial(hostOf(own), anew, testContext());
     const refused = await failureOf(session.openChannel(target, origin, limits));
     expect(refused).toMatchObject({ code: 'FORWARD_REFUSED', facts: { reason: 'prohibited' } });
-    expect(refused.hint).toMatch(hint);
+    expect(hintOf(refused)).toMatch(hint);
     await session.close();
   });
 
@@ -281,7 +282,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     );
     expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex', tcpLevel: false } });
     expect(failed.message).toContain('no common cipher: the server offers aes256-ctr; we offer aes128-ctr');
-    expect(failed.hint).toBe('ciphers: +aes256-ctr    # under host test');
+    expect(hintOf(failed)).toBe('ciphers: +aes256-ctr    # under host test');
     expect([needsPerson(failed), retryHelps(failed)]).toEqual([true, false]);
   });
 
@@ -295,7 +296,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
       await using own = await startSshd({ hostKeyTypes: ['rsa'], config: line.split('\n') });
       const failed = await failureOf(testDialer().dialer.dial(hostOf(own), anew, testContext()));
       expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { person: true } });
-      expect(failed.hint?.split(/ {4}# /)).toEqual([added, expect.stringMatching(note)]);
+      expect(hintOf(failed)?.split(/ {4}# /)).toEqual([added, expect.stringMatching(note)]);
       const list = sshAlgorithms(kind, added.replace(/^\w+: /, ''));
       const host = hostOf(own);
       const algorithms = { ...host.algorithms, [kind]: list };
@@ -308,7 +309,7 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await using own = await startSshd({ config: ['KexAlgorithms sntrup761x25519-sha512@openssh.com'] });
     const failed = await failureOf(testDialer().dialer.dial(hostOf(own), anew, testContext()));
     expect(failed).toMatchObject({ code: 'KEX_FAILED', facts: { person: true } });
-    expect(failed.hint).toMatch(/^this program knows none of them: .* curve25519-sha256/);
+    expect(hintOf(failed)).toMatch(/^this program knows none of them: .* curve25519-sha256/);
   });
 
   test('a refused key is AUTH_REFUSED', async () => {

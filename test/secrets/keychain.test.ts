@@ -13,6 +13,7 @@ import { createKeychain, type Keychain } from '../../src/secrets/keychain.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { childArgv, keyringMissing, startDesktop } from './keyring.ts';
+import { hinting } from '../helpers/hint.ts';
 
 const account = 'katie:password';
 const planted = 'pl4nted sécret\nof two lines';
@@ -97,7 +98,7 @@ describe.skipIf(keyringMissing() !== null)('a real gnome-keyring', () => {
     const project = { onlyOurs: true };
     await expect(entries.read(katie, anyConfig)).rejects.toMatchObject({
       code: 'SECRET_MISSING',
-      hint: 'tunnel secret set katie',
+      hint: hinting('tunnel secret set katie'),
     });
     await keychain.set(account, new Secret('by another tool'));
     expect((await entries.read(katie, anyConfig)).reveal()).toBe('by another tool');

@@ -13,6 +13,7 @@ import { environmentWithout, withheldVariables } from '../../src/secrets/withhel
 import type { Host } from '../../src/model/host.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { hintText } from '../../src/render/error.ts';
 
 const folder = temporaryFolder('secrets');
 const uid = process.geteuid?.() ?? 0;
@@ -69,7 +70,7 @@ describe('a variable', () => {
     for (const variables of [{}, { DB: '' }]) {
       const { message, hint } = await reading({}, variables).refusal({ from: 'env', name: 'DB' });
       expect(message).toContain('variable DB');
-      expect(hint).toContain('DB');
+      expect(hintText(hint ?? '')).toContain('DB');
     }
   });
 });

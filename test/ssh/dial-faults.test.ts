@@ -9,6 +9,7 @@ import { failureOf } from '../helpers/failure.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { hostOf, testContext, testDialer, type TestContext } from '../helpers/ssh-dialer.ts';
 import { freePort } from '../helpers/sshd.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const anew = { via: null, transport: null };
 let running: { server: Server; sockets: Set<Socket> }[] = [];
@@ -144,7 +145,7 @@ describe('a dial', () => {
     const failed = await failureOf(dialer.dial(host(port), anew, context));
     expect(failed).toMatchObject({ code: 'UNREACHABLE', facts: { layer: 'tcp', tcpLevel: true } });
     expect(failed.message).toBe(`connect failed, on test (127.0.0.1:${port}): connection refused`);
-    expect(failed.hint).toBe('tunnel why test');
+    expect(hintOf(failed)).toBe('tunnel why test');
     expect(context.steps).toMatchObject([{ layer: 'tcp', status: 'failed' }]);
     expect((await failureOf(dialer.reach(host(port), new AbortController().signal))).code).toBe(
       'UNREACHABLE',
@@ -172,8 +173,8 @@ describe('a dial', () => {
     expect(failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'kex', tcpLevel: false } });
     expect(failed.message).toContain('no more than its banner, SSH-2.0-Deep_1.0, came in 0.2s');
     expect(failed.message).toContain('MTU');
-    expect(failed.hint).toMatch(/^ip link set dev \S+ mtu \d+/);
-    expect(failed.hint).not.toContain('kex:');
+    expect(hintOf(failed)).toMatch(/^ip link set dev \S+ mtu \d+/);
+    expect(hintOf(failed)).not.toContain('kex:');
   });
 
   test.each([
@@ -185,7 +186,7 @@ describe('a dial', () => {
     const failed = await failureOf(testDialer().dialer.dial(host(port), anew, context));
     expect(failed.message).toContain(`its algorithms came, but no answer to our ${kex} in 0.2s`);
     expect(failed.message).toContain('MTU');
-    expect(failed.hint).toMatch(hint);
+    expect(hintOf(failed)).toMatch(hint);
     expect(context.steps).toMatchObject([{ layer: 'tcp' }, { layer: 'kex', status: 'failed' }]);
   });
 

@@ -10,6 +10,7 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost } from '../helpers/login.ts';
 import { testContext } from '../helpers/ssh-dialer.ts';
 import { certify, testKey } from '../trust/keys.ts';
+import { hintOf } from '../helpers/hint.ts';
 
 const now = Date.UTC(2026, 10, 22);
 
@@ -89,7 +90,7 @@ test('a key that our own store has revoked may be taken back, one that another f
   const folder = temporaryFolder('verify');
   const [file, foreign] = [join(folder, 'known_hosts'), join(folder, 'foreign')];
   const store = createTrustStore({ file, now: () => now });
-  const hintOf = async (own: string, other: string): Promise<string> => {
+  const hintTold = async (own: string, other: string): Promise<string> => {
     writeFileSync(file, own, { mode: 0o600 });
     writeFileSync(foreign, other);
     const verifier = createVerifier({
@@ -101,9 +102,9 @@ test('a key that our own store has revoked may be taken back, one that another f
       log: () => undefined,
     });
     const decision = await verifier.judge(key.blob);
-    return decision.accepted ? '' : (decision.error.hint ?? '');
+    return decision.accepted ? '' : (hintOf(decision.error) ?? '');
   };
   const revoked = `@revoked [katie]:2222 ${key.line}\n`;
-  expect(await hintOf(revoked, '')).toContain("by mistake: tunnel hosts forget '[katie]:2222' --revoked");
-  expect(await hintOf('', revoked)).not.toContain('forget');
+  expect(await hintTold(revoked, '')).toContain("by mistake: tunnel hosts forget '[katie]:2222' --revoked");
+  expect(await hintTold('', revoked)).not.toContain('forget');
 });

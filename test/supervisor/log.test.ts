@@ -4,6 +4,7 @@ import { TunnelError } from '../../src/errors.ts';
 import { settle } from '../helpers/fake-clock.ts';
 import { lost, refused, unreachable } from '../helpers/fake-ssh.ts';
 import { hostOf, local, offTerminal, tunnelOf, worldOf, type World } from '../helpers/fake-world.ts';
+import { hinting } from '../helpers/hint.ts';
 
 const names = Array.from({ length: 40 }, (_, index) => `t${index}`);
 const forty = names.map((name, index) => tunnelOf(name, [hostOf('katie')], local(index + 1)));
@@ -55,13 +56,13 @@ describe('an outage of forty tunnels that share a link', () => {
     const lines = await written(world, async () => {
       world.dialer.sessions.at(-1)?.end(lost());
       await settle();
-      const hint = 'tunnel up katie on a terminal';
+      const hint = [{ command: 'up', on: { host: 'katie' } }, ' on a terminal'];
       await world.dialer.dialTo().fail(new TunnelError('AUTH_REFUSED', 'authentication failed', { hint }));
       expect(world.one('t7').state).toBe('needs-you');
     });
     expect(lines).toEqual(['warn link.connecting', 'error link.blocked']);
     const blocked = world.lines.find(([level]) => level === 'error');
-    expect(blocked?.[3]).toMatchObject({ hint: 'tunnel up t0 on a terminal', code: 'AUTH_REFUSED' });
+    expect(blocked?.[3]).toMatchObject({ hint: hinting('tunnel up t0 on a terminal'), code: 'AUTH_REFUSED' });
   });
 });
 

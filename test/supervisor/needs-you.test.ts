@@ -17,6 +17,7 @@ import {
   worldOf,
 } from '../helpers/fake-world.ts';
 import type { World } from '../helpers/fake-world.ts';
+import { hinting } from '../helpers/hint.ts';
 
 const katie = hostOf('katie');
 const db = tunnelOf('db', [katie], local(1));
@@ -365,7 +366,7 @@ describe('an attended link', () => {
       state: 'needs-you',
       error: {
         message: 'katie is back and wants your second factor: tunnel up db',
-        hint: 'tunnel up db',
+        hint: hinting('tunnel up db'),
       },
     });
     await world.clock.advance(60 * minute);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { settle } from '../helpers/fake-clock.ts';
 import { kexFailed, lost, refused, unreachable } from '../helpers/fake-ssh.ts';
 import { hostOf, local, offTerminal, onTerminal, remote, tunnelOf, worldOf } from '../helpers/fake-world.ts';
+import { hinting } from '../helpers/hint.ts';
 
 const katie = hostOf('katie');
 const bastion = hostOf('bastion');
@@ -253,7 +254,7 @@ describe('ports', () => {
     expect(await world.engine.settled('prod', patience().signal)).toMatchObject({
       code: 'LISTEN_FAILED',
       message: 'listen failed, on 127.0.0.1:5432: held by tunnel dev',
-      hint: 'tunnel down dev',
+      hint: hinting('tunnel down dev'),
     });
     await world.engine.down(['dev'], 0);
     await world.clock.advance(5_000);
@@ -359,7 +360,7 @@ describe('order', () => {
     expect(world.dialer.dialCount).toBe(0);
     expect(world.one('db')).toMatchObject({
       state: 'connecting',
-      error: { code: 'NOT_UP', hint: 'tunnel up vpn' },
+      error: { code: 'NOT_UP', hint: hinting('tunnel up vpn') },
     });
     await world.up('vpn');
     await world.dialer.dialTo('bastion').open();

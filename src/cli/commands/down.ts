@@ -48,9 +48,10 @@ function showLines(context: Context, before: StatusDocument, after: StatusDocume
     context.out(renderDownLine(tunnel, { closed, left: open }, context.paint));
     if (left === null) continue;
     context.talk(`${was.name}: ${left}`);
-    context.talk(
-      'hint: tunnel restart    # what is up gets fresh links; the old one takes its listeners with it',
-    );
+    context.talk([
+      'hint: ',
+      { command: 'restart', note: 'what is up gets fresh links; the old one takes its listeners with it' },
+    ]);
   }
   if (before.tunnels.every(({ state }) => state === 'down')) context.talk('everything was down already');
 }

@@ -23,19 +23,17 @@ export const hosts: Run = async (context, args) => {
     case 'list':
     case 'export':
       if (names.length > 0)
-        throw usage(
-          `tunnel hosts ${action} takes no host, but got ${names.join(' ')}`,
-          'tunnel hosts --help',
-        );
+        throw usage(`tunnel hosts ${action} takes no host, but got ${names.join(' ')}`, {
+          command: 'hosts --help',
+        });
       return action === 'list' ? list(context, store) : exportAll(context, store);
     case 'forget':
-      if (names.length === 0) throw usage('tunnel hosts forget needs a HOST', 'tunnel hosts list');
+      if (names.length === 0) throw usage('tunnel hosts forget needs a HOST', { command: 'hosts list' });
       return forget(context, store, names, args.flag('revoked') ? 'revocations' : 'keys');
     default:
-      throw usage(
-        `tunnel hosts takes list, forget HOST or export, not ${shellWord(action)}`,
-        'tunnel hosts --help',
-      );
+      throw usage(`tunnel hosts takes list, forget HOST or export, not ${shellWord(action)}`, {
+        command: 'hosts --help',
+      });
   }
 };
 
@@ -100,11 +98,11 @@ async function forget(
   if (lost.length < words.length) return 0;
   if (what === 'revocations')
     throw new TunnelError('USAGE', `no key of ${lost.join(', ')} is revoked in our own store`, {
-      hint: 'tunnel hosts list',
+      hint: { command: 'hosts list' },
     });
   const why = trusted ? 'our own store has no key' : 'no key is known';
   throw new TunnelError('USAGE', `${why} for ${listNames(lost, lost.length)}`, {
-    hint: 'tunnel hosts list',
+    hint: { command: 'hosts list' },
   });
 }
 

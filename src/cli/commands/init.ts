@@ -15,7 +15,7 @@ import { namedConfig } from '../../paths.ts';
 import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
 import type { Args, Run } from '../command.ts';
 import { Interrupted, type Context, type Prompter } from '../../client/context.ts';
-import { forConfig } from '../hints.ts';
+import { hintText } from '../../render/error.ts';
 import { usage } from '../parse.ts';
 
 export const init: Run = async (context, args) => {
@@ -32,7 +32,7 @@ export const init: Run = async (context, args) => {
   write(file, before.trim() === '' ? firstConfig(tunnel) : withTunnel(before, tunnel), isNew);
   await allowOwn(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
-  context.out(`next: ${forConfig('tunnel up', isFound(file, context) ? undefined : shown)}`);
+  context.out(`next: ${hintText({ command: 'up' }, isFound(file, context) ? undefined : shown)}`);
   return 0;
 };
 
@@ -91,7 +91,7 @@ async function collect(context: Context, args: Args): Promise<FirstTunnel> {
   const local = await value('local', 'Local port', port, problemIn(localListen));
   const name = args.text('name') ?? nameFor(host);
   if (!namePattern.test(name))
-    throw usage(`--name ${shellWord(name)}: it ${nameRule}`, 'tunnel init --name db');
+    throw usage(`--name ${shellWord(name)}: it ${nameRule}`, { command: 'init --name db' });
   return { host, remote, local, name };
 }
 
@@ -114,17 +114,17 @@ function answers(context: Context, args: Args): Value {
     if (given !== undefined) {
       const problem = check(given);
       if (problem === null) return given;
-      throw usage(`--${option} ${shellWord(given)}: it ${problem}`, 'tunnel init --help');
+      throw usage(`--${option} ${shellWord(given)}: it ${problem}`, { command: 'init --help' });
     }
     if (!context.interactive) {
-      const hint = 'tunnel init --host user@host --remote host:port --local port';
+      const hint = { command: 'init --host user@host --remote host:port --local port' };
       throw usage(`there is no terminal to ask at, so tunnel init needs --${option}`, hint);
     }
     prompter ??= context.prompter();
     for (;;) {
       const outcome = await prompter.line(question, otherwise);
       if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');
-      if (outcome.kind !== 'answered') throw usage(`"${question}" was not answered`, 'tunnel init');
+      if (outcome.kind !== 'answered') throw usage(`"${question}" was not answered`, { command: 'init' });
       const problem = check(outcome.value);
       if (problem === null) return outcome.value;
       context.talk(`${outcome.value} ${problem}`);

@@ -48,7 +48,7 @@ function lineCount(args: Args): number {
   const written = args.text('lines');
   if (written === undefined) return args.text('since') === undefined ? lastLines : Infinity;
   if (/^\d{1,9}$/.test(written)) return Number(written);
-  throw usage(`--lines needs a number, not ${shellWord(written)}`, 'tunnel logs -n 100');
+  throw usage(`--lines needs a number, not ${shellWord(written)}`, { command: 'logs -n 100' });
 }
 
 function show(context: Context, line: LogLine): void {

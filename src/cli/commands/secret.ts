@@ -22,7 +22,7 @@ export const secret: Run = async (context, args) => {
   if (kind !== undefined && !isKind(kind))
     throw usage(
       `a secret is a ${kinds.slice(0, -1).join(', ')} or ${kinds.at(-1) ?? ''}, not ${shellWord(kind)}`,
-      'tunnel secret --help',
+      { command: 'secret --help' },
     );
   refuseOthersState(context);
   switch (action) {
@@ -36,7 +36,9 @@ export const secret: Run = async (context, args) => {
       if (name === undefined || others.length > 0) break;
       return remove(context, name, kind ?? null);
   }
-  throw usage('tunnel secret takes set NAME [KIND], delete NAME [KIND] or list', 'tunnel secret --help');
+  throw usage('tunnel secret takes set NAME [KIND], delete NAME [KIND] or list', {
+    command: 'secret --help',
+  });
 };
 
 /** Whoever can write there decides which server a password goes to. Throws DAEMON_DOWN, as a supervisor would. */
@@ -53,10 +55,10 @@ async function set(context: Context, name: string, kind: SecretKind | null): Pro
   const owner = await ownerOf(context, name);
   const entry = { name: owner.name, kind: kind ?? owner.usual, endpoint: owner.endpoint };
   if (owner.endpoint === null && entry.kind !== 'passphrase')
-    throw usage(
-      `${name} is a key file, which has a passphrase and no ${entry.kind}`,
-      `tunnel secret set ${name}`,
-    );
+    throw usage(`${name} is a key file, which has a passphrase and no ${entry.kind}`, {
+      command: 'secret set',
+      on: { words: [name] },
+    });
   const value = await readValue(context, entry);
   if (entry.kind === 'totp') parseTotp(value);
   await keychainEntries(context).write(entry, value);
@@ -71,10 +73,9 @@ async function set(context: Context, name: string, kind: SecretKind | null): Pro
 async function readValue(context: Context, entry: Binding): Promise<Secret> {
   if (context.interactive) return typed(context, entry);
   if (context.stdin.isTTY)
-    throw usage(
-      'stderr is not a terminal, so the secret cannot be asked for',
-      'tunnel secret set NAME < FILE',
-    );
+    throw usage('stderr is not a terminal, so the secret cannot be asked for', {
+      command: 'secret set NAME < FILE',
+    });
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of context.stdin) {
@@ -111,7 +112,7 @@ const titled = (word: string): string => word.charAt(0).toUpperCase() + word.sli
 
 function badValue(why: string): TunnelError {
   return new TunnelError('USAGE', `the secret cannot be stored: ${why}`, {
-    hint: 'tunnel secret set NAME < FILE, or on a terminal',
+    hint: [{ command: 'secret set NAME < FILE' }, ', or on a terminal'],
   });
 }
 
@@ -127,7 +128,7 @@ async function remove(context: Context, word: string, kind: SecretKind | null): 
   const removed = await keychainEntries(context).remove(name, kind ?? usual);
   const what = `the ${kind ?? usual} of ${path === null ? word : shortPath(path, context.facts)}`;
   context.talk(removed ? `deleted from the keychain: ${what}` : `the keychain has no entry for ${what}`);
-  if (!removed) context.talk('hint: tunnel secret list');
+  if (!removed) context.talk(['hint: ', { command: 'secret list' }]);
   return removed ? 0 : 2;
 }
 
@@ -140,7 +141,7 @@ async function list(context: Context): Promise<number> {
   }
   if (entries.length === 0) {
     context.talk('no secret has been set with tunnel yet');
-    context.talk('hint: tunnel secret set NAME');
+    context.talk(['hint: ', { command: 'secret set NAME' }]);
     return 0;
   }
   const rows = entries.map(({ name, kind, endpoint }) => ({
@@ -157,6 +158,6 @@ async function recheck(context: Context, { hosts }: SecretOwner): Promise<void> 
     await ask(context, locateTarget(context), 'recheck', { hosts: [...hosts] });
   } catch (thrown) {
     const why = thrown instanceof TunnelError ? thrown.message : String(thrown);
-    context.talk(`the supervisor was not told, tunnel up tells it: ${why}`);
+    context.talk(['the supervisor was not told, ', { command: 'up' }, ` tells it: ${why}`]);
   }
 }

@@ -17,10 +17,9 @@ export const trust: Run = async (context, args) => {
   const config = await readyConfig(context);
   const routes = await routesTo(args.words, config, context);
   if (terms.fingerprint !== null && routes.length > 1)
-    throw usage(
-      '--fingerprint is for one server, and this goes to several',
-      'tunnel trust --fingerprint SHA256:… NAME',
-    );
+    throw usage('--fingerprint is for one server, and this goes to several', {
+      command: 'trust --fingerprint SHA256:… NAME',
+    });
   using interruption = context.interruption();
   const ssh = openSshHere(context, config, () => undefined);
   const outcomes: TrustOutcome[] = [];
@@ -65,7 +64,7 @@ function termsOf(args: Args): TrustTerms {
     also: args.flag('also'),
   };
   if (terms.replace && terms.also)
-    throw usage('--replace and --also cannot be used together', 'tunnel trust --help');
+    throw usage('--replace and --also cannot be used together', { command: 'trust --help' });
   return terms;
 }
 

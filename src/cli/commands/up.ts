@@ -1,5 +1,5 @@
 // `tunnel up` and `tunnel restart`: make it so, now, and wait until it is.
-import { TunnelError, worstExitCode } from '../../errors.ts';
+import { TunnelError, worstExitCode, type HintCommand } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import { callerEnvironment } from '../../model/environment.ts';
@@ -26,7 +26,7 @@ export const restart: Run = (context, args) => bring(context, args, 'restart');
 
 async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
   if (args.text('drain') !== undefined)
-    throw usage(`tunnel ${method} takes --drain only with --foreground`, 'tunnel down --drain 5s');
+    throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const running = await isRunning(context, locateTarget(context));
@@ -99,29 +99,33 @@ function conclude(context: Context, { document, failures }: UpResult, first: str
   if (context.options.json) context.json(document);
   else if (document.tunnels.length === 0) {
     context.talk('nothing to bring up: no tunnel has autostart: true');
-    context.talk(`hint: tunnel up ${first}`);
+    context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
   }
   showFailures(context, failures, document.tunnels.length);
   const trying = document.tunnels
     .filter(({ state }) => state === 'retrying' || state === 'connecting')
     .map(({ name }) => name);
   if (trying.length > 0)
-    context.talk(`the supervisor goes on trying in the background: tunnel status ${meant(trying)}`);
+    context.talk([
+      'the supervisor goes on trying in the background: ',
+      { command: 'status', ...meant(trying) },
+    ]);
   return worstExitCode(failures.map(({ error }) => error.code));
 }
 
 /** A line that names dozens of tunnels says nothing. */
-function meant(names: readonly string[]): string {
-  return names.length > 3 ? '--problems' : names.join(' ');
+function meant(names: readonly string[]): Pick<HintCommand, 'on' | 'flags'> {
+  return names.length > 3 ? { flags: '--problems' } : { on: { words: names } };
 }
 
 /** Ctrl-C ends the waiting, not the tunnels, and says so (SPEC 4). */
 function ended(context: Context, reason: unknown, words: readonly string[]): number {
-  const which = words.length === 0 ? '' : ` ${words.join(' ')}`;
-  context.talk(
-    `stopped waiting; what was asked for stays wanted and the supervisor goes on: tunnel status${which}`,
-  );
-  context.talk(`hint: tunnel down${which}    # to end it`);
+  const on = { words };
+  context.talk([
+    'stopped waiting; what was asked for stays wanted and the supervisor goes on: ',
+    { command: 'status', on },
+  ]);
+  context.talk(['hint: ', { command: 'down', on, note: 'to end it' }]);
   if (reason instanceof Interrupted) return reason.exitCode;
   throw new TunnelError('INTERNAL', 'the waiting ended without a reason', { cause: reason });
 }

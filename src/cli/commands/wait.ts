@@ -57,6 +57,6 @@ function conclude(context: Context, { document, failures }: UpResult): number {
 function nobody(context: Context, document: StatusDocument): never {
   if (context.options.json) context.json(document);
   throw new TunnelError('NOT_UP', 'no supervisor is running, so nothing comes up by waiting', {
-    hint: 'tunnel up',
+    hint: { command: 'up' },
   });
 }

@@ -46,7 +46,7 @@ function tunnelOf(word: string, tunnels: readonly Tunnel[]): Tunnel {
   const selected = others.length === 0 ? tunnels.find(({ name }) => name === only) : undefined;
   if (selected !== undefined) return selected;
   throw new TunnelError('USAGE', `why is about one tunnel, and ${word} stands for several`, {
-    hint: `tunnel why ${only ?? 'NAME'}`,
+    hint: { command: 'why', on: { tunnel: only ?? 'NAME' } },
   });
 }
 

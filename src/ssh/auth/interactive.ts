@@ -191,7 +191,7 @@ export function noteMissingAnswer(scene: Scene, text: string): void {
   notes.obstacles.push({
     code: 'SECRET_MISSING',
     why: `the server asks "${text}", and nobody is here to answer`,
-    hint: `tunnel up ${host.name} on a terminal${known}`,
+    hint: [{ command: 'up', on: { host: host.name } }, ` on a terminal${known}`],
     question: { kind: 'prompt', text },
     decisive: true,
   });

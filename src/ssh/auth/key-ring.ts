@@ -125,7 +125,10 @@ async function reachAgent(
     const hint =
       host.agent.from === 'socket'
         ? null
-        : `start one and load a key: eval "$(ssh-agent)"; ssh-add; tunnel up ${host.name}`;
+        : [
+            'start one and load a key: eval "$(ssh-agent)"; ssh-add; ',
+            { command: 'up', on: { host: host.name } },
+          ];
     obstacles.push({ code: 'AGENT_DOWN', why, hint, question: null, decisive: false });
   }
   return null;

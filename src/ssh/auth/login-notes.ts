@@ -1,5 +1,5 @@
 // Login notes: what one login offered, what the server said, what stood in the way; and the error or record made of it.
-import { TunnelError, type ErrorCode } from '../../errors.ts';
+import { TunnelError, type ErrorCode, type Hint } from '../../errors.ts';
 import { formatHopLogin, formatLogin, type Host } from '../../model/host.ts';
 import type { QuestionKind } from '../../model/question.ts';
 import type { LoginRecord } from '../../model/session.ts';
@@ -9,7 +9,7 @@ export interface Obstacle {
   readonly code: Extract<ErrorCode, 'KEY_UNREADABLE' | 'SECRET_MISSING' | 'AGENT_DOWN'>;
   /** Ends the sentence "login failed, on …:". */
   readonly why: string;
-  readonly hint: string | null;
+  readonly hint: Hint | null;
   /** The question a person would have to answer; null when none would help. */
   readonly question: { readonly kind: QuestionKind; readonly text: string } | null;
   /** False: worth a word, but not what the login failed for when other credentials were refused. */
@@ -80,7 +80,7 @@ export function loginFailure(notes: Notes, host: Host, proven = false): TunnelEr
   }
   const also = notes.refused.length === 0 ? '' : `; refused: ${notes.refused.join(', ')}`;
   return new TunnelError(obstacle.code, `login failed, on ${on}: ${obstacle.why}${also}`, {
-    hint: obstacle.hint ?? `tunnel up ${host.name}`,
+    hint: obstacle.hint ?? { command: 'up', on: { host: host.name } },
     facts: { layer: 'auth', proven, ...questionFacts(obstacle, host) },
   });
 }
@@ -111,7 +111,7 @@ function chooseObstacle(notes: Notes): Obstacle | null {
   return notes.obstacles.find(({ code }) => code === 'AGENT_DOWN') ?? null;
 }
 
-function refusal(notes: Notes, host: Host): { why: string; hint: string } {
+function refusal(notes: Notes, host: Host): { why: string; hint: Hint } {
   const parts: string[] = [];
   if (notes.accepted.length > 0) parts.push(`the server took ${notes.accepted.join(', ')} and wants more`);
   if (notes.refused.length > 0) parts.push(`offered ${notes.refused.join(', ')}`);
@@ -122,7 +122,7 @@ function refusal(notes: Notes, host: Host): { why: string; hint: string } {
   return { why: parts.join('; '), hint: refusalHint(notes, host) };
 }
 
-function refusalHint(notes: Notes, host: Host): string {
+function refusalHint(notes: Notes, host: Host): Hint {
   const keys = notes.refused.filter((words) => / (?:SHA256:|\()/.test(words));
   const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
   if (keys.length > 2 && notes.hungUp)
@@ -130,9 +130,18 @@ function refusalHint(notes: Notes, host: Host): string {
   if (notes.codeRefused)
     return `date -u    # codes are made from this machine's clock; if it is right, is totp: of host ${host.name} the seed of this account?`;
   if (notes.secretRefused)
-    return `tunnel up ${host.name} on a terminal asks again; tunnel secret set ${host.name} password replaces a stored one`;
+    return [
+      { command: 'up', on: { host: host.name } },
+      ' on a terminal asks again; ',
+      { command: 'secret set', on: { host: host.name }, flags: 'password' },
+      ' replaces a stored one',
+    ];
   if (notes.unsigned && takes('publickey'))
-    return `tunnel up ${host.name}    # and let the agent sign: it may ask in a window of its own, or want a touch`;
+    return {
+      command: 'up',
+      on: { host: host.name },
+      note: 'and let the agent sign: it may ask in a window of its own, or want a touch',
+    };
   if (notes.sha1 === 'only')
     return `${sha1Line}    # under host ${host.name}; weak, for servers that know no better`;
   if (keys.length > 0 && takes('publickey')) {
@@ -143,8 +152,8 @@ function refusalHint(notes: Notes, host: Host): string {
       : `is the key in ${host.user}'s authorized_keys there? ${copy}`;
   }
   if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0)
-    return methodHint(notes.methods, host) ?? `tunnel why ${host.name}`;
-  return `check user and credentials of host ${host.name}: tunnel why ${host.name}`;
+    return methodHint(notes.methods, host) ?? { command: 'why', on: { host: host.name } };
+  return [`check user and credentials of host ${host.name}: `, { command: 'why', on: { host: host.name } }];
 }
 
 const sha1Line = 'pubkey_algorithms: +ssh-rsa';

@@ -159,12 +159,20 @@ export const mustChange = 'the server wants the password changed';
 /** Nobody is there to type it: what status then shows. */
 export function noteMissingPassword(scene: Scene, text: string, what = 'it takes a password'): void {
   const { host, notes } = scene;
-  const stored = `; or tunnel secret set ${host.name} password, and password: keychain under the host`;
+  const stored = [
+    '; or ',
+    { command: 'secret set', on: { host: host.name }, flags: 'password' },
+    ', and password: keychain under the host',
+  ];
   if (notes.obstacles.some(({ question }) => question?.kind === 'password')) return;
   notes.obstacles.push({
     code: 'SECRET_MISSING',
     why: `${what}, and nobody is here to type it`,
-    hint: `tunnel up ${host.name} on a terminal${what === mustChange ? '' : stored}`,
+    hint: [
+      { command: 'up', on: { host: host.name } },
+      ' on a terminal',
+      ...(what === mustChange ? [] : stored),
+    ],
     question: { kind: 'password', text },
     decisive: true,
   });

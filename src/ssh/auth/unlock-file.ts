@@ -102,7 +102,11 @@ function missing(scene: Scene, file: KeyFile, text: string): void {
   scene.notes.obstacles.push({
     code: 'KEY_UNREADABLE',
     why: `${shown(scene, file)} needs its passphrase, and nobody is here to type it`,
-    hint: `tunnel up ${scene.host.name} on a terminal; or ssh-add ${shellWord(shown(scene, file))}; or tunnel secret set ${shellWord(file.path)} passphrase`,
+    hint: [
+      { command: 'up', on: { host: scene.host.name } },
+      ` on a terminal; or ssh-add ${shellWord(shown(scene, file))}; or `,
+      { command: 'secret set', on: { words: [file.path] }, flags: 'passphrase' },
+    ],
     question: { kind: 'passphrase', text },
     decisive: true,
   });

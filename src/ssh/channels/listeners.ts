@@ -1,5 +1,5 @@
 // Listeners on the server (-R): asking for them, what the server says about it, and the connections that come in.
-import { TunnelError } from '../../errors.ts';
+import { TunnelError, type Hint } from '../../errors.ts';
 import { cleanQuote } from '../../model/clean.ts';
 import type { Clock } from '../../model/clock.ts';
 import { formatEndpoint, formatHostPort, tcp, type Endpoint } from '../../model/endpoint.ts';
@@ -240,10 +240,13 @@ function busyHint(at: Endpoint): string {
     : "an old socket file may be in the way: the server's sshd_config may set StreamLocalBindUnlink yes, or remove the file there";
 }
 
-function forbiddenHint(at: Endpoint, hostName: string): string {
+function forbiddenHint(at: Endpoint, hostName: string): Hint {
   const settings =
     at.kind === 'tcp'
       ? 'AllowTcpForwarding, PermitListen, DisableForwarding'
       : 'AllowStreamLocalForwarding, DisableForwarding';
-  return `look at ${settings} in the sshd_config of ${hostName}, and at restrict and permitlisten in its authorized_keys; a change there is for new sessions: tunnel restart`;
+  return [
+    `look at ${settings} in the sshd_config of ${hostName}, and at restrict and permitlisten in its authorized_keys; a change there is for new sessions: `,
+    { command: 'restart' },
+  ];
 }

@@ -94,7 +94,7 @@ function commandFailed(host: Host, why: string, layer: 'tcp' | 'kex', timedOut =
   return new TunnelError(
     timedOut ? 'TIMED_OUT' : 'UNREACHABLE',
     `proxy command failed, on ${formatHop(host)}: ${why}`,
-    { hint: `tunnel logs    # what the command said`, facts: { layer, tcpLevel: false } },
+    { hint: { command: 'logs', note: 'what the command said' }, facts: { layer, tcpLevel: false } },
   );
 }
 

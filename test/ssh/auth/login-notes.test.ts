@@ -8,6 +8,7 @@ import {
   type Obstacle,
 } from '../../../src/ssh/auth/login-notes.ts';
 import { bareHost } from '../../helpers/login.ts';
+import { hintOf } from '../../helpers/hint.ts';
 
 const host = bareHost(2222);
 const notes = (over: Partial<Notes>): Notes => ({ ...startNotes(), ...over });
@@ -149,7 +150,7 @@ describe('a failed login', () => {
       /takes only gssapi-with-mic, which tunnel does not do/,
     ],
   ])('hints: %s', (_what, given, over, expected) => {
-    expect(loginFailure(given, bareHost(2222, over)).hint).toMatch(expected);
+    expect(hintOf(loginFailure(given, bareHost(2222, over)))).toMatch(expected);
   });
 
   test('carries the question in its facts, for status', () => {

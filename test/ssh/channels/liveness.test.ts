@@ -8,6 +8,7 @@ import { startAuthServer } from '../../helpers/auth-server.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
 import { hostOf, testContext, testDialer } from '../../helpers/ssh-dialer.ts';
 import { makeKey } from '../../helpers/sshd.ts';
+import { hintOf } from '../../helpers/hint.ts';
 
 function manualClock(): Clock & { tick(): void; readonly waiting: boolean } {
   let task: (() => void) | null = null;
@@ -128,5 +129,5 @@ test('a server that answers no ping at all is told as that, with the setting tha
   const reason = await new Promise<TunnelError | null>((resolve) => session.onEnd(resolve));
   expect(reason).toMatchObject({ code: 'LINK_LOST' });
   expect(reason?.message).toContain('it has not answered a single ping');
-  expect(reason?.hint).toMatch(/^keepalive: \{ interval: 0s \} +# under host test/);
+  expect(hintOf(reason)).toMatch(/^keepalive: \{ interval: 0s \} +# under host test/);
 });
