@@ -220,7 +220,7 @@ export function lookAfterMs(cause: TunnelError, host: Host, tries: number): numb
 export function attendedError(host: Host, tunnel: string, wasUp: boolean): TunnelError {
   const what = wasUp ? 'is back and wants' : 'wants';
   return new TunnelError('SECRET_MISSING', `${host.name} ${what} your second factor: tunnel up ${tunnel}`, {
-    hint: { command: 'up', on: { tunnel: tunnel } },
+    hint: { command: 'up', on: { tunnel } },
     facts: { attended: true },
   });
 }
