@@ -65,15 +65,12 @@ async function everything(world: World, env: Record<string, string>): Promise<st
     said.push(`${args.join(' ')}: ${stdout}${stderr}`);
   }
   const { supervisor, tunnels } = await world.status();
-  for (const { name } of tunnels) {
-    for (const args of [
-      ['why', name],
-      ['why', name, '--json'],
-    ]) {
-      const { stdout, stderr } = await world.run(args, { env });
-      said.push(`${args.join(' ')}: ${stdout}${stderr}`);
-    }
-  }
+  const asked = tunnels.flatMap(({ name }) => [
+    ['why', name],
+    ['why', name, '--json'],
+  ]);
+  const answers = await Promise.all(asked.map((args) => world.run(args, { env })));
+  said.push(...answers.map(({ stdout, stderr }, index) => `${asked[index]?.join(' ')}: ${stdout}${stderr}`));
   const own = supervisor.pid === null ? [] : processes(supervisor.pid);
   return [...said, ...own];
 }

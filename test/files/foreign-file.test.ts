@@ -11,14 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  readForeignFile,
-  readForeignFileNow,
-  readForeignTextNow,
-  statForeignFile,
-} from '../../src/files/foreign-file.ts';
-import { farMountOf, farMounts, fileSystemAnswers } from '../../src/files/mounts.ts';
-import { deadMount, mountMissing } from '../helpers/dead-mount.ts';
+import { readForeignFile, readForeignFileNow, readForeignTextNow } from '../../src/files/foreign-file.ts';
+import { farMountOf, farMounts } from '../../src/files/mounts.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const folder = temporaryFolder('foreign');
@@ -115,25 +109,5 @@ describe('mounts', () => {
       'absent/x',
     ];
     expect(found.filter((name) => farMountOf(at(name), far) !== null)).toEqual(found.slice(0, 5));
-  });
-});
-
-describe.skipIf(mountMissing() !== null)('a dead mount', () => {
-  test('costs a few seconds, no thread, and nobody else', async () => {
-    await using mount = await deadMount();
-    symlinkSync(mount.folder, at('home'));
-    const paths = [1, 2, 3, 4, 5, 6].map((each) => join(at('home'), `key${each}`));
-    const refusals = await Promise.allSettled([
-      ...paths.map((path) => readForeignFile(path, 2048)),
-      ...paths.map((path) => statForeignFile(path)),
-    ]);
-    const silent = { status: 'rejected', reason: { message: 'its file system does not answer' } };
-    expect(refusals).toMatchObject(refusals.map(() => silent));
-    expect(await fileSystemAnswers(paths[0] ?? '')).toBe(false);
-    // None of the few threads that read files is left waiting: more than there are of them would be, were each to keep one.
-    expect(await read(at('text'))).toBe('some text');
-    await expect
-      .poll(() => process.getActiveResourcesInfo(), { timeout: 30_000 })
-      .not.toContain('FSReqPromise');
   });
 });

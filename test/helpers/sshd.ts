@@ -1,4 +1,5 @@
 // A real OpenSSH sshd on 127.0.0.1 in a temp folder: own host keys, own config, own log. One a test, gone with the test.
+import { randomInt } from 'node:crypto';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -61,14 +62,23 @@ export interface Sshd {
   changeHostKey(type?: 'ed25519' | 'ecdsa' | 'rsa'): void;
 }
 
-/** A free TCP port on 127.0.0.1. Racy by nature: only for servers that must be told their port. */
+/**
+ * A free TCP port on 127.0.0.1, for servers that must be told their port. Not one of those that the system gives to
+ * outgoing connections and to port 0 (32768 and up, ip_local_port_range): nobody takes it before its server does, or
+ * while the server is down.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    return port;
+  }
 }
 
 /** Makes a key pair with ssh-keygen; returns the private file's path. */
