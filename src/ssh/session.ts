@@ -13,9 +13,8 @@ import { Channels } from './channels/channels.ts';
 import { linkLost, silenceLoss, wordsOf } from './failure.ts';
 import { recycleReads, watchPayloads } from './ssh2/reads.ts';
 import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
-import { RoundTrips } from './channels/round-trips.ts';
 import { Listeners, type Accept } from './channels/listeners.ts';
-import { watchLiveness } from './channels/liveness.ts';
+import { RoundTrips, watchLiveness } from './channels/liveness.ts';
 import { removeSocketOver } from './channels/sftp.ts';
 import type { ReadSlabs } from './channels/buffers.ts';
 import type { WindowBudget } from './channels/window.ts';
@@ -74,7 +73,7 @@ export class Connection {
   constructor(parts: ConnectionParts, client: Client) {
     this.#parts = parts;
     this.#client = client;
-    this.#roundTrips = new RoundTrips({ clock: parts.clock, ask: (answered) => this.#sendPing(answered) });
+    this.#roundTrips = new RoundTrips(parts.clock, (answered) => this.#sendPing(answered));
     this.channels = new Channels({
       clock: parts.clock,
       budget: parts.budget,

@@ -94,3 +94,61 @@ export class ReadSlabs {
     if (free.length < mostFree) free.push(slab);
   }
 }
+
+interface Delivered {
+  /** Null: memory that is not used again. */
+  readonly slab: Slab | null;
+  left: number;
+}
+
+/** Which slabs the delivered bytes of one channel lie in, first in, first out, until its reader has let go of them. */
+export class DeliveredMemory {
+  readonly #slabs: ReadSlabs | null;
+  /** Null once the reader did not promise to let go. */
+  #out: Delivered[] | null;
+
+  constructor(slabs: ReadSlabs | null) {
+    this.#slabs = slabs;
+    this.#out = slabs === null ? null : [];
+  }
+
+  /** The reader did not promise to let go. */
+  readerKeeps(): void {
+    this.#out = null;
+  }
+
+  /** The chunk went to the reader. */
+  delivered(chunk: Buffer): void {
+    if (this.#out === null) this.#slabs?.spoil(chunk);
+    else this.#add(this.#slabs?.hold(chunk) ?? null, chunk.length);
+  }
+
+  /** The chunk waits until there is a reader: too long to know who looks at it. */
+  waits(chunk: Buffer): void {
+    this.#slabs?.spoil(chunk);
+    if (this.#out !== null) this.#add(null, chunk.length);
+  }
+
+  #add(slab: Slab | null, length: number): void {
+    const last = this.#out?.at(-1);
+    if (last === undefined || last.slab !== slab) this.#out?.push({ slab, left: length });
+    else {
+      last.left += length;
+      if (slab !== null) this.#slabs?.release(slab); // one hold for both
+    }
+  }
+
+  /** The reader has let go of the oldest `bytes`. */
+  consumed(bytes: number): void {
+    if (this.#out === null) return;
+    let left = bytes;
+    for (let oldest = this.#out[0]; oldest !== undefined && left > 0; oldest = this.#out[0]) {
+      const part = Math.min(left, oldest.left);
+      oldest.left -= part;
+      left -= part;
+      if (oldest.left > 0) return;
+      this.#out.shift();
+      if (oldest.slab !== null) this.#slabs?.release(oldest.slab);
+    }
+  }
+}

@@ -5,9 +5,7 @@
 //     └──their EOF──▶ got EOF ────┘      link lost at any time ─▶ over(not clean)
 import type { Channel, ChannelReader } from '../../model/session.ts';
 import { maxPacket, type Wire } from '../ssh2/wire.ts';
-import { Crumbs } from '../crumbs.ts';
-import type { ReadSlabs } from './buffers.ts';
-import { Loans } from './loans.ts';
+import { DeliveredMemory, type ReadSlabs } from './buffers.ts';
 import { initialTarget, tune, windowLimits, type WindowBudget } from './window.ts';
 
 /** What a channel needs of its connection. */
@@ -50,6 +48,12 @@ const interactive = 2048;
 /** A peer that takes one byte a packet must not keep everybody else waiting: so many packets, then the next one's turn. */
 const packetsATurn = 64;
 
+/** Smaller pieces than this cost more than they hold. */
+const small = 4096;
+/** So many may be on their way through a reader before small ones are put together. */
+const mostPieces = 1024;
+const roomFor = 32 * 1024;
+
 type ReaderEvent = (reader: ChannelReader) => void;
 
 export class SshChannel implements OpenChannel {
@@ -74,8 +78,8 @@ export class SshChannel implements OpenChannel {
   #window: number;
   /** Received and not yet consumed. */
   #buffered = 0;
-  readonly #crumbs = new Crumbs();
-  readonly #loans: Loans;
+  readonly #small = new SmallPieces();
+  readonly #delivered: DeliveredMemory;
   /** What the window is kept at, and what came in since the last look at it. */
   #target: number;
   #fresh = 0;
@@ -93,7 +97,7 @@ export class SshChannel implements OpenChannel {
     this.#sendWindow = peer.window;
     this.#packet = Math.max(1, Math.min(peer.packetSize, maxPacket));
     this.#window = window;
-    this.#loans = new Loans(home.slabs);
+    this.#delivered = new DeliveredMemory(home.slabs);
     this.#target = window;
     this.#sinceMs = home.nowMs();
     home.budget.open += 1;
@@ -103,7 +107,7 @@ export class SshChannel implements OpenChannel {
   attach(reader: ChannelReader): void {
     if (this.#reader !== null) return this.#home.bug(new Error('a channel has one reader'));
     this.#reader = reader;
-    if (reader.letsGo !== true) this.#loans.giveUp();
+    if (reader.letsGo !== true) this.#delivered.readerKeeps();
     if (this.#early?.length === 0) this.#early = null;
     // in its own turn, so that the caller is done with attaching; what comes meanwhile queues behind
     else queueMicrotask(() => this.#replay());
@@ -137,23 +141,23 @@ export class SshChannel implements OpenChannel {
     if (this.#window < -maxPacket) return this.close();
     this.#buffered += chunk.length;
     this.#fresh += chunk.length;
-    if (!this.#crumbs.keep(chunk)) this.#deliver(chunk);
-    else if (this.#crumbs.full) this.#flush();
+    if (!this.#small.keep(chunk)) this.#deliver(chunk);
+    else if (this.#small.full) this.#flush();
   }
 
   #flush(): void {
-    const gathered = this.#crumbs.take();
+    const gathered = this.#small.take();
     if (gathered !== null && !this.#sentClose) this.#deliver(gathered);
   }
 
   #deliver(chunk: Buffer): void {
-    if (this.#crumbs.waiting) this.#flush();
-    this.#crumbs.delivered();
+    if (this.#small.waiting) this.#flush();
+    this.#small.delivered();
     if (this.#early !== null || this.#reader === null) {
-      this.#loans.keep(chunk);
+      this.#delivered.waits(chunk);
       return this.#tell((reader) => reader.data(chunk));
     }
-    this.#loans.lend(chunk);
+    this.#delivered.delivered(chunk);
     try {
       this.#reader.data(chunk); // without a closure: this is the hot path
     } catch (thrown) {
@@ -168,10 +172,10 @@ export class SshChannel implements OpenChannel {
   }
 
   consumed(bytes: number): void {
-    this.#crumbs.consumed(bytes, this.#buffered);
+    this.#small.consumed(bytes, this.#buffered);
     this.#buffered -= bytes;
-    this.#loans.back(bytes);
-    if (this.#crumbs.waiting) this.#flush();
+    this.#delivered.consumed(bytes);
+    if (this.#small.waiting) this.#flush();
     this.#refill();
   }
 
@@ -300,4 +304,54 @@ export class SshChannel implements OpenChannel {
 /** The window a new channel opens with. */
 export function openingWindow(budget: WindowBudget): number {
   return initialTarget(windowLimits, budget.total, budget.open);
+}
+
+/**
+ * Small pieces that come faster than their reader lets go of them, put together. A window counts bytes, but each piece costs
+ * memory of its own: two million of one byte fill a window of 2 MiB, and 600 MiB of ours.
+ */
+class SmallPieces {
+  /** Delivered and not consumed: an estimate, since bytes are what readers count. */
+  #pieces = 0;
+  #gathered: Buffer | null = null;
+  #length = 0;
+
+  get waiting(): boolean {
+    return this.#length > 0;
+  }
+
+  get full(): boolean {
+    return this.#length > roomFor - small;
+  }
+
+  /** True: it was copied, and is delivered later. What is gathered is delivered before anything else is. */
+  keep(chunk: Buffer): boolean {
+    if (chunk.length >= small || this.#pieces < mostPieces) return false;
+    this.#gathered ??= Buffer.allocUnsafeSlow(roomFor);
+    chunk.copy(this.#gathered, this.#length);
+    this.#length += chunk.length;
+    return true;
+  }
+
+  delivered(): void {
+    this.#pieces += 1;
+  }
+
+  /** `buffered`: what was received and not consumed before these bytes were. */
+  consumed(bytes: number, buffered: number): void {
+    const before = buffered - this.#length;
+    const left = before - bytes;
+    this.#pieces = left <= 0 ? 0 : Math.ceil((this.#pieces * left) / before);
+  }
+
+  take(): Buffer | null {
+    const gathered = this.#gathered;
+    const length = this.#length;
+    if (gathered === null || length === 0) return null;
+    this.#length = 0;
+    // a copy where it is less than half: the reader may keep it
+    if (length < roomFor / 2) return Buffer.from(gathered.subarray(0, length));
+    this.#gathered = null;
+    return gathered.subarray(0, length);
+  }
 }

@@ -1,16 +1,22 @@
 // The channels of one session: opening them, taking those the server opens, and turns to send when the transport is full.
-import type { TunnelError } from '../../errors.ts';
-import type { Clock } from '../../model/clock.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
+import { TunnelError } from '../../errors.ts';
+import type { Cancel, Clock } from '../../model/clock.ts';
+import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
+import type { GiveUpSignal } from '../../model/give-up.ts';
 import type { Channel, Origin } from '../../model/session.ts';
-import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
+import { forwardRefused } from '../failure.ts';
 import type { IncomingOpen, Wire, WireEvents } from '../ssh2/wire.ts';
-import { gaveUp, notOpen, Opening, type OpenLimits } from './opening.ts';
 import type { ReadSlabs } from './buffers.ts';
+import { openingWindow, SshChannel, type ChannelHome, type OpenChannel } from './channel.ts';
 import type { WindowBudget } from './window.ts';
 
 /** More than this in the transport's own queue, and bulk waits: keystrokes and pings stay quick (SSH2.md 2.2). */
 export const transportQueue = 256 * 1024;
+
+interface OpenLimits {
+  readonly timeoutMs: number;
+  readonly signal?: GiveUpSignal | undefined;
+}
 
 export interface ChannelsParts {
   readonly clock: Clock;
@@ -29,7 +35,7 @@ export interface ChannelsParts {
 export class Channels {
   readonly events: WireEvents;
   readonly #parts: ChannelsParts;
-  /** By our number. Arrays: a Map that changes by the thousand keeps what left it (forward/roster.ts tells why). */
+  /** By our number. Arrays: a Map that changes by the thousand keeps what left it (forward/flows.ts tells why). */
   readonly #openings: (Opening | undefined)[] = [];
   readonly #open: (OpenChannel | undefined)[] = [];
   /** Channels that are open, and those that somebody still waits for. */
@@ -207,4 +213,86 @@ export class Channels {
     for (const opening of this.#openings.splice(0)) opening?.lost(reason);
     for (const channel of this.#open.slice()) channel?.lost();
   }
+}
+
+/** A channel on its way: settled once, by the server's answer, by time, by whoever gave up, or by the link's end. */
+class Opening {
+  /** What the server may send at once. */
+  readonly window: number;
+  /** The number stays taken until the server has answered, also when nobody waits for that any more. */
+  readonly channel: Promise<Channel>;
+  readonly #to: Endpoint;
+  readonly #limits: OpenLimits;
+  readonly #cancel: Cancel;
+  #resolve: (channel: Channel) => void = () => undefined;
+  #reject: (error: TunnelError) => void = () => undefined;
+  #settled = false;
+
+  constructor(to: Endpoint, window: number, limits: OpenLimits, clock: Clock) {
+    this.window = window;
+    this.#to = to;
+    this.#limits = limits;
+    this.channel = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#cancel = clock.schedule(limits.timeoutMs, this.#timedOut);
+    limits.signal?.addEventListener('abort', this.#gaveUp);
+  }
+
+  /** A confirmation that comes too late is closed again. */
+  opened(channel: Channel): void {
+    if (this.#settle()) this.#resolve(channel);
+    else channel.close();
+  }
+
+  refused(reason: number, words: string): void {
+    if (this.#settle()) this.#reject(forwardRefused(this.#to, reason, words));
+  }
+
+  lost(why: TunnelError): void {
+    if (this.#settle()) this.#reject(why);
+  }
+
+  readonly #timedOut = (): void => {
+    if (this.#settle()) this.#reject(openTimedOut(this.#to, this.#limits.timeoutMs));
+  };
+
+  readonly #gaveUp = (): void => {
+    if (this.#settle()) this.#reject(gaveUp(this.#to));
+  };
+
+  /** False when it was settled before. */
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#cancel();
+    this.#limits.signal?.removeEventListener('abort', this.#gaveUp);
+    return true;
+  }
+}
+
+function notOpen(): TunnelError {
+  return new TunnelError('LINK_LOST', 'channel open failed: the session is not open');
+}
+
+function openTimedOut(to: Endpoint, timeoutMs: number): TunnelError {
+  return new TunnelError(
+    'TIMED_OUT',
+    `connection to ${formatEndpoint(to)} failed: the server gave no answer in ${timeoutMs / 1000}s`,
+    {
+      hint: 'the target may drop packets silently: check its firewall and address',
+      facts: { layer: 'channel' },
+    },
+  );
+}
+
+function gaveUp(to: Endpoint): TunnelError {
+  return new TunnelError(
+    'LINK_LOST',
+    `connection to ${formatEndpoint(to)} given up: nobody waits for it any more`,
+    {
+      facts: { layer: 'channel', aborted: true },
+    },
+  );
 }

@@ -1,7 +1,6 @@
 // Slabs: memory comes back only when nobody can look at it any more.
 import { describe, expect, test } from 'vitest';
-import { Loans } from '../../../src/ssh/channels/loans.ts';
-import { ReadSlabs } from '../../../src/ssh/channels/buffers.ts';
+import { DeliveredMemory, ReadSlabs } from '../../../src/ssh/channels/buffers.ts';
 
 /** Reads that are parsed by `use`; `again` is true when the next read gets the same memory. */
 function reads(pending: () => ArrayBufferLike | null | undefined = () => null): {
@@ -36,26 +35,26 @@ describe('a read buffer', () => {
 
   test('is used again when its last view was given back, not before', () => {
     const { slabs, read } = reads();
-    const loans = new Loans(slabs);
+    const memory = new DeliveredMemory(slabs);
     const first = read((chunk) => {
-      loans.lend(chunk.subarray(0, 300));
-      loans.lend(chunk.subarray(300, 600));
+      memory.delivered(chunk.subarray(0, 300));
+      memory.delivered(chunk.subarray(300, 600));
     });
     expect(read()).not.toBe(first);
-    loans.back(300);
+    memory.consumed(300);
     expect(read()).not.toBe(first);
-    loans.back(299);
+    memory.consumed(299);
     expect(read()).not.toBe(first);
-    loans.back(1);
+    memory.consumed(1);
     expect(read()).toBe(first);
   });
 
   test('is given back in the order of its bytes, over several reads', () => {
     const { slabs, read } = reads();
-    const loans = new Loans(slabs);
-    const all = Array.from({ length: 5 }, () => read((chunk) => loans.lend(chunk)));
+    const memory = new DeliveredMemory(slabs);
+    const all = Array.from({ length: 5 }, () => read((chunk) => memory.delivered(chunk)));
     expect(new Set(all).size).toBe(5);
-    loans.back(2500);
+    memory.consumed(2500);
     const again = [slabs.next().buffer, slabs.next().buffer, slabs.next().buffer];
     expect(again).toContain(all[0]);
     expect(again).toContain(all[1]);
@@ -65,12 +64,12 @@ describe('a read buffer', () => {
   test('is left alone when somebody may keep a view of it', () => {
     const { slabs, read } = reads();
     expect(read((chunk) => slabs.spoil(chunk.subarray(5)))).not.toBe(read());
-    const loans = new Loans(slabs);
-    loans.giveUp();
-    expect(read((chunk) => loans.lend(chunk))).not.toBe(read());
-    const early = new Loans(slabs);
-    const kept = read((chunk) => early.keep(chunk));
-    early.back(1000);
+    const memory = new DeliveredMemory(slabs);
+    memory.readerKeeps();
+    expect(read((chunk) => memory.delivered(chunk))).not.toBe(read());
+    const early = new DeliveredMemory(slabs);
+    const kept = read((chunk) => early.waits(chunk));
+    early.consumed(1000);
     expect(read()).not.toBe(kept);
   });
 
@@ -115,8 +114,8 @@ describe('a read buffer', () => {
     const { slabs } = reads();
     expect(slabs.hold(Buffer.from('x'))).toBeNull();
     slabs.spoil(Buffer.from('x'));
-    const none = new Loans(null);
-    none.lend(Buffer.from('x'));
-    none.back(1);
+    const none = new DeliveredMemory(null);
+    none.delivered(Buffer.from('x'));
+    none.consumed(1);
   });
 });

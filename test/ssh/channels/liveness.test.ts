@@ -1,11 +1,13 @@
-// Liveness with a clock of our own: silence is asked about, life is never taken for death.
+// Liveness with a clock of our own: silence is asked about, life is never taken for death. Round trips: what status tells is
+// not what was measured in the burst of logins.
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { TunnelError } from '../../../src/errors.ts';
 import { systemClock, type Clock } from '../../../src/model/clock.ts';
-import { watchLiveness } from '../../../src/ssh/channels/liveness.ts';
+import { RoundTrips, watchLiveness } from '../../../src/ssh/channels/liveness.ts';
 import { startAuthServer } from '../../helpers/auth-server.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
+import { manualClock as steppedClock } from '../../helpers/manual-clock.ts';
 import { hostOf, testContext, testDialer } from '../../helpers/ssh-dialer.ts';
 import { makeKey } from '../../helpers/sshd.ts';
 import { hintOf } from '../../helpers/hint.ts';
@@ -130,4 +132,51 @@ test('a server that answers no ping at all is told as that, with the setting tha
   expect(reason).toMatchObject({ code: 'LINK_LOST' });
   expect(reason?.message).toContain('it has not answered a single ping');
   expect(hintOf(reason)).toMatch(/^keepalive: \{ interval: 0s \} +# under host test/);
+});
+
+/** Each ping takes as long as it is told, by a clock of the test's own. */
+function peer(): { readonly asked: (() => void)[]; readonly answer: (busyMs: number) => void } {
+  const asked: (() => void)[] = [];
+  const answer = (busyMs: number): void => {
+    const until = performance.now() + busyMs;
+    while (performance.now() < until);
+    asked.shift()?.();
+  };
+  return { asked, answer };
+}
+
+test('the burst is measured for the windows and forgotten by what is told', () => {
+  const clock = steppedClock();
+  const { asked, answer } = peer();
+  const trips = new RoundTrips(clock, (answered) => void asked.push(answered));
+  expect(trips.latencyMs).toBeNull();
+  expect(trips.leastMs).toBeNull();
+  trips.start();
+  while (asked.length > 0) answer(25);
+  expect(trips.latencyMs).toBeGreaterThanOrEqual(25);
+  clock.advance(1_999);
+  expect(asked).toHaveLength(0);
+  clock.advance(1);
+  while (asked.length > 0) answer(0);
+  expect(trips.latencyMs).toBeLessThan(25);
+  expect(trips.leastMs).toBeLessThan(25);
+});
+
+test('one ping that waited behind other bytes is not what is told', () => {
+  const { asked, answer } = peer();
+  const trips = new RoundTrips(steppedClock(), (answered) => void asked.push(answered));
+  trips.ping();
+  answer(0);
+  trips.ping();
+  answer(30);
+  expect(trips.latencyMs).toBeLessThan(30);
+});
+
+test('a session that ended asks no more', () => {
+  const clock = steppedClock();
+  const { asked } = peer();
+  const trips = new RoundTrips(clock, (answered) => void asked.push(answered));
+  trips.start();
+  trips.stop();
+  expect(clock.armed()).toBe(0);
 });
