@@ -37,8 +37,114 @@ export const errorTable = {
   INTERNAL: exit(1, 'caller'),
 } as const;
 
-/** Facts that travel with an error, for programs: never a secret. Values must survive JSON. */
-export type ErrorFacts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+/** Where the way to a server or a target ended. */
+interface WayFacts {
+  readonly layer?: 'dns' | 'tcp' | 'kex' | 'auth' | 'link' | 'channel' | 'listen';
+  /** The server's port itself did not answer: a look at it is enough to see whether that has changed. */
+  readonly tcpLevel?: boolean;
+}
+
+/** What connect(2) said of a target. */
+interface DialFacts extends WayFacts {
+  readonly dial?: 'refused' | 'unreachable' | 'unresolved' | 'timeout' | 'absent' | 'denied' | 'other';
+}
+
+interface LoginFacts extends WayFacts {
+  /** A key that has logged in there before was refused: it may be accepted again. */
+  readonly proven?: boolean;
+}
+
+/** The question that nobody was there to answer. */
+interface QuestionFacts extends LoginFacts {
+  readonly question?: 'host-key' | 'passphrase' | 'password' | 'prompt';
+  readonly text?: string;
+  readonly host?: string;
+  readonly endpoint?: string;
+  readonly echo?: boolean;
+  readonly fingerprint?: string | null;
+}
+
+interface SecretFacts extends QuestionFacts {
+  readonly source?: 'command' | 'env' | 'file' | 'keychain' | 'totp';
+  readonly program?: string;
+  readonly path?: string;
+  readonly variable?: string;
+  readonly name?: string;
+  readonly kind?: 'password' | 'passphrase' | 'totp';
+  readonly keychain?: string;
+  readonly account?: string;
+  /** The login needs a person from its first step to its last. */
+  readonly attended?: boolean;
+}
+
+interface HostKeyFacts extends WayFacts {
+  readonly kind?: 'host-key';
+  readonly host?: string;
+  readonly endpoint?: string;
+  readonly fingerprint?: string;
+  readonly keyType?: string;
+  /** Base64. */
+  readonly key?: string;
+  readonly randomart?: readonly string[];
+  /** Fingerprints. */
+  readonly known?: readonly string[];
+  readonly places?: readonly string[];
+  /** The known_hosts file that could not be used. */
+  readonly file?: string;
+}
+
+interface FactsByCode {
+  CONFIG_INVALID: { readonly issues?: readonly string[] };
+  NO_SUCH_TUNNEL: { readonly selectors?: readonly string[] };
+  UNREACHABLE: DialFacts;
+  /** `waits`: a login that waits for its next code has not failed. */
+  TIMED_OUT: DialFacts & { readonly waits?: boolean };
+  /** `person`: trying again leads to the same. */
+  KEX_FAILED: WayFacts & { readonly person?: boolean };
+  /** `aborted`: whoever wanted it has left. */
+  LINK_LOST: DialFacts & { readonly person?: boolean; readonly aborted?: boolean };
+  AUTH_REFUSED: LoginFacts & {
+    readonly offered?: readonly string[];
+    readonly takes?: readonly string[];
+    /** It was the proxy that refused. */
+    readonly proxy?: boolean;
+  };
+  KEY_UNREADABLE: QuestionFacts;
+  SECRET_MISSING: SecretFacts;
+  AGENT_DOWN: QuestionFacts;
+  HOST_KEY_UNKNOWN: HostKeyFacts;
+  HOST_KEY_CHANGED: HostKeyFacts;
+  HOST_KEY_REVOKED: HostKeyFacts;
+  LISTEN_FAILED: {
+    readonly path?: string;
+    readonly port?: number;
+    readonly freePort?: number | null;
+    readonly holderPid?: number | null;
+    readonly holderCommand?: string | null;
+    /** The tunnel of ours that has the address. */
+    readonly holder?: string;
+  };
+  FORWARD_REFUSED: {
+    readonly layer?: 'channel' | 'listen';
+    /** RFC 4254 5.1, by name. */
+    readonly reason?: string;
+    /** The server's own. */
+    readonly words?: string | null;
+    /** The server said so in words: trying again is of no use. */
+    readonly forbidden?: boolean;
+    /** It would not end the listener that was taken down here. */
+    readonly stillListens?: boolean;
+  };
+  INTERNAL: WayFacts;
+}
+
+type FactsOf<Code extends ErrorCode> = Code extends keyof FactsByCode ? FactsByCode[Code] : object;
+type FactName = { [Code in keyof FactsByCode]: keyof FactsByCode[Code] }[keyof FactsByCode];
+
+/** What travels with an error for programs, by its code: never a secret. A fact of another code is undefined. */
+export type ErrorFacts<Code extends ErrorCode = ErrorCode> = {
+  [Each in Code]: FactsOf<Each> & { readonly [Name in Exclude<FactName, keyof FactsOf<Each>>]?: undefined };
+}[Code];
 
 /** Whose tunnel or host a command is about. */
 export type Subject =
@@ -71,15 +177,32 @@ export interface HintMeant {
  */
 export type Hint = string | HintCommand | HintMeant | readonly (string | HintCommand)[];
 
-export interface ErrorOptions {
+export interface ErrorOptions<Code extends ErrorCode = ErrorCode> {
   /** A command or an act that helps, fit to paste; null when there is none. */
   readonly hint?: Hint | null;
-  readonly facts?: ErrorFacts;
+  readonly facts?: ErrorFacts<Code>;
   readonly cause?: unknown;
 }
 
 /** A failure a user can see. `message` reads "WHAT failed, on WHAT: WHY" without the leading "tunnel: ". */
-export class TunnelError extends Error {
+export interface TunnelError extends Error {
+  readonly name: 'TunnelError';
+  readonly code: ErrorCode;
+  readonly hint: Hint | null;
+  readonly facts: ErrorFacts;
+}
+
+/** Made with the facts of its code and no others. */
+interface TunnelErrorClass {
+  new <Code extends ErrorCode = ErrorCode>(
+    code: Code,
+    message: string,
+    options?: ErrorOptions<Code>,
+  ): TunnelError;
+  readonly prototype: TunnelError;
+}
+
+export const TunnelError: TunnelErrorClass = class extends Error {
   override readonly name = 'TunnelError';
   readonly code: ErrorCode;
   readonly hint: Hint | null;
@@ -91,7 +214,7 @@ export class TunnelError extends Error {
     this.hint = options.hint ?? null;
     this.facts = options.facts ?? {};
   }
-}
+};
 
 /** What crosses the wire of an error, and what status keeps of it. */
 export interface ErrorReport {
@@ -117,7 +240,7 @@ export function exitCodeOf(code: ErrorCode): number {
 
 /** Its code tells, but where the failure knows better: `person` among its facts says that only one can mend it. */
 function remedyOf({ code, facts }: Pick<TunnelError, 'code' | 'facts'>): Remedy {
-  return facts['person'] === true ? 'person' : errorTable[code].remedy;
+  return facts.person === true ? 'person' : errorTable[code].remedy;
 }
 
 export function needsPerson(error: Pick<TunnelError, 'code' | 'facts'>): boolean {

@@ -102,7 +102,7 @@ function catchUnread(): Interruption {
 /** Shows what was thrown; the exit code is the caller's business. The stack only for a bug of ours or with --verbose. */
 export function complainOf(context: Context, thrown: unknown): TunnelError {
   const error = asTunnelError(thrown);
-  const issues = error.facts['issues'];
+  const issues = error.facts.issues;
   if (Array.isArray(issues)) for (const issue of issues) context.say(String(issue));
   context.complain(Array.isArray(issues) ? withCount(error, issues.length) : error);
   if (error.code === 'INTERNAL' || context.options.verbose) {

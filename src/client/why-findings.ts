@@ -99,7 +99,7 @@ function layerOf(error: TunnelError | ErrorReport, steps: readonly DialStep[]): 
   const failed = steps.findLast(({ status }) => status === 'failed')?.layer;
   if (failed !== undefined) return failed;
   const facts = 'facts' in error ? error.facts : {};
-  return layers.find((layer) => layer === facts['layer']) ?? (code === 'KEX_FAILED' ? 'kex' : 'tcp');
+  return layers.find((layer) => layer === facts.layer) ?? (code === 'KEX_FAILED' ? 'kex' : 'tcp');
 }
 
 function reportOf({ code, message, hint }: ErrorReport): ErrorReport {

@@ -163,7 +163,7 @@ function targetOf(probe: Probe, forward: Forward): Endpoint {
 function failureText(thrown: unknown): string {
   if (thrown instanceof ProbeFailed) return thrown.message;
   const error = asTunnelError(thrown);
-  const dialled = error.facts['dial'];
+  const dialled = error.facts.dial;
   if (dialled === 'refused' || dialled === 'absent') return 'target refused';
   if (dialled === 'unresolved') return 'target has no address';
   if (error instanceof TunnelError && error.code === 'LINK_LOST') return 'link lost';

@@ -62,8 +62,8 @@ async function connectAsked(
     tapped.send(replyFor(protocol, 'ok'));
     return { socket, channel: tapped.release() };
   } catch (thrown) {
-    const fault = thrown instanceof TunnelError ? thrown.facts['dial'] : null;
-    if (!signal.aborted) tapped.send(replyFor(protocol, outcomes[fault as DialFault] ?? 'failed'));
+    const fault = thrown instanceof TunnelError ? thrown.facts.dial : undefined;
+    if (!signal.aborted) tapped.send(replyFor(protocol, fault === undefined ? 'failed' : outcomes[fault]));
     throw thrown;
   }
 }

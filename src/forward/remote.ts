@@ -157,7 +157,7 @@ export class RemoteCarrier implements Carrier {
       return await session.listenRemote(at, accept, { timeoutMs: askMs });
     } catch (thrown) {
       const error = asTunnelError(thrown);
-      if (error.facts['forbidden'] !== true || at.kind !== 'tcp' || at.host !== '127.0.0.1') throw error;
+      if (error.facts.forbidden !== true || at.kind !== 'tcp' || at.host !== '127.0.0.1') throw error;
       const usual = tcp('localhost', at.port);
       return session.listenRemote(usual, accept, { timeoutMs: askMs }).catch(() => Promise.reject(error));
     }
@@ -284,7 +284,7 @@ async function clearStaleSocket(session: Session, path: string, timeoutMs: numbe
     channel.close();
     return false; // somebody listens there
   } catch (thrown) {
-    if (asTunnelError(thrown).facts['reason'] !== 'connect-failed') return false;
+    if (asTunnelError(thrown).facts.reason !== 'connect-failed') return false;
   }
   return session.removeSocket(path, timeoutMs).catch(() => false);
 }

@@ -3,7 +3,7 @@
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { TunnelError, type ErrorCode } from '../errors.ts';
+import { TunnelError, type ErrorFacts } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
 import type { GiveUpSignal } from '../model/give-up.ts';
@@ -350,7 +350,7 @@ interface DialLimits {
 }
 
 /** Why a dial failed, for those who must tell it on: facts.dial of its error. */
-export type DialFault = 'refused' | 'unreachable' | 'unresolved' | 'timeout' | 'absent' | 'denied' | 'other';
+export type DialFault = NonNullable<ErrorFacts<'UNREACHABLE'>['dial']>;
 
 /** Connects, half-open allowed, Nagle off. Throws UNREACHABLE or TIMED_OUT with facts.dial. */
 export function dial(target: Endpoint, limits: DialLimits): Promise<Socket> {
@@ -419,6 +419,11 @@ function dialError(target: Endpoint, error: NodeJS.ErrnoException): TunnelError 
   return fault(target, kind === 'timeout' ? 'TIMED_OUT' : 'UNREACHABLE', why, kind);
 }
 
-function fault(target: Endpoint, code: ErrorCode, why: string, dial: DialFault): TunnelError {
+function fault(
+  target: Endpoint,
+  code: 'UNREACHABLE' | 'TIMED_OUT' | 'LINK_LOST',
+  why: string,
+  dial: DialFault,
+): TunnelError {
   return new TunnelError(code, `connect failed, on ${formatEndpoint(target)}: ${why}`, { facts: { dial } });
 }

@@ -153,9 +153,8 @@ async function measured(
 
 /** Where a question was the hint: what answers it. A null hint is for whoever knows the way there. */
 function withCommand(report: ErrorReport, forward: Forward, facts: ErrorFacts): ErrorReport {
-  if (facts['reason'] === 'connect-failed') return { ...report, hint: null };
-  if (facts['dial'] !== 'refused' || forward.type !== 'remote' || forward.target?.kind !== 'tcp')
-    return report;
+  if (facts.reason === 'connect-failed') return { ...report, hint: null };
+  if (facts.dial !== 'refused' || forward.type !== 'remote' || forward.target?.kind !== 'tcp') return report;
   const { port } = forward.target;
   return { ...report, hint: `ss -ltnp 'sport = :${port}'    # does anything listen here?` };
 }

@@ -83,6 +83,6 @@ export function keychainError(
 
 /** What the keychain gave for the trouble, null when the error is about something else. */
 export function keychainTrouble(error: TunnelError): KeychainTrouble | null {
-  const trouble = error.facts['keychain'];
+  const trouble = error.facts.keychain;
   return typeof trouble === 'string' && trouble in words ? (trouble as KeychainTrouble) : null;
 }

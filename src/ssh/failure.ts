@@ -1,5 +1,5 @@
 // Failures: what a socket, ssh2 or a server reports, as a TunnelError. By level and code, never by text. Pure.
-import { TunnelError, type ErrorCode, type ErrorFacts, type Hint } from '../errors.ts';
+import { TunnelError, type Hint } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { cleanQuote, cleanText } from '../model/clean.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
@@ -64,9 +64,9 @@ export function connectFailed(
 export function dialFailed(
   host: Host,
   layer: 'kex' | 'auth',
-  code: ErrorCode,
+  code: 'KEX_FAILED' | 'LINK_LOST' | 'TIMED_OUT',
   why: string,
-  more: { readonly hint?: Hint; readonly facts?: ErrorFacts } = {},
+  more: { readonly hint?: Hint; readonly facts?: { readonly person?: boolean } } = {},
 ): TunnelError {
   const what = layer === 'kex' ? 'key exchange' : 'login';
   return new TunnelError(code, `${what} failed, on ${formatHop(host)}: ${why}`, {
@@ -106,7 +106,7 @@ export function linkLost(host: Host, why: string, cause?: unknown): TunnelError 
 /** A peer that was silent for too long. `answers`: it has answered a ping of this connection. */
 export function silenceLoss(host: Host, silentMs: number, answers: boolean): TunnelError {
   const silence = `link lost: no byte from ${formatHop(host)} for ${Math.round(silentMs / 100) / 10}s`;
-  const facts = { layer: 'link', tcpLevel: false };
+  const facts = { layer: 'link', tcpLevel: false } as const;
   if (answers)
     return new TunnelError('LINK_LOST', silence, {
       hint: { command: 'why', on: { host: host.name } },

@@ -241,7 +241,7 @@ export class Handshake {
       login: () => login.failure(),
     });
     // a proxy command that ended before the server was reached
-    this.#step(failure.facts['layer'] === 'tcp' ? 'tcp' : this.#layer, 'failed', failure.message);
+    this.#step(failure.facts.layer === 'tcp' ? 'tcp' : this.#layer, 'failed', failure.message);
     this.#end(failure);
   }
 

@@ -1,6 +1,6 @@
 // Host keys: the question of one dial, and the pinned answer ever after. Nothing secret is sent before it is answered.
 import { timingSafeEqual } from 'node:crypto';
-import { TunnelError, type HintCommand } from '../errors.ts';
+import { TunnelError, type ErrorFacts, type HintCommand } from '../errors.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatHop, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
@@ -165,7 +165,7 @@ function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelEr
   );
 }
 
-function factsOf(host: Host, judgement: Judgement): Record<string, string | boolean | readonly string[]> {
+function factsOf(host: Host, judgement: Judgement): ErrorFacts<'HOST_KEY_UNKNOWN'> {
   return {
     kind: 'host-key',
     layer: 'kex',

@@ -212,7 +212,7 @@ export function isBeforeLogin({ code }: TunnelError): boolean {
  */
 export function lookAfterMs(cause: TunnelError, host: Host, tries: number): number | null {
   if (isBeforeLogin(cause)) return keyExchangeLookMs;
-  if (!host.authRetry || cause.facts['proven'] !== true) return null;
+  if (!host.authRetry || cause.facts.proven !== true) return null;
   return provenLooksMs[Math.min(tries, provenLooksMs.length - 1)] ?? null;
 }
 
@@ -227,7 +227,7 @@ export function attendedError(host: Host, tunnel: string, wasUp: boolean): Tunne
 
 /** Nothing but a person ends such a block. */
 export function isAttended(cause: TunnelError): boolean {
-  return cause.facts['attended'] === true;
+  return cause.facts.attended === true;
 }
 
 /** A digest of what the `env:` sources of a host say now: equal when a new command brought nothing new. */

@@ -35,7 +35,7 @@ function troubleOf({ state, error }: Verdict, link: LinkSnapshot | null): Tunnel
   if (state === 'needs-you') return link?.question || link?.examining ? null : error.error;
   if (state !== 'retrying') return null;
   const { code, facts } = error.error;
-  return code === 'LISTEN_FAILED' || (code === 'FORWARD_REFUSED' && facts['forbidden'] === true)
+  return code === 'LISTEN_FAILED' || (code === 'FORWARD_REFUSED' && facts.forbidden === true)
     ? error.error
     : null;
 }

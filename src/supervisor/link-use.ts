@@ -123,7 +123,7 @@ export class LinkUse {
     const { hold } = this.#tunnel();
     const awayMs = this.#parts.clock.monotonic() - snapshot.awaySinceMs;
     const late = awayMs > (hold.kind === 'wait' ? hold.ms : 0);
-    if (late || snapshot.failure?.error.facts['tcpLevel'] === true) this.#link?.tryNow();
+    if (late || snapshot.failure?.error.facts.tcpLevel === true) this.#link?.tryNow();
   }
 
   hurry(haste: Haste): void {

@@ -340,6 +340,6 @@ export class Link implements Asker, JumpLink {
   }
 
   #failedAtTcp(): boolean {
-    return this.#outage.failure?.error.facts['tcpLevel'] === true && !this.#runner.inherited;
+    return this.#outage.failure?.error.facts.tcpLevel === true && !this.#runner.inherited;
   }
 }

@@ -134,18 +134,14 @@ const kinds: readonly QuestionKind[] = ['host-key', 'passphrase', 'password', 'p
 
 /** The question that a failed login would have asked, as far as its error's facts tell; null when they do not. */
 export function questionOf(cause: TunnelError, host: Host): Question | null {
-  const { facts } = cause;
-  const text = (name: string): string | null => {
-    const value = facts[name];
-    return typeof value === 'string' ? value : null;
-  };
-  const kind = kinds.find((known) => known === (text('question') ?? text('kind')));
+  const { question, kind: other, text, fingerprint, echo, host: at } = cause.facts;
+  const kind = kinds.find((known) => known === (question ?? other));
   if (kind === undefined) return null;
   return {
     kind,
-    host: text('host') ?? host.name,
-    text: text('text') ?? cause.message,
-    echo: facts['echo'] === true,
-    fingerprint: text('fingerprint'),
+    host: at ?? host.name,
+    text: text ?? cause.message,
+    echo: echo === true,
+    fingerprint: fingerprint ?? null,
   };
 }

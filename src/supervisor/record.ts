@@ -77,7 +77,7 @@ export class TunnelRecord {
     this.#verdict = asked ? { ...now, error: before.error } : now;
     const { state, error } = this.#verdict;
     // a login that only waits for its next code has not failed: what went before stays the last that did
-    if (error !== null && error.error.facts['waits'] !== true) this.#lastError = error;
+    if (error !== null && error.error.facts.waits !== true) this.#lastError = error;
     if (state === before.state) return;
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
     this.#tell(facts, before.state);

@@ -248,7 +248,7 @@ export class TunnelRun {
     this.linkUse.leave(false);
     // a link that nobody else uses ends now, and takes with it what its server would not end
     if (link === null || link.users.size === 0) return;
-    const left = listeners.statuses().flatMap(({ error }) => (error?.facts['stillListens'] ? [error] : []));
+    const left = listeners.statuses().flatMap(({ error }) => (error?.facts.stillListens ? [error] : []));
     if (left.length > 0) this.#record.leftBehind(left, this.#parts.clock.now());
   }
 

@@ -133,10 +133,10 @@ describe('a TCP listener', () => {
       expect(error.message).toMatch(
         new RegExp(`^listen failed, on 127.0.0.1:${port}: port in use by \\S+ \\(pid ${child.pid}\\)$`),
       );
-      expect(error.facts['holderPid']).toBe(child.pid);
+      expect(error.facts.holderPid).toBe(child.pid);
     }
-    expect(error.facts['freePort']).toBeGreaterThan(port);
-    expect(hintOf(error)).toBe(`tunnel up --remap    # port ${String(error.facts['freePort'])} is free`);
+    expect(error.facts.freePort).toBeGreaterThan(port);
+    expect(hintOf(error)).toBe(`tunnel up --remap    # port ${String(error.facts.freePort)} is free`);
   });
 
   test('a port of our own process says so', async () => {
@@ -324,17 +324,17 @@ describe('dialling from here', () => {
     const { server, port } = await occupy();
     server.close();
     await once(server, 'close');
-    expect((await fault(tcp('127.0.0.1', port))).facts['dial']).toBe('refused');
-    expect((await fault(tcp('localhost', port))).facts['dial']).toBe('refused');
-    expect((await fault({ kind: 'unix', path: '/nowhere/s' })).facts['dial']).toBe('absent');
-    expect((await fault(tcp('no-such-name.invalid', 80))).facts['dial']).toBe('unresolved');
+    expect((await fault(tcp('127.0.0.1', port))).facts.dial).toBe('refused');
+    expect((await fault(tcp('localhost', port))).facts.dial).toBe('refused');
+    expect((await fault({ kind: 'unix', path: '/nowhere/s' })).facts.dial).toBe('absent');
+    expect((await fault(tcp('no-such-name.invalid', 80))).facts.dial).toBe('unresolved');
     const now = {
       now: () => 0,
       schedule: (_ms: number, task: () => void) => (queueMicrotask(task), () => undefined),
     };
     const silent = await fault(tcp('127.0.0.1', port), { clock: now });
     expect(silent.code).toBe('TIMED_OUT');
-    expect(silent.facts['dial']).toBe('timeout');
+    expect(silent.facts.dial).toBe('timeout');
   });
 
   test('ends with its signal', async () => {

@@ -217,7 +217,7 @@ export function memorySession(options: { window?: number } = {}): MemorySession 
     latencyMs: null,
     onOpen() {
       throw new TunnelError('FORWARD_REFUSED', 'open failed, on memory: connection refused', {
-        facts: { reason: 2 },
+        facts: { reason: 'connect-failed' },
       });
     },
     onListen: (at) => (at.kind === 'tcp' && at.port === 0 ? tcp(at.host, 40_000 + listening.size) : at),

@@ -209,8 +209,8 @@ async function openThrough(host: Host, via: Session, context: DialContext): Prom
 function throughFailure(host: Host, via: Session, thrown: unknown): unknown {
   const error = thrown as Partial<TunnelError>;
   const facts = error.facts ?? {};
-  if (error.code === 'FORWARD_REFUSED' && facts['reason'] === 'connect-failed') {
-    const why = `${via.host.name} cannot reach it: ${String(facts['words'] || 'connect failed')}`;
+  if (error.code === 'FORWARD_REFUSED' && facts.reason === 'connect-failed') {
+    const why = `${via.host.name} cannot reach it: ${facts.words || 'connect failed'}`;
     return connectFailed(host, 'tcp', why, false, { tcpLevel: false });
   }
   if (error.code === 'TIMED_OUT')
