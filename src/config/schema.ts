@@ -174,7 +174,7 @@ const forwardKeys = {
   protocol: leaf(value.oneOf(['ftp']), { enum: ['ftp'] }, 'ftp: follow the data connections of FTP.'),
 };
 
-export const forwardSchema = z.strictObject({
+const forwardSchema = z.strictObject({
   name: leaf(value.name, string, 'Its name in status and in variables.'),
   ...forwardKeys,
 });

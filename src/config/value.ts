@@ -182,6 +182,6 @@ export function variables(value: unknown): Parsed<Readonly<Record<string, string
 }
 
 /** "a, b or c". */
-export function orList(words: readonly string[]): string {
+function orList(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
 }

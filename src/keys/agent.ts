@@ -52,59 +52,83 @@ interface Waiting {
 
 /** Connects. Throws AgentError when nothing listens there. */
 export async function openAgent(path: string, clock: Clock): Promise<Agent> {
-  const socket = await dial(path, clock);
-  const waiting: Waiting[] = [];
-  let broken: AgentError | null = null;
-  const end = (why: string): void => {
-    broken ??= new AgentError(why);
-    for (const caller of waiting.splice(0)) {
-      caller.cancel();
-      caller.reject(broken);
-    }
-    socket.destroy();
-  };
-  readAnswers(
-    socket,
-    (answer) => {
-      const caller = waiting.shift();
-      caller?.cancel();
-      caller?.resolve(answer);
-    },
-    end,
-  );
-  const ask = (type: number, body: Buffer, limitMs: number): Promise<Buffer> => {
-    if (broken !== null) return Promise.reject(broken);
+  return new OpenAgent(path, await dial(path, clock), clock);
+}
+
+class OpenAgent implements Agent {
+  readonly path: string;
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  /** Callers in the order of their requests, which is that of the answers. */
+  readonly #waiting: Waiting[] = [];
+  #broken: AgentError | null = null;
+  #held: Buffer = Buffer.alloc(0);
+
+  constructor(path: string, socket: Socket, clock: Clock) {
+    this.path = path;
+    this.#socket = socket;
+    this.#clock = clock;
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.once('close', () => this.#end('it closed the connection'));
+  }
+
+  async list(): Promise<readonly AgentKey[]> {
+    return readKeys(await this.#ask(message.list, Buffer.alloc(0), listLimitMs));
+  }
+
+  async sign(blob: Buffer, bytes: Buffer, flags: number): Promise<Buffer> {
+    const body = Buffer.concat([wireString(blob), wireString(bytes), wireUint32(flags)]);
+    const answer = await this.#ask(message.sign, body, signLimitMs);
+    if (answer[0] !== message.signature) throw new AgentError('it refused');
+    return Buffer.from(wireReader(answer.subarray(1)).string());
+  }
+
+  async bind(hostKey: Buffer, sessionId: Buffer, signature: Buffer): Promise<boolean> {
+    const body = [
+      wireString('session-bind@openssh.com'),
+      wireString(hostKey),
+      wireString(sessionId),
+      wireString(signature),
+      wireBoolean(false),
+    ];
+    const answer = await this.#ask(message.extension, Buffer.concat(body), listLimitMs);
+    return answer[0] === message.success;
+  }
+
+  close(): void {
+    this.#end('it was closed');
+  }
+
+  #ask(type: number, body: Buffer, limitMs: number): Promise<Buffer> {
+    if (this.#broken !== null) return Promise.reject(this.#broken);
     return new Promise((resolve, reject) => {
-      const cancel = clock.schedule(limitMs, () => end(`it did not answer within ${limitMs / 1000}s`));
-      waiting.push({ resolve, reject, cancel });
-      socket.write(Buffer.concat([wireUint32(1 + body.length), Buffer.from([type]), body]));
+      const late = (): void => this.#end(`it did not answer within ${limitMs / 1000}s`);
+      this.#waiting.push({ resolve, reject, cancel: this.#clock.schedule(limitMs, late) });
+      this.#socket.write(Buffer.concat([wireUint32(1 + body.length), Buffer.from([type]), body]));
     });
-  };
-  return {
-    path,
-    async list() {
-      const answer = await ask(message.list, Buffer.alloc(0), listLimitMs);
-      return readKeys(answer);
-    },
-    async sign(blob, bytes, flags) {
-      const body = Buffer.concat([wireString(blob), wireString(bytes), wireUint32(flags)]);
-      const answer = await ask(message.sign, body, signLimitMs);
-      if (answer[0] !== message.signature) throw new AgentError('it refused');
-      return Buffer.from(wireReader(answer.subarray(1)).string());
-    },
-    async bind(hostKey, sessionId, signature) {
-      const body = [
-        wireString('session-bind@openssh.com'),
-        wireString(hostKey),
-        wireString(sessionId),
-        wireString(signature),
-        wireBoolean(false),
-      ];
-      const answer = await ask(message.extension, Buffer.concat(body), listLimitMs);
-      return answer[0] === message.success;
-    },
-    close: () => end('it was closed'),
-  };
+  }
+
+  #read(chunk: Buffer): void {
+    this.#held = Buffer.concat([this.#held, chunk]);
+    while (this.#held.length >= 4) {
+      const length = this.#held.readUInt32BE(0);
+      if (length === 0 || length > longestAnswer) return this.#end('it does not speak the agent protocol');
+      if (this.#held.length < 4 + length) return;
+      const caller = this.#waiting.shift();
+      caller?.cancel();
+      caller?.resolve(this.#held.subarray(4, 4 + length));
+      this.#held = this.#held.subarray(4 + length);
+    }
+  }
+
+  #end(why: string): void {
+    this.#broken ??= new AgentError(why);
+    for (const caller of this.#waiting.splice(0)) {
+      caller.cancel();
+      caller.reject(this.#broken);
+    }
+    this.#socket.destroy();
+  }
 }
 
 function dial(path: string, clock: Clock): Promise<Socket> {
@@ -125,21 +149,6 @@ function dial(path: string, clock: Clock): Promise<Socket> {
       resolve(socket);
     });
   });
-}
-
-function readAnswers(socket: Socket, answer: (message: Buffer) => void, end: (why: string) => void): void {
-  let held: Buffer = Buffer.alloc(0);
-  socket.on('data', (chunk: Buffer) => {
-    held = Buffer.concat([held, chunk]);
-    while (held.length >= 4) {
-      const length = held.readUInt32BE(0);
-      if (length === 0 || length > longestAnswer) return end('it does not speak the agent protocol');
-      if (held.length < 4 + length) return;
-      answer(held.subarray(4, 4 + length));
-      held = held.subarray(4 + length);
-    }
-  });
-  socket.once('close', () => end('it closed the connection'));
 }
 
 function readKeys(answer: Buffer): readonly AgentKey[] {

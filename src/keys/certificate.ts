@@ -1,5 +1,6 @@
 // OpenSSH certificates (PROTOCOL.certkeys), of users and of hosts: what one says, whether its CA signed it, and for whom it speaks now. Pure.
 import { cleanText } from '../model/clean.ts';
+import { isCertificateType, keyAlgorithm, plainKeyType } from './algorithms.ts';
 import { fingerprint } from './fingerprint.ts';
 import { keyType, shortTypeName, type PublicKey } from './public-key.ts';
 import { signatureAlgorithm, verifySignature } from './sign.ts';
@@ -25,30 +26,6 @@ export interface Certificate extends PublicKey {
   readonly signature: Buffer;
 }
 
-/** Public fields of a plain key by its type, all of them SSH strings. */
-const keyFields: Record<string, number> = {
-  'ssh-ed25519': 1,
-  'ssh-rsa': 2,
-  'ecdsa-sha2-nistp256': 2,
-  'ecdsa-sha2-nistp384': 2,
-  'ecdsa-sha2-nistp521': 2,
-  'sk-ssh-ed25519@openssh.com': 2,
-  'sk-ecdsa-sha2-nistp256@openssh.com': 3,
-};
-
-const certificateSuffix = '-cert-v01@openssh.com';
-
-export function isCertificateType(type: string): boolean {
-  return type.endsWith('-cert-v01@openssh.com') || type.endsWith('-cert-v00@openssh.com');
-}
-
-/** The type of the key inside: "ssh-ed25519" for "ssh-ed25519-cert-v01@openssh.com"; a plain type is itself. */
-export function plainKeyType(type: string): string {
-  if (!type.endsWith(certificateSuffix)) return type;
-  const stem = type.slice(0, -certificateSuffix.length);
-  return stem.startsWith('sk-') ? `${stem}@openssh.com` : stem;
-}
-
 /** Null when the blob is no well-formed certificate of a known key type. Nothing is verified here. */
 export function parseCertificate(blob: Buffer): Certificate | null {
   try {
@@ -67,7 +44,7 @@ function readCertificate(blob: Buffer): Certificate | null {
   const reader = wireReader(blob);
   const type = reader.text();
   const plain = plainKeyType(type);
-  const fields = keyFields[plain];
+  const fields = keyAlgorithm(plain)?.fields;
   if (fields === undefined || plain === type) return null;
   reader.string(); // the nonce
   const own = Array.from({ length: fields }, () => wireString(reader.string()));

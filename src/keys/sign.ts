@@ -1,6 +1,7 @@
 // Signatures (RFC 4253 6.6, 5656 3.1.2, 8332, 8709, PROTOCOL.u2f): made with a private key that is in memory, and verified.
 import { createHash, sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto';
 import { promisify } from 'node:util';
+import { keyAlgorithm } from './algorithms.ts';
 import { keyBits, keyWeakness, nodeKeyOf } from './public-key.ts';
 import { magnitude, wireMpint, wireReader, wireString } from './wire.ts';
 
@@ -13,31 +14,15 @@ const signInPool = promisify(
   ) => sign(digest, bytes, key, done),
 );
 
-/** The hash of each algorithm; null: it brings its own. */
-const digests: Readonly<Record<string, string | null>> = {
-  'ssh-ed25519': null,
-  'rsa-sha2-256': 'sha256',
-  'rsa-sha2-512': 'sha512',
-  'ecdsa-sha2-nistp256': 'sha256',
-  'ecdsa-sha2-nistp384': 'sha384',
-  'ecdsa-sha2-nistp521': 'sha512',
-};
-/** SHA-1 is signed with only where the config names it, and never believed. */
-const signing: Readonly<Record<string, string | null>> = { ...digests, 'ssh-rsa': 'sha1' };
-/** Signatures of security keys are made by agents. */
-const verifying: Readonly<Record<string, string | null>> = {
-  ...digests,
-  'sk-ssh-ed25519@openssh.com': null,
-  'sk-ecdsa-sha2-nistp256@openssh.com': 'sha256',
-};
-
 /**
  * A signature blob: string algorithm, string signature. `algorithm` is a plain one, never a certificate's.
  * Runs in the thread pool: a large RSA key takes milliseconds. Throws RangeError for an unknown algorithm.
  */
 export async function signWith(key: KeyObject, algorithm: string, bytes: Buffer): Promise<Buffer> {
-  const digest = signing[algorithm];
-  if (digest === undefined) throw new RangeError(`cannot sign with ${algorithm}`);
+  const { digest, keyType = '' } = keyAlgorithm(algorithm) ?? {};
+  // Signatures of security keys are made by agents.
+  if (digest === undefined || keyType.startsWith('sk-'))
+    throw new RangeError(`cannot sign with ${algorithm}`);
   const raw = await signInPool(digest, bytes, { key, dsaEncoding: 'ieee-p1363' });
   return Buffer.concat([wireString(algorithm), wireString(algorithm.startsWith('ecdsa-') ? pair(raw) : raw)]);
 }
@@ -65,9 +50,9 @@ function verifyParts(keyBlob: Buffer, message: Buffer, signatureBlob: Buffer): b
   const algorithm = reader.text();
   const signature = reader.string();
   const keyType = wireReader(keyBlob).text();
-  const fits = algorithm.startsWith('rsa-sha2-') ? keyType === 'ssh-rsa' : keyType === algorithm;
-  const hash = verifying[algorithm];
-  if (!fits || hash === undefined || keyWeakness(keyBlob) !== null) return false;
+  const known = keyAlgorithm(algorithm);
+  const hash = known?.off === true ? undefined : known?.digest; // SHA-1 is never believed
+  if (known?.keyType !== keyType || hash === undefined || keyWeakness(keyBlob) !== null) return false;
   const key = nodeKeyOf(keyBlob);
   if (key === null) return false;
   const data = keyType.startsWith('sk-')

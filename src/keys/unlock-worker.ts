@@ -3,8 +3,8 @@ import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort, threadId } from 'node:worker_threads';
 import { KeyError } from './private-key.ts';
-import type { UnlockReply, UnlockRequest } from './unlock-thread.ts';
-import { unlockKey } from './unlock.ts';
+import type { UnlockReply, UnlockRequest } from './unlock.ts';
+import { unlockKey } from './decrypt.ts';
 
 function unlock(request: UnlockRequest): UnlockReply {
   try {

@@ -1,50 +1,88 @@
-// Unlocking: opens an encrypted key file with its passphrase. Runs in the key thread, since every derivation is slow.
+// Key thread, outside: has encrypted keys opened in a worker, since 16 rounds of bcrypt stop this thread for half a second.
 import type { KeyObject } from 'node:crypto';
-import bcrypt from 'bcrypt-pbkdf';
-import { keyCipher } from './ciphers.ts';
-import { openPem, outlineKey } from './key-file.ts';
-import { parseOpensshEnvelope, parseOpensshSecret, type OpensshEnvelope } from './openssh-file.ts';
-import { KeyError } from './private-key.ts';
-import { openPutty, parsePutty } from './putty-file.ts';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Secret } from '../model/secret.ts';
+import { KeyError, type KeyProblem } from './private-key.ts';
 
-/** Throws KeyError: passphrase-wrong, damaged or unsupported. */
-export function unlockKey(text: string, passphrase: string): KeyObject {
-  const outline = outlineKey(text);
-  if (outline.key !== null) return outline.key;
-  const envelope = parseOpensshEnvelope(text);
-  if (envelope !== null) return unlockOpenssh(envelope, passphrase);
-  const putty = parsePutty(text);
-  if (putty !== null) return openPutty(putty, passphrase);
-  return openPem(text, passphrase);
+export interface UnlockRequest {
+  readonly id: number;
+  readonly text: string;
+  readonly passphrase: string;
 }
 
-function unlockOpenssh(envelope: OpensshEnvelope, passphrase: string): KeyObject {
-  const cipher = keyCipher(envelope.cipher);
-  if (envelope.kdf !== 'bcrypt')
-    throw new KeyError('unsupported', `its derivation ${envelope.kdf} is not known`);
-  // bcrypt_pbkdf takes no empty passphrase, and ssh-keygen writes no such file
-  if (passphrase === '') throw new KeyError('passphrase-wrong', 'the passphrase is wrong');
-  if (envelope.tag.length !== cipher.tagLength || envelope.locked.length % cipher.blockSize !== 0)
-    throw new KeyError('damaged', 'it is cut short or damaged');
-  if (envelope.rounds < 1 || envelope.rounds > 1_000_000)
-    throw new KeyError('damaged', 'its number of rounds is absurd');
-  const secret = Buffer.from(passphrase, 'utf8');
-  const derived = Buffer.alloc(cipher.keyLength + cipher.ivLength);
-  const failed = bcrypt.pbkdf(
-    secret,
-    secret.length,
-    envelope.salt,
-    envelope.salt.length,
-    derived,
-    derived.length,
-    envelope.rounds,
-  );
-  if (failed !== 0) throw new KeyError('damaged', 'its salt is damaged');
-  const bytes = cipher.decrypt(
-    derived.subarray(0, cipher.keyLength),
-    derived.subarray(cipher.keyLength),
-    envelope.locked,
-    envelope.tag,
-  );
-  return parseOpensshSecret(bytes, true);
+export type UnlockReply =
+  | { readonly id: number; readonly thread: number; readonly key: KeyObject }
+  | { readonly id: number; readonly thread: number; readonly problem: KeyProblem; readonly message: string };
+
+/** Opens an encrypted key. Throws KeyError: passphrase-wrong, damaged or unsupported. */
+export type Unlock = (text: string, passphrase: Secret) => Promise<KeyObject>;
+
+interface KeyThread {
+  readonly worker: Worker;
+  readonly waiting: Map<number, { resolve(key: KeyObject): void; reject(error: unknown): void }>;
+}
+
+let thread: KeyThread | null = null;
+let lastId = 0;
+
+/**
+ * One thread for all, started when needed and ended when nothing is left to open: it costs some 10 MB.
+ * It never keeps the process alive on its own.
+ */
+export const unlockInThread: Unlock = async (text, passphrase) => {
+  try {
+    return await askThread(text, passphrase);
+  } catch (error) {
+    if (error instanceof KeyError) throw error;
+    // no thread is to be had (limits, memory): a stall is better than no login
+    const { unlockKey } = await import('./decrypt.ts');
+    return unlockKey(text, passphrase.reveal());
+  }
+};
+
+function askThread(text: string, passphrase: Secret): Promise<KeyObject> {
+  thread ??= startThread();
+  const { worker, waiting } = thread;
+  const id = (lastId += 1);
+  return new Promise<KeyObject>((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    const request: UnlockRequest = { id, text, passphrase: passphrase.reveal() };
+    worker.postMessage(request);
+  });
+}
+
+function startThread(): KeyThread {
+  const started: KeyThread = { worker: startWorker(), waiting: new Map() };
+  const end = (error: unknown): void => {
+    if (thread === started) thread = null;
+    for (const caller of started.waiting.values()) caller.reject(error);
+    started.waiting.clear();
+    void started.worker.terminate();
+  };
+  started.worker.on('error', end);
+  started.worker.on('exit', () => end(new Error('the key thread ended')));
+  started.worker.on('message', (reply: UnlockReply) => {
+    const caller = started.waiting.get(reply.id);
+    started.waiting.delete(reply.id);
+    if ('key' in reply) caller?.resolve(reply.key);
+    else caller?.reject(new KeyError(reply.problem, reply.message));
+    if (started.waiting.size === 0) end(null);
+  });
+  return started;
+}
+
+/**
+ * The bundle has the worker beside it (build.mjs, entry `unlock-worker`). From sources (tests, development) it is
+ * TypeScript, which node 20 does not load: tsx, a development dependency, does that inside the worker.
+ */
+function startWorker(): Worker {
+  const built = new URL('./unlock-worker.js', import.meta.url);
+  const options = { env: {}, execArgv: [], stdout: false, stderr: false };
+  if (existsSync(fileURLToPath(built))) return new Worker(built, options);
+  const source = new URL('./unlock-worker.ts', import.meta.url).href;
+  const loader = import.meta.resolve('tsx/esm/api');
+  const program = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(source)}); });`;
+  return new Worker(program, { ...options, eval: true });
 }

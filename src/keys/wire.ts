@@ -62,7 +62,7 @@ export function magnitude(mpint: Buffer): Buffer {
   return withoutZeros(mpint);
 }
 
-export function withoutZeros(number: Buffer): Buffer {
+function withoutZeros(number: Buffer): Buffer {
   let start = 0;
   while (start < number.length && number[start] === 0) start += 1;
   return number.subarray(start);

@@ -6,7 +6,7 @@ import type { Clock } from '../model/clock.ts';
 import { formatHop, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { recordRotation } from '../trust/changes.ts';
-import { isCertificateType, plainKeyType } from '../keys/certificate.ts';
+import { isCertificateType, plainKeyType } from '../keys/algorithms.ts';
 import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/algorithms.ts';
 import { hostKeyName, matchesHosts } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';

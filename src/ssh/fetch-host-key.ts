@@ -6,7 +6,7 @@ import { offeredAlgorithms } from './algorithms.ts';
 import { createDialer, type DialerParts } from './dialer.ts';
 import type { Login } from './auth/login.ts';
 import { createVerifier } from './verify.ts';
-import { isCertificateType } from '../keys/certificate.ts';
+import { isCertificateType } from '../keys/algorithms.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
 import type { TrustStore } from '../trust/store.ts';
 import type { Judgement } from '../trust/verdict.ts';

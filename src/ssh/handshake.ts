@@ -11,7 +11,7 @@ import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { wordsOf, type Layer } from './failure.ts';
 import { attemptFailure, silenceFailure, type AttemptFacts } from './handshake-failure.ts';
-import { isCertificateType } from '../keys/certificate.ts';
+import { isCertificateType } from '../keys/algorithms.ts';
 import { createHelloReader, type HelloReader } from './transport/hello.ts';
 import { installKex } from './ssh2/kex.ts';
 import { ssh2 } from './ssh2/load.ts';

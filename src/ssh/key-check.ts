@@ -1,6 +1,7 @@
 // The host key of one connection, as ssh2 asks about it: once decided, then pinned and answered at once.
 import type { Client } from 'ssh2';
-import { isCertificateType, parseCertificate } from '../keys/certificate.ts';
+import { parseCertificate } from '../keys/certificate.ts';
+import { isCertificateType } from '../keys/algorithms.ts';
 import { hostCertificates, type HostCertificates } from './ssh2/hostcert.ts';
 import { sameKey, type Decision, type Verifier } from './verify.ts';
 import { keyType } from '../keys/public-key.ts';

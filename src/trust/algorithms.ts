@@ -1,5 +1,5 @@
 // Which host key algorithms to ask a server for first: those whose keys are known already, else a known host would look changed. Pure.
-import { isCertificateType, plainKeyType } from '../keys/certificate.ts';
+import { isCertificateType, keyTypeOf } from '../keys/algorithms.ts';
 import { nameWithoutPort, type KnownHostEntry } from './known-hosts.ts';
 import { entriesFor, revokes } from './verdict.ts';
 
@@ -42,10 +42,4 @@ export function orderHostKeyAlgorithms(algorithms: readonly string[], known: Kno
     .map((algorithm, index) => ({ algorithm, index, rank: rank(algorithm) }))
     .sort((a, b) => a.rank - b.rank || a.index - b.index)
     .map(({ algorithm }) => algorithm);
-}
-
-/** The key type behind a signature algorithm: RSA keys sign as rsa-sha2-256 and -512 (RFC 8332). */
-function keyTypeOf(algorithm: string): string {
-  const plain = plainKeyType(algorithm);
-  return plain.startsWith('rsa-sha2-') ? 'ssh-rsa' : plain;
 }

@@ -111,7 +111,7 @@ function entryOf(line: Omit<KnownHostEntry, 'fingerprint'>): KnownHostEntry {
 }
 
 /** Strict, unlike Buffer.from, which drops what it does not know: also bits behind the last byte must be zero. */
-export function decodeBase64(text: string): Buffer | null {
+function decodeBase64(text: string): Buffer | null {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return null;
   const bytes = Buffer.from(text, 'base64');
   return bytes.toString('base64') === text ? bytes : null;

@@ -2,11 +2,11 @@
 import {
   certificateDamage,
   certificateProblem,
-  isCertificateType,
   parseCertificate,
   plainKey,
   type Certificate,
 } from '../keys/certificate.ts';
+import { isCertificateType } from '../keys/algorithms.ts';
 import {
   matchesHosts,
   namesExactly,
@@ -105,7 +105,7 @@ export function judgePresented(
   return { ...plain, verdict: { kind: 'unusable', reason: 'the certificate is malformed' } };
 }
 
-export function judgeCertificate(
+function judgeCertificate(
   entries: readonly KnownHostEntry[],
   name: string,
   certificate: Certificate,

@@ -4,7 +4,8 @@ import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:cryp
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { certificateProblem, parseCertificate, plainKeyType } from '../../src/keys/certificate.ts';
+import { certificateProblem, parseCertificate } from '../../src/keys/certificate.ts';
+import { plainKeyType } from '../../src/keys/algorithms.ts';
 import { knownTypes } from '../../src/trust/algorithms.ts';
 import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
 import { verifySignature } from '../../src/keys/sign.ts';

@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { Secret } from '../../src/model/secret.ts';
 import { outlineKey } from '../../src/keys/key-file.ts';
 import { publicKeyOf } from '../../src/keys/public-key.ts';
-import { unlockInThread } from '../../src/keys/unlock-thread.ts';
-import { unlockKey } from '../../src/keys/unlock.ts';
+import { unlockInThread } from '../../src/keys/unlock.ts';
+import { unlockKey } from '../../src/keys/decrypt.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { makeKey } from '../helpers/sshd.ts';
 

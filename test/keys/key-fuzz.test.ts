@@ -8,7 +8,7 @@ import { outlineKey } from '../../src/keys/key-file.ts';
 import { KeyError } from '../../src/keys/private-key.ts';
 import { parsePublicLine } from '../../src/keys/public-key.ts';
 import { parseCertificate } from '../../src/keys/certificate.ts';
-import { unlockKey } from '../../src/keys/unlock.ts';
+import { unlockKey } from '../../src/keys/decrypt.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { makeKey } from '../helpers/sshd.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { outlineKey } from '../../src/keys/key-file.ts';
 import { publicKeyOf } from '../../src/keys/public-key.ts';
-import { unlockKey } from '../../src/keys/unlock.ts';
+import { unlockKey } from '../../src/keys/decrypt.ts';
 
 const folder = join(import.meta.dirname, '../fixtures/putty');
 const files = readdirSync(folder).filter((name) => name.endsWith('.ppk'));

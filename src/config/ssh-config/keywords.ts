@@ -1,5 +1,6 @@
 // The keywords of ssh_config, and which values ssh refuses (readconf.c of OpenSSH 10). A file with one such line is no file for ssh. Pure.
-import { algorithmProblem, type AlgorithmKind } from '../algorithms.ts';
+import { algorithmProblem } from '../algorithms.ts';
+import type { AlgorithmKind } from '../../keys/algorithms.ts';
 import { matchesList } from './match.ts';
 import type { ConfigLine } from './lines.ts';
 import { jumpProblem } from './jumps.ts';

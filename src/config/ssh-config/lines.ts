@@ -56,7 +56,7 @@ const trimStart = (text: string): string => text.replace(/^[ \t\r]+/, '');
  * Words between blanks; '…' and "…" hold blanks; a backslash takes the meaning from a quote, a backslash or (outside
  * quotes) a blank, and is itself before anything else; # at the start of a word ends the line. Null: a quote stays open.
  */
-export function splitWords(text: string): string[] | null {
+function splitWords(text: string): string[] | null {
   const words: string[] = [];
   let at = 0;
   while (at < text.length) {

@@ -38,7 +38,7 @@ export interface SshSettings {
 }
 
 /** Keys that narrow what is trusted. To ignore one would trust more than the user does (SPEC 2). */
-export const trustKeys: Readonly<Record<string, string>> = {
+const trustKeys: Readonly<Record<string, string>> = {
   revokedhostkeys: 'RevokedHostKeys',
   casignaturealgorithms: 'CASignatureAlgorithms',
   requiredrsasize: 'RequiredRSASize',

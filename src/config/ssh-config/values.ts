@@ -1,5 +1,6 @@
 // What the lines of ssh_config add up to: the first value counts, key files add up (ssh_config(5)). Pure.
-import { defaultAlgorithms, sshAlgorithms } from '../algorithms.ts';
+import { opensshDefaults } from '../../keys/algorithms.ts';
+import { sshAlgorithms } from '../algorithms.ts';
 import { algorithmKeywords, keywordOf } from './keywords.ts';
 import type { ConfigLine } from './lines.ts';
 import type { SshQuery } from './ask.ts';
@@ -83,7 +84,7 @@ const usual: Readonly<Record<string, readonly string[]>> = {
 
 function isUsual(key: string, value: string): boolean {
   const kind = algorithmKeywords[key];
-  if (kind !== undefined) return value === defaultAlgorithms[kind].join(',');
+  if (kind !== undefined) return value === opensshDefaults[kind].join(',');
   return usual[key]?.includes(value.toLowerCase()) === true;
 }
 

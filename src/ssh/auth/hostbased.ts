@@ -7,7 +7,7 @@ import { signWith } from '../../keys/sign.ts';
 import { isProblem, readKeyFile, type KeyFile } from './key-files.ts';
 import { begin, remark, settle, type Scene, type StepEnd } from './login-scene.ts';
 import { refusalOfHost } from './refusals.ts';
-import { signatureChoices } from '../../keys/signature-algorithms.ts';
+import { signatureChoices } from '../../keys/algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';
 

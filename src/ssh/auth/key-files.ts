@@ -1,7 +1,8 @@
 // Key files on disk: the private key, its public half beside it (.pub), its certificate (-cert.pub), and who may read them.
 import type { KeyObject } from 'node:crypto';
 import { readForeignFile, UnreadableFile } from '../../files/foreign-file.ts';
-import { isCertificateType, parseCertificate, type Certificate } from '../../keys/certificate.ts';
+import { parseCertificate, type Certificate } from '../../keys/certificate.ts';
+import { isCertificateType } from '../../keys/algorithms.ts';
 import { outlineKey } from '../../keys/key-file.ts';
 import { KeyError } from '../../keys/private-key.ts';
 import { parsePublicLine, publicKeyFromBlob, type PublicKey } from '../../keys/public-key.ts';

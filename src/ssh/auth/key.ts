@@ -1,6 +1,5 @@
 // The publickey step (RFC 4252 7): offers one key or certificate, asks for a passphrase only once the server wants the key.
-import type { Agent } from '../../keys/agent.ts';
-import { agentFlags, AgentError } from '../../keys/agent.ts';
+import { type Agent, agentFlags, AgentError } from '../../keys/agent.ts';
 import { keyProbe, keyRequest } from './requests.ts';
 import { publicKeyOf, shortTypeName, type PublicKey } from '../../keys/public-key.ts';
 import { signWith } from '../../keys/sign.ts';
@@ -16,7 +15,7 @@ import {
 } from './login-scene.ts';
 import { credentialName, type Offer } from './offers.ts';
 import { refusalOfKey } from './refusals.ts';
-import { signatureChoices, type SignatureChoice } from '../../keys/signature-algorithms.ts';
+import { signatureChoices, type SignatureChoice } from '../../keys/algorithms.ts';
 import { unlockFile } from './unlock-file.ts';
 import { wireReader } from '../../keys/wire.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';

@@ -8,7 +8,7 @@ import type { QuestionKind } from '../../model/question.ts';
 import type { CallerEnvironment, DialContext } from '../../model/session.ts';
 import type { AuthReply, AuthWire } from '../ssh2/auth.ts';
 import type { SecretReader, StoredRef } from '../../secrets/read.ts';
-import type { Unlock } from '../../keys/unlock-thread.ts';
+import type { Unlock } from '../../keys/unlock.ts';
 import type { Notes } from './login-notes.ts';
 import type { Proven } from './proven.ts';
 import type { Remembered } from './remembered.ts';

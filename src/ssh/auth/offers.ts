@@ -3,11 +3,11 @@ import type { AgentKey } from '../../keys/agent.ts';
 import {
   certificateDoubts,
   certificateWords,
-  isCertificateType,
   parseCertificate,
   validityAt,
   type Certificate,
 } from '../../keys/certificate.ts';
+import { isCertificateType } from '../../keys/algorithms.ts';
 import { shortTypeName, type PublicKey } from '../../keys/public-key.ts';
 import type { KeyFile } from './key-files.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Secret } from '../../model/secret.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { KeyError } from '../../keys/private-key.ts';
-import { unlockInThread } from '../../keys/unlock-thread.ts';
+import { unlockInThread } from '../../keys/unlock.ts';
 import type { KeyFile, KeyFileSecret } from './key-files.ts';
 import { ask, readSource, remark, shownPath, type Scene } from './login-scene.ts';
 

@@ -1,7 +1,7 @@
 // Host certificates: ssh2 knows none, but hashes and checks what it is shown (SSH2.md 4). Their type is let through
 // its lists, the certificate is judged by us, and its plain key is what ssh2 then checks the signature with.
 import type { Client } from 'ssh2';
-import { isCertificateType } from '../../keys/certificate.ts';
+import { isCertificateType } from '../../keys/algorithms.ts';
 import { hostKeyTypeList, privateParts } from './internals.ts';
 
 /** Offered where a CA is known for the host, best first. */

@@ -2,11 +2,11 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { AgentKey } from '../../../src/keys/agent.ts';
-import { parseCertificate, plainKeyType, validityAt } from '../../../src/keys/certificate.ts';
+import { parseCertificate, validityAt } from '../../../src/keys/certificate.ts';
+import { plainKeyType, signatureChoices } from '../../../src/keys/algorithms.ts';
 import { parsePublicLine, publicKeyOf, shortTypeName } from '../../../src/keys/public-key.ts';
 import type { KeyFile } from '../../../src/ssh/auth/key-files.ts';
 import { orderOffers, type OfferParts } from '../../../src/ssh/auth/offers.ts';
-import { signatureChoices } from '../../../src/keys/signature-algorithms.ts';
 import { fingerprint } from '../../../src/keys/fingerprint.ts';
 
 const freshKey = (comment: string): AgentKey => ({

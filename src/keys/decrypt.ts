@@ -1,7 +1,53 @@
-// Ciphers of key files: every one ssh-keygen -Z offers, for bytes that are encrypted once and whole.
-import { createDecipheriv, timingSafeEqual } from 'node:crypto';
+// Decryption of key files with a passphrase, by every cipher ssh-keygen -Z offers. Runs in the key thread, since every derivation is slow.
+import { type KeyObject, createDecipheriv, timingSafeEqual } from 'node:crypto';
 import { poly1305 } from '@noble/ciphers/_poly1305.js';
+import bcrypt from 'bcrypt-pbkdf';
+import { openPem, outlineKey } from './key-file.ts';
+import { parseOpensshEnvelope, parseOpensshSecret, type OpensshEnvelope } from './openssh-file.ts';
 import { KeyError } from './private-key.ts';
+import { openPutty, parsePutty } from './putty-file.ts';
+
+/** Throws KeyError: passphrase-wrong, damaged or unsupported. */
+export function unlockKey(text: string, passphrase: string): KeyObject {
+  const outline = outlineKey(text);
+  if (outline.key !== null) return outline.key;
+  const envelope = parseOpensshEnvelope(text);
+  if (envelope !== null) return unlockOpenssh(envelope, passphrase);
+  const putty = parsePutty(text);
+  if (putty !== null) return openPutty(putty, passphrase);
+  return openPem(text, passphrase);
+}
+
+function unlockOpenssh(envelope: OpensshEnvelope, passphrase: string): KeyObject {
+  const cipher = keyCipher(envelope.cipher);
+  if (envelope.kdf !== 'bcrypt')
+    throw new KeyError('unsupported', `its derivation ${envelope.kdf} is not known`);
+  // bcrypt_pbkdf takes no empty passphrase, and ssh-keygen writes no such file
+  if (passphrase === '') throw new KeyError('passphrase-wrong', 'the passphrase is wrong');
+  if (envelope.tag.length !== cipher.tagLength || envelope.locked.length % cipher.blockSize !== 0)
+    throw new KeyError('damaged', 'it is cut short or damaged');
+  if (envelope.rounds < 1 || envelope.rounds > 1_000_000)
+    throw new KeyError('damaged', 'its number of rounds is absurd');
+  const secret = Buffer.from(passphrase, 'utf8');
+  const derived = Buffer.alloc(cipher.keyLength + cipher.ivLength);
+  const failed = bcrypt.pbkdf(
+    secret,
+    secret.length,
+    envelope.salt,
+    envelope.salt.length,
+    derived,
+    derived.length,
+    envelope.rounds,
+  );
+  if (failed !== 0) throw new KeyError('damaged', 'its salt is damaged');
+  const bytes = cipher.decrypt(
+    derived.subarray(0, cipher.keyLength),
+    derived.subarray(cipher.keyLength),
+    envelope.locked,
+    envelope.tag,
+  );
+  return parseOpensshSecret(bytes, true);
+}
 
 interface KeyCipher {
   readonly keyLength: number;
@@ -74,7 +120,7 @@ const ciphers: Readonly<Record<string, KeyCipher>> = {
 };
 
 /** Throws KeyError unsupported for a name we do not know. */
-export function keyCipher(name: string): KeyCipher {
+function keyCipher(name: string): KeyCipher {
   const cipher = ciphers[name];
   if (cipher === undefined) throw new KeyError('unsupported', `its cipher ${name} is not known`);
   return cipher;
