@@ -1,5 +1,5 @@
 // The config, ready for use: found, without a fault, and allowed where somebody else may have written it (SPEC 1).
-import { allow, consentDigest, isAllowed } from '../config/consent.ts';
+import { allow, consentDigest, isAllowed, summarizeProject } from '../config/consent.ts';
 import type { Declared } from '../config/declared.ts';
 import { loadConfig, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
@@ -7,7 +7,6 @@ import { TunnelError } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
-import { summarizeProject } from '../config/consent-summary.ts';
 import { Interrupted, type Context } from './context.ts';
 
 export interface ReadyConfig extends FoundConfig {

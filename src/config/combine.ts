@@ -1,29 +1,25 @@
 // All files together: the rules between keys, tunnels and files. Gives the config as written, or every issue. Pure.
 import { dirname } from 'node:path';
 import { login } from './address.ts';
-import type { Declared, DeclaredHost, DeclaredTunnel } from './declared.ts';
-import { overlay } from './declared.ts';
+import { overlay, type Declared, type DeclaredHost } from './declared.ts';
 import { buildForwards } from './forwards.ts';
 import { sortIssues, type ConfigIssue } from './issue.ts';
-import { parseFile, type ParsedFile } from './parse.ts';
-import { tunnelRules, hostRules, addressRules, orderRules } from './rules.ts';
+import type { ParsedFile } from './parse.ts';
+import { addressRules, hostRules, orderRules, tunnelRules, type Entry } from './rules.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { harmless, harmlessRule, namePattern, nameRule } from './value.ts';
 
 export type Combined = { readonly config: Declared } | { readonly issues: readonly ConfigIssue[] };
 
-/** A text without includes: what `init` writes, and most tests. */
-export function parseConfig(file: string, text: string): Combined {
-  return combine([parseFile(file, text)]);
-}
-
-/** A tunnel with what the rules need to judge it. */
-export interface Entry extends DeclaredTunnel {
-  readonly from: ParsedFile;
-  /** Where each forward is written, from the tunnel on. */
-  readonly places: readonly Path[];
-  readonly tell: (path: Path, side: 'key' | 'value', message: string) => void;
+/** What is put together of the files. */
+interface Work {
+  readonly files: readonly ParsedFile[];
+  readonly main: ParsedFile;
+  readonly defaults: TunnelSettings;
+  readonly hosts: Map<string, DeclaredHost>;
+  readonly entries: Map<string, Entry>;
+  readonly issues: ConfigIssue[];
 }
 
 /** The main file first, then what it includes, in order. */
@@ -32,15 +28,14 @@ export function combine(files: readonly ParsedFile[]): Combined {
   if (main === undefined) throw new Error('combine needs a file');
   const issues = files.flatMap((file) => file.issues);
   const defaults: TunnelSettings = main.settings.defaults ?? {};
-  const hosts = new Map<string, DeclaredHost>();
-  const entries = new Map<string, Entry>();
+  const work: Work = { files, main, defaults, hosts: new Map(), entries: new Map(), issues };
+  const { hosts, entries } = work;
   for (const file of files) {
     for (const [name, settings] of Object.entries(file.settings.hosts ?? {}))
-      if (claims(file, files, ['hosts', name], hosts.has(name), issues))
+      if (mayStand(file, ['hosts', name], work))
         hosts.set(name, { name, settings, folder: dirname(file.file) });
     for (const [name, own] of Object.entries(file.settings.tunnels ?? {}))
-      if (claims(file, files, ['tunnels', name], entries.has(name), issues))
-        entries.set(name, entryOf(name, own, defaults, file, main, issues));
+      if (mayStand(file, ['tunnels', name], work)) entries.set(name, entryOf(name, own, file, work));
   }
   if (entries.size === 0 && !files.some((file) => file.faulty(['tunnels'])))
     issues.push(main.source.issue(['tunnels'], 'key', 'has no tunnels', { command: 'init' }));
@@ -55,16 +50,10 @@ export function combine(files: readonly ParsedFile[]): Combined {
         files.map(({ file }) => file),
       ),
     };
-  return { config: declaredOf(files, main, defaults, hosts, entries) };
+  return { config: declaredOf(work) };
 }
 
-function declaredOf(
-  files: readonly ParsedFile[],
-  main: ParsedFile,
-  defaults: TunnelSettings,
-  hosts: ReadonlyMap<string, DeclaredHost>,
-  entries: ReadonlyMap<string, Entry>,
-): Declared {
+function declaredOf({ files, main, defaults, hosts, entries }: Work): Declared {
   return {
     file: main.file,
     files: files.map(({ file }) => file),
@@ -83,12 +72,10 @@ function declaredOf(
 }
 
 /** True when this entry may have its name. */
-function claims(
+function mayStand(
   file: ParsedFile,
-  files: readonly ParsedFile[],
-  path: readonly [string, string],
-  taken: boolean,
-  issues: ConfigIssue[],
+  path: readonly ['hosts' | 'tunnels', string],
+  { files, hosts, entries, issues }: Work,
 ): boolean {
   const [section, name] = path;
   if (section === 'tunnels' && !namePattern.test(name)) {
@@ -102,10 +89,8 @@ function claims(
     issues.push(file.source.issue(path, 'key', `the name of a host ${rule}`));
     return false;
   }
-  if (!taken) return true;
-  const other = files.find((each) =>
-    Object.hasOwn(each.settings[section as 'hosts' | 'tunnels'] ?? {}, name),
-  );
+  if (!(section === 'hosts' ? hosts : entries).has(name)) return true;
+  const other = files.find((each) => Object.hasOwn(each.settings[section] ?? {}, name));
   const place = other?.source.issue(path, 'key', '');
   const where = place === undefined ? '' : ` (${place.file}:${place.line})`;
   issues.push(file.source.issue(path, 'key', `is in another file already${where}`));
@@ -121,10 +106,8 @@ function isHostName(name: string): boolean {
 function entryOf(
   name: string,
   own: TunnelSettings,
-  defaults: TunnelSettings,
   file: ParsedFile,
-  main: ParsedFile,
-  issues: ConfigIssue[],
+  { defaults, main, issues }: Work,
 ): Entry {
   const settings = overlay(own, defaults);
   const tell: Entry['tell'] = (path, side, message) => {

@@ -26,7 +26,7 @@ export function buildForwards(
   if (settings.forwards === undefined) {
     if (faulty(['forwards'])) return [];
     const single = { ...settings, name: undefined };
-    const forward = buildForward(single, settings, [], tell, faulty);
+    const forward = buildForward(single, [], { settings, tell, faulty });
     return forward === null ? [] : [{ forward, at: [] }];
   }
   for (const key of ['local', 'remote'] as const)
@@ -40,7 +40,7 @@ export function buildForwards(
     const name = 'name' in item ? item.name : undefined;
     if (name !== undefined && names.has(name)) tell([...at, 'name'], 'value', `"${name}" stands here twice`);
     if (name !== undefined) names.set(name, index);
-    const forward = buildForward(item, settings, at, tell, faulty);
+    const forward = buildForward(item, at, { settings, tell, faulty });
     if (forward !== null) built.push({ forward, at });
   }
   return built;
@@ -48,14 +48,16 @@ export function buildForwards(
 
 type Item = Exclude<Forwarding, null>;
 
-function buildForward(
-  item: Item,
-  tunnel: TunnelSettings,
-  at: Path,
-  tell: Tell,
-  faulty: (path: Path) => boolean,
-): Forward | null {
-  const from = readerOf(item, at, tell, faulty);
+/** The tunnel that a forward stands in. */
+interface Tunnel {
+  readonly settings: TunnelSettings;
+  readonly tell: Tell;
+  readonly faulty: (path: Path) => boolean;
+}
+
+function buildForward(item: Item, at: Path, tunnel: Tunnel): Forward | null {
+  const { settings, tell, faulty } = tunnel;
+  const from = readerOf(item, at, tunnel);
   const type = item.type ?? 'local';
   if (faulty([...at, 'type'])) return null;
   const base = {
@@ -66,8 +68,8 @@ function buildForward(
     from.refuse('probe', 'is for local forwards only');
     from.refuse('protocol', 'is for local forwards only');
   }
-  if (type === 'dynamic') return dynamicForward(base, tunnel, from);
-  if (tunnel.socks_auth !== undefined && at.length === 0)
+  if (type === 'dynamic') return dynamicForward(base, settings, from);
+  if (settings.socks_auth !== undefined && at.length === 0)
     tell(['socks_auth'], 'key', 'is for dynamic forwards only');
   return type === 'local' ? localForward(base, from) : remoteForward(base, from);
 }
@@ -107,10 +109,10 @@ function remoteForward(base: Base, from: Reader): Forward | null {
   return { ...base, type: 'remote', listen, target: dialled, allow };
 }
 
-function dynamicForward(base: Base, tunnel: TunnelSettings, from: Reader): Forward | null {
+function dynamicForward(base: Base, settings: TunnelSettings, from: Reader): Forward | null {
   from.refuse('remote', 'is not for dynamic forwards: the client names the target');
   const listen = from.endpoint('local', localListen, 'PORT, HOST:PORT, /path.sock or auto to listen on');
-  const { user, password } = tunnel.socks_auth ?? {};
+  const { user, password } = settings.socks_auth ?? {};
   const auth = user !== undefined && password !== undefined ? { user, password } : null;
   if (listen !== null && !isLoopback(listen) && auth === null)
     from.tell(
@@ -139,7 +141,7 @@ interface Reader {
   absoluteThere(key: string, endpoint: Endpoint | null): void;
 }
 
-function readerOf(item: Item, at: Path, tell: Tell, faulty: (path: Path) => boolean): Reader {
+function readerOf(item: Item, at: Path, { tell, faulty }: Tunnel): Reader {
   const values = item as Readonly<Record<string, unknown>>;
   const has = (key: string): boolean => values[key] !== undefined || faulty([...at, key]);
   const missing = (key: string, message: string): void => {

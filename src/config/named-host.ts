@@ -9,8 +9,8 @@ import { accountOf, inEnvironment, type Account } from './account.ts';
 import type { Declared } from './declared.ts';
 import { readDeclared } from './load.ts';
 import { resolveConfig, secretVariables } from './resolve.ts';
-import { sshConfigReader, type AskSsh } from './ssh-config/ask.ts';
-import type { SshValues } from './ssh-config/settings.ts';
+import { sshConfigReader } from './ssh-config/ask.ts';
+import type { AskSsh, SshValues } from './ssh-config/settings.ts';
 
 /** Every different form in which tunnels go to a host of that name (a tunnel may override its user). */
 export function hostsNamed(name: string, config: ResolvedConfig): readonly Host[] {

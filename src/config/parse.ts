@@ -18,48 +18,65 @@ export interface ParsedFile {
 /** Never throws. `included`: reached by `include:`, where only hosts and tunnels may stand. */
 export function parseFile(file: string, text: string, included = false): ParsedFile {
   const source = readSource(file, text);
-  const faults = new Set<string>();
-  const fault = (path: Path): unknown => faults.add(JSON.stringify(path.map(String)));
-  const parsed = (settings: FileSettings, issues: readonly ConfigIssue[]): ParsedFile => ({
-    file,
-    source,
-    settings,
-    issues,
-    faulty: (path) =>
-      path.some((_, index) => faults.has(JSON.stringify(path.slice(0, index + 1).map(String)))) ||
-      faults.has('[]'),
-  });
-  if (source.value === null) {
-    fault([]);
-    const empty =
-      source.issues.length > 0 ? [] : [source.issue([], 'value', 'has no tunnels', { command: 'init' })];
-    return parsed({}, [...source.issues, ...empty]);
+  const faults = new Faults();
+  const issues = [...source.issues];
+  const settings = readSettings(source, included, faults, issues);
+  return { file, source, settings, issues, faulty: (path) => faults.isAt(path) };
+}
+
+/** Places of what was told already. */
+class Faults {
+  readonly #paths = new Set<string>();
+
+  add(path: Path): void {
+    this.#paths.add(JSON.stringify(path.map(String)));
   }
-  if (included && isNoConfig(source.value)) {
-    fault([]);
-    return parsed({}, [...source.issues, source.issue([], 'value', 'has neither hosts: nor tunnels:')]);
+
+  /** At the path, or at anything above it. */
+  isAt(path: Path): boolean {
+    return [[], ...path.map((_, index) => path.slice(0, index + 1))].some((each) =>
+      this.#paths.has(JSON.stringify(each.map(String))),
+    );
   }
+}
+
+function readSettings(
+  source: Source,
+  included: boolean,
+  faults: Faults,
+  issues: ConfigIssue[],
+): FileSettings {
+  const nothing = (message: string | null, hint?: Hint): FileSettings => {
+    if (message !== null) issues.push(source.issue([], 'value', message, hint));
+    faults.add([]);
+    return {};
+  };
+  if (source.value === null)
+    return issues.length > 0 ? nothing(null) : nothing('has no tunnels', { command: 'init' });
+  if (included && isNoConfig(source.value)) return nothing('has neither hosts: nor tunnels:');
   const value: unknown = structuredClone(source.value);
   dropEmpty(value);
-  const issues = [...source.issues];
   // Twice is enough but for faults that hid behind others; each round takes at least one key out.
   for (let round = 0; round < 10; round++) {
     const read = fileSchema.safeParse(value);
-    if (read.success) return parsed(checkIncluded(read.data, included, source, issues), issues);
+    if (read.success) return checkIncluded(read.data, included, source, issues);
     for (const issue of read.error.issues) {
       for (const problem of problemsOf(issue as SchemaIssue, value)) {
         issues.push(source.issue(problem.path, problem.side, problem.message, problem.hint));
-        fault(problem.path);
-        const list = listOf(problem.path);
-        if (list !== null) fault(list);
-        if (problem.meant !== null) fault([...problem.path.slice(0, -1), problem.meant]);
+        if (problem.path.length === 0) return nothing(null);
+        tellPlaces(problem, faults);
         remove(value, problem.path);
-        if (problem.path.length === 0) return parsed({}, issues);
       }
     }
   }
-  fault([]);
-  return parsed({}, issues);
+  return nothing(null);
+}
+
+function tellPlaces({ path, meant }: Problem, faults: Faults): void {
+  faults.add(path);
+  const list = listOf(path);
+  if (list !== null) faults.add(list);
+  if (meant !== null) faults.add([...path.slice(0, -1), meant]);
 }
 
 /** Where the list of a faulty entry stands; null for what is in none, and for forwards, which are judged one by one. */

@@ -5,8 +5,7 @@ import type { AgentRef, AuthMethod, Host, Proxy } from '../model/host.ts';
 import type { SecretRef } from '../model/secret.ts';
 import type { Account } from './account.ts';
 import type { HostSettings } from './schema.ts';
-import { hostOfJump } from './ssh-config/jumps.ts';
-import { inSmallLetters, type SshSettings } from './ssh-config/settings.ts';
+import { hostOfJump, inSmallLetters, type SshSettings } from './ssh-config/settings.ts';
 import { expandAnyHome, expandHome, expandTokens, type TokenFacts } from './ssh-config/tokens.ts';
 
 /** Settings of one level, and the folder where its relative paths begin. */

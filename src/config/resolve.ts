@@ -13,8 +13,14 @@ import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } 
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { sshAliases } from './ssh-config/aliases.ts';
-import type { AskSsh, SshQuery } from './ssh-config/ask.ts';
-import { readSshSettings, sshProblems, sshWarnings, type SshSettings } from './ssh-config/settings.ts';
+import {
+  type AskSsh,
+  type SshQuery,
+  readSshSettings,
+  sshProblems,
+  sshWarnings,
+  type SshSettings,
+} from './ssh-config/settings.ts';
 
 /** An environment, and ssh_config as it reads there. */
 export interface Reader {
@@ -43,6 +49,12 @@ interface Work extends ResolveParts {
   readonly declared: Declared;
   readonly warnings: Set<string>;
   readonly problems: ResolveProblem[];
+}
+
+/** The same for one tunnel, in its environment. */
+interface TunnelWork extends Work {
+  /** Where its host is written. */
+  readonly at: Path;
 }
 
 /** A tunnel with a problem is left out of the config. */
@@ -100,12 +112,11 @@ export function secretVariables({ hosts, defaults, tunnels }: Declared): readonl
 
 async function resolveTunnel(tunnel: DeclaredTunnel, all: Work): Promise<Tunnel | null> {
   const { settings, name } = tunnel;
-  const work: Work = { ...all, ...all.readerFor?.(tunnel) };
+  const work: TunnelWork = { ...all, ...all.readerFor?.(tunnel), at: ['tunnels', name, 'host'] };
   const before = work.problems.length;
-  const at: Path = ['tunnels', name, 'host'];
   const ways: Way[] = [];
   for (const jump of settings.ways ?? [null]) {
-    const way = await wayTo(tunnel, jump, at, work);
+    const way = await wayTo(tunnel, jump, work);
     if (way !== null) ways.push(way);
   }
   const [first, ...others] = ways;
@@ -133,16 +144,15 @@ async function resolveTunnel(tunnel: DeclaredTunnel, all: Work): Promise<Tunnel 
 async function wayTo(
   tunnel: DeclaredTunnel,
   jump: readonly string[] | null,
-  at: Path,
-  work: Work,
+  work: TunnelWork,
 ): Promise<Way | null> {
   const word = tunnel.settings.host ?? tunnel.settings.hostname ?? tunnel.name;
   const own: Layer = { settings: tunnel.own, folder: tunnel.folder };
-  const target = await gather(word, [own], work, at);
+  const target = await gather(word, [own], work);
   if (target === null) return null;
   const direct = jump !== null ? { settings: { jump }, folder: tunnel.folder } : null;
   const layers = direct === null ? target.layers : [direct, ...target.layers];
-  return chainTo({ ...target, layers }, [], at, work);
+  return chainTo({ ...target, layers }, [], work);
 }
 
 /** What is known of one host before its way is. */
@@ -156,23 +166,23 @@ interface Gathered {
  * The hops to a host and the host itself. Each hop is a host by the same rules; of a chain, only the first hop's own
  * jump is followed (as `ssh -J` does), so only that can lead back to where it came from.
  */
-async function chainTo(host: Gathered, behind: readonly Host[], at: Path, work: Work): Promise<Way | null> {
+async function chainTo(host: Gathered, behind: readonly Host[], work: TunnelWork): Promise<Way | null> {
   const layer = wayLayer(host.layers);
   const jump = layer === null ? (host.ssh.proxyJump ?? []) : (layer.settings.jump ?? []);
-  const self = finish(host, jump.length > 0, at, work);
+  const self = finish(host, jump.length > 0, work);
   const start = behind.findIndex((each) => isSame(each, self));
   if (start >= 0) {
     const circle = circleText([...behind, self], start);
-    work.problems.push({ path: at, message: `its jumps go in a circle: ${circle}` });
+    work.problems.push({ path: work.at, message: `its jumps go in a circle: ${circle}` });
     return null;
   }
   const hops: Host[] = [];
   for (const [index, word] of jump.entries()) {
-    const hop = await gather(word, [], work, at, index > 0);
+    const hop = await gather(word, [], work, index > 0);
     if (hop === null) return null;
-    if (index > 0) hops.push(finish(hop, true, at, work));
+    if (index > 0) hops.push(finish(hop, true, work));
     else {
-      const first = await chainTo(hop, [...behind, self], at, work);
+      const first = await chainTo(hop, [...behind, self], work);
       if (first === null) return null;
       hops.push(...first);
     }
@@ -195,13 +205,13 @@ function circleText(path: readonly Host[], start: number): string {
     .join(' → ');
 }
 
-function finish({ name, layers, ssh }: Gathered, behindJump: boolean, at: Path, work: Work): Host {
+function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: TunnelWork): Host {
   const { account, exists, warnings } = work;
   const warn = (sentence: string): unknown => warnings.add(sentence);
   const host = resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
   // What our own file says was judged where it stands.
   for (const message of [...uselessLists(host), ...commandProblem(host, account)])
-    work.problems.push({ path: at, message });
+    work.problems.push({ path: work.at, message });
   return host;
 }
 
@@ -233,29 +243,19 @@ function commandProblem(host: Host, account: Account): readonly string[] {
 async function gather(
   word: string,
   above: readonly Layer[],
-  work: Work,
-  at: Path,
+  work: TunnelWork,
   behindHop = false,
 ): Promise<Gathered | null> {
   const { declared } = work;
   const read = login(word);
   if ('problem' in read) {
     // Of our file it was refused before: this one comes from ssh_config.
-    work.problems.push({ path: at, message: `ssh_config names a jump host that ${read.problem}` });
+    work.problems.push({ path: work.at, message: `ssh_config names a jump host that ${read.problem}` });
     return null;
   }
-  const { host: name, user, port } = read.value;
+  const { host: name } = read.value;
   const entry = declared.hosts.get(name);
-  const written: Layer = {
-    settings: { ...(user === null ? {} : { user }), ...(port === null ? {} : { port }) },
-    folder: '/',
-  };
-  const layers = [
-    ...above,
-    written,
-    ...(entry === undefined ? [] : [{ settings: entry.settings, folder: entry.folder }]),
-    defaultsFor(read.value, declared),
-  ];
+  const layers = [...above, ...layersOf(read.value, declared)];
   const pick = <K extends 'ssh_config' | 'user' | 'port'>(key: K) =>
     layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
   const said = pick('ssh_config') as string | null | undefined;
@@ -267,16 +267,28 @@ async function gather(
     port: (pick('port') as number) ?? null,
     ...(behindHop || wayLayer(layers) !== null ? { way: 'given' } : {}),
   };
-  const ssh = await askAbout(query, at, work);
+  const ssh = await askAbout(query, work);
   if (ssh === null) return null;
   if (entry === undefined && ssh.hostname === undefined) guessSlip(name, work);
   const leadsThere = layers.some(({ settings }) => settings.hostname ?? settings.proxy_command);
   if (isAliasOnly(name) && !leadsThere && ssh.hostname === undefined && ssh.proxyCommand === undefined) {
     const message = `${word} is in neither hosts: nor ssh_config, and is no [user@]host[:port]`;
-    work.problems.push({ path: at, message });
+    work.problems.push({ path: work.at, message });
     return null;
   }
   return { name, layers, ssh };
+}
+
+/** What the config says of a host by a word for it, highest first. */
+function layersOf(written: Login, declared: Declared): readonly Layer[] {
+  const { host, user, port } = written;
+  const entry = declared.hosts.get(host);
+  const word = { ...(user === null ? {} : { user }), ...(port === null ? {} : { port }) };
+  return [
+    { settings: word, folder: '/' },
+    ...(entry === undefined ? [] : [{ settings: entry.settings, folder: entry.folder }]),
+    defaultsFor(written, declared),
+  ];
 }
 
 /** `defaults.jump` does not hold for the very hosts it names, or nobody could reach them. */
@@ -292,15 +304,15 @@ function defaultsFor(host: Login, declared: Declared): Layer {
   return { settings, folder: folderOf(declared.file) };
 }
 
-async function askAbout(query: SshQuery, at: Path, work: Work): Promise<SshSettings | null> {
+async function askAbout(query: SshQuery, work: TunnelWork): Promise<SshSettings | null> {
   const answer = await work.askSsh(query);
   if ('failure' in answer) {
-    work.problems.push({ path: at, message: `ssh_config, ${query.alias}: ${answer.failure}` });
+    work.problems.push({ path: work.at, message: `ssh_config, ${query.alias}: ${answer.failure}` });
     return null;
   }
   for (const key of answer.unsupported.user)
     work.problems.push({
-      path: at,
+      path: work.at,
       message: `ssh_config sets ${key} for ${query.alias}, which narrows what is trusted and is not supported: set ssh_config: false and write the host out, or take it out for this host`,
     });
   for (const key of answer.unsupported.system)
@@ -308,7 +320,7 @@ async function askAbout(query: SshQuery, at: Path, work: Work): Promise<SshSetti
   for (const warning of [...answer.warnings, ...sshWarnings(answer.values, query.alias)])
     work.warnings.add(warning);
   const problems = sshProblems(answer.values, query.alias);
-  for (const message of problems) work.problems.push({ path: at, message });
+  for (const message of problems) work.problems.push({ path: work.at, message });
   return answer.unsupported.user.length + problems.length > 0 ? null : readSshSettings(answer.values);
 }
 

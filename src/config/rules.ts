@@ -1,14 +1,22 @@
-// Rules between keys, hosts and tunnels, each told at the value that breaks it. Pure.
+// Rules between keys, hosts and tunnels (SPEC 2), each told at the value that breaks it. Pure.
+import { join } from 'node:path';
 import { login } from './address.ts';
-import { circles } from './circles.ts';
-import type { Entry } from './combine.ts';
-import { conflicts, listenerOf } from './conflicts.ts';
-import { wayKeys, type DeclaredHost } from './declared.ts';
+import { wayKeys, type DeclaredHost, type DeclaredTunnel } from './declared.ts';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './nearest.ts';
 import type { ParsedFile } from './parse.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
+import { collide, placeOf, type Endpoint } from '../model/endpoint.ts';
+import type { Forward } from '../model/forward.ts';
+
+/** A tunnel with what the rules need to judge it. */
+export interface Entry extends DeclaredTunnel {
+  readonly from: ParsedFile;
+  /** Where each forward is written, from the tunnel on. */
+  readonly places: readonly Path[];
+  readonly tell: (path: Path, side: 'key' | 'value', message: string) => void;
+}
 
 type TellAt = (path: Path, side: 'key' | 'value', message: string) => void;
 
@@ -135,4 +143,67 @@ export function addressRules(entries: readonly Entry[]): void {
     const remedy = one.entry === other.entry ? '' : '; one of the two tunnels must have autostart: false';
     one.entry.tell(spelled ? one.at : [...one.at, key], 'value', `is the address of ${where} too${remedy}`);
   }
+}
+
+interface Listener {
+  readonly tunnel: string;
+  readonly autostart: boolean;
+  /** Listeners on one machine can be in each other's way: "" for this one, else the word after `host:`. */
+  readonly machine: string;
+  readonly at: Endpoint;
+}
+
+/** Pairs of places in the list that are in each other's way: [later, earlier], the first earlier one of each. */
+function conflicts(listeners: readonly Listener[]): readonly (readonly [number, number])[] {
+  const groups = new Map<string, number[]>();
+  const found: [number, number][] = [];
+  for (const [index, listener] of listeners.entries()) {
+    const key = groupOf(listener);
+    if (key === null) continue;
+    const group = groups.get(key) ?? [];
+    const earlier = group.find((other) => clash(listener, listeners[other]));
+    if (earlier !== undefined) found.push([index, earlier]);
+    groups.set(key, [...group, index]);
+  }
+  return found;
+}
+
+/** The end of a forward that listens. */
+function listenerOf(forward: Forward, { name, settings, folder }: DeclaredTunnel): Listener {
+  const { listen, type } = forward;
+  const isHere = type !== 'remote';
+  const isRelative = listen.kind === 'unix' && /^\.\.?\//.test(listen.path);
+  return {
+    tunnel: name,
+    autostart: settings.autostart ?? true,
+    machine: isHere ? '' : (settings.host ?? name),
+    at: isHere && isRelative ? { ...listen, path: join(folder, listen.path) } : listen,
+  };
+}
+
+/** Port 0 is in nobody's way: the system picks a free one. */
+function groupOf({ at, machine }: Listener): string | null {
+  const place = placeOf(at);
+  return place === 0 ? null : `${machine}\n${place}`;
+}
+
+function clash(one: Listener, other: Listener | undefined): boolean {
+  if (other === undefined) return false;
+  if (one.tunnel !== other.tunnel && !(one.autostart && other.autostart)) return false;
+  return collide(one.at, other.at);
+}
+
+/** Every circle once, as the names along it, the first again at its end. Names that nothing is known of lead nowhere. */
+function circles(edges: ReadonlyMap<string, readonly string[]>): readonly (readonly string[])[] {
+  const found: string[][] = [];
+  const done = new Set<string>();
+  const visit = (name: string, path: readonly string[]): void => {
+    const start = path.indexOf(name);
+    if (start >= 0) found.push([...path.slice(start), name]);
+    if (start >= 0 || done.has(name)) return;
+    for (const next of edges.get(name) ?? []) visit(next, [...path, name]);
+    done.add(name);
+  };
+  for (const name of edges.keys()) visit(name, []);
+  return found;
 }

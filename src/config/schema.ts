@@ -1,12 +1,11 @@
 // The shape of the config file: which keys there are, where, and how each value reads. The one definition behind parsing and `tunnel schema`.
 import { z } from 'zod';
-import { hostAddress, hops, targetGlob, tcpListen } from './address.ts';
+import { hostAddress, hops, targetGlob, tcpListen, spelledForward, type SpelledForward } from './address.ts';
 import { algorithmList } from './algorithms.ts';
-import * as choice from './choices.ts';
-import { probe } from './probe.ts';
-import { proxy } from './proxy-url.ts';
-import { secretSource } from './secret-source.ts';
-import { spelledForward, type SpelledForward } from './ssh-spelling.ts';
+import * as choice from './special-values.ts';
+import { probe } from './special-values.ts';
+import { proxy } from './special-values.ts';
+import { secretSource } from './special-values.ts';
 import * as value from './value.ts';
 
 /** A value read by one of our parsers; `json` is what the JSON Schema says of it. */

@@ -4,9 +4,8 @@ import { once } from 'node:events';
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from '../../src/config/combine.ts';
-import { summarizeProject } from '../../src/config/consent-summary.ts';
-import { allow, consentDigest, isAllowed } from '../../src/config/consent.ts';
+import { parseConfig } from '../helpers/config.ts';
+import { summarizeProject, allow, consentDigest, isAllowed } from '../../src/config/consent.ts';
 import type { Declared } from '../../src/config/declared.ts';
 import { createHome } from './home.ts';
 

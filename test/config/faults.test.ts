@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from '../../src/config/combine.ts';
+import { parseConfig } from '../helpers/config.ts';
 import { ConfigError, formatIssue } from '../../src/config/issue.ts';
 import { hinting, hintOf } from '../helpers/hint.ts';
 

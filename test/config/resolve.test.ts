@@ -1,9 +1,9 @@
 // What a config means: layers, ways, paths, defaults. ssh_config is a table handed in.
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from '../../src/config/combine.ts';
+import { parseConfig } from '../helpers/config.ts';
 import { checkConfig } from '../../src/config/load.ts';
 import { resolveConfig, type Resolved } from '../../src/config/resolve.ts';
-import type { AskSsh, SshQuery } from '../../src/config/ssh-config/ask.ts';
+import type { AskSsh, SshQuery } from '../../src/config/ssh-config/settings.ts';
 import { formatLogin } from '../../src/model/host.ts';
 import { createHome } from './home.ts';
 

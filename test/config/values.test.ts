@@ -1,13 +1,18 @@
 // Values of single keys: whatever stands there, the answer is a value or a sentence, and what we print reads back.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { hops, localListen, login, remoteListen, target, targetGlob } from '../../src/config/address.ts';
+import {
+  hops,
+  localListen,
+  login,
+  remoteListen,
+  target,
+  targetGlob,
+  spelledForward,
+} from '../../src/config/address.ts';
 import { applyAlgorithms } from '../../src/config/algorithms.ts';
-import { parseConfig } from '../../src/config/combine.ts';
-import { probe } from '../../src/config/probe.ts';
-import { proxy } from '../../src/config/proxy-url.ts';
-import { secretSource } from '../../src/config/secret-source.ts';
-import { spelledForward } from '../../src/config/ssh-spelling.ts';
+import { parseConfig } from '../helpers/config.ts';
+import { probe, proxy, secretSource } from '../../src/config/special-values.ts';
 import { expandTokens } from '../../src/config/ssh-config/tokens.ts';
 import { formatEndpoint, tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import { formatSecretRef } from '../../src/model/secret.ts';

@@ -7,27 +7,14 @@ import type { Account } from '../account.ts';
 import { ownershipProblem } from '../../files/owned.ts';
 import { readConfigLines } from './lines.ts';
 import { parseSshConfig } from './parser.ts';
-import { trustKeysIn, type SshValues } from './settings.ts';
-
-/** What is asked of ssh_config: an alias, with the user and port that are set above it. */
-export interface SshQuery {
-  readonly alias: string;
-  readonly user: string | null;
-  readonly port: number | null;
-  /** Set where the way there comes from elsewhere: ssh_config's ProxyJump and ProxyCommand do not count, nor that they go in a circle. */
-  readonly way?: 'given';
-}
-
-export interface SshAnswer {
-  readonly values: SshValues;
-  /** Set keys that narrow trust and are not supported: the user's own, which are an error, and the system's. */
-  readonly unsupported: { readonly user: readonly string[]; readonly system: readonly string[] };
-  readonly warnings: readonly string[];
-}
-
-/** A sentence that says why ssh_config could not be read. */
-export type SshFailure = { readonly failure: string };
-export type AskSsh = (query: SshQuery) => Promise<SshAnswer | SshFailure>;
+import {
+  trustKeysIn,
+  type AskSsh,
+  type SshAnswer,
+  type SshFailure,
+  type SshQuery,
+  type SshValues,
+} from './settings.ts';
 
 /** How long ssh may think: a `Match exec` may ask a network (SPEC 2). */
 const answerLimitMs = 60_000;

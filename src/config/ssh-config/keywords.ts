@@ -3,7 +3,7 @@ import { algorithmProblem } from '../algorithms.ts';
 import type { AlgorithmKind } from '../../keys/algorithms.ts';
 import { matchesList } from './match.ts';
 import type { ConfigLine } from './lines.ts';
-import { jumpProblem } from './jumps.ts';
+import { jumpProblem } from './settings.ts';
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 

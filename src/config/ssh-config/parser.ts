@@ -1,24 +1,26 @@
-// ssh_config without ssh: the same files, blocks and order as ssh_config(5), but no `Match exec` and no canonical names. For machines with no ssh.
-import { join } from 'node:path';
-import { readForeignTextNow } from '../../files/foreign-file.ts';
+// ssh_config without ssh, for machines with none: the same files, blocks and order as ssh_config(5), but no `Match exec` and no canonical names.
+import { existsSync, readdirSync } from 'node:fs';
+import { join, isAbsolute } from 'node:path';
 import type { Account } from '../account.ts';
-import { ownershipProblem } from '../../files/owned.ts';
-import { includedFiles } from './include.ts';
-import { lineProblem } from './keywords.ts';
+import { sshAlgorithms } from '../algorithms.ts';
+import { globMatches } from '../glob.ts';
+import {
+  type SshAnswer,
+  type SshFailure,
+  type SshQuery,
+  hostOfJump,
+  jumpHops,
+  trustKeysIn,
+  type SshValues,
+  inSmallLetters,
+} from './settings.ts';
+import { lineProblem, algorithmKeywords, keywordOf } from './keywords.ts';
 import { readConfigLines, type ConfigLine } from './lines.ts';
 import { matchesHost, matchesMatch, type MatchFacts } from './match.ts';
-import {
-  changedValues,
-  hostnameOf,
-  takeLine,
-  valuesOfQuery,
-  writtenHostname,
-  type OpenValues,
-} from './values.ts';
-import type { SshAnswer, SshFailure, SshQuery } from './ask.ts';
-import { trustKeysIn, type SshValues } from './settings.ts';
-import { hostOfJump, jumpHops } from './jumps.ts';
 import { expandAnyHome, expandTokens, type TokenFacts } from './tokens.ts';
+import { readForeignTextNow } from '../../files/foreign-file.ts';
+import { ownershipProblem } from '../../files/owned.ts';
+import { opensshDefaults } from '../../keys/algorithms.ts';
 
 /** OpenSSH's own limit for files that include files. */
 const includeDepth = 16;
@@ -113,24 +115,22 @@ function readOne(reading: Reading, where: Where, active: boolean): void {
 function readLines(reading: Reading, text: string, where: Where, within: boolean): void {
   let active = within;
   for (const line of readConfigLines(text)) {
-    const fail = (problem: string): never => {
-      throw new Error(`${where.file}:${line.number}: ${problem}`);
-    };
-    if ('problem' in line) return fail(line.problem);
+    if ('problem' in line) return refuse(where, line, line.problem);
     const problem = problemOf(line, reading);
-    if (problem !== null) fail(problem);
+    if (problem !== null) refuse(where, line, problem);
     switch (line.keyword) {
       case 'host':
         active = within && matchesHost(line.words, hostOf(reading));
         break;
       case 'match':
-        active = matchLine(reading, line, within, fail) && within;
+        active = matchLine(reading, line, where, within) && within;
         break;
       case 'include':
-        include(reading, line, where, active, fail);
+        include(reading, line, where, active);
         break;
       default:
-        if (active && line.keyword === 'refuseconnection') fail(`RefuseConnection ${line.rest}`);
+        if (active && line.keyword === 'refuseconnection')
+          refuse(where, line, `RefuseConnection ${line.rest}`);
         if (active) take(reading, line);
     }
   }
@@ -156,17 +156,17 @@ function take(reading: Reading, line: ConfigLine): void {
   reading.wantsFinal = true;
 }
 
-function include(
-  reading: Reading,
-  line: ConfigLine,
-  where: Where,
-  active: boolean,
-  fail: (problem: string) => never,
-): void {
+/** As ssh, for a line that it would not take: the whole file is none. */
+function refuse({ file }: Where, { number }: { readonly number: number }, problem: string): never {
+  throw new Error(`${file}:${number}: ${problem}`);
+}
+
+function include(reading: Reading, line: ConfigLine, where: Where, active: boolean): void {
   for (const pattern of line.words) {
-    if (pattern.startsWith('~') && !where.own) fail(`Include ${pattern}: the system's file has no home`);
+    if (pattern.startsWith('~') && !where.own)
+      refuse(where, line, `Include ${pattern}: the system's file has no home`);
     const expanded = expandTokens(pattern, tokensOf(reading));
-    if ('problem' in expanded) return fail(expanded.problem);
+    if ('problem' in expanded) return refuse(where, line, expanded.problem);
     for (const file of includedFiles(expanded.text, where.folder, reading.account.home))
       readOne(reading, { ...where, file, depth: where.depth + 1 }, active);
   }
@@ -177,12 +177,7 @@ function hostOf({ finalPass, values, query }: Reading): string {
   return finalPass ? hostnameOf(values, query.alias) : query.alias;
 }
 
-function matchLine(
-  reading: Reading,
-  { words }: ConfigLine,
-  within: boolean,
-  fail: (problem: string) => never,
-): boolean {
+function matchLine(reading: Reading, line: ConfigLine, where: Where, within: boolean): boolean {
   const { account, query, values, finalPass } = reading;
   const facts: MatchFacts = {
     host: writtenHostname(values, query.alias),
@@ -192,8 +187,8 @@ function matchLine(
     tag: values.get('tag')?.[0] ?? '',
     finalPass,
   };
-  const result = matchesMatch(words, facts);
-  if ('problem' in result) return fail(result.problem);
+  const result = matchesMatch(line.words, facts);
+  if ('problem' in result) return refuse(where, line, result.problem);
   if (result.wantsFinal) reading.wantsFinal = true;
   for (const skipped of within ? result.skipped : [])
     reading.warnings.add(
@@ -255,5 +250,124 @@ function expandPaths(reading: Reading): void {
         key,
         written.map((path) => expand(key, path)),
       );
+  }
+}
+
+type OpenValues = Map<string, readonly string[]>;
+
+/** What the command line would have set, which stands above every file. */
+function valuesOfQuery(query: SshQuery): OpenValues {
+  const values: OpenValues = new Map();
+  if (query.user !== null) values.set('user', [query.user]);
+  if (query.port !== null) values.set('port', [String(query.port)]);
+  if (query.way === 'given') values.set('proxycommand', ['none']);
+  return values;
+}
+
+const repeated = ['identityfile', 'certificatefile'];
+const lists = ['userknownhostsfile', 'globalknownhostsfile'];
+const asWritten = ['proxycommand', 'knownhostscommand', 'proxyjump'];
+const times = ['connecttimeout', 'serveraliveinterval'];
+
+/** False: something stood there before, and the line does not count. */
+function takeLine(values: OpenValues, line: ConfigLine): boolean {
+  const keyword = keywordOf(line);
+  const before = values.get(keyword);
+  const [first = ''] = line.words;
+  if (repeated.includes(keyword)) {
+    if (before?.includes(first) !== true) values.set(keyword, [...(before ?? []), first]);
+    return true;
+  }
+  if (before !== undefined || isSwitchedOff(values, keyword)) return false;
+  if (times.includes(keyword) && first === 'none') return false; // says nothing: a later line counts
+  values.set(keyword, valueOf(keyword, line, first));
+  return true;
+}
+
+/** ProxyJump and ProxyCommand: whichever comes first switches the other off; of the two only ProxyCommand by `none` too. */
+function isSwitchedOff(values: SshValues, keyword: string): boolean {
+  if (keyword === 'proxyjump') return values.has('proxycommand');
+  const jump = values.get('proxyjump')?.[0];
+  // With a comment behind it ssh does not see that it is `none` (10.0 and before).
+  return keyword === 'proxycommand' && jump !== undefined && jump.toLowerCase() !== 'none';
+}
+
+function valueOf(keyword: string, { rest, words }: ConfigLine, first: string): readonly string[] {
+  // A command keeps its quotes for its shell; ssh takes a second = for a blank.
+  if (asWritten.includes(keyword)) return [rest.replace(/^[\s=]+/, '')];
+  if (lists.includes(keyword)) return words;
+  const kind = algorithmKeywords[keyword];
+  return kind === undefined ? [first] : [sshAlgorithms(kind, first).join(',')];
+}
+
+/** The host as it would be dialled, after its HostName. In small letters, as ssh goes on with it, unless it is an address. */
+function hostnameOf(values: SshValues, alias: string): string {
+  const name = writtenHostname(values, alias);
+  return inSmallLetters(name);
+}
+
+/** The same in the letters it was written with. Throws for a token that HostName does not know, as ssh does. */
+function writtenHostname(values: SshValues, alias: string): string {
+  const written = values.get('hostname')?.[0];
+  if (written === undefined) return alias;
+  return written.replace(/%(.?)/gs, (whole, token: string) => {
+    if (token !== 'h' && token !== '%')
+      throw new Error(`HostName ${written}: ${whole} stands for nothing there`);
+    return token === 'h' ? alias : '%';
+  });
+}
+
+/** What ssh would say of a host that nobody configured: such a value counts as unset (SPEC 2). */
+const usual: Readonly<Record<string, readonly string[]>> = {
+  port: ['22'],
+  serveraliveinterval: ['0'],
+  serveralivecountmax: ['3'],
+  stricthostkeychecking: ['ask'],
+  identitiesonly: ['no', 'false'],
+  compression: ['no'],
+  addressfamily: ['any'],
+  requiredrsasize: ['1024'],
+};
+
+function isUsual(key: string, value: string): boolean {
+  const kind = algorithmKeywords[key];
+  if (kind !== undefined) return value === opensshDefaults[kind].join(',');
+  return usual[key]?.includes(value.toLowerCase()) === true;
+}
+
+/** What somebody set, in the form of `ssh -G`. */
+function changedValues(values: SshValues, query: SshQuery): SshValues {
+  const changed: OpenValues = new Map();
+  for (const [key, all] of values) {
+    const [first = ''] = all;
+    if (key === 'hostname') {
+      const hostname = hostnameOf(values, query.alias);
+      if (hostname !== query.alias.toLowerCase()) changed.set(key, [hostname]);
+    } else if (key === 'hostkeyalias') changed.set(key, [first.toLowerCase()]);
+    else if ((key === 'user' && query.user !== null) || (key === 'port' && query.port !== null)) continue;
+    else if (!isUsual(key, first)) changed.set(key, all);
+  }
+  return changed;
+}
+
+/** Relative names begin at `folder`. Files that are not there are left out. */
+export function includedFiles(pattern: string, folder: string, home: string): string[] {
+  const expanded = expandAnyHome(pattern, home);
+  const absolute = isAbsolute(expanded) ? expanded : join(folder, expanded);
+  let found = ['/'];
+  for (const part of absolute.split('/').filter(Boolean))
+    found = found.flatMap((each) => entries(each, part));
+  return found;
+}
+
+function entries(folder: string, part: string): string[] {
+  if (!/[*?[]/.test(part)) return existsSync(join(folder, part)) ? [join(folder, part)] : [];
+  try {
+    return readdirSync(folder)
+      .filter((name) => globMatches(part, name) && (part.startsWith('.') || !name.startsWith('.')))
+      .sort()
+      .map((name) => join(folder, name));
+  } catch {
+    return []; // not a folder, or not ours to list: nothing matches there
   }
 }

@@ -1,9 +1,29 @@
 // What ssh_config says of one host, read from its plain keys and values (ssh_config(5)), as settings of our own. Pure.
+import { login } from '../address.ts';
 import type { AuthMethod, HostKeyPolicy } from '../../model/host.ts';
-import { jumpHops } from './jumps.ts';
 
 /** Lower-case keys with their values as written, and only what somebody set. The form of `ssh -G`, less its defaults. */
 export type SshValues = ReadonlyMap<string, readonly string[]>;
+
+/** What is asked of ssh_config: an alias, with the user and port that are set above it. */
+export interface SshQuery {
+  readonly alias: string;
+  readonly user: string | null;
+  readonly port: number | null;
+  /** Set where the way there comes from elsewhere: ssh_config's ProxyJump and ProxyCommand do not count, nor that they go in a circle. */
+  readonly way?: 'given';
+}
+
+export interface SshAnswer {
+  readonly values: SshValues;
+  /** Set keys that narrow trust and are not supported: the user's own, which are an error, and the system's. */
+  readonly unsupported: { readonly user: readonly string[]; readonly system: readonly string[] };
+  readonly warnings: readonly string[];
+}
+
+/** A sentence that says why ssh_config could not be read. */
+export type SshFailure = { readonly failure: string };
+export type AskSsh = (query: SshQuery) => Promise<SshAnswer | SshFailure>;
 
 /** Undefined: not set. Key files are as written, with their tokens; the agent and the user's known_hosts are filled in. */
 export interface SshSettings {
@@ -220,4 +240,50 @@ function methodsOf(word: string): readonly AuthMethod[] {
     (each) => each === method,
   );
   return known === undefined ? [] : [known];
+}
+
+/** The hops, nearest first; null for `none`. What `ssh -G` prints reads the same. */
+export function jumpHops(written: string): readonly string[] | null {
+  const jump = jumpText(written);
+  if (jump.toLowerCase() === 'none') return null;
+  // None is left out for being odd: that would be another way than the one that was asked for.
+  return jump.split(',').map((hop) => (isUri(hop) ? withoutScheme(hop) : hop));
+}
+
+/** What %j stands for: a hop without its user, port and brackets. */
+export function hostOfJump(hop: string): string {
+  const read = login(hop);
+  return 'value' in read ? read.value.host : hop;
+}
+
+/** The text that counts: ssh ends it at the first blank or #. */
+const jumpText = (written: string): string => /^[\s=]*([^\s#]*)/.exec(written)?.[1] ?? '';
+
+const isUri = (hop: string): boolean => hop.startsWith('ssh://');
+
+/** ssh://user@host:port/ as user@host:port. The user may be percent-encoded. */
+function withoutScheme(hop: string): string {
+  const plain = hop.slice('ssh://'.length).replace(/\/$/, '');
+  const at = plain.lastIndexOf('@');
+  if (at < 0) return plain;
+  try {
+    return `${decodeURIComponent(plain.slice(0, at))}${plain.slice(at)}`;
+  } catch {
+    return plain; // not percent-encoded after all
+  }
+}
+
+/** Why ssh would refuse the line; null when it takes it. */
+export function jumpProblem(written: string): string | null {
+  if (jumpHops(written) === null) return null;
+  const bad = jumpText(written)
+    .split(',')
+    .find((hop) => !isHop(isUri(hop) ? withoutScheme(hop) : hop));
+  return bad === undefined ? null : `ProxyJump must be [user@]host[:port], not "${bad}"`;
+}
+
+function isHop(hop: string): boolean {
+  const match = /^(?:.+@)?(?:\[[^\]]+\]|[^[\]:@/]+)(?::(\d+))?$/.exec(hop);
+  const port = match?.[1];
+  return match !== null && (port === undefined || (Number(port) > 0 && Number(port) <= 65_535));
 }

@@ -3,7 +3,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Account } from '../../../src/config/account.ts';
-import { parseConfig } from '../../../src/config/combine.ts';
+import { parseConfig } from '../../helpers/config.ts';
 import { resolveConfig } from '../../../src/config/resolve.ts';
 import { sshConfigReader } from '../../../src/config/ssh-config/ask.ts';
 import type { Way } from '../../../src/model/host.ts';

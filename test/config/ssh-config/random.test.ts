@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Account } from '../../../src/config/account.ts';
 import { resolveHost } from '../../../src/config/resolve-host.ts';
-import { sshConfigReader, type SshAnswer, type SshFailure } from '../../../src/config/ssh-config/ask.ts';
-import { readSshSettings } from '../../../src/config/ssh-config/settings.ts';
+import { sshConfigReader } from '../../../src/config/ssh-config/ask.ts';
+import { type SshAnswer, type SshFailure, readSshSettings } from '../../../src/config/ssh-config/settings.ts';
 import { sshJumpNoneLeavesCommand, sshReadsWords } from '../../helpers/installed-ssh.ts';
 import { createHome } from '../home.ts';
 

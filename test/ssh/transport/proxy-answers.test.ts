@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/model/clock.ts';
-import { proxy } from '../../../src/config/proxy-url.ts';
+import { proxy } from '../../../src/config/special-values.ts';
 import type { Host } from '../../../src/model/host.ts';
 import type { SecretRef } from '../../../src/model/secret.ts';
 import { passProxy } from '../../../src/ssh/transport/proxy.ts';
