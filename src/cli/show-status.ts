@@ -1,6 +1,5 @@
 // Prints one status document, and what its states mean for the exit code.
-import { isReady, meantByDefault } from '../model/ready.ts';
-import type { StatusDocument } from '../model/status.ts';
+import { isReady, meantByDefault, type StatusDocument } from '../model/status.ts';
 import { renderStatus, supervisorNotes } from '../render/status.ts';
 import { isProblem, summaryLine } from '../render/summary.ts';
 import { widthOf, type Context } from '../client/context.ts';

@@ -1,6 +1,5 @@
 // The keychain as commands reach it: the same child, time limit and bindings as a supervisor has.
-import { bindingsFolder, createBindings } from '../secrets/bindings.ts';
-import { createEntries, type SecretEntries } from '../secrets/entries.ts';
+import { bindingsFolder, createBindings, createEntries, type SecretEntries } from '../secrets/entries.ts';
 import { createKeychain, type Keychain } from '../secrets/keychain.ts';
 import type { Context } from './context.ts';
 

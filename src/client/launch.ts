@@ -12,7 +12,7 @@ import {
   readyArgument,
   readyDescriptor,
   type ReadyMessage,
-} from '../control/ready.ts';
+} from '../control/launch-pipe.ts';
 import { TunnelError } from '../errors.ts';
 import { signalGroup, startProgram } from '../files/child.ts';
 import { shellWord } from '../model/shell-word.ts';

@@ -48,7 +48,7 @@ export async function ask<M extends Exclude<Method, 'hello'>>(
   params: Methods[M]['params'],
   options: CallOptions<M> = {},
 ): Promise<Methods[M]['result'] | null> {
-  const answer = await askSupervisor(target.supervisor, where.facts, method, params, options);
+  const answer = await askSupervisor(target.supervisor, where.facts, { method, params, ...options });
   return answer === null ? null : answer.result;
 }
 

@@ -210,7 +210,12 @@ async function store(host: Host, fetched: FetchedKey, request: TrustRequest): Pr
   }
   if (!mayChange(fetched, terms)) throw refusalOf(host, fetched);
   if (terms.replace) {
-    return outcomeOf(host, key, 'replaced', await replaceKey(ssh.trust, name, key, host.knownHosts, now()));
+    return outcomeOf(
+      host,
+      key,
+      'replaced',
+      await replaceKey({ store: ssh.trust, name, foreignFiles: host.knownHosts, nowMs: now() }, key),
+    );
   }
   const { at, unwritten } = await ssh.trust.also(name, key);
   if (unwritten !== null) throw unwritten;

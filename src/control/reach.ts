@@ -23,6 +23,12 @@ export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<C
   });
 }
 
+/** What is asked of a supervisor. */
+export interface SupervisorCall<M extends Method> extends CallOptions<M> {
+  readonly method: M;
+  readonly params: Methods[M]['params'];
+}
+
 /**
  * One call in one round trip, over a connection of its own. Null: no supervisor runs.
  * Rejects with the supervisor's TunnelError.
@@ -30,13 +36,11 @@ export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<C
 export function askSupervisor<M extends Exclude<Method, 'hello'>>(
   at: SupervisorPlaces,
   owner: Owner,
-  method: M,
-  params: Methods[M]['params'],
-  options: CallOptions<M> = {},
+  { method, params, ...options }: SupervisorCall<M>,
 ): Promise<{ readonly result: Methods[M]['result'] } | null> {
   return reach(at, owner, async (client) => {
     try {
-      return { result: await client.call(method, params, options) };
+      return { result: await client.call(method, params, options as CallOptions<M>) };
     } finally {
       client.close();
     }

@@ -19,7 +19,7 @@ import {
   type LogLevel,
 } from './log.ts';
 import { claim } from './presence.ts';
-import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/ready.ts';
+import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/launch-pipe.ts';
 import { openSurroundings } from './surroundings.ts';
 import { leave, refuseDebugger } from './signals.ts';
 import { stopCommand } from '../control/stop-command.ts';

@@ -5,8 +5,7 @@ import { errnoWords } from '../files/errno.ts';
 import { holderOf } from '../forward/tcp-table.ts';
 import { systemClock, type Cancel, type Clock } from '../model/clock.ts';
 import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
-import { failedProbe, isReady, meantByDefault } from '../model/ready.ts';
-import type { TunnelStatus } from '../model/status.ts';
+import { failedProbe, isReady, meantByDefault, type TunnelStatus } from '../model/status.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { prometheusText } from './prometheus.ts';
 

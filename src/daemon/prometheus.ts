@@ -1,6 +1,5 @@
 // Prometheus text from the status of tunnels: the exposition format 0.0.4. Pure.
-import { failedProbe } from '../model/ready.ts';
-import type { ForwardStatus, TunnelState, TunnelStatus } from '../model/status.ts';
+import { failedProbe, type ForwardStatus, type TunnelState, type TunnelStatus } from '../model/status.ts';
 
 const states: readonly TunnelState[] = [
   'down',

@@ -1,6 +1,6 @@
 // Selections: which tunnels a command means, given what the engine knows. Pure.
 import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
-import { meantByDefault } from '../model/ready.ts';
+import { meantByDefault } from '../model/status.ts';
 import type { KnownTunnel } from '../supervisor/engine.ts';
 
 /**

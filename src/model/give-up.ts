@@ -1,4 +1,4 @@
-// Giving up: somebody who waited has gone. An AbortSignal is one; each connection has its own, at a fraction of that price.
+// Giving up: somebody who waited has gone, and what ends with a signal. An AbortSignal is one; each connection has its own, at a fraction of that price.
 import type { Cancel } from './clock.ts';
 
 /** The part of AbortSignal that those who work for somebody look at. */
@@ -51,4 +51,30 @@ export function onAbort(signal: GiveUpSignal | undefined, listener: () => void):
   const cancel = (): void => signal.removeEventListener('abort', called);
   signal.addEventListener('abort', called);
   return cancel;
+}
+
+/** Rejects with the signal's reason as soon as it is aborted. */
+export function abortable<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  late: (value: T) => void = () => {},
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let over = false;
+    const cancel = onAbort(signal, () => {
+      over = true;
+      reject(signal.reason as Error);
+    });
+    work.then(
+      (value) => {
+        cancel();
+        if (over) late(value);
+        else resolve(value);
+      },
+      (error: unknown) => {
+        cancel();
+        reject(error as Error);
+      },
+    );
+  });
 }

@@ -1,4 +1,4 @@
-// Status: the shape that crosses the wire and that `status --json` prints (SPEC 4). Keys are only ever added.
+// Status: the shape that crosses the wire and that `status --json` prints, keys only ever added; and the one rule for when a tunnel is ready (SPEC 4). Pure.
 import type { ErrorReport } from '../errors.ts';
 import type { Question } from './question.ts';
 
@@ -84,4 +84,34 @@ export interface StatusDocument {
   readonly version: 1;
   readonly supervisor: SupervisorStatus;
   readonly tunnels: readonly TunnelStatus[];
+}
+
+type Serving = Pick<TunnelStatus, 'state' | 'forwards'>;
+
+/** Up or asleep, and no probe of it fails. */
+export function isReady(tunnel: Serving): boolean {
+  return tunnel.state === 'asleep' || (tunnel.state === 'up' && failedProbe(tunnel) === null);
+}
+
+/** The target that is not there, as its probe sees it; one whose first answer is awaited is not there yet. */
+export function failedProbe({
+  forwards,
+}: Serving): { readonly target: string; readonly text: string } | null {
+  const failed = forwards.find((forward): forward is ForwardStatus & { probe: ProbeStatus } => {
+    return forward.probe?.ok === false;
+  });
+  return failed === undefined ? null : { target: failed.target, text: failed.probe.text };
+}
+
+/** A probe of it has not had its first answer. */
+export function awaitsProbe({ forwards }: Serving): boolean {
+  return forwards.some(({ probe }) => probe?.awaited === true);
+}
+
+/** Of what nobody selected: all that are wanted; where nothing is, all that would start by themselves. */
+export function meantByDefault<T extends { readonly wanted: boolean; readonly autostart: boolean }>(
+  tunnels: readonly T[],
+): readonly T[] {
+  const wanted = tunnels.filter((tunnel) => tunnel.wanted);
+  return wanted.length > 0 ? wanted : tunnels.filter((tunnel) => tunnel.autostart);
 }

@@ -1,7 +1,6 @@
 // The sum of a status in one line: how many serve, how many do not, and the first reason. Pure.
 import { cleanText } from '../model/clean.ts';
-import { isReady } from '../model/ready.ts';
-import type { StatusDocument, TunnelState, TunnelStatus } from '../model/status.ts';
+import { isReady, type StatusDocument, type TunnelState, type TunnelStatus } from '../model/status.ts';
 import { groupFailures } from './error.ts';
 import { cut } from './screen.ts';
 

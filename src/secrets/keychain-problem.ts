@@ -80,9 +80,3 @@ export function keychainError(
     facts: { keychain: trouble, account },
   });
 }
-
-/** What the keychain gave for the trouble, null when the error is about something else. */
-export function keychainTrouble(error: TunnelError): KeychainTrouble | null {
-  const trouble = error.facts.keychain;
-  return typeof trouble === 'string' && trouble in words ? (trouble as KeychainTrouble) : null;
-}

@@ -1,14 +1,14 @@
-// A secret from where the config says it is: environment, file, command or keychain. Prompts are somebody else's.
+// A secret from where the config says it is: environment, file, command or keychain; and which variables no command may see. Prompts are somebody else's.
 import { createHash, randomBytes } from 'node:crypto';
 import { TunnelError } from '../errors.ts';
 import { statForeignFile } from '../files/foreign-file.ts';
+import type { Reader } from '../files/owned.ts';
+import type { Host } from '../model/host.ts';
 import { Secret, type SecretKind, type SecretRef } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import { readSecretCommand } from './command-source.ts';
+import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { SecretEntries } from './entries.ts';
-import { readSecretFile } from './file-source.ts';
-import type { Reader } from '../files/owned.ts';
-import { environmentWithout } from './withheld.ts';
+import { readSecretCommand, readSecretFile } from './sources.ts';
 
 /** Sources that need nobody. */
 export type StoredRef = Exclude<SecretRef, { readonly from: 'prompt' }>;
@@ -127,4 +127,33 @@ function currentReader(): Reader | null {
   if (uid === undefined) return null;
   const own = process.getegid?.();
   return { uid, groups: [...(process.getgroups?.() ?? []), ...(own === undefined ? [] : [own])] };
+}
+
+/** Names of all variables that some source of the config reads. */
+export function withheldVariables(
+  config: Pick<ResolvedConfig, 'tunnels' | 'secretVariables'>,
+): ReadonlySet<string> {
+  const names = new Set<string>(config.secretVariables);
+  for (const ref of config.tunnels.flatMap(refsOf)) if (ref?.from === 'env') names.add(ref.name);
+  return names;
+}
+
+function refsOf(tunnel: ResolvedConfig['tunnels'][number]): (SecretRef | null)[] {
+  const hosts = tunnel.ways.flatMap((way) => [...way]).flatMap(hostRefs);
+  const forwards = tunnel.forwards.map((forward) =>
+    forward.type === 'dynamic' ? (forward.socksAuth?.password ?? null) : null,
+  );
+  return [...hosts, ...forwards];
+}
+
+function hostRefs(host: Host): (SecretRef | null)[] {
+  return [host.password, host.passphrase, host.totp, host.proxy?.password ?? null];
+}
+
+/** The environment for a command of the user's: the caller's own without those. */
+export function environmentWithout(
+  variables: Readonly<Record<string, string>>,
+  withheld: ReadonlySet<string>,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => !withheld.has(name)));
 }

@@ -31,8 +31,8 @@ export function parseTotp(secret: Secret): TotpParameters {
   const parameters = uri.searchParams;
   return {
     key: keyOf(parameters.get('secret') ?? ''),
-    digits: wholeNumber(parameters.get('digits'), defaults.digits, 6, 10, 'digits'),
-    periodSeconds: wholeNumber(parameters.get('period'), defaults.periodSeconds, 1, 3600, 'period'),
+    digits: wholeNumber(parameters, 'digits', defaults.digits, [6, 10]),
+    periodSeconds: wholeNumber(parameters, 'period', defaults.periodSeconds, [1, 3600]),
     algorithm: algorithmOf(parameters.get('algorithm')),
   };
 }
@@ -87,12 +87,12 @@ function algorithmOf(written: string | null): TotpParameters['algorithm'] {
 }
 
 function wholeNumber(
-  written: string | null,
+  parameters: URLSearchParams,
+  what: 'digits' | 'period',
   otherwise: number,
-  least: number,
-  most: number,
-  what: string,
+  [least, most]: readonly [number, number],
 ): number {
+  const written = parameters.get(what);
   if (written === null) return otherwise;
   const number = /^\d{1,5}$/.test(written) ? Number(written) : Number.NaN;
   if (number >= least && number <= most) return number;

@@ -1,13 +1,13 @@
 // A dial: everything from a host's name to a live session, in order, each step with its own deadline and report.
 import type { Client } from 'ssh2';
 import { TunnelError } from '../errors.ts';
-import { abortable } from '../model/abortable.ts';
+import { abortable } from '../model/give-up.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatHop, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { recordRotation } from '../trust/changes.ts';
 import { isCertificateType, plainKeyType } from '../keys/algorithms.ts';
-import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/algorithms.ts';
+import { orderHostKeyAlgorithms, type KnownTypes } from '../trust/verdict.ts';
 import { hostKeyName, matchesHosts } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
 import type { KeyLimits } from './ssh2/wire.ts';
@@ -174,7 +174,10 @@ function followRotation(done: Handshaken, name: string, host: Host, parts: DialP
   if (isCertificateType(done.algorithms.hostKey)) return; // a CA says nothing of the host's own keys
   (done.client as Client & NodeJS.EventEmitter).on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) => {
     const proved = keys.map((key) => Buffer.from(key.getPublicSSH()));
-    recordRotation(trust, name, { presented: done.hostKey, proved }, host.knownHosts, clock.now()).then(
+    recordRotation(
+      { store: trust, name, foreignFiles: host.knownHosts, nowMs: clock.now() },
+      { presented: done.hostKey, proved },
+    ).then(
       ({ added, gone }) => {
         for (const key of added)
           log('info', 'host-key', `${name} has a further key: ${key.type} ${key.fingerprint}`);

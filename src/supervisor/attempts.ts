@@ -1,14 +1,13 @@
 // The attempts of one link: its ways in order, the jump host first, until one of them logs in; what an attempt is told of
 // the world, and what it leaves behind.
 import { asTunnelError, needsPerson, retryHelps, TunnelError } from '../errors.ts';
-import { abortable } from '../model/abortable.ts';
+import { abortable } from '../model/give-up.ts';
 import type { Clock } from '../model/clock.ts';
 import { tcp } from '../model/endpoint.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Answer, PendingQuestion, Question } from '../model/question.ts';
 import type { DialContext, Dialer, DialStep, OpenTransport, Session } from '../model/session.ts';
-import { attendedError, environmentDigest } from './blocked.ts';
-import type { Offers } from './blocked.ts';
+import { attendedError, environmentDigest, type Offers } from './blocked.ts';
 import { canonicalJson } from './canonical.ts';
 import type { EngineLog, Hearer, Person } from './engine.ts';
 import type { Jumps } from './jumps.ts';

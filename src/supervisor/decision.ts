@@ -1,7 +1,6 @@
 // Who waits for a tunnel to be decided (`up`, `wait`, `exec`), and when it is.
 import { retryHelps, TunnelError } from '../errors.ts';
-import { awaitsProbe, failedProbe, isReady } from '../model/ready.ts';
-import type { TunnelStatus } from '../model/status.ts';
+import { awaitsProbe, failedProbe, isReady, type TunnelStatus } from '../model/status.ts';
 import type { Waiting } from './engine.ts';
 import type { LinkSnapshot, Verdict } from './status.ts';
 

@@ -1,9 +1,7 @@
 // Turns to log in: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and what it
 // is told, all are told. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
-import { asTunnelError } from '../errors.ts';
-import type { TunnelError } from '../errors.ts';
-import { abortable } from '../model/abortable.ts';
-import { onAbort } from '../model/give-up.ts';
+import { asTunnelError, type TunnelError } from '../errors.ts';
+import { abortable, onAbort } from '../model/give-up.ts';
 import type { Person } from './engine.ts';
 
 type End =

@@ -1,19 +1,31 @@
 // Deliberate changes of trust: `trust --replace`, `hosts forget`, and the rotation a server proves (SPEC 5).
 import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
-import { entriesUnder, withKey, withoutName } from './edit.ts';
-import { fingerprint } from '../keys/fingerprint.ts';
 import {
+  entriesUnder,
+  withKey,
+  withoutName,
   matchesHosts,
   namesExactly,
   parseKnownHosts,
   type KnownHostEntry,
   type Place,
 } from './known-hosts.ts';
+import { fingerprint } from '../keys/fingerprint.ts';
 import type { SeenKeys } from './seen.ts';
 import { checkName, type TrustStore } from './store.ts';
 import { judge, revokes } from './verdict.ts';
 import { keyType, keyWeakness } from '../keys/public-key.ts';
+
+/** A host's name in our store, as it is changed. */
+export interface StoredName {
+  readonly store: TrustStore;
+  readonly name: string;
+  /** Other known_hosts files that count for the host, read only. */
+  readonly foreignFiles: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
 
 /** A line in a file that is not ours, and what to do about it. */
 export interface ForeignLine extends Place {
@@ -37,11 +49,8 @@ export interface Replaced {
  * Throws HOST_KEY_REVOKED when the new key is revoked anywhere but by an earlier replacement of ours.
  */
 export async function replaceKey(
-  store: TrustStore,
-  name: string,
+  { store, name, foreignFiles, nowMs }: StoredName,
   key: Buffer,
-  foreignFiles: readonly string[],
-  nowMs: number,
 ): Promise<Replaced> {
   checkName(name);
   const weakness = keyWeakness(key);
@@ -53,7 +62,7 @@ export async function replaceKey(
     const elsewhere = foreign.filter((entry) => matchesHosts(entry.hosts, name));
     const old = [...own, ...elsewhere].filter(isOld);
     const cleared = withoutName(before, name, (entry) => isOld(entry) || revokes(entry, key));
-    refuseRevoked(cleared.text, store.file, foreign, name, key);
+    refuseRevoked([...parseKnownHosts(cleared.text, store.file).entries, ...foreign], name, key);
     const stored = withKey(cleared.text, name, key);
     const text = old.reduce((soFar, entry) => withKey(soFar, name, entry.key, 'revoked').text, stored.text);
     const result = {
@@ -70,16 +79,8 @@ export async function replaceKey(
   return replaced;
 }
 
-function refuseRevoked(
-  text: string,
-  file: string,
-  foreign: readonly KnownHostEntry[],
-  name: string,
-  key: Buffer,
-): void {
-  const revoking = [...parseKnownHosts(text, file).entries, ...foreign].find(
-    (entry) => revokes(entry, key) && matchesHosts(entry.hosts, name),
-  );
+function refuseRevoked(entries: readonly KnownHostEntry[], name: string, key: Buffer): void {
+  const revoking = entries.find((entry) => revokes(entry, key) && matchesHosts(entry.hosts, name));
   if (revoking === undefined) return;
   throw new TunnelError(
     'HOST_KEY_REVOKED',
@@ -140,12 +141,10 @@ const announcedTypes = /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))$/;
  * presented stood under this very name: a CA, a pattern or a changed file says nothing about the host itself.
  */
 export async function recordRotation(
-  store: TrustStore,
-  name: string,
+  about: StoredName,
   keys: { readonly presented: Buffer; readonly proved: readonly Buffer[] },
-  foreignFiles: readonly string[],
-  nowMs: number,
 ): Promise<Rotation> {
+  const { store, name, foreignFiles } = about;
   checkName(name);
   const all = [keys.presented, ...keys.proved];
   const known = await store.read(foreignFiles);
@@ -167,10 +166,10 @@ export async function recordRotation(
     name,
     missing.filter(({ file }) => file === store.file),
   );
-  const { added, dropped } = await addAll(store, name, fresh, spare, foreignFiles);
+  const { added, dropped } = await addAll(about, fresh, spare);
   const prints = { present: all.map(fingerprint), added: added.map((key) => key.fingerprint), dropped };
   const left = missing.filter((entry) => !dropped.includes(entry.fingerprint));
-  const gone = await markGone(store, name, prints, left, nowMs);
+  const gone = await markGone(about, prints, left);
   return { added, gone };
 }
 
@@ -194,11 +193,9 @@ async function oldestFirst(
 }
 
 async function addAll(
-  store: TrustStore,
-  name: string,
+  { store, name, foreignFiles }: StoredName,
   fresh: readonly Buffer[],
   spare: readonly KnownHostEntry[],
-  foreignFiles: readonly string[],
 ): Promise<{ added: Rotation['added']; dropped: readonly string[] }> {
   if (fresh.length === 0) return { added: [], dropped: [] };
   return store.edit(foreignFiles, (before) => {
@@ -222,11 +219,9 @@ async function addAll(
 
 /** Answers what was not marked before. */
 async function markGone(
-  store: TrustStore,
-  name: string,
+  { store, name, nowMs }: StoredName,
   { present, added, dropped }: Readonly<Record<'present' | 'added' | 'dropped', readonly string[]>>,
   missing: readonly KnownHostEntry[],
-  nowMs: number,
 ): Promise<Rotation['gone']> {
   const before = await store.seen.read();
   const marked = new Set(

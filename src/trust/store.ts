@@ -2,26 +2,33 @@
 import { chmod, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { replaceFile } from '../files/atomic.ts';
 import { TunnelError } from '../errors.ts';
+import { replaceFile } from '../files/atomic.ts';
 import { isFull, isUnwritable, reasonOf } from '../files/errno.ts';
+import { makeFolders } from '../files/folders.ts';
+import { readForeignFile, UnreadableFile, type ForeignFile } from '../files/foreign-file.ts';
 import { underLock } from '../files/lock.ts';
 import { foreignWriter } from '../files/owned.ts';
-import { makeFolders } from '../files/folders.ts';
-import { shellWord } from '../model/shell-word.ts';
-import { knownTypes, type KnownTypes } from './algorithms.ts';
-import { unwritableName, withKey } from './edit.ts';
 import { fingerprint } from '../keys/fingerprint.ts';
+import { shellWord } from '../model/shell-word.ts';
 import {
+  unwritableName,
+  withKey,
   parseInSlices,
   parseKnownHosts,
   type KnownHostEntry,
   type Place,
   type SkippedLine,
 } from './known-hosts.ts';
-import { readKnownHostsFile } from './read-file.ts';
 import { openSeenFile, type SeenFile } from './seen.ts';
-import { judge, judgePresented, type Judgement, type Verdict } from './verdict.ts';
+import {
+  knownTypes,
+  type KnownTypes,
+  judge,
+  judgePresented,
+  type Judgement,
+  type Verdict,
+} from './verdict.ts';
 
 /** Everything the files say, at the moment they were read: our own store first. */
 export interface KnownHosts {
@@ -80,110 +87,132 @@ export interface TrustStoreOptions {
 }
 
 export function createTrustStore(options: TrustStoreOptions): TrustStore {
-  const { file, now, uid = process.geteuid?.() ?? null } = options;
-  const seen = openSeenFile(`${file}.seen.json`);
-  const parse = rememberingParser();
-  const join = rememberingJoin();
+  return new KnownHostsStore(options);
+}
 
-  let unwritten: Unwritten | null = null;
-  let told = false;
-  let turn: Promise<unknown> = Promise.resolve();
+class KnownHostsStore implements TrustStore {
+  readonly file: string;
+  readonly seen: SeenFile;
+  readonly #options: TrustStoreOptions;
+  readonly #uid: number | null;
+  readonly #parse = rememberingParser();
+  readonly #join = rememberingJoin();
+  #unwritten: Unwritten | null = null;
+  #told = false;
+  /** Changes in memory, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
-  const readOwn = async (): Promise<string> => {
-    await checkFolder(dirname(file), uid);
-    const text = await readKnownHostsFile(file, 'strict', uid);
-    return unwritten === null ? text : withUnwritten(text, unwritten);
-  };
-  const readForeign = async (files: readonly string[]): Promise<ParsedFile[]> =>
-    Promise.all(
+  constructor(options: TrustStoreOptions) {
+    this.#options = options;
+    this.#uid = options.uid === undefined ? (process.geteuid?.() ?? null) : options.uid;
+    this.file = options.file;
+    this.seen = openSeenFile(`${options.file}.seen.json`);
+  }
+
+  async read(foreignFiles: readonly string[]): Promise<KnownHosts> {
+    const own = await this.#parse(await this.#readOwn(), this.file);
+    const files = [own, ...(await this.#readForeign(foreignFiles))];
+    const entries = this.#join(files);
+    return {
+      entries,
+      skipped: files.flatMap((parsed) => parsed.skipped),
+      judge: (name, blob) => judgePresented(entries, name, blob, this.#options.now()),
+      knownTypes: (name) => knownTypes(entries, name),
+    };
+  }
+
+  trust(name: string, key: Buffer): Promise<StoredKey> {
+    return this.#add(name, key, false);
+  }
+
+  also(name: string, key: Buffer): Promise<StoredKey> {
+    return this.#add(name, key, true);
+  }
+
+  async edit<T>(foreignFiles: readonly string[], change: Change<T>): Promise<T> {
+    const before = this.#unwritten;
+    const keep = async (text: string): Promise<void> => {
+      await write(this.file, text);
+      if (this.#unwritten === before) this.#unwritten = null;
+    };
+    try {
+      makeFolders(dirname(this.file));
+      return await underLock(this.file, () => this.#change(foreignFiles, change, keep));
+    } catch (thrown) {
+      throw unwritable(this.file, thrown);
+    }
+  }
+
+  async markUsed(name: string, print: string): Promise<void> {
+    const lastUsedMs = this.#options.now();
+    await this.seen
+      .update((keys) => keys.set(name, print, { lastUsedMs, goneMs: null }))
+      .catch(() => undefined); // read-only state, or a full disk: the login counts more
+  }
+
+  async #readOwn(): Promise<string> {
+    await checkFolder(dirname(this.file), this.#uid);
+    const text = await readKnownHostsFile(this.file, 'strict', this.#uid);
+    return this.#unwritten === null ? text : withUnwritten(text, this.#unwritten);
+  }
+
+  #readForeign(files: readonly string[]): Promise<ParsedFile[]> {
+    return Promise.all(
       [...new Set(files)]
-        .filter((path) => path !== file)
-        .map(async (path) => parse(await readKnownHostsFile(path, 'any', uid), path)),
+        .filter((path) => path !== this.file)
+        .map(async (path) => this.#parse(await readKnownHostsFile(path, 'any', this.#uid), path)),
     );
+  }
 
-  const changed = async <T>(
+  async #change<T>(
     foreignFiles: readonly string[],
     change: Change<T>,
     keep: (text: string) => Promise<void>,
-  ): Promise<T> => {
-    const before = await readOwn();
-    const foreign = (await readForeign(foreignFiles)).flatMap(({ entries }) => entries);
+  ): Promise<T> {
+    const before = await this.#readOwn();
+    const foreign = (await this.#readForeign(foreignFiles)).flatMap(({ entries }) => entries);
     const { text, result } = change(before, foreign);
     if (text !== before) await keep(text);
     return result;
-  };
-  const edit: TrustStore['edit'] = async (foreignFiles, change) => {
-    const seenUnwritten = unwritten;
-    const keep = async (text: string): Promise<void> => {
-      await write(file, text);
-      if (unwritten === seenUnwritten) unwritten = null;
-    };
-    try {
-      makeFolders(dirname(file));
-      return await underLock(file, () => changed(foreignFiles, change, keep));
-    } catch (thrown) {
-      throw unwritable(file, thrown);
-    }
-  };
+  }
 
-  /** The same in memory, where `edit` failed for the disk's reasons alone. */
-  const remember = async <T>(change: Change<T>, error: TunnelError): Promise<T> => {
+  /** A change in memory alone, where `edit` failed for the disk's reasons. */
+  async #remember<T>(change: Change<T>, error: TunnelError): Promise<T> {
+    const { keepInMemory } = this.#options;
     const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
-    if (options.keepInMemory === undefined || !(isUnwritable(code) || isFull(code))) throw error;
-    if (!told) options.keepInMemory(error);
-    told = true;
-    const mine = turn.then(() =>
-      changed([], change, async (text) => {
-        unwritten = { written: await readKnownHostsFile(file, 'strict', uid), text };
+    if (keepInMemory === undefined || !(isUnwritable(code) || isFull(code))) throw error;
+    if (!this.#told) keepInMemory(error);
+    this.#told = true;
+    const mine = this.#turn.then(() =>
+      this.#change([], change, async (text) => {
+        this.#unwritten = { written: await readKnownHostsFile(this.file, 'strict', this.#uid), text };
       }),
     );
-    turn = mine.catch(() => undefined); // told to whoever asked
+    this.#turn = mine.catch(() => undefined); // told to whoever asked
     return mine;
-  };
+  }
 
-  const add = async (name: string, key: Buffer, allowFurther: boolean): Promise<StoredKey> => {
+  async #add(name: string, key: Buffer, allowFurther: boolean): Promise<StoredKey> {
     checkName(name);
+    const { file } = this;
     const change = (before: string): { text: string; result: StoredKey } => {
       const verdict = judge(parseKnownHosts(before, file).entries, name, key);
       refuseUnless(verdict, name, key, allowFurther);
       const { text, line, added } = withKey(before, name, key);
       return { text, result: { at: { file, line }, added, unwritten: null } };
     };
-    const stored = await edit([], change).catch(async (error: TunnelError) => ({
-      ...(await remember(change, error)),
+    const stored = await this.edit([], change).catch(async (error: TunnelError) => ({
+      ...(await this.#remember(change, error)),
       unwritten: error,
     }));
     if (stored.added) {
-      const firstSeenMs = now();
-      await seen
+      const firstSeenMs = this.#options.now();
+      await this.seen
         .update((keys) => keys.set(name, fingerprint(key), { firstSeenMs, goneMs: null }))
         .catch(() => undefined); // two columns of a list are not worth a failed login
     }
     return stored;
-  };
-
-  return {
-    file,
-    seen,
-    edit,
-    async read(foreignFiles) {
-      const own = await parse(await readOwn(), file);
-      const files = [own, ...(await readForeign(foreignFiles))];
-      const entries = join(files);
-      return {
-        entries,
-        skipped: files.flatMap((parsed) => parsed.skipped),
-        judge: (name, blob) => judgePresented(entries, name, blob, now()),
-        knownTypes: (name) => knownTypes(entries, name),
-      };
-    },
-    trust: (name, key) => add(name, key, false),
-    also: (name, key) => add(name, key, true),
-    async markUsed(name, print) {
-      const lastUsedMs = now();
-      await seen.update((keys) => keys.set(name, print, { lastUsedMs, goneMs: null })).catch(() => undefined); // read-only state, or a full disk: the login counts more
-    },
-  };
+  }
 }
 
 type Change<T> = (text: string, foreign: readonly KnownHostEntry[]) => { text: string; result: T };
@@ -311,4 +340,47 @@ function refuseUnless(verdict: Verdict, name: string, key: Buffer, allowFurther:
     case 'unusable':
       throw new TunnelError('HOST_KEY_UNKNOWN', `host key not stored, on ${name}: ${verdict.reason}`);
   }
+}
+
+/** What no key list comes near; more would only stall every login. */
+export const knownHostsLimitBytes = 64 * 1024 * 1024;
+
+/** Who may own a file we believe. `strict` is for our own store, which nobody else may write. */
+export type FileOwnership = 'any' | 'strict';
+
+/**
+ * The text of the file, '' when it does not exist (or is /dev/null).
+ * Throws HOST_KEY_UNKNOWN: a key cannot be believed when a list that could revoke it is out of reach.
+ */
+export async function readKnownHostsFile(
+  path: string,
+  ownership: FileOwnership,
+  uid: number | null,
+): Promise<string> {
+  let file: ForeignFile;
+  try {
+    file = await readForeignFile(path, knownHostsLimitBytes);
+  } catch (thrown) {
+    if (!(thrown instanceof UnreadableFile)) throw thrown; // a shortage of this process: no fault of the list
+    if (thrown.code === 'ENOENT') return '';
+    throw unreadable(path, thrown.message, thrown.cause ?? thrown);
+  }
+  const stats = { uid: Number(file.stats.uid), mode: Number(file.stats.mode) };
+  const writer = ownership === 'strict' ? foreignWriter(stats, uid) : null;
+  if (writer !== null)
+    throw unreadable(
+      path,
+      writer.why,
+      undefined,
+      writer.who === 'owner' ? undefined : `chmod 600 ${shellWord(path)}`,
+    );
+  return file.bytes.toString('utf8');
+}
+
+function unreadable(path: string, why: string, cause?: unknown, hint?: string): TunnelError {
+  return new TunnelError('HOST_KEY_UNKNOWN', `host key check failed, on ${path}: ${why}`, {
+    hint: hint ?? `ls -l ${shellWord(path)}`,
+    facts: { file: path },
+    cause,
+  });
 }

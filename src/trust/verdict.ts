@@ -1,4 +1,5 @@
-// The verdict on a key that a server presents, from what known_hosts files say of its name (SPEC 5; OpenSSH's hostfile.c). Pure.
+// The verdict on a key that a server presents, and which keys to ask it for first, from what known_hosts files say of its name (SPEC 5; OpenSSH's hostfile.c). Pure.
+import { isCertificateType, keyTypeOf } from '../keys/algorithms.ts';
 import {
   certificateDamage,
   certificateProblem,
@@ -6,7 +7,7 @@ import {
   plainKey,
   type Certificate,
 } from '../keys/certificate.ts';
-import { isCertificateType } from '../keys/algorithms.ts';
+import { keyType, keyWeakness } from '../keys/public-key.ts';
 import {
   matchesHosts,
   namesExactly,
@@ -14,7 +15,6 @@ import {
   type KnownHostEntry,
   type Place,
 } from './known-hosts.ts';
-import { keyType, keyWeakness } from '../keys/public-key.ts';
 
 /** A key that stands under the name, with its line. */
 export interface KnownKey extends Place {
@@ -146,4 +146,45 @@ function placeOf(entry: KnownHostEntry): Place {
 
 function knownKey(entry: KnownHostEntry): KnownKey {
   return { ...placeOf(entry), type: entry.type, fingerprint: entry.fingerprint };
+}
+
+export interface KnownTypes {
+  /** A CA vouches for hosts of this name: ask for certificates first. */
+  readonly certificates: boolean;
+  /** Types of the keys known under this name, "ssh-rsa" for every RSA key. */
+  readonly keyTypes: readonly string[];
+}
+
+export function knownTypes(entries: readonly KnownHostEntry[], name: string): KnownTypes {
+  const own = typesUnder(entries, name);
+  const bare = nameWithoutPort(name);
+  if (own.certificates || own.keyTypes.length > 0 || bare === null) return own;
+  return typesUnder(entries, bare);
+}
+
+function typesUnder(entries: readonly KnownHostEntry[], name: string): KnownTypes {
+  const matching = entriesFor(entries, name);
+  const usable = matching.filter(
+    (entry) => entry.marker !== 'revoked' && !matching.some((other) => revokes(other, entry.key)),
+  );
+  return {
+    certificates: usable.some((entry) => entry.marker === 'cert-authority'),
+    keyTypes: [...new Set(usable.filter((entry) => entry.marker === null).map((entry) => entry.type))],
+  };
+}
+
+/**
+ * The same algorithms, those that can lead to a known key first; otherwise in their order.
+ * Certificate algorithms come first when a CA is known, and last when none is.
+ */
+export function orderHostKeyAlgorithms(algorithms: readonly string[], known: KnownTypes): readonly string[] {
+  const rank = (algorithm: string): number => {
+    const isKnown = known.keyTypes.includes(keyTypeOf(algorithm));
+    if (isCertificateType(algorithm)) return known.certificates ? 0 : 3;
+    return isKnown ? 1 : 2;
+  };
+  return algorithms
+    .map((algorithm, index) => ({ algorithm, index, rank: rank(algorithm) }))
+    .sort((a, b) => a.rank - b.rank || a.index - b.index)
+    .map(({ algorithm }) => algorithm);
 }

@@ -10,37 +10,17 @@ import { createEngine } from '../../src/supervisor/supervisor.ts';
 import { FakePorts } from './fake-carrier.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { FakeDialer } from './fake-ssh.ts';
+import { fullHost } from './host.ts';
 
 export function hostOf(name: string, more: Partial<Host> = {}): Host {
-  return {
+  return fullHost({
     name,
     hostname: `${name}.example`,
-    port: 22,
-    user: 'me',
-    identities: [],
     identitiesOnly: false,
-    certificates: [],
     agent: { from: 'environment' },
     auth: ['agent', 'publickey'],
-    password: null,
-    passphrase: null,
-    totp: null,
-    proxyCommand: null,
-    proxy: null,
-    hostKeys: 'ask',
-    hostKeyAlias: null,
-    knownHosts: [],
-    keepalive: { intervalMs: 15_000, count: 3 },
-    connectTimeoutMs: 10_000,
-    firstWordsMs: more.connectTimeoutMs ?? 10_000,
-    algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
-    compression: false,
-    bindAddress: null,
-    addressFamily: 'any',
-    attended: null,
-    authRetry: true,
     ...more,
-  };
+  });
 }
 
 export function local(port: number, target = 'db:5432'): LocalForward {

@@ -14,38 +14,12 @@ import { createCredentials, type Credentials } from '../../src/ssh/auth/credenti
 import type { CredentialParts } from '../../src/ssh/auth/login-scene.ts';
 import { provenInMemory } from '../../src/ssh/auth/proven.ts';
 import { spentInMemory } from '../../src/ssh/auth/spent-codes.ts';
+import { fullHost } from './host.ts';
 
 /** A host with nothing set that could help: a test adds what it is about. */
 export function bareHost(port: number, over: Partial<Host> = {}): Host {
-  return {
-    name: 'katie',
-    hostname: '127.0.0.1',
-    port,
-    user: 'root',
-    identities: [],
-    identitiesOnly: true,
-    certificates: [],
-    agent: { from: 'none' },
-    auth: ['agent', 'publickey', 'keyboard-interactive', 'password'],
-    password: null,
-    passphrase: null,
-    totp: null,
-    proxyCommand: null,
-    proxy: null,
-    hostKeys: 'ask',
-    hostKeyAlias: null,
-    knownHosts: [],
-    keepalive: { intervalMs: 15_000, count: 3 },
-    connectTimeoutMs: 10_000,
-    firstWordsMs: 10_000,
-    algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
-    compression: false,
-    bindAddress: null,
-    addressFamily: 'any',
-    attended: null,
-    authRetry: true,
-    ...over,
-  };
+  const auth = ['agent', 'publickey', 'keyboard-interactive', 'password'] as const;
+  return fullHost({ port, user: 'root', auth, ...over });
 }
 
 export type AskedQuestion = Omit<PendingQuestion, 'id' | 'link'>;

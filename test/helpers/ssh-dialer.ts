@@ -8,6 +8,7 @@ import { createTrustStore, type TrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from './folder.ts';
 import { keyFileLogin } from './key-login.ts';
 import type { Sshd } from './sshd.ts';
+import { fullHost } from './host.ts';
 
 /** Who dials: nobody of this machine. */
 export const someUser = { user: 'me', uid: 4321, home: '/home/me', hostname: 'laptop.example.org' };
@@ -68,33 +69,6 @@ export function testContext(answer: string | null = null, more: Partial<DialCont
 
 /** The host of a test sshd, by its key file, its host keys accepted on first use. */
 export function hostOf(sshd: Pick<Sshd, 'port' | 'user' | 'identity'>, more: Partial<Host> = {}): Host {
-  return {
-    name: 'test',
-    hostname: '127.0.0.1',
-    port: sshd.port,
-    user: sshd.user,
-    identities: [sshd.identity],
-    identitiesOnly: true,
-    certificates: [],
-    agent: { from: 'none' },
-    auth: ['publickey'],
-    password: null,
-    passphrase: null,
-    totp: null,
-    proxyCommand: null,
-    proxy: null,
-    hostKeys: 'accept-new',
-    hostKeyAlias: null,
-    knownHosts: [],
-    keepalive: { intervalMs: 15_000, count: 3 },
-    connectTimeoutMs: 10_000,
-    firstWordsMs: more.connectTimeoutMs ?? 10_000,
-    algorithms: { kex: null, cipher: null, mac: null, hostKey: null, pubkey: null },
-    compression: false,
-    bindAddress: null,
-    addressFamily: 'any',
-    attended: null,
-    authRetry: true,
-    ...more,
-  };
+  const { port, user, identity } = sshd;
+  return fullHost({ name: 'test', port, user, identities: [identity], hostKeys: 'accept-new', ...more });
 }

@@ -189,7 +189,7 @@ describe('the key thread', () => {
     const out = join(folder, 'dist');
     await build({
       stdin: {
-        contents: `export { unlockInThread } from './src/keys/unlock-thread.ts'; export { Secret } from './src/model/secret.ts';`,
+        contents: `export { unlockInThread } from './src/keys/unlock.ts'; export { Secret } from './src/model/secret.ts';`,
         resolveDir: join(import.meta.dirname, '../..'),
         loader: 'ts',
       },

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { createKeychain, type Keychain } from '../../src/secrets/keychain.ts';
-import { keychainTrouble } from '../../src/secrets/keychain-problem.ts';
 import type { TunnelError } from '../../src/errors.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
@@ -108,7 +107,7 @@ export async function startDesktop(): Promise<Desktop> {
             () => null,
             (thrown: unknown) => thrown as TunnelError,
           );
-        if (error === null || keychainTrouble(error) !== 'no-provider') break;
+        if (error === null || error.facts.keychain !== 'no-provider') break;
       }
     },
     async [Symbol.asyncDispose]() {

@@ -4,12 +4,16 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asTunnelError, type TunnelError } from '../../src/errors.ts';
-import { createBindings } from '../../src/secrets/bindings.ts';
-import { createEntries } from '../../src/secrets/entries.ts';
+import { createBindings, createEntries } from '../../src/secrets/entries.ts';
 import { exposureOf } from '../../src/files/owned.ts';
 import { createKeychain } from '../../src/secrets/keychain.ts';
-import { createSecretReader, type SecretReaderOptions, type StoredRef } from '../../src/secrets/read.ts';
-import { environmentWithout, withheldVariables } from '../../src/secrets/withheld.ts';
+import {
+  createSecretReader,
+  type SecretReaderOptions,
+  type StoredRef,
+  environmentWithout,
+  withheldVariables,
+} from '../../src/secrets/read.ts';
 import type { Host } from '../../src/model/host.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { temporaryFolder } from '../helpers/folder.ts';

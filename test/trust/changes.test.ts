@@ -33,7 +33,10 @@ describe('replacing a key', () => {
     const { store, foreign, text, verdict } = world();
     await store.trust('katie', a.blob);
     await store.trust('robin', a.blob);
-    const replaced = await replaceKey(store, 'katie', b.blob, [foreign], start);
+    const replaced = await replaceKey(
+      { store, name: 'katie', foreignFiles: [foreign], nowMs: start },
+      b.blob,
+    );
     expect(text()).toBe(`robin ${a.line}\nkatie ${b.line}\n@revoked katie ${a.line}\n`);
     expect(replaced).toEqual({
       at: { file: store.file, line: 2 },
@@ -49,7 +52,10 @@ describe('replacing a key', () => {
     const { store, foreign, verdict } = world(
       `# mine\n[katie]:2222 ${a.line}\n*,![katie]:22 ${c.line}\n@cert-authority * ${a.line}\n`,
     );
-    const replaced = await replaceKey(store, '[katie]:2222', b.blob, [foreign], start);
+    const replaced = await replaceKey(
+      { store, name: '[katie]:2222', foreignFiles: [foreign], nowMs: start },
+      b.blob,
+    );
     expect(replaced.foreign).toEqual([
       {
         file: foreign,
@@ -74,13 +80,15 @@ describe('replacing a key', () => {
   test('can go back to a key that an earlier replacement revoked, but not to one revoked elsewhere', async () => {
     const { store, foreign, text, verdict } = world();
     await store.trust('katie', a.blob);
-    await replaceKey(store, 'katie', b.blob, [foreign], start);
-    await replaceKey(store, 'katie', a.blob, [foreign], start);
+    await replaceKey({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, b.blob);
+    await replaceKey({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, a.blob);
     expect(text()).toBe(`katie ${a.line}\n@revoked katie ${b.line}\n`);
     expect(await verdict('katie', a.blob)).toBe('trusted');
     writeFileSync(foreign, `@revoked * ${b.line}\n`);
     const before = text();
-    await expect(replaceKey(store, 'katie', b.blob, [foreign], start)).rejects.toMatchObject({
+    await expect(
+      replaceKey({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, b.blob),
+    ).rejects.toMatchObject({
       code: 'HOST_KEY_REVOKED',
     });
     expect(text()).toBe(before);
@@ -89,10 +97,10 @@ describe('replacing a key', () => {
   test('takes the name out of a shared line and out of a hashed one', async () => {
     const { store, foreign, text } = world();
     writeFileSync(store.file, `katie,robin ${a.line} shared\nkatie ${c.line}\n`, { mode: 0o600 });
-    await replaceKey(store, 'katie', b.blob, [foreign], start);
+    await replaceKey({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, b.blob);
     expect(text().split('\n').slice(0, 2)).toEqual([`robin ${a.line} shared`, `katie ${b.line}`]);
     execFileSync('ssh-keygen', ['-q', '-H', '-f', store.file], { stdio: 'pipe' });
-    await replaceKey(store, 'katie', a.blob, [foreign], start);
+    await replaceKey({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, a.blob);
     const known = await store.read([]);
     expect(known.judge('katie', a.blob).verdict.kind).toBe('trusted');
     expect(known.judge('katie', b.blob).verdict.kind).toBe('revoked');
@@ -104,7 +112,7 @@ describe('forgetting a host', () => {
   test('removes its lines, keeps revocations, and names foreign lines that still trust it', async () => {
     const { store, foreign, text, verdict } = world(`*.example,katie ${c.line}\n@revoked * ${a.line}\n`);
     await store.trust('katie', b.blob);
-    await replaceKey(store, 'katie', c.blob, [], start);
+    await replaceKey({ store, name: 'katie', foreignFiles: [], nowMs: start }, c.blob);
     await store.trust('robin', b.blob);
     const forgotten = await forgetHost(store, 'katie', [foreign]);
     expect(text()).toBe(`@revoked katie ${b.line}\nrobin ${b.line}\n`);
@@ -143,18 +151,25 @@ describe('a rotation', () => {
     const { store, foreign, verdict } = world(`katie ${a.line}\n`);
     await store.trust('katie', b.blob);
     const now = { presented: a.blob, proved: [a.blob, c.blob] };
-    expect(await recordRotation(store, 'katie', now, [foreign], start)).toEqual({
+    expect(
+      await recordRotation({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, now),
+    ).toEqual({
       added: [{ type: c.type, fingerprint: print(c) }],
       gone: [{ type: b.type, fingerprint: print(b) }],
     });
-    expect(await recordRotation(store, 'katie', now, [foreign], start)).toEqual({ added: [], gone: [] });
+    expect(
+      await recordRotation({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, now),
+    ).toEqual({ added: [], gone: [] });
     expect(await rows(store, [foreign])).toEqual([
       [print(b), 'gone', true],
       [print(c), null, true],
       [print(a), null, false],
     ]);
     expect(await verdict('katie', b.blob)).toBe('trusted');
-    await recordRotation(store, 'katie', { presented: b.blob, proved: [a.blob] }, [foreign], start);
+    await recordRotation(
+      { store, name: 'katie', foreignFiles: [foreign], nowMs: start },
+      { presented: b.blob, proved: [a.blob] },
+    );
     expect((await rows(store, [foreign])).map((row) => row[1])).toEqual([null, 'gone', null]);
   });
 
@@ -166,7 +181,10 @@ describe('a rotation', () => {
     const { store, foreign } = world(foreignText(a.line));
     const name = '[katie]:2222';
     expect(
-      await recordRotation(store, name, { presented: a.blob, proved: [c.blob] }, [foreign], start),
+      await recordRotation(
+        { store, name: name, foreignFiles: [foreign], nowMs: start },
+        { presented: a.blob, proved: [c.blob] },
+      ),
     ).toEqual({ added: [], gone: [] });
     expect((await store.read([])).entries).toEqual([]);
   });
@@ -178,7 +196,10 @@ describe('a rotation', () => {
     const made = Array.from({ length: 40 }, () => ed25519Blob());
     for (const [night, key] of made.entries()) {
       const keys = { presented: a.blob, proved: [a.blob, c.blob, key] };
-      const { added } = await recordRotation(store, 'katie', keys, [foreign], start + night);
+      const { added } = await recordRotation(
+        { store, name: 'katie', foreignFiles: [foreign], nowMs: start + night },
+        keys,
+      );
       expect(added.map((each) => each.fingerprint)).toContain(fingerprint(key));
     }
     const under = text()
@@ -197,7 +218,7 @@ describe('a rotation', () => {
     await store.trust('katie', a.blob);
     const keys = { presented: a.blob, proved: Array.from({ length: 500 }, () => ed25519Blob()) };
     for (let night = 0; night < 3; night += 1)
-      await recordRotation(store, 'katie', keys, [foreign], start + night);
+      await recordRotation({ store, name: 'katie', foreignFiles: [foreign], nowMs: start + night }, keys);
     expect(text().split('\n')).toHaveLength(17);
     expect(await verdict('katie', a.blob)).toBe('trusted');
   });
@@ -205,7 +226,9 @@ describe('a rotation', () => {
   test('never brings back a revoked key', async () => {
     const { store, foreign, verdict } = world(`katie ${a.line}\n@revoked katie ${c.line}\n`);
     const keys = { presented: a.blob, proved: [c.blob] };
-    expect((await recordRotation(store, 'katie', keys, [foreign], start)).added).toEqual([]);
+    expect(
+      (await recordRotation({ store, name: 'katie', foreignFiles: [foreign], nowMs: start }, keys)).added,
+    ).toEqual([]);
     expect(await verdict('katie', c.blob)).toBe('revoked');
   });
 });

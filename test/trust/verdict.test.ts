@@ -1,9 +1,8 @@
 // Verdicts on plain keys, as tables of known_hosts text.
 import { describe, expect, test } from 'vitest';
-import { knownTypes, orderHostKeyAlgorithms } from '../../src/trust/algorithms.ts';
+import { knownTypes, orderHostKeyAlgorithms, judge, judgePresented } from '../../src/trust/verdict.ts';
 import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { parseKnownHosts } from '../../src/trust/known-hosts.ts';
-import { judge, judgePresented } from '../../src/trust/verdict.ts';
 import { testKey } from './keys.ts';
 
 const key = testKey();

@@ -82,7 +82,9 @@ async function recorded(
   signal: AbortSignal,
 ): Promise<WhyResult | null> {
   try {
-    return (await askSupervisor(supervisor, facts, 'why', { name }, { signal }))?.result ?? null;
+    return (
+      (await askSupervisor(supervisor, facts, { method: 'why', params: { name }, signal }))?.result ?? null
+    );
   } catch (thrown) {
     if (thrown instanceof TunnelError && thrown.code === 'NO_SUCH_TUNNEL') return null;
     throw thrown;

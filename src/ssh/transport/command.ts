@@ -3,7 +3,7 @@
 import { Duplex, type Readable } from 'node:stream';
 import { TunnelError } from '../../errors.ts';
 import { NotStarted, signalGroup, startPiped, type PipedChild, boundedLines } from '../../files/child.ts';
-import { abortable } from '../../model/abortable.ts';
+import { abortable } from '../../model/give-up.ts';
 import { cleanText } from '../../model/clean.ts';
 import type { Cancel, Clock } from '../../model/clock.ts';
 import { formatHop, type Host } from '../../model/host.ts';

@@ -1,7 +1,7 @@
 // TCP to a name: every address of it, raced (RFC 8305), resolved afresh each time, within one deadline.
 import { lookup, type LookupAddress } from 'node:dns';
 import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { abortable } from '../../model/abortable.ts';
+import { abortable } from '../../model/give-up.ts';
 import type { Clock } from '../../model/clock.ts';
 import { formatHostPort } from '../../model/endpoint.ts';
 import { codeOf, wordsOf } from '../failure.ts';

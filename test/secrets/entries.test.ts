@@ -2,8 +2,7 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { bindingsFolder, createBindings } from '../../src/secrets/bindings.ts';
-import { createEntries } from '../../src/secrets/entries.ts';
+import { bindingsFolder, createBindings, createEntries } from '../../src/secrets/entries.ts';
 import { createKeychain } from '../../src/secrets/keychain.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
