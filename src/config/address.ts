@@ -23,7 +23,7 @@ export function localListen(value: unknown): Parsed<Endpoint> {
   return address(value, localForms, { autoPort: true, zero: false, wildcard: true });
 }
 
-/** What is dialled: from the server for a local forward, from here for a remote one. A bare port is on 127.0.0.1. */
+/** The target of a forward, dialled from the server for a local forward, from here for a remote one. A bare port is on 127.0.0.1. */
 export function target(value: unknown): Parsed<Endpoint> {
   return address(value, targetForms, { autoPort: false, zero: false, wildcard: false });
 }

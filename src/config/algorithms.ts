@@ -53,7 +53,7 @@ export function algorithmProblem(kind: AlgorithmKind, written: string): string |
 
 const ofKeys = (kind: AlgorithmKind): boolean => kind === 'hostKey' || kind === 'pubkey';
 
-/** What a list of ssh_config comes to: names of keys may be patterns there. */
+/** The names that a list of ssh_config stands for: names of keys may be patterns there. */
 export function sshAlgorithms(kind: AlgorithmKind, written: string): readonly string[] {
   if (!ofKeys(kind) || written.startsWith('-')) return applyAlgorithms(written, opensshDefaults[kind]);
   const mode = /^[+^]/.exec(written)?.[0] ?? '';
@@ -64,7 +64,7 @@ export function sshAlgorithms(kind: AlgorithmKind, written: string): readonly st
   return applyAlgorithms(mode + names.join(','), opensshDefaults[kind]);
 }
 
-/** What a written list comes to: `+` appends, `-` removes (wildcards allowed), `^` puts first, else it is the list. */
+/** The names that a written list stands for: `+` appends, `-` removes (wildcards allowed), `^` puts first, else it is the list. */
 export function applyAlgorithms(written: string, defaults: readonly string[]): readonly string[] {
   const mode = /^[+\-^]/.exec(written)?.[0] ?? '';
   const names = written

@@ -12,7 +12,7 @@ import { harmless, harmlessRule, namePattern, nameRule } from './value.ts';
 
 export type Combined = { readonly config: Declared } | { readonly issues: readonly ConfigIssue[] };
 
-/** What is put together of the files. */
+/** The config as it is put together from the files. */
 interface Work {
   readonly files: readonly ParsedFile[];
   readonly main: ParsedFile;

@@ -69,7 +69,7 @@ export function fileDigest(path: string): string {
   }
 }
 
-/** What of a forward needs to be asked about again: all but its local port and its target. */
+/** The parts of a forward whose change needs consent again: all but its local port and its target. */
 function lasting(forward: Forward): unknown {
   if (forward.type === 'remote') return forward;
   const { listen, ...others } = forward;
@@ -200,7 +200,7 @@ function servers(declared: Declared, tunnels: readonly DeclaredTunnel[]): string
   return [...found];
 }
 
-/** What stands at a tunnel goes before its host: it may lead to another server than the host's name says. */
+/** Settings of a tunnel go before those of its host: they may lead to another server than the host's name says. */
 function leadsElsewhere({ hostname, user, port }: HostSettings): boolean {
   return hostname !== undefined || user !== undefined || port !== undefined;
 }

@@ -11,7 +11,7 @@ export interface DeclaredHost {
 
 export interface DeclaredTunnel {
   readonly name: string;
-  /** What stands at the tunnel itself. */
+  /** The settings at the tunnel itself. */
   readonly own: TunnelSettings;
   /** The same over `defaults`. */
   readonly settings: TunnelSettings;

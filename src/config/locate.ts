@@ -41,7 +41,7 @@ export function findConfig(places: Places, facts: PlaceFacts, option: string | u
 }
 
 /**
- * What makes two config files one: the real path of the folder plus the file's name. The last name is not followed,
+ * The identity of a config file: the real path of the folder plus the file's name. The last name is not followed,
  * since mounted ConfigMaps and Nix links swap it. A folder that is gone leaves the path as it is.
  */
 export function configIdentity(path: string): string {

@@ -35,7 +35,7 @@ export interface HostNames {
 }
 
 /**
- * What words mean as hosts by a config (null: by none) and by ssh_config. `run` false: no `ssh -G`, our own parser reads
+ * The hosts that words mean by a config (null: by none) and by ssh_config. `run` false: no `ssh -G`, our own parser reads
  * ssh_config. Throws ConfigError or CONFIG_MISSING.
  */
 export function openHostNames(
@@ -95,7 +95,7 @@ async function isAlias(name: string, askSsh: AskSsh): Promise<boolean> {
   const [own, any] = await Promise.all(
     [name, nobody].map((alias) => askSsh({ alias, user: null, port: null })),
   );
-  // What cannot be read is for whoever resolves the name: there the reason is told.
+  // A fault of ssh_config is told where the name is resolved.
   if (own === undefined || any === undefined || 'failure' in own || 'failure' in any) return true;
   return flat(own.values, name) !== flat(any.values, nobody);
 }

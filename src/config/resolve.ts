@@ -34,7 +34,7 @@ export interface ResolveParts extends Reader {
   readonly readerFor?: (tunnel: DeclaredTunnel) => Reader;
 }
 
-/** What only shows when it is resolved; the path leads to the value in the file. */
+/** A fault that shows only when the config is resolved; the path leads to the value in the file. */
 export interface ResolveProblem {
   readonly path: Path;
   readonly message: string;
@@ -77,7 +77,7 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
   };
 }
 
-/** What stands in the file and does nothing in this version. */
+/** Settings of the file that do nothing in this version. */
 function withoutEffect({ hooks, tunnels }: Declared): readonly string[] {
   const named = (says: (tunnel: DeclaredTunnel) => boolean): string =>
     [...tunnels.values()].flatMap((tunnel) => (says(tunnel) ? [tunnel.name] : [])).join(', ');
@@ -155,7 +155,7 @@ async function wayTo(
   return chainTo({ ...target, layers }, [], work);
 }
 
-/** What is known of one host before its way is. */
+/** The facts of one host before its way is known. */
 interface Gathered {
   readonly name: string;
   readonly layers: readonly Layer[];
@@ -209,7 +209,7 @@ function finish({ name, layers, ssh }: Gathered, behindJump: boolean, work: Tunn
   const { account, exists, warnings } = work;
   const warn = (sentence: string): unknown => warnings.add(sentence);
   const host = resolveHost({ name, layers, ssh, behindJump, account, exists, warn });
-  // What our own file says was judged where it stands.
+  // Settings of our own file were judged where they stand.
   for (const message of [...uselessLists(host), ...commandProblem(host, account)])
     work.problems.push({ path: work.at, message });
   return host;
@@ -279,7 +279,7 @@ async function gather(
   return { name, layers, ssh };
 }
 
-/** What the config says of a host by a word for it, highest first. */
+/** The layers of the config for a host by a word for it, highest first. */
 function layersOf(written: Login, declared: Declared): readonly Layer[] {
   const { host, user, port } = written;
   const entry = declared.hosts.get(host);

@@ -85,7 +85,7 @@ function readDocument(file: string, text: string, lineCounter: LineCounter, at: 
 /** A key that stands twice: the rest of the file can still be looked at. */
 const isRepeat = (error: YAMLError): boolean => error.code === 'DUPLICATE_KEY';
 
-/** What follows a break is read as anything: a line with one slip would be told for each word that follows. */
+/** The parser takes text behind a break for anything: a line with one slip would be told for each word that follows. */
 function upToFirstBreak(errors: readonly YAMLError[]): readonly YAMLError[] {
   const ordered = errors.toSorted((one, other) => one.pos[0] - other.pos[0]);
   return ordered.slice(0, ordered.findIndex((error) => !isRepeat(error)) + 1);
@@ -177,7 +177,7 @@ function aliasIssues(document: Document.Parsed, at: At): ConfigIssue[] {
   return issues;
 }
 
-/** What people really meet, in words that say what to do. */
+/** The mistakes people really make, in words that say what to do. */
 function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, at: At): ConfigIssue {
   const [offset] = error.pos;
   const line = lineAround(text, offset);

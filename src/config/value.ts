@@ -14,7 +14,7 @@ export interface Fault {
   readonly more?: readonly Fault[];
 }
 
-/** What a value parser answers. */
+/** The answer of a value parser. */
 export type Parsed<T> = { readonly value: T } | Fault;
 
 export const ok = <T>(value: T): Parsed<T> => ({ value });

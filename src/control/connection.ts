@@ -6,7 +6,7 @@ import { createDecoder, encodeMessage } from './framing.ts';
 import { protocolVersion, type Method, type Methods, type Request } from './protocol.ts';
 import { parseRequest, requestId } from './requests.ts';
 
-/** What a handler knows of its call. */
+/** A call as its handler sees it. */
 export interface Call<Progress> {
   /** Ends when the client leaves or the server closes. */
   readonly signal: AbortSignal;

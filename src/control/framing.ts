@@ -33,7 +33,7 @@ function parseLine(line: Buffer): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // What JSON.parse says quotes the line, and a line may hold a secret: it is not passed on.
+    // JSON.parse quotes the line in its message, and a line may hold a secret: the message is not passed on.
     throw notOurs('a line is not JSON');
   }
 }

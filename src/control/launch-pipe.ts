@@ -1,9 +1,9 @@
-// What passes between a supervisor and the command that launches it: the command's environment, and one line when it is ready.
+// The pipes between a supervisor and the command that launches it: the command's environment, and one line when the supervisor is ready.
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import type { CallerEnvironment } from '../model/session.ts';
 import { errorTable, type ErrorReport } from '../errors.ts';
 
-/** What a supervisor in the background says through its ready pipe, once, as one line of JSON. */
+/** The message of a supervisor in the background through its ready pipe, once, as one line of JSON. */
 export type ReadyMessage =
   | { readonly kind: 'ready' }
   /** Another one has the lock. */

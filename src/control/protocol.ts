@@ -11,7 +11,7 @@ export const protocolVersion = { current: 1, oldest: 1 } as const;
 /** A longer line ends the connection: nothing we send comes near. */
 export const lineLimitBytes = 4 * 1024 * 1024;
 
-/** What each method takes and gives. A method with `progress` sends any number of those before its result. */
+/** Parameters and results of each method. A method with `progress` sends any number of those before its result. */
 export interface Methods {
   /** First on every connection. */
   hello: {
@@ -45,7 +45,7 @@ export interface Methods {
   answer: { params: { question: string; value: string | null }; result: { taken: boolean } };
   /** Something outside changed (`trust`, `secret set`): look at what waits for a person again. */
   recheck: { params: { hosts: readonly string[] }; result: null };
-  /** What the live link recorded at its login. Null steps: there is no live link. */
+  /** The record of the live link's login. Null steps: there is no live link. */
   why: { params: { name: string }; result: WhyResult };
   /** Ends the supervisor, wanted marks kept. */
   shutdown: { params: Record<string, never>; result: null };
@@ -56,9 +56,9 @@ export type Method = keyof Methods;
 export interface WhyResult {
   readonly tunnel: TunnelStatus;
   readonly steps: readonly DialStep[] | null;
-  /** What the last attempt at a login recorded; null or absent without a link. */
+  /** The record of the last attempt at a login; null or absent without a link. */
   readonly attempt?: readonly DialStep[] | null;
-  /** What the last login that succeeded recorded; null or absent when there was none. */
+  /** The record of the last login that succeeded; null or absent when there was none. */
   readonly last?: readonly DialStep[] | null;
   /** Each target, tried anew over the live link. */
   readonly targets?: readonly Finding[];

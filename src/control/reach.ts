@@ -23,7 +23,7 @@ export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<C
   });
 }
 
-/** What is asked of a supervisor. */
+/** A call to a supervisor. */
 export interface SupervisorCall<M extends Method> extends CallOptions<M> {
   readonly method: M;
   readonly params: Methods[M]['params'];
@@ -71,7 +71,7 @@ async function reach<T>(
   }
 }
 
-/** Who holds the lock. Loaded only where nobody answers: `status` of a running supervisor passes without it. */
+/** Pid of the lock's holder. The lock is loaded only where nobody answers: `status` of a running supervisor passes without it. */
 async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | null> {
   const { lockHolder } = await import('../files/lock.ts');
   return lockHolder(at.lock, owner.platform);

@@ -19,7 +19,7 @@ export interface ControlServerOptions extends Omit<ConnectionTerms, 'backlogLimi
   readonly helloDeadlineMs?: number;
   /** How often the socket file is looked for. SPEC 1: made again within 5 s. */
   readonly lookEveryMs?: number;
-  /** It was gone: null, it listens again, at `address`; else why it cannot. A lasting failure is told once. */
+  /** Called when the socket was gone. Null: the server listens again, at `address`; else why it cannot. A lasting failure is told once. */
   readonly onRemade?: (failure: TunnelError | null, address: string) => void;
   /** Called with the number of open connections whenever it changes. */
   readonly onConnections?: (open: number) => void;

@@ -9,7 +9,7 @@ export function stopCommand(pid: number, proc = '/proc'): string | HintCommand {
   return unitCommand('stop', pid, proc) ?? `kill ${pid}`;
 }
 
-/** What systemd is told of the unit that runs a supervisor; null where none does. */
+/** The systemctl command for the unit that runs a supervisor; null where none does. */
 export function unitCommand(verb: 'stop' | 'restart', pid: number, proc = '/proc'): string | null {
   const read = (of: number | string, what: string): string => readProcess(proc, of, what) ?? '';
   // One in the background was let go of by whatever unit its first command ran in (cron's, say): that is not its own.

@@ -1,4 +1,4 @@
-// What should be up, and the ports that `auto` listeners had: on disk, so that a crash or a reboot forgets nothing.
+// The tunnels that should be up, and the ports that `auto` listeners had: on disk, so that a crash or a reboot forgets nothing.
 import { readFileSync, renameSync } from 'node:fs';
 import { replaceFile } from '../files/atomic.ts';
 import type { SupervisorPlaces } from '../paths.ts';
@@ -13,7 +13,7 @@ export interface Wanted {
 const nothing: Wanted = { names: [], ports: {} };
 
 /**
- * What was wanted when the last supervisor ended. A file that cannot be understood is put aside as `….broken` and
+ * The tunnels that were wanted when the last supervisor ended. A file that cannot be understood is put aside as `….broken` and
  * counts as empty, told through `complain`: it must not keep a supervisor from starting.
  */
 export function readWanted(path: string, complain: (why: string) => void): Wanted {

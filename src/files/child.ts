@@ -9,7 +9,7 @@ import { onAbort, type GiveUpSignal } from '../model/give-up.ts';
 export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdio: StdioOptions;
-  /** It lives on when this process ends: a supervisor. Default false: it ends with us. */
+  /** The program lives on when this process ends: a supervisor. Default false. */
   readonly outlives?: boolean;
 }
 
@@ -213,7 +213,7 @@ function collect(stream: Readable | null, limitBytes: number, over: () => void):
 
 export interface BoundedLines {
   feed(chunk: string): void;
-  /** What stands after the last line end is a line too. */
+  /** Text after the last line end is a line too. */
   end(): void;
 }
 

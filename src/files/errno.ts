@@ -1,4 +1,4 @@
-// What the system refused, in words: the one table of errno(3), and the error it makes on a file of ours. Pure.
+// Refusals of the system in words: the one table of errno(3), and the error it makes on a file of ours. Pure.
 import { dirname } from 'node:path';
 import { TunnelError } from '../errors.ts';
 import { shellWord } from '../model/shell-word.ts';
@@ -23,7 +23,7 @@ const words: Readonly<Record<string, string>> = {
   ENOEXEC: 'it is no program for this machine',
 };
 
-/** What mkdir(2), open(2) and rename(2) answer where a folder is read-only, not ours, or cannot be (HOME=/dev/null). */
+/** The answers of mkdir(2), open(2) and rename(2) where a folder is read-only, not ours, or cannot be (HOME=/dev/null). */
 const unwritable = ['EROFS', 'EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'];
 const full = ['ENOSPC', 'EDQUOT'];
 

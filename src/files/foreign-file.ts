@@ -66,7 +66,7 @@ export function readForeignFileNow(path: string, limitBytes: number): ForeignFil
   }
 }
 
-/** What no config comes near. */
+/** No config comes near. */
 const configLimitBytes = 4 * 1024 * 1024;
 
 /** As `readForeignFileNow`. */

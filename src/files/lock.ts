@@ -139,7 +139,7 @@ function removeOwn(path: string, nonce: string): void {
 }
 
 /**
- * What starters that died left: rights and half-made locks. While we hold the lock no right can matter, since each is
+ * Removes the rights and half-made locks of starters that died. While we hold the lock no right can matter, since each is
  * about an earlier holder, and whoever loses a half-made lock tries again.
  */
 function removeLeftovers(path: string): void {
@@ -231,7 +231,7 @@ async function makeLink(lock: string, content: string): Promise<boolean> {
   }
 }
 
-/** What a file system without links says; EPERM also Windows to who may not make them. */
+/** Errors of a file system without links; EPERM also of Windows, for users who may not make them. */
 const noLinks = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'UNKNOWN'];
 
 async function makeFile(lock: string, content: string): Promise<boolean> {
@@ -382,7 +382,7 @@ function fromPs(pid: number): string | null {
   return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
 }
 
-/** What a program prints, or its exit code where that is not 0. Throws where it cannot be started or takes too long. */
+/** The output of a program, or its exit code where that is not 0. Throws where it cannot be started or takes too long. */
 function outputNow(program: string, args: readonly string[], limitMs: number): string | number {
   // Not imported: `status` passes here on Linux too, and loading it costs 3 ms there for nothing.
   const { execFileSync } = process.getBuiltinModule('node:child_process');

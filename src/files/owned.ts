@@ -78,7 +78,7 @@ function isPrivateGroup(stats: { readonly uid: number; readonly gid: number }): 
   }
 }
 
-/** Who else than us (or root) could have written a file or a folder of ours. */
+/** Somebody else than us (or root) who could have written a file or a folder of ours. */
 export interface ForeignWriter {
   readonly who: 'owner' | 'others';
   /** A sentence. */
@@ -92,13 +92,13 @@ export function foreignWriter(stats: Pick<Stats, 'uid' | 'mode'>, uid: number | 
   return (stats.mode & 0o022) === 0 ? null : { who: 'others', why: 'others may write it' };
 }
 
-/** Who reads. Null where there are no user ids. */
+/** The user who reads a secret. */
 export interface Reader {
   readonly uid: number;
   readonly groups: readonly number[];
 }
 
-/** Who could read the file that should not; null when nobody could. */
+/** A sentence on who else could read the file; null when nobody could. */
 export function exposureOf(stat: Pick<Stats, 'uid' | 'gid' | 'mode'>, reader: Reader): string | null {
   const mode = stat.mode & 0o777;
   const octal = mode.toString(8).padStart(4, '0');

@@ -1,10 +1,10 @@
-// What this process and its user are, read in one place for commands and supervisors. Nothing here throws: a user without a
+// The facts of this process and its user, read in one place for commands and supervisors. Nothing here throws: a user without a
 // passwd entry, without HOME, or with an empty one is a user too.
 import { homedir, hostname, tmpdir, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import type { PlaceFacts } from '../paths.ts';
 
-/** What decides where things are. */
+/** The facts that decide where things are. */
 export function processFacts(): PlaceFacts {
   const cwd = process.cwd();
   return {

@@ -132,6 +132,11 @@ function ecdsa(curve: string, digest: string, listed: number): KeyAlgorithm {
   return { ...sameType(`ecdsa-sha2-nistp${curve}`), digest, listed, fields: 2, hostKey: true };
 }
 
+/** Types of host keys whose possession a server can prove to us. */
+export const provableKeyTypes: readonly string[] = keyAlgorithms.flatMap(({ keyType, hostKey, digest }) =>
+  hostKey && digest !== undefined ? [keyType] : [],
+);
+
 const certificateSuffix = '-cert-v01@openssh.com';
 
 /** "rsa-sha2-512-cert-v01@openssh.com" for "rsa-sha2-512". */
@@ -210,13 +215,13 @@ function byWireKind(which: (algorithm: Algorithm) => boolean): Readonly<Record<W
   };
 }
 
-/** What is offered to a server where nothing is configured, in order. */
+/** The algorithms offered to a server where nothing is configured, in order. */
 export const offeredByDefault = byWireKind(({ here }) => here === 'offered');
 
-/** All that a connection of ours can use, what is offered by default first. */
+/** The algorithms that a connection of ours can use, those offered by default first. */
 export const usableAlgorithms = byWireKind(({ here }) => here !== 'none');
 
-/** What + - ^ change: the names OpenSSH offers by default. What cannot be done here is left out where the offer is made. */
+/** The lists that + - ^ change: the names OpenSSH offers by default. Names that cannot be had here are left out where the offer is made. */
 export const opensshDefaults: Readonly<Record<AlgorithmKind, readonly string[]>> = {
   kex: defaultsOf('kex'),
   cipher: defaultsOf('cipher'),
@@ -260,7 +265,7 @@ export interface SignatureChoice {
 }
 
 /**
- * What to sign with for a key on a server, in order; empty when none is allowed on both sides. SHA-1 never, unless the
+ * Algorithms to sign with for a key on a server, in order; empty when none is allowed on both sides. SHA-1 never, unless the
  * config names ssh-rsa. `configured`: pubkey_algorithms, null for our defaults. `offered`: the server's server-sig-algs
  * (RFC 8308), null when it sent none: such a server may well know SHA-2.
  */

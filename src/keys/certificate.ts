@@ -148,7 +148,7 @@ export function certificateWords(certificate: Certificate): string {
   return `${shortTypeName(certificate.type)} ${fingerprint(certificate.key.blob)}`;
 }
 
-/** What may be wrong with it, for the words of a refusal; empty when nothing shows. */
+/** Likely faults of a certificate, for the words of a refusal; empty when none shows. */
 export function certificateDoubts(certificate: Certificate, user: string, nowMs: number): string {
   const day = (seconds: bigint): string =>
     new Date(Math.min(Number(seconds), 253_402_300_799) * 1000).toISOString().replace(/:\d\d\.000Z$/, 'Z');

@@ -7,7 +7,7 @@ export function fingerprint(blob: Buffer): string {
   return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
 }
 
-/** What a person pasted as a fingerprint, in our form; null when it is none. Takes it with or without "SHA256:" and padding. */
+/** A fingerprint that a person pasted, in our form; null for another text. Takes it with or without "SHA256:" and padding. */
 export function readFingerprint(text: string): string | null {
   const match = /^(?:SHA256:)?([A-Za-z0-9+/]{43})=?$/.exec(text.trim());
   return match === null ? null : `SHA256:${match[1]}`;
@@ -15,7 +15,7 @@ export function readFingerprint(text: string): string | null {
 
 const columns = 17;
 const rows = 9;
-/** What a field shows after being visited that often; the last two are the start and the end. */
+/** Marks of a field by how often it was visited; the last two are the start and the end. */
 const marks = ' .o+=*BOX@%&#/^SE';
 
 /** The eleven lines `ssh-keygen -lv` draws (OpenSSH's "drunken bishop" walk over the SHA-256 digest). */

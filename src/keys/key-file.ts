@@ -5,7 +5,7 @@ import { publicKeyOf, type PublicKey } from './public-key.ts';
 import { dsaUnsupported, KeyError } from './private-key.ts';
 import { openPutty, parsePutty, puttyLocked } from './putty-file.ts';
 
-/** What a key file shows of itself. */
+/** The open facts of a key file. */
 export interface KeyOutline {
   readonly format: 'openssh' | 'pem' | 'putty';
   readonly locked: boolean;

@@ -7,7 +7,7 @@ import type { CallerEnvironment, Session } from './session.ts';
 import type { ProbeStatus } from './status.ts';
 import type { Hold } from './tunnel.ts';
 
-/** What a carrier may know of its link. */
+/** The link of a carrier, as far as the carrier knows it. */
 export type LinkView =
   /** New connections go over this session. Running ones stay on the one they began with. */
   | { readonly state: 'up'; readonly session: Session }
@@ -46,7 +46,7 @@ export interface CarrierStatus extends CarrierCounts {
   readonly probe: ProbeStatus | null;
 }
 
-/** What a carrier tells its tunnel. Called from I/O callbacks: must not throw. */
+/** News of a carrier for its tunnel. Called from I/O callbacks: must not throw. */
 export interface CarrierEvents {
   /** Something in `status()` other than byte counts changed. */
   changed(): void;

@@ -83,7 +83,7 @@ export function cleanText(text: string): string {
 /** Characters of what a peer says in passing: a packet may hold 256 KiB of it, and messages, logs and status quote it. */
 const longestQuote = 300;
 
-/** What a peer said, to be quoted in a message: clean, and cut where it is longer than a message may be. */
+/** Words of a peer, to be quoted in a message: clean, and cut where it is longer than a message may be. */
 export function cleanQuote(text: string): string {
   const clean = Array.from(cleanText(text.slice(0, 16 * longestQuote)));
   const isCut = text.length > 16 * longestQuote || clean.length > longestQuote;

@@ -8,7 +8,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since some moment, which nobody can set (CLOCK_MONOTONIC): for every duration and every deadline. */
   monotonic(): number;
-  /** What the wall clock, as it is set now, showed or will show at a moment of `monotonic`. */
+  /** The time that the wall clock, as it is set now, showed or will show at a moment of `monotonic`. */
   wallAt(monotonicMs: number): number;
   /** Runs `task` once after `delayMs`, unless cancelled. */
   schedule(delayMs: number, task: () => void): Cancel;

@@ -37,14 +37,14 @@ function tokensOf(host: Host, local: LocalUser): Readonly<Record<string, string>
   };
 }
 
-/** What is wrong with a command, whatever host it is for; null when nothing is. */
+/** The fault of a command, whatever host it is for; null for none. */
 export function commandProblem(command: string): string | null {
   if (command.trim() === '') return 'it is empty';
   const token = [...command.matchAll(/%(.?)/gs)].find(([, letter = '']) => !/^[%hknpruidlL]$/.test(letter));
   return token === undefined ? null : `it has no token ${token[0]}`;
 }
 
-/** What a shell would take for more than a letter. */
+/** Characters that mean more than a letter to a shell. */
 const shellWords = /[|&;<>()$`\\"'*?[\]#~{}!\n]|(?:^|\s)[A-Za-z_]\w*=/;
 
 /**

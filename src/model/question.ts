@@ -3,7 +3,7 @@ import type { Secret } from './secret.ts';
 
 export type QuestionKind = 'host-key' | 'passphrase' | 'password' | 'prompt';
 
-/** What crosses the wire and stands in status. `text` is clean of control characters; never holds a secret. */
+/** A question as it crosses the wire and stands in status. `text` is clean of control characters; never holds a secret. */
 export interface Question {
   readonly kind: QuestionKind;
   /** The hop that asks, as the user knows it. */

@@ -23,7 +23,7 @@ export interface ForwardStatus {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly error: StatusError | null;
-  /** What the probe last saw, null without one. */
+  /** The last answer of the probe, null without one. */
   readonly probe: ProbeStatus | null;
 }
 
@@ -32,7 +32,7 @@ export interface ProbeStatus {
   /** "postgres 16", "target refused", … */
   readonly text: string;
   readonly at: string;
-  /** It has not answered yet over this link; absent once it has. */
+  /** The target has not answered yet over this link; absent once it has. */
   readonly awaited?: true;
 }
 

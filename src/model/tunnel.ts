@@ -2,7 +2,7 @@
 import type { Forward } from './forward.ts';
 import type { Way } from './host.ts';
 
-/** What happens to a connection that arrives while the link is away: wait that long, or no listener at all. */
+/** The fate of a connection that arrives while the link is away: wait that long, or no listener at all. */
 export type Hold = { readonly kind: 'wait'; readonly ms: number } | { readonly kind: 'refuse' };
 
 export interface Tunnel {
@@ -27,7 +27,7 @@ export interface Tunnel {
   readonly after: readonly string[];
 }
 
-/** What one config file means. Everything the supervisor works from. */
+/** The meaning of one config file: everything the supervisor works from. */
 export interface ResolvedConfig {
   /** Absolute path of the file. */
   readonly file: string;

@@ -1,4 +1,4 @@
-// What `tunnel why` finds: one step a layer of each hop, the shape that `why --json` prints (SPEC 4). Pure types.
+// The findings of `tunnel why`: one step a layer of each hop, the shape that `why --json` prints (SPEC 4). Pure types.
 import type { ErrorReport } from '../errors.ts';
 import type { DialStep } from './session.ts';
 

@@ -31,7 +31,7 @@ export function troubleOf(stage: 'load' | 'call', message: string): KeychainTrou
 
 const elsewhere = 'or take another source: env:NAME, file:PATH, command:[…]';
 
-/** What is wrong, and what helps. */
+/** The fault in words, and a remedy. */
 const words: Record<KeychainTrouble, readonly [why: string, hint: string]> = {
   'addon-missing': [
     'the keychain addon is not installed here',

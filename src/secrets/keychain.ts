@@ -34,7 +34,7 @@ export interface Keychain {
   delete(account: string, call?: KeychainCall): Promise<boolean>;
 }
 
-/** What the child needs of an environment: the way to the desktop. Nothing that could hold a secret. */
+/** The variables that the child needs: the way to the desktop. Nothing that could hold a secret. */
 const passedOn = [
   'PATH',
   'HOME',

@@ -43,7 +43,7 @@ export interface SecretReaderOptions {
   readonly withheld: () => ReadonlySet<string>;
   /** $CREDENTIALS_DIRECTORY of this process; that of the caller counts when there is none. */
   readonly credentialsDirectory: string | null;
-  /** Who we run as; null where there are no user ids. Default: asked of the system. */
+  /** Our user; null where there are no user ids. Default: asked of the system. */
   readonly reader?: Reader | null;
   /** For `command:`. Default 30 s. */
   readonly commandTimeoutMs?: number;

@@ -67,7 +67,7 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What the command printed, one line end dropped. Throws SECRET_MISSING with the first line of its stderr. */
+/** The output of the command, one line end dropped. Throws SECRET_MISSING with the first line of its stderr. */
 export async function readSecretCommand(argv: readonly string[], options: CommandOptions): Promise<Secret> {
   const [program] = argv;
   if (program === undefined) throw failure('command', 'it is empty');

@@ -11,6 +11,7 @@ import {
   type KnownHostEntry,
   type Place,
 } from './known-hosts.ts';
+import { provableKeyTypes } from '../keys/algorithms.ts';
 import { fingerprint } from '../keys/fingerprint.ts';
 import type { SeenKeys } from './seen.ts';
 import { checkName, type TrustStore } from './store.ts';
@@ -133,9 +134,6 @@ export interface Rotation {
   readonly gone: readonly { readonly type: string; readonly fingerprint: string }[];
 }
 
-/** Key types that a hostkeys-00@openssh.com message reaches us with: what is of another type is not gone for being left out. */
-const announcedTypes = /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))$/;
-
 /**
  * Records the keys a server has proved after its login (UpdateHostKeys in ssh_config(5)). Only when the key it
  * presented stood under this very name: a CA, a pattern or a changed file says nothing about the host itself.
@@ -158,8 +156,9 @@ export async function recordRotation(
   const fresh = keys.proved.filter(
     (key) => isUsable(key) && !standing.some((entry) => entry.key.equals(key)),
   );
+  // A key of a type that cannot be proved to us is not gone for being left out.
   const missing = standing.filter(
-    (entry) => announcedTypes.test(entry.type) && !all.some((key) => key.equals(entry.key)),
+    (entry) => provableKeyTypes.includes(entry.type) && !all.some((key) => key.equals(entry.key)),
   );
   const spare = await oldestFirst(
     store,

@@ -258,7 +258,7 @@ export function withoutName(text: string, name: string, which: (entry: KnownHost
   return { text: changed.join('\n'), removed };
 }
 
-/** What is left of a first field without the name: '' for nothing, undefined when it does not name it. */
+/** The rest of a first field without the name: '' for nothing, undefined when it does not name it. */
 function hostsWithout(hosts: string, name: string): string | undefined {
   if (hosts === name) return '';
   if (!namesExactly(hosts, name)) return undefined;

@@ -1,4 +1,4 @@
-// What `tunnel hosts list` and `tunnel hosts export` print of known keys (SPEC 4). Pure.
+// Known keys as `tunnel hosts list` and `tunnel hosts export` print them (SPEC 4). Pure.
 import { cleanText, isVisible } from '../model/clean.ts';
 import { formatEntry, matchesHosts, nameWithoutPort, type KnownHostEntry } from './known-hosts.ts';
 import { formatTime, type SeenKey } from './seen.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { openUpdates } from '../files/atomic.ts';
 
-/** What is remembered of one key under one name. Times in milliseconds since 1970. */
+/** The record of one key under one name. Times in milliseconds since 1970. */
 export interface SeenKey {
   readonly name: string;
   /** Of the key on the known_hosts line: for a certificate that is its CA's. */

@@ -77,7 +77,7 @@ export interface TrustStoreOptions {
   readonly file: string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Who must own the store; default: who we run as. Null where there are no user ids. */
+  /** User id that must own the store; default: ours. Null where there are no user ids. */
   readonly uid?: number | null;
   /**
    * For a process that lives long: where the store cannot be written, what is stored is kept in memory, and written with
@@ -217,7 +217,7 @@ class KnownHostsStore implements TrustStore {
 
 type Change<T> = (text: string, foreign: readonly KnownHostEntry[]) => { text: string; result: T };
 
-/** What could not be written: the file as it was, and as it was to be. */
+/** A change that could not be written: the file as it was, and as it was to be. */
 interface Unwritten {
   readonly written: string;
   readonly text: string;
@@ -342,7 +342,7 @@ function refuseUnless(verdict: Verdict, name: string, key: Buffer, allowFurther:
   }
 }
 
-/** What no key list comes near; more would only stall every login. */
+/** No key list comes near; more would only stall every login. */
 export const knownHostsLimitBytes = 64 * 1024 * 1024;
 
 /** Who may own a file we believe. `strict` is for our own store, which nobody else may write. */

@@ -8,6 +8,7 @@ import {
   knownAlgorithms,
   offeredByDefault,
   plainKeyType,
+  provableKeyTypes,
   uselessList,
   usableAlgorithms,
 } from '../../src/keys/algorithms.ts';
@@ -31,6 +32,16 @@ describe('the table of algorithms', () => {
 
   test('has every key algorithm in the order of `ssh -Q sig`', () => {
     expect([...keyPatternOrder].sort()).toEqual([...knownAlgorithms('hostKey')].sort());
+  });
+
+  test('has the key types that a server can prove, neither DSA nor those of tokens', () => {
+    expect([...new Set(provableKeyTypes)].sort()).toEqual([
+      'ecdsa-sha2-nistp256',
+      'ecdsa-sha2-nistp384',
+      'ecdsa-sha2-nistp521',
+      'ssh-ed25519',
+      'ssh-rsa',
+    ]);
   });
 
   test('says which list leaves nothing', () => {

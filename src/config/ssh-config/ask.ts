@@ -63,7 +63,7 @@ function once(ask: AskSsh): AskSsh {
 /** A program that answers `-G`. */
 interface Ssh {
   readonly call: (args: readonly string[]) => Promise<string | SshFailure>;
-  /** What it says of a host that nobody configured. */
+  /** Its answer for a host that nobody configured. */
   readonly defaults: () => Promise<string | SshFailure>;
 }
 
@@ -146,7 +146,7 @@ function splitPaths(value: string): string[] {
   return paths;
 }
 
-/** What somebody set: everything that is not as in the untouched answer. */
+/** The values that somebody set: all that differ from the untouched answer. */
 function changed(said: SshValues, defaults: SshValues, query: SshQuery, account: Account): SshValues {
   const left = new Map<string, readonly string[]>();
   for (const [key, values] of said) {

@@ -79,7 +79,7 @@ export const algorithmKeywords: Readonly<Record<string, AlgorithmKind>> = {
   pubkeyacceptedalgorithms: 'pubkey',
 };
 
-/** What is wrong with a line, for which ssh would refuse the file; null when nothing is. */
+/** The fault of a line for which ssh would refuse the file; null for none. */
 export function lineProblem(line: ConfigLine, ignoreUnknown: string | null): string | null {
   const keyword = keywordOf(line);
   if (ignoreUnknown !== null && !known.has(keyword) && matchesList(ignoreUnknown.toLowerCase(), line.keyword))

@@ -1,7 +1,7 @@
 // Host and Match lines of ssh_config: which block is for which host (ssh_config(5), PATTERNS and Match). Pure.
 import { globMatches } from '../glob.ts';
 
-/** What a Match line is compared with, as far as it is known at that point of the file. */
+/** The facts that a Match line is compared with, as far as they are known at that point of the file. */
 export interface MatchFacts {
   readonly host: string;
   readonly originalHost: string;

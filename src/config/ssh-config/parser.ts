@@ -226,7 +226,7 @@ function expandUser(reading: Reading): void {
   values.set('user', [expanded.text]);
 }
 
-/** What `ssh -G` shows with ~, tokens and variables filled in; key files it shows as they are written. */
+/** Fills in the values that `ssh -G` shows with ~, tokens and variables filled in; key files stay as they are written. */
 function expandPaths(reading: Reading): void {
   const { values, query, account } = reading;
   const jump = values.get('proxyjump')?.[0];
@@ -255,7 +255,7 @@ function expandPaths(reading: Reading): void {
 
 type OpenValues = Map<string, readonly string[]>;
 
-/** What the command line would have set, which stands above every file. */
+/** The values that ssh's command line would set, which stand above every file. */
 function valuesOfQuery(query: SshQuery): OpenValues {
   const values: OpenValues = new Map();
   if (query.user !== null) values.set('user', [query.user]);
@@ -317,7 +317,7 @@ function writtenHostname(values: SshValues, alias: string): string {
   });
 }
 
-/** What ssh would say of a host that nobody configured: such a value counts as unset (SPEC 2). */
+/** The values ssh has for a host that nobody configured: they count as unset (SPEC 2). */
 const usual: Readonly<Record<string, readonly string[]>> = {
   port: ['22'],
   serveraliveinterval: ['0'],
@@ -335,7 +335,7 @@ function isUsual(key: string, value: string): boolean {
   return usual[key]?.includes(value.toLowerCase()) === true;
 }
 
-/** What somebody set, in the form of `ssh -G`. */
+/** The values that somebody set, in the form of `ssh -G`. */
 function changedValues(values: SshValues, query: SshQuery): SshValues {
   const changed: OpenValues = new Map();
   for (const [key, all] of values) {

@@ -1,11 +1,11 @@
-// What ssh_config says of one host, read from its plain keys and values (ssh_config(5)), as settings of our own. Pure.
+// The settings of one host by ssh_config, read from its plain keys and values (ssh_config(5)), as settings of our own. Pure.
 import { login } from '../address.ts';
 import type { AuthMethod, HostKeyPolicy } from '../../model/host.ts';
 
 /** Lower-case keys with their values as written, and only what somebody set. The form of `ssh -G`, less its defaults. */
 export type SshValues = ReadonlyMap<string, readonly string[]>;
 
-/** What is asked of ssh_config: an alias, with the user and port that are set above it. */
+/** A question to ssh_config: an alias, with the user and port that are set above it. */
 export interface SshQuery {
   readonly alias: string;
   readonly user: string | null;
@@ -75,7 +75,7 @@ export function trustKeysIn(values: SshValues): readonly string[] {
 const isOn = (values: SshValues, key: string): boolean =>
   ['yes', 'true'].includes(values.get(key)?.[0]?.toLowerCase() ?? '');
 
-/** What is set and cannot be had here, without which the host is not reached: a sentence each, with the way out. */
+/** Settings that cannot be had here, and without which the host is not reached: a sentence each, with the way out. */
 export function sshProblems(values: SshValues, alias: string): readonly string[] {
   const problems: string[] = [];
   const command = values.get('proxycommand')?.[0]?.toLowerCase() ?? 'none';
@@ -91,7 +91,7 @@ export function sshProblems(values: SshValues, alias: string): readonly string[]
   return problems;
 }
 
-/** What is set and not done here, though the host is reached all the same: the key, and what to do instead. */
+/** Settings that are passed over here, though the host is reached all the same: the key, and what to do instead. */
 const passedOver: readonly [keyword: string, name: string, instead: string][] = [
   ['bindinterface', 'BindInterface', 'bind_address: names the address to connect from'],
   ['checkhostip', 'CheckHostIP', 'a key is looked up by the name of the host alone'],
@@ -250,7 +250,7 @@ export function jumpHops(written: string): readonly string[] | null {
   return jump.split(',').map((hop) => (isUri(hop) ? withoutScheme(hop) : hop));
 }
 
-/** What %j stands for: a hop without its user, port and brackets. */
+/** The value of %j: a hop without its user, port and brackets. */
 export function hostOfJump(hop: string): string {
   const read = login(hop);
   return 'value' in read ? read.value.host : hop;

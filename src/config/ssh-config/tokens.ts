@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { homeOfUser } from '../account.ts';
 
-/** What the tokens stand for. */
+/** The values of the tokens. */
 export interface TokenFacts {
   readonly home: string;
   /** %u, the local user; %i, the local uid. */
