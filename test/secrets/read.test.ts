@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asTunnelError, type TunnelError } from '../../src/errors.ts';
 import { createBindings, createEntries } from '../../src/secrets/entries.ts';
-import { exposureOf } from '../../src/files/owned.ts';
 import { createKeychain } from '../../src/secrets/keychain.ts';
 import {
   createSecretReader,
@@ -111,25 +110,6 @@ describe('a file', () => {
     execFileSync('mkfifo', ['-m', '600', path]);
     expect((await reading().refusal({ from: 'file', path })).message).toMatch(/regular file/);
   });
-
-  test.each([
-    [uid, 7, 0o400, false],
-    [uid, 7, 0o600, false],
-    [uid, 7, 0o604, true],
-    [0, 0, 0o600, false],
-    [0, 7, 0o440, false],
-    [0, 7, 0o640, false],
-    [0, 7, 0o660, true],
-    [0, 8, 0o440, true],
-    [0, 7, 0o444, true],
-    [uid + 4000, 7, 0o600, true],
-  ])(
-    'of user %i, group %i and mode %i is exposed to a member of group 7: %s',
-    (owner, gid, mode, exposed) => {
-      const found = exposureOf({ uid: owner, gid, mode: 0o100000 | mode }, { uid, groups: [7] });
-      expect(found !== null).toBe(exposed);
-    },
-  );
 
   test('below $CREDENTIALS_DIRECTORY is taken whatever its mode, by path or by that name', async () => {
     const credentials = join(folder, 'credentials');
