@@ -2,6 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import { runProgram } from '../files/child.ts';
 import { Secret } from '../model/secret.ts';
+import { createTurns } from '../model/turns.ts';
 import type { KeychainAnswer, KeychainRequest } from './keychain-child.ts';
 import { keychainError, troubleOf, type KeychainTrouble } from './keychain-problem.ts';
 
@@ -141,21 +142,4 @@ function defined(variables: Variables): Record<string, string> {
   return Object.fromEntries(
     Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
-}
-
-/** Runs at most `limit` works at once, the others in the order they came. */
-function createTurns(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
 }

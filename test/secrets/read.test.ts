@@ -19,7 +19,6 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import { hintText } from '../../src/render/error.ts';
 
 const folder = temporaryFolder('secrets');
-const uid = process.geteuid?.() ?? 0;
 
 function reading(options: Partial<SecretReaderOptions> = {}, variables: Record<string, string> = {}) {
   const keychain = createKeychain({ spawnArgv: ['/nonexistent'], timeoutMs: 1000, environment: {} });

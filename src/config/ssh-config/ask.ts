@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { runProgram } from '../../files/child.ts';
 import { readForeignTextNow } from '../../files/foreign-file.ts';
+import { createTurns } from '../../model/turns.ts';
 import type { Account } from '../account.ts';
 import { ownershipProblem } from '../../files/owned.ts';
 import { readConfigLines } from './lines.ts';
@@ -29,7 +30,7 @@ export function sshConfigReader(account: Account, run: boolean, limitMs = answer
 
 /** Readers for several environments, which share what does not depend on one: processes at a time, and ssh's own defaults. */
 export function sshConfigReaders(run: boolean, limitMs = answerLimitMs): (account: Account) => AskSsh {
-  const turn = limiter(atOnce);
+  const turn = createTurns(atOnce);
   const defaults = new Map<string, Promise<string | SshFailure>>();
   const runs = (program: string, account: Account): Ssh => {
     const call: Ssh['call'] = (args) => turn(() => runSsh(program, args, account, limitMs));
@@ -248,20 +249,4 @@ function isProgram(path: string): boolean {
   } catch {
     return false; // not there, or not ours to run
   }
-}
-
-/** Lets so many tasks run at a time. */
-function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= limit) await new Promise<void>((go) => waiting.push(go));
-    running++;
-    try {
-      return await task();
-    } finally {
-      running--;
-      waiting.shift()?.();
-    }
-  };
 }
