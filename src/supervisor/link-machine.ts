@@ -58,7 +58,7 @@ export interface Step {
 }
 
 /** After this long up, the count of retries starts over: a flapping server is not hammered. */
-export const steadyMs = 30_000;
+const steadyMs = 30_000;
 /** A link that was up so long is dialled at once when it is lost: a server that ends each session at once is not. */
 const servedMs = 5_000;
 /** While a client is held, so many waits of an outage are at most so long. */

@@ -252,7 +252,7 @@ export class Link implements Asker, JumpLink {
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, attended } = this.#parts;
     this.#tell(after, event);
-    this.#outage = nextOutage(this.#outage, before, after, event, clock);
+    this.#outage = nextOutage(this.#outage, { before, after, event }, clock);
     if (after.kind !== 'connecting') this.#attempts.rest();
     this.#blocked.follow(after, this.#runner.inherited);
     if (after.kind === 'up') {

@@ -29,11 +29,16 @@ export const noOutage: Outage = {
   comebacks: 0,
 };
 
+/** A step of a link: from a state into another one, by an event. */
+export interface LinkStep {
+  readonly before: LinkState;
+  readonly after: LinkState;
+  readonly event: LinkEvent;
+}
+
 export function nextOutage(
   outage: Outage,
-  before: LinkState,
-  after: LinkState,
-  event: LinkEvent,
+  { before, after, event }: LinkStep,
   clock: Pick<Clock, 'now' | 'monotonic'>,
 ): Outage {
   if (after.kind === 'up') {

@@ -123,11 +123,11 @@ export function sameStretch(a: TunnelState, b: TunnelState): boolean {
   return stretch(a) === stretch(b);
 }
 
-export function statusError(timed: TimedError | null): StatusError | null {
+function statusError(timed: TimedError | null): StatusError | null {
   return timed === null ? null : { ...reportError(timed.error), at: isoTime(timed.atMs) };
 }
 
-export function isoTime(ms: number): string {
+function isoTime(ms: number): string {
   return new Date(ms).toISOString();
 }
 
@@ -159,7 +159,7 @@ export function forwardStatus(
 }
 
 /** The question as status prints it: without what only a terminal needs. */
-export function plainQuestion(link: LinkSnapshot | null): Question | null {
+function plainQuestion(link: LinkSnapshot | null): Question | null {
   if (link === null || link.session !== null) return null;
   const question = link.question ?? (link.state.kind === 'blocked' ? link.unanswered : null);
   if (question === null) return null;
@@ -215,7 +215,7 @@ export function tunnelStatus(facts: StatusFacts): TunnelStatus {
 }
 
 /** A forward of a tunnel that is down. */
-export function closedForwardStatus(forward: Forward): ForwardStatus {
+function closedForwardStatus(forward: Forward): ForwardStatus {
   const { name, type, listen } = forward;
   const target = forward.type === 'dynamic' || forward.target === null ? '*' : formatEndpoint(forward.target);
   const counts = { open: 0, held: 0, total: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
