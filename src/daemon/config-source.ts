@@ -1,11 +1,12 @@
 // The config of a running supervisor: read when asked and when its files change, one reading at a time. A file that cannot
 // be used changes nothing but `error`.
+import { isDeepStrictEqual } from 'node:util';
+import type { EnvironmentOf } from '../config/load.ts';
 import { asTunnelError, type TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { watchFiles } from './file-watch.ts';
-import type { Bringing } from './reading-environments.ts';
 
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
@@ -78,4 +79,53 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
 
 function sentenceOf(file: string, changes: readonly string[]): string {
   return changes.length === 0 ? `${file} can be used again` : `${file}: ${changes.join('; ')}`;
+}
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** A command that brings tunnels up. */
+export interface Bringing {
+  readonly variables: Variables;
+  readonly brings: (tunnel: Parameters<EnvironmentOf>[0]) => boolean;
+}
+
+/** One reading of the config. */
+export interface Reading {
+  readonly environmentOf: EnvironmentOf;
+  /** It can be used: the next readings go by what this one went by. */
+  readonly worked: () => void;
+}
+
+/**
+ * In which environment ssh_config is read for each tunnel: that of the command which brings the tunnel up, kept in memory
+ * (SPEC 2). `first`: that of the command which started the supervisor. `wanted`: names of the tunnels that
+ * are up or shall be.
+ */
+export function createReadingEnvironments(
+  first: Variables,
+  wanted: () => ReadonlySet<string>,
+): (bringing: Bringing | null) => Reading {
+  let newest = first;
+  let before: ReadonlyMap<string, Variables> = new Map();
+  return (bringing) => {
+    const running = wanted();
+    // Equal ones are one, so that ssh is not asked again for each terminal.
+    const known = bringing === null ? [] : [newest, ...new Set(before.values())];
+    const latest =
+      known.find((each) => isDeepStrictEqual(each, bringing?.variables)) ?? bringing?.variables ?? newest;
+    const used = new Map<string, Variables>();
+    return {
+      environmentOf(tunnel) {
+        // What runs is not moved by a command that is about others; what does not run goes by the newest command.
+        const keeps = running.has(tunnel.name) && bringing?.brings(tunnel) !== true;
+        const its = (keeps ? before.get(tunnel.name) : undefined) ?? latest;
+        used.set(tunnel.name, its);
+        return its;
+      },
+      worked() {
+        newest = latest;
+        before = used;
+      },
+    };
+  };
 }

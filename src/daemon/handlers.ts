@@ -1,16 +1,17 @@
 // Handlers: what each method of the control protocol does, in one call of the engine. Nothing here waits for a dial but
 // the commands that are about waiting.
+import { matchSelectors, selects, type Selectable } from '../config/selectors.ts';
 import type { Call, Handlers } from '../control/connection.ts';
 import type { DownResult, UpParams, UpProgress, UpResult, WhyResult } from '../control/protocol.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { meantByDefault } from '../model/status.ts';
 import { Secret } from '../model/secret.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
-import type { Engine, UpRequest } from '../supervisor/engine.ts';
+import type { Engine, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
 import type { ConfigSource } from './config-source.ts';
 import { withKnownAgents } from '../model/environment.ts';
-import { select, selector } from './selection.ts';
-import { waitFor, type WaitingParts } from './waiting.ts';
+import { waitFor, type WaitingCommand, type WaitingParts } from './waiting.ts';
 import { checkTargets } from '../forward/try-ends.ts';
 
 export interface HandlerParts {
@@ -36,49 +37,25 @@ export interface HandlerParts {
 const joinMs = 50;
 
 export function createHandlers(parts: HandlerParts): Handlers {
-  const { engine } = parts;
-  const answered = new Set<(question: string) => void>();
-  let agents: readonly string[] = [];
+  const { engine, clock } = parts;
   const document = (names: readonly string[]): StatusDocument => ({
     version: 1,
     supervisor: parts.supervisor(),
     tunnels: engine.status(names),
   });
+  const answered = new Set<(question: string) => void>();
   const waiting: WaitingParts = {
     engine,
-    clock: parts.clock,
+    clock,
     document,
     onAnswered(listener) {
       answered.add(listener);
       return () => answered.delete(listener);
     },
   };
-  const request = (params: UpParams): UpRequest => {
-    const known = withKnownAgents(params.environment, agents);
-    agents = known.agents;
-    return requestOf(params, known.environment);
-  };
-  const bringUp = (params: UpParams, call: Call<UpProgress>, fresh: boolean): Promise<UpResult> =>
-    broughtUp(params, call, fresh, { ...parts, waiting, request, agents: () => agents });
   return {
-    status: ({ selectors }) => Promise.resolve(document(select(selectors, engine.known(), 'all'))),
-    watch: ({ selectors }, call) =>
-      watch(() => document(select(selectors, engine.known(), 'all')), call, parts),
-    up: (params, call) => bringUp(params, call, false),
-    restart: (params, call) => bringUp(params, call, true),
-    wait({ selectors, timeoutMs }, call) {
-      const names = select(selectors, engine.known(), 'wanted');
-      const terms = { timeoutMs, interactive: false, waiting: 'wait' } as const;
-      return waitFor(names, terms, () => undefined, call, waiting);
-    },
-    async down({ selectors, drainMs }): Promise<DownResult> {
-      parts.restore([], []);
-      const names = select(selectors, engine.known(), 'all');
-      await engine.down(names, drainMs);
-      await parts.remembered();
-      const result = document(names);
-      return { document: result, ending: parts.end(true) };
-    },
+    ...lookers(parts, document),
+    ...bringers(parts, waiting),
     async reload({ prune }) {
       const { changes, warnings } = await parts.reload(prune);
       return { applied: changes.length > 0, changes, warnings };
@@ -92,10 +69,55 @@ export function createHandlers(parts: HandlerParts): Handlers {
       engine.recheck(hosts);
       return Promise.resolve(null);
     },
-    why: ({ name }, call) => why(name, call, parts),
     shutdown() {
       parts.end(false);
       return Promise.resolve(null);
+    },
+  };
+}
+
+/** Handlers that change nothing. */
+function lookers(
+  parts: HandlerParts,
+  document: (names: readonly string[]) => StatusDocument,
+): Pick<Handlers, 'status' | 'watch' | 'why'> {
+  const chosen = (selectors: readonly string[]): StatusDocument =>
+    document(select(selectors, parts.engine.known(), 'all'));
+  return {
+    status: ({ selectors }) => Promise.resolve(chosen(selectors)),
+    watch: ({ selectors }, call) => watch(() => chosen(selectors), call, parts),
+    why: ({ name }, call) => why(name, call, parts),
+  };
+}
+
+/** Handlers that bring tunnels up or down, or wait for them. */
+function bringers(
+  parts: HandlerParts,
+  waiting: WaitingParts,
+): Pick<Handlers, 'up' | 'restart' | 'wait' | 'down'> {
+  const { engine } = parts;
+  let agents: readonly string[] = [];
+  const request = (params: UpParams): UpRequest => {
+    const known = withKnownAgents(params.environment, agents);
+    agents = known.agents;
+    return requestOf(params, known.environment);
+  };
+  const bringing = { ...parts, waiting, request, agents: () => agents };
+  return {
+    up: (params, call) => broughtUp(params, call, false, bringing),
+    restart: (params, call) => broughtUp(params, call, true, bringing),
+    wait({ selectors, timeoutMs }, call) {
+      const names = select(selectors, engine.known(), 'wanted');
+      const start = (): void => undefined;
+      return waitFor({ names, timeoutMs, interactive: false, waiting: 'wait', start }, call, waiting);
+    },
+    async down({ selectors, drainMs }): Promise<DownResult> {
+      parts.restore([], []);
+      const names = select(selectors, engine.known(), 'all');
+      await engine.down(names, drainMs);
+      await parts.remembered();
+      const document = waiting.document(names);
+      return { document, ending: parts.end(true) };
     },
   };
 }
@@ -143,12 +165,9 @@ async function broughtUp(
     if (back.length > 0) call.progress({ kind: 'notice', text: backAgain(back) });
     return fresh ? engine.restart(names, asked) : engine.up(names, asked);
   };
-  const terms = {
-    timeoutMs: params.timeoutMs,
-    interactive: params.interactive,
-    waiting: 'up',
-  } as const;
-  const result = await waitFor(names, terms, start, call, parts.waiting);
+  const { timeoutMs, interactive } = params;
+  const command: WaitingCommand = { names, timeoutMs, interactive, waiting: 'up', start };
+  const result = await waitFor(command, call, parts.waiting);
   await parts.remembered();
   return result;
 }
@@ -189,4 +208,30 @@ function watch(
     if (call.signal.aborted) leave();
     else call.signal.addEventListener('abort', leave, { once: true });
   });
+}
+
+/**
+ * `up` without selectors means what has autostart; `restart` and `wait` what is wanted, else what has autostart; every
+ * other command all (SPEC 2).
+ */
+type Default = 'autostart' | 'wanted' | 'all';
+
+/** Names in the order of `known`. Throws NO_SUCH_TUNNEL for a selector that matches nothing. */
+export function select(
+  selectors: readonly string[],
+  known: readonly KnownTunnel[],
+  otherwise: Default,
+): readonly string[] {
+  if (selectors.length > 0 || otherwise === 'all') return matchSelectors(selectors, known);
+  const meant = otherwise === 'wanted' ? meantByDefault(known) : known.filter(({ autostart }) => autostart);
+  return meant.map(({ name }) => name);
+}
+
+/** The same of a tunnel that is not known yet, in a file that is about to be read. */
+export function selector(
+  selectors: readonly string[],
+  otherwise: Default,
+): (tunnel: Selectable & { readonly autostart: boolean }) => boolean {
+  if (selectors.length > 0) return (tunnel) => selectors.some((each) => selects(each, tunnel));
+  return ({ autostart }) => otherwise !== 'autostart' || autostart;
 }

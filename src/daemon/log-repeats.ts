@@ -10,12 +10,6 @@ const mostLines = 1000;
 /** States follow one another, and each is news. */
 const neverRepeats = ['tunnel.state'];
 
-export interface CountedLog {
-  readonly write: EngineLog;
-  /** Tells of all that was counted: the end. */
-  flush(): void;
-}
-
 type Line = Parameters<EngineLog>;
 
 interface Said {
@@ -26,56 +20,68 @@ interface Said {
   cancel: Cancel;
 }
 
-/** Lines of the debug level are all written. */
-export function countRepeats(write: EngineLog, clock: Clock): CountedLog {
-  const said = new Map<string, Said>();
-  const tell = ({ line: [level, event, message, facts], more, sinceMs }: Said): void => {
+/** A log in which repeats are counted. Lines of the debug level are all written. */
+export class CountedLog {
+  readonly #write: EngineLog;
+  readonly #clock: Clock;
+  readonly #said = new Map<string, Said>();
+
+  constructor(write: EngineLog, clock: Clock) {
+    this.#write = write;
+    this.#clock = clock;
+  }
+
+  readonly write: EngineLog = (...line) => {
+    const key = keyOf(line);
+    const known = key === null ? undefined : this.#said.get(key);
+    if (known !== undefined) return void (known.more += 1);
+    if (line[0] !== 'debug' && line[3] !== undefined) this.#tellBefore(line[3]);
+    this.#write(...line);
+    if (key === null) return;
+    const [oldest] = this.#said;
+    if (this.#said.size >= mostLines && oldest !== undefined) this.#forget(...oldest);
+    const one: Said = { line, sinceMs: this.#clock.now(), more: 0, round: 0, cancel: () => undefined };
+    this.#said.set(key, one);
+    this.#countQuietly(key, one);
+  };
+
+  /** Tells of all that was counted: the end. */
+  flush(): void {
+    for (const [key, one] of this.#said) this.#forget(key, one);
+  }
+
+  #tell({ line: [level, event, message, facts], more, sinceMs }: Said): void {
     if (more === 0) return;
     const times = more === 1 ? 'once more' : `${more} more times`;
-    write(level, event, `${message} (${times} since ${hourOf(sinceMs)})`, { ...facts, repeats: more });
-  };
+    this.#write(level, event, `${message} (${times} since ${hourOf(sinceMs)})`, { ...facts, repeats: more });
+  }
+
   /** What was counted of the same tunnel or link comes before what is new of it. */
-  const tellBefore = ({ tunnel, link }: NonNullable<Line[3]>): void => {
-    for (const one of said.values()) {
+  #tellBefore({ tunnel, link }: NonNullable<Line[3]>): void {
+    for (const one of this.#said.values()) {
       const about = one.line[3];
       if (about?.tunnel !== tunnel || about?.link !== link) continue;
-      tell(one);
+      this.#tell(one);
       one.more = 0;
-      one.sinceMs = clock.now();
+      one.sinceMs = this.#clock.now();
     }
-  };
-  const listen = (key: string, one: Said): void => {
+  }
+
+  #countQuietly(key: string, one: Said): void {
     const ms = quietMs[Math.min(one.round, quietMs.length - 1)] ?? 0;
-    one.cancel = clock.schedule(ms, () => {
-      if (one.more === 0) return void said.delete(key);
-      tell(one);
-      Object.assign(one, { sinceMs: clock.now(), more: 0, round: one.round + 1 });
-      listen(key, one);
+    one.cancel = this.#clock.schedule(ms, () => {
+      if (one.more === 0) return void this.#said.delete(key);
+      this.#tell(one);
+      Object.assign(one, { sinceMs: this.#clock.now(), more: 0, round: one.round + 1 });
+      this.#countQuietly(key, one);
     });
-  };
-  const forget = (key: string, one: Said): void => {
-    said.delete(key);
+  }
+
+  #forget(key: string, one: Said): void {
+    this.#said.delete(key);
     one.cancel();
-    tell(one);
-  };
-  return {
-    write(...line) {
-      const key = keyOf(line);
-      const known = key === null ? undefined : said.get(key);
-      if (known !== undefined) return void (known.more += 1);
-      if (line[0] !== 'debug' && line[3] !== undefined) tellBefore(line[3]);
-      write(...line);
-      if (key === null) return;
-      const [oldest] = said;
-      if (said.size >= mostLines && oldest !== undefined) forget(...oldest);
-      const one: Said = { line, sinceMs: clock.now(), more: 0, round: 0, cancel: () => undefined };
-      said.set(key, one);
-      listen(key, one);
-    },
-    flush() {
-      for (const [key, one] of said) forget(key, one);
-    },
-  };
+    this.#tell(one);
+  }
 }
 
 /** What a line says of whom: how long something took differs each time, and is no news. Null: never a repeat. */

@@ -4,12 +4,12 @@ import { appendFileSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
-import { asTunnelError, reportError, type Hint } from '../errors.ts';
+import { asTunnelError, reportError, TunnelError, type Hint } from '../errors.ts';
 import { cleanText, jsonText } from '../model/clean.ts';
 import { hintLines, hintText } from '../render/error.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
-import { countRepeats } from './log-repeats.ts';
+import { CountedLog } from './log-repeats.ts';
 import { keptLogFiles, logFileMegabytes, logFileName } from '../model/log-files.ts';
 
 export type LogLevel = Parameters<EngineLog>[0];
@@ -103,7 +103,7 @@ export function teeLog(logs: readonly Log[]): Log {
 
 /** A log in which what is said again and again is counted. */
 export function countingLog(log: Log, clock: Clock): Log {
-  const counted = countRepeats(log.write, clock);
+  const counted = new CountedLog(log.write, clock);
   return {
     write: counted.write,
     last(...line) {
@@ -115,6 +115,12 @@ export function countingLog(log: Log, clock: Clock): Log {
       return log.close();
     },
   };
+}
+
+/** The stack of what was thrown first: for a bug of ours, and for nobody's eyes but ours. */
+export function stackOf(thrown: unknown): string {
+  const root = thrown instanceof TunnelError && thrown.cause instanceof Error ? thrown.cause : thrown;
+  return root instanceof Error ? (root.stack ?? root.message) : String(root);
 }
 
 /** Under the message. */

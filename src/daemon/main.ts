@@ -4,8 +4,7 @@ import { processFacts } from '../files/process-facts.ts';
 import { systemFailure } from '../files/errno.ts';
 import { systemClock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import { placesOf, type PlaceFacts } from '../paths.ts';
-import { stackOf } from './bug.ts';
+import { placesOf, type PlaceFacts, type Places, type SupervisorPlaces } from '../paths.ts';
 import { callerEnvironment } from '../model/environment.ts';
 import { prepareStateFolders, readOnlyState } from '../files/folders.ts';
 import { placesOfConfig } from '../config/locate.ts';
@@ -14,13 +13,13 @@ import {
   openFileLog,
   openLineLog,
   openTerminalLog,
+  stackOf,
   teeLog,
   type Log,
   type LogLevel,
 } from './log.ts';
 import { claim } from './presence.ts';
 import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/launch-pipe.ts';
-import { openSurroundings } from './surroundings.ts';
 import { leave, refuseDebugger } from './signals.ts';
 import { stopCommand } from '../control/stop-command.ts';
 import { live, type Foreground } from './supervise.ts';
@@ -79,16 +78,10 @@ interface RunOptions {
   readonly sayReady: SayReady;
 }
 
-async function run({
-  config,
-  project,
-  facts,
-  foreground,
-  launchedIn,
-  sayReady,
-}: RunOptions): Promise<number> {
+async function run(options: RunOptions): Promise<number> {
   refuseDebugger();
   process.umask(0o077);
+  const { config, facts, foreground, sayReady } = options;
   const places = placesOf(facts);
   const at = placesOfConfig(config, facts);
   const writable = prepareStateFolders(places, at, facts);
@@ -101,44 +94,10 @@ async function run({
     sayReady(claimed);
     return 4;
   }
-  const level: LogLevel =
-    foreground?.verbose === true || facts.env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
-  const log = openLog(at.log, writable, level, foreground);
+  const { release } = claimed;
+  const log = openLog(at.log, writable, facts, foreground);
   try {
-    if (!writable) {
-      log.write(
-        'warn',
-        'state',
-        `${at.folder} cannot be written: nothing is remembered on disk, and new host keys only until this supervisor ends`,
-      );
-    }
-    if (foreground !== null && process.pid === 1) log.write('warn', 'init', noInit);
-    const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));
-    const clock = systemClock;
-    const shared = { config, clock, writable, project, facts, places };
-    const environment = ownEnvironment(facts, foreground !== null);
-    const house = wire({
-      ...shared,
-      program: programOfProcess(),
-      log: log.write,
-      ports: wanted.ports,
-      environment: launchedIn ?? environment,
-    });
-    const around = openSurroundings({ ...shared, ...house, log: log.write });
-    const { onConfig, metricsError, close } = around;
-    const parts = {
-      ...shared,
-      ...house,
-      at,
-      owner: facts,
-      log,
-      wanted,
-      foreground,
-      onConfig,
-      metricsError,
-      closers: [close],
-    };
-    return await live({ ...parts, environment, release: claimed.release }, () => sayReady({ kind: 'ready' }));
+    return await serve(options, { places, at, writable, log, release });
   } catch (thrown) {
     const error = asTunnelError(systemFailure(thrown, 'supervisor start', at.folder));
     // In the foreground the command tells it on the same stderr.
@@ -146,8 +105,41 @@ async function run({
     if (foreground === null) log.last('error', 'start', error.message, about);
     throw error;
   } finally {
-    claimed.release();
+    release();
   }
+}
+
+/** What a supervisor stands on once the config is its own. */
+interface Ground {
+  readonly places: Places;
+  readonly at: SupervisorPlaces;
+  readonly writable: boolean;
+  readonly log: Log;
+  readonly release: () => void;
+}
+
+function serve(options: RunOptions, ground: Ground): Promise<number> {
+  const { facts, foreground, launchedIn, sayReady } = options;
+  const { at, writable, log } = ground;
+  if (!writable) {
+    log.write(
+      'warn',
+      'state',
+      `${at.folder} cannot be written: nothing is remembered on disk, and new host keys only until this supervisor ends`,
+    );
+  }
+  if (foreground !== null && process.pid === 1) log.write('warn', 'init', noInit);
+  const wanted = readWanted(at.wanted, (why) => log.write('warn', 'wanted', why));
+  const shared = { ...options, ...ground, clock: systemClock };
+  const environment = ownEnvironment(facts, foreground !== null);
+  const wired = wire({
+    ...shared,
+    program: programOfProcess(),
+    log: log.write,
+    ports: wanted.ports,
+    environment: launchedIn ?? environment,
+  });
+  return live({ ...shared, ...wired, wanted, environment }, () => sayReady({ kind: 'ready' }));
 }
 
 /** Node waits for the children that it started, and for no others (wait(2)); the first process inherits them all. */
@@ -157,9 +149,10 @@ const noInit =
 function openLog(
   path: string,
   writable: boolean,
-  level: LogLevel,
+  { env }: PlaceFacts,
   foreground: ForegroundOptions | null,
 ): Log {
+  const level: LogLevel = foreground?.verbose === true || env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
   const file = writable ? openFileLog(path, level, foreground === null ? 2 : null) : null; // see launch.ts
   const terminal = foreground === null ? null : terminalLog(foreground, level);
   return countingLog(teeLog([file, terminal].filter((log) => log !== null)), systemClock);

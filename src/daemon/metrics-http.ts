@@ -14,44 +14,68 @@ export interface MetricsAddress {
   readonly port: number;
 }
 
-export interface MetricsServer {
-  /** Serves there from now on; null: nowhere. What cannot be bound is logged, and tried again every 5 s. */
-  serve(at: MetricsAddress | null): Promise<void>;
-  /** Where it listens, with the port the system chose; null when it does not. */
-  readonly at: MetricsAddress | null;
-  /** Why it does not serve what is wanted; null when it does. */
-  readonly error: TunnelError | null;
-  close(): Promise<void>;
-}
-
 const retryMs = 5_000;
 
-export function createMetricsServer(
-  status: () => readonly TunnelStatus[],
-  log: EngineLog,
-  clock: Clock = systemClock,
-): MetricsServer {
-  let error: TunnelError | null = null;
-  let cancelRetry: Cancel = () => undefined;
-  let wanted: MetricsAddress | null = null;
-  let bound: MetricsAddress | null = null;
-  let server: ReturnType<typeof createServer> | null = null;
-  let turn: Promise<void> = Promise.resolve();
+export class MetricsServer {
+  readonly #status: () => readonly TunnelStatus[];
+  readonly #log: EngineLog;
+  readonly #clock: Clock;
+  #wanted: MetricsAddress | null = null;
+  #server: Server | null = null;
+  #at: MetricsAddress | null = null;
+  #error: TunnelError | null = null;
+  #cancelRetry: Cancel = () => undefined;
+  #turn: Promise<void> = Promise.resolve();
 
-  const stop = async (): Promise<void> => {
-    const old = server;
-    server = null;
-    bound = null;
-    cancelRetry();
+  constructor(status: () => readonly TunnelStatus[], log: EngineLog, clock: Clock = systemClock) {
+    this.#status = status;
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** Where it listens, with the port the system chose; null when it does not. */
+  get at(): MetricsAddress | null {
+    return this.#at;
+  }
+
+  /** Why it does not serve what is wanted; null when it does. */
+  get error(): TunnelError | null {
+    return this.#error;
+  }
+
+  /** Serves there from now on; null: nowhere. What cannot be bound is logged, and tried again every 5 s. */
+  serve(at: MetricsAddress | null): Promise<void> {
+    this.#turn = this.#turn.then(() => this.#change(at));
+    return this.#turn;
+  }
+
+  close(): Promise<void> {
+    return this.serve(null);
+  }
+
+  async #change(at: MetricsAddress | null): Promise<void> {
+    if (this.#server !== null && at?.host === this.#wanted?.host && at?.port === this.#wanted?.port) return;
+    await this.#stop();
+    this.#wanted = at;
+    if (at === null) this.#error = null;
+    else await this.#start(at);
+  }
+
+  async #stop(): Promise<void> {
+    const old = this.#server;
+    this.#server = null;
+    this.#at = null;
+    this.#cancelRetry();
     if (old === null) return;
     await new Promise<void>((resolve) => {
       old.close(() => resolve());
       old.closeAllConnections();
     });
-  };
-  const start = async (at: MetricsAddress): Promise<void> => {
+  }
+
+  async #start(at: MetricsAddress): Promise<void> {
     const fresh = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) =>
-      isAddressed(request, at.host) ? answer(request, response, status) : misdirected(response),
+      isAddressed(request, at.host) ? answer(request, response, this.#status) : misdirected(response),
     );
     boundConnections(fresh);
     try {
@@ -60,37 +84,25 @@ export function createMetricsServer(
         fresh.listen(at.port, at.host, resolve);
       });
     } catch (thrown) {
-      const failure = await unserved(at, thrown);
-      if (failure.message !== error?.message)
-        log('error', 'metrics', failure.message, { code: failure.code });
-      error = failure;
-      cancelRetry = clock.schedule(retryMs, () => void (turn = turn.then(() => change(wanted))));
-      return;
+      return this.#failed(await unserved(at, thrown));
     }
-    error = null;
-    fresh.on('error', (thrown) => log('warn', 'metrics', thrown.message));
+    this.#error = null;
+    fresh.on('error', (thrown) => this.#log('warn', 'metrics', thrown.message));
     const address = fresh.address();
-    server = fresh;
-    bound = { host: at.host, port: typeof address === 'object' && address !== null ? address.port : at.port };
-    log('info', 'metrics', `metrics on http://${formatHostPort(bound.host, bound.port)}/metrics`);
-  };
-  const change = async (at: MetricsAddress | null): Promise<void> => {
-    if (server !== null && at?.host === wanted?.host && at?.port === wanted?.port) return;
-    await stop();
-    wanted = at;
-    if (at === null) error = null;
-    if (at !== null) await start(at);
-  };
-  return {
-    get at() {
-      return bound;
-    },
-    get error() {
-      return error;
-    },
-    serve: (at) => (turn = turn.then(() => change(at))),
-    close: () => (turn = turn.then(() => change(null))),
-  };
+    const port = typeof address === 'object' && address !== null ? address.port : at.port;
+    this.#server = fresh;
+    this.#at = { host: at.host, port };
+    this.#log('info', 'metrics', `metrics on http://${formatHostPort(at.host, port)}/metrics`);
+  }
+
+  #failed(failure: TunnelError): void {
+    if (failure.message !== this.#error?.message)
+      this.#log('error', 'metrics', failure.message, { code: failure.code });
+    this.#error = failure;
+    this.#cancelRetry = this.#clock.schedule(retryMs, () => {
+      this.#turn = this.#turn.then(() => this.#change(this.#wanted));
+    });
+  }
 }
 
 /** Open at once. */

@@ -1,29 +1,27 @@
 // The life of one supervisor: claim the config, read it, listen, bring up what is wanted, and end in good order.
 // Both kinds live it: the one in the background, and `up --foreground`.
+import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
-import type { Owner } from '../files/folders.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import type { SupervisorStatus } from '../model/status.ts';
-import type { ResolvedConfig } from '../model/tunnel.ts';
+import type { SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import { version } from '../model/version.ts';
-import type { SupervisorPlaces } from '../paths.ts';
-import type { Engine, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
-import { stackOf } from './bug.ts';
-import { openConfigSource, type ConfigSource, type LoadedConfig } from './config-source.ts';
-import { createHandlers } from './handlers.ts';
-import type { Log } from './log.ts';
+import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
+import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
+import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig } from './config-source.ts';
+import { createHandlers, select, selector } from './handlers.ts';
+import { stackOf, type Log } from './log.ts';
+import { MetricsServer } from './metrics-http.ts';
+import { watchNetwork } from './network-watch.ts';
+import { createNotifier, showOnDesktop, type Notifier } from './notify.ts';
 import { appear, type Presence } from './presence.ts';
-import type { Bringing } from './reading-environments.ts';
-import { select, selector } from './selection.ts';
-import { createRestoration, unattended, type Restoration } from './restoration.ts';
 import { leave, takeSignals } from './signals.ts';
 import { openWanted, type Wanted, type WantedFile } from '../control/wanted.ts';
 
 export interface LifeParts {
   readonly at: SupervisorPlaces;
-  readonly owner: Owner;
+  readonly facts: PlaceFacts;
   /** Absolute path of the config. */
   readonly config: string;
   readonly clock: Clock;
@@ -39,12 +37,6 @@ export interface LifeParts {
   readonly foreground: Foreground | null;
   /** The supervisor's own environment, for what it brings up by itself. */
   readonly environment: CallerEnvironment;
-  /** Starts what follows the config besides tunnels (metrics); called after each reading that worked. */
-  readonly onConfig: (config: ResolvedConfig) => Promise<void>;
-  /** Why the metrics are not served; null when they are, or are not wanted. */
-  readonly metricsError: () => TunnelError | null;
-  /** The rest of what was opened, closed in order at the end. */
-  readonly closers: readonly (() => Promise<void> | void)[];
   /** Gives the lock back. */
   readonly release: () => void;
 }
@@ -64,6 +56,8 @@ const firstCommandMs = 10_000;
 const nextCommandMs = 1000;
 /** What was wanted comes up with the first `up`, which brings an agent along, or by itself after this time. */
 const restoreMs = 1000;
+/** Changes come with every connection that is carried; whether a person is needed is looked at this seldom. */
+const notifyMs = 1000;
 /** How long the end may take, after the drain. */
 const endLimitMs = 10_000;
 
@@ -92,6 +86,12 @@ class Life {
   readonly #wanted: WantedFile;
   readonly #restoration: Restoration;
   readonly #signals: Cancel;
+  readonly #metrics: MetricsServer;
+  readonly #notifier: Notifier;
+  /** End the watches that a supervisor keeps beside its tunnels. */
+  readonly #cancels: readonly Cancel[];
+  #notifies = true;
+  #notifyTimer: Cancel | null = null;
   #presence: Presence | null = null;
   #timer: Cancel | null = null;
   #restoreTimer: Cancel | null = null;
@@ -104,7 +104,7 @@ class Life {
   constructor(parts: LifeParts) {
     this.#parts = parts;
     this.over = new Promise((resolve) => (this.#finish = resolve));
-    const { engine, log, clock, config, load, wanted, at } = parts;
+    const { engine, log, clock, wanted, at, facts } = parts;
     this.#restoration = createRestoration(parts.foreground === null ? wanted.names : [], {
       ...parts,
       log: log.write,
@@ -114,7 +114,20 @@ class Life {
           log.write('error', 'wanted', `${at.wanted} cannot be written: ${asTunnelError(failure).message}`);
         })
       : { remember: () => undefined, written: () => Promise.resolve() };
-    this.#source = openConfigSource({
+    this.#metrics = new MetricsServer(() => this.#statuses(), log.write, clock);
+    this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
+    this.#cancels = [
+      watchNetwork({ clock, interfaces: networkInterfaces, changed: (reason) => engine.lookAround(reason) }),
+      engine.onChange(() => this.#notifySoon()),
+      () => this.#notifyTimer?.(),
+    ];
+    this.#source = this.#openSource();
+    this.#signals = this.#takeSignals();
+  }
+
+  #openSource(): ConfigSource {
+    const { engine, log, clock, config, load } = this.#parts;
+    return openConfigSource({
       file: config,
       clock,
       log: log.write,
@@ -122,19 +135,24 @@ class Life {
       apply: async (resolved, prune) => {
         const before = engine.known();
         const changes = await engine.apply(resolved, { prune });
-        await parts.onConfig(resolved);
+        this.#notifies = resolved.notify;
+        await this.#metrics.serve(resolved.metrics);
         this.#startNew(before);
         return changes;
       },
     });
-    this.#signals = takeSignals({
+  }
+
+  #takeSignals(): Cancel {
+    const { log, foreground } = this.#parts;
+    return takeSignals({
       end: (signal) => {
         // One in the foreground was told to end by whoever runs it: nobody else shall bring back what it served.
-        if (parts.foreground !== null) this.#wanted.remember({ names: [] });
-        this.#end(`ended by ${signal}`, parts.foreground?.drainMs ?? 0);
+        if (foreground !== null) this.#wanted.remember({ names: [] });
+        this.#end(`ended by ${signal}`, foreground?.drainMs ?? 0);
       },
       endNow: () => {
-        parts.log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
+        log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
         this.#vanish(0);
       },
       reload: () => void this.#source.reload(false).catch(() => undefined), // logged, and kept as configError
@@ -147,7 +165,7 @@ class Life {
     const { engine, foreground, log } = this.#parts;
     const { warnings } = await this.#source.reload(false);
     for (const warning of warnings) log.write('warn', 'config', warning);
-    const unserved = this.#parts.metricsError();
+    const unserved = this.#metrics.error;
     if (foreground !== null && unserved !== null) throw unserved;
     const names = foreground === null ? [] : select(foreground.selectors, engine.known(), 'autostart');
     engine.onWanted((wanted) => {
@@ -184,14 +202,14 @@ class Life {
   }
 
   #appear(): Promise<Presence | null> {
-    const { at, owner, config, writable, log, engine, clock } = this.#parts;
+    const { at, facts, config, writable, log, engine, clock } = this.#parts;
     const handlers = createHandlers({
       engine,
       clock,
       supervisor: () => this.#status(),
       reload: async (prune, bringing) => {
         const { changes, warnings } = await this.#source.reload(prune, bringing);
-        const unserved = this.#parts.metricsError();
+        const unserved = this.#metrics.error;
         return { changes, warnings: unserved === null ? warnings : [...warnings, unserved.message] };
       },
       restore: (agents, except) => this.#restore(agents, except),
@@ -201,7 +219,7 @@ class Life {
     });
     return appear({
       at,
-      owner,
+      owner: facts,
       config,
       writable,
       log: log.write,
@@ -235,7 +253,7 @@ class Life {
       config: this.#parts.config,
       since: this.#since,
       configError: this.#source.error?.message ?? null,
-      metricsError: this.#parts.metricsError()?.message ?? null,
+      metricsError: this.#metrics.error?.message ?? null,
       nativeCrypto: this.#parts.nativeCrypto,
     };
   }
@@ -247,6 +265,18 @@ class Life {
     // What the command at hand brings up by itself is wanted a moment later, and remembered then.
     this.#wanted.remember({ names: [...new Set([...this.#wantedNames(), ...except])] });
     this.#consider(nextCommandMs);
+  }
+
+  #statuses(): readonly TunnelStatus[] {
+    const { engine } = this.#parts;
+    return engine.status(engine.known().map(({ name }) => name));
+  }
+
+  #notifySoon(): void {
+    this.#notifyTimer ??= this.#parts.clock.schedule(notifyMs, () => {
+      this.#notifyTimer = null;
+      this.#notifier.look(this.#statuses(), this.#notifies);
+    });
   }
 
   #wantedNames(): readonly string[] {
@@ -301,14 +331,15 @@ class Life {
 
   /** In order: not found any more, ports closed, everything on disk, lock free, last answers out. */
   async close(drainMs: number): Promise<void> {
-    const { engine, closers, release, log } = this.#parts;
+    const { engine, release, log } = this.#parts;
     this.#ending = true;
     this.#timer?.();
     this.#restoreTimer?.();
     this.#source.close();
     await this.#presence?.withdraw();
     await engine.close(drainMs);
-    for (const close of closers) await close();
+    for (const cancel of this.#cancels) cancel();
+    await this.#metrics.close();
     await this.#wanted.written();
     release();
     await this.#presence?.close();
@@ -346,4 +377,62 @@ function onTheWayOut(config: string): TunnelError {
   return new TunnelError('DAEMON_DOWN', `the supervisor of ${config} is on its way out`, {
     hint: { command: 'up' },
   });
+}
+
+/**
+ * Brings up again what was wanted when the last supervisor ended: once, with the first `up`, which brings an agent along, or
+ * by itself soon after the start.
+ */
+interface Restoration {
+  /** Names that still wait to be brought up again; empty once they were. */
+  readonly waiting: readonly string[];
+  /**
+   * Brings them up, the first time it is called. `agents`: those of the command at hand, newest first; `except`: what
+   * that command brings up itself, on its own terms.
+   */
+  now(agents: readonly string[], except: readonly string[]): void;
+  /** What was brought up again and nobody was told of yet, for a command that tells. */
+  untold(): readonly string[];
+}
+
+function createRestoration(
+  names: readonly string[],
+  parts: { readonly engine: Engine; readonly log: EngineLog; readonly environment: CallerEnvironment },
+): Restoration {
+  const { engine, log, environment } = parts;
+  let waiting = names;
+  let untold: readonly string[] = [];
+  return {
+    untold() {
+      const told = untold;
+      untold = [];
+      return told;
+    },
+    get waiting() {
+      return waiting;
+    },
+    now(agents, except) {
+      const known = new Set(engine.known().map(({ name }) => name));
+      const present = waiting.filter((name) => known.has(name) && !except.includes(name));
+      const gone = waiting.filter((name) => !known.has(name));
+      waiting = [];
+      if (present.length > 0) {
+        log('info', 'restore', `brings up again what was wanted: ${present.join(', ')}`);
+        engine.up(present, unattended(environment, agents));
+        untold = present;
+      }
+      if (gone.length > 0) log('warn', 'restore', `no longer in the config: ${gone.join(', ')}`);
+    },
+  };
+}
+
+/** What a supervisor asks of its engine by itself: nobody is there, nothing is accepted. */
+function unattended(environment: CallerEnvironment, agents: readonly string[]): UpRequest {
+  const agentSockets = [...agents, ...environment.agentSockets];
+  return {
+    acceptNew: false,
+    remap: false,
+    personPresent: false,
+    environment: { ...environment, agentSockets },
+  };
 }

@@ -1,11 +1,11 @@
 // Waiting commands: up, restart and wait. They stay until each tunnel is decided; leaving early changes nothing.
+import { setMaxListeners } from 'node:events';
 import type { Call } from '../control/connection.ts';
 import type { UpProgress, UpResult } from '../control/protocol.ts';
 import { reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { StatusDocument } from '../model/status.ts';
 import type { Engine, Hearer, Person, Waiting } from '../supervisor/engine.ts';
-import { createPatience, type Patience } from './patience.ts';
 
 export interface WaitingParts {
   readonly engine: Engine;
@@ -15,11 +15,13 @@ export interface WaitingParts {
   readonly onAnswered: (listener: (question: string) => void) => Cancel;
 }
 
-export interface WaitingTerms {
+export interface WaitingCommand {
+  readonly names: readonly string[];
   readonly timeoutMs: number;
   readonly interactive: boolean;
   /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`). */
   readonly waiting: Waiting;
+  readonly start: () => void | Promise<void>;
 }
 
 /**
@@ -27,21 +29,24 @@ export interface WaitingTerms {
  * Attending comes first: a dial that has a question must find somebody.
  */
 export async function waitFor(
-  names: readonly string[],
-  terms: WaitingTerms,
-  start: () => void | Promise<void>,
+  command: WaitingCommand,
   call: Call<UpProgress>,
   parts: WaitingParts,
 ): Promise<UpResult> {
-  const patience = createPatience(terms.timeoutMs, call.signal, parts.clock);
-  const cancels: Cancel[] = [() => patience.end()];
-  if (terms.interactive) {
-    cancels.push(parts.engine.attend(names, personAt(call, patience)));
-    cancels.push(parts.onAnswered((question) => patience.resume(question)));
-  } else if (terms.waiting === 'up') cancels.push(parts.engine.hear(names, hearerAt(call)));
+  const { names, timeoutMs, interactive, waiting, start } = command;
+  const limit = new TimeLimit(timeoutMs, call.signal, parts.clock);
+  const cancels: Cancel[] = [() => limit.end()];
+  if (interactive) {
+    cancels.push(parts.engine.attend(names, personAt(call, limit)));
+    cancels.push(parts.onAnswered((question) => limit.resume(question)));
+  } else if (waiting === 'up') cancels.push(parts.engine.hear(names, hearerAt(call)));
   try {
     await start();
-    const failures = await Promise.all(names.map((name) => settle(name, terms, patience, call, parts)));
+    const settled = names.map(async (name) => {
+      const error = await settle(name, command, limit, parts.engine);
+      return told(name, error, call, parts);
+    });
+    const failures = await Promise.all(settled);
     return {
       document: parts.document(names),
       failures: failures.filter((failure) => failure !== null),
@@ -53,38 +58,41 @@ export async function waitFor(
 
 async function settle(
   name: string,
-  terms: WaitingTerms,
-  patience: Patience,
+  { waiting, timeoutMs }: WaitingCommand,
+  limit: TimeLimit,
+  engine: Engine,
+): Promise<TunnelError | null> {
+  const error = await engine.settled(name, limit.signal, waiting);
+  return error !== null && limit.ranOut && waiting === 'wait' ? notUp(name, error, timeoutMs) : error;
+}
+
+function told(
+  name: string,
+  error: TunnelError | null,
   call: Call<UpProgress>,
   parts: WaitingParts,
-): Promise<{ tunnel: string; error: ErrorReport } | null> {
-  let error = await parts.engine.settled(name, patience.signal, terms.waiting);
-  if (error !== null && patience.ranOut && terms.waiting === 'wait') error = notUp(name, error, terms);
+): { tunnel: string; error: ErrorReport } | null {
   const report = error === null ? null : reportError(error);
   const tunnel = parts.document([name]).tunnels[0];
   if (tunnel !== undefined) call.progress({ kind: 'settled', tunnel, error: report });
   return report === null ? null : { tunnel: name, error: report };
 }
 
-function notUp(name: string, last: TunnelError, terms: WaitingTerms): TunnelError {
-  return new TunnelError(
-    'NOT_UP',
-    `not up after ${Math.round(terms.timeoutMs / 100) / 10}s: ${last.message}`,
-    {
-      hint: last.hint ?? { command: 'why', on: { tunnel: name } },
-      cause: last,
-    },
-  );
+function notUp(name: string, last: TunnelError, timeoutMs: number): TunnelError {
+  return new TunnelError('NOT_UP', `not up after ${Math.round(timeoutMs / 100) / 10}s: ${last.message}`, {
+    hint: last.hint ?? { command: 'why', on: { tunnel: name } },
+    cause: last,
+  });
 }
 
-function personAt(call: Call<UpProgress>, patience: Patience): Person {
+function personAt(call: Call<UpProgress>, limit: TimeLimit): Person {
   return {
     question(question) {
-      patience.pause(question.id);
+      limit.pause(question.id);
       call.progress({ kind: 'question', question });
     },
     withdrawn(question) {
-      patience.resume(question);
+      limit.resume(question);
       call.progress({ kind: 'withdrawn', question });
     },
     ...hearerAt(call),
@@ -107,4 +115,69 @@ function hearerAt(call: Call<UpProgress>): Hearer {
       call.progress({ kind: 'notice', text });
     },
   };
+}
+
+/** The time that a command waits at most. It stands still while a person is at a question. */
+export class TimeLimit {
+  readonly #clock: Clock;
+  readonly #outer: AbortSignal;
+  readonly #controller = new AbortController();
+  readonly #leave = (): void => this.#controller.abort();
+  /** Questions that are open. */
+  readonly #open = new Set<string>();
+  #leftMs: number;
+  #sinceMs = 0;
+  #cancel: Cancel | null = null;
+  #ranOut = false;
+
+  constructor(limitMs: number, outer: AbortSignal, clock: Clock) {
+    this.#clock = clock;
+    this.#outer = outer;
+    this.#leftMs = limitMs;
+    setMaxListeners(0, this.#controller.signal); // each tunnel of the command listens
+    if (outer.aborted) this.#leave();
+    else outer.addEventListener('abort', this.#leave, { once: true });
+    this.#run();
+  }
+
+  /** Ends when the time has run out or the outer signal ends. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** True when it was the time that ended the signal. */
+  get ranOut(): boolean {
+    return this.#ranOut;
+  }
+
+  /** A question is open: the time stands until each is closed. */
+  pause(question: string): void {
+    this.#open.add(question);
+    this.#stop();
+  }
+
+  resume(question: string): void {
+    if (this.#open.delete(question) && this.#open.size === 0 && !this.signal.aborted) this.#run();
+  }
+
+  /** Frees the timer. Idempotent. */
+  end(): void {
+    this.#stop();
+    this.#outer.removeEventListener('abort', this.#leave);
+  }
+
+  #run(): void {
+    this.#sinceMs = this.#clock.monotonic();
+    this.#cancel = this.#clock.schedule(Math.max(0, this.#leftMs), () => {
+      this.#ranOut = true;
+      this.#controller.abort();
+    });
+  }
+
+  #stop(): void {
+    if (this.#cancel === null) return;
+    this.#cancel();
+    this.#cancel = null;
+    this.#leftMs -= this.#clock.monotonic() - this.#sinceMs;
+  }
 }

@@ -1,21 +1,20 @@
 // The wiring of a supervisor: config, secrets, ssh, forwards and engine, each handed what it needs of the others.
-import { ownKnownHosts } from '../config/consent.ts';
+import { fileDigest, ownKnownHosts } from '../config/consent.ts';
 import { loadConfig, readDeclared, readSources } from '../config/load.ts';
 import { TunnelError } from '../errors.ts';
 import { createCarrier } from '../forward/create.ts';
 import type { CarrierParts } from '../model/carrier.ts';
 import type { Clock } from '../model/clock.ts';
+import type { Host } from '../model/host.ts';
 import type { Secret, SecretRef } from '../model/secret.ts';
-import type { CallerEnvironment } from '../model/session.ts';
+import type { CallerEnvironment, Dialer } from '../model/session.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
 import { type SecretReader, withheldVariables } from '../secrets/read.ts';
 import { nativeCrypto } from '../ssh/ssh2/internals.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
-import type { LoadedConfig } from './config-source.ts';
-import { guardedDialer } from './project-keys.ts';
-import { createReadingEnvironments, type Bringing } from './reading-environments.ts';
+import { createReadingEnvironments, type Bringing, type LoadedConfig } from './config-source.ts';
 import { openSsh } from '../ssh/parts.ts';
 
 export interface WiringOptions {
@@ -91,4 +90,38 @@ function proxyPassword(secrets: SecretReader, parts: CarrierParts): (ref: Secret
     const environment = parts.environment?.() ?? nothing;
     return secrets.read({ ref, kind: 'password', name: 'socks_auth', endpoint: null, environment });
   };
+}
+
+/**
+ * A dialer that believes the known_hosts files of a project only as they were when the project was allowed (SPEC 1).
+ * `allowed`: the digests of then, by path.
+ */
+function guardedDialer(dialer: Dialer, allowed: () => ReadonlyMap<string, string>): Dialer {
+  return {
+    reach: (host, signal) => dialer.reach(host, signal),
+    // What was allowed since may be what an error waits for.
+    async circumstances(host, code, environment) {
+      const digests = host.knownHosts.map((path) => allowed().get(path) ?? '');
+      return [await dialer.circumstances(host, code, environment), ...digests].join(' ');
+    },
+    forgetAllBut: (hosts) => dialer.forgetAllBut(hosts),
+    async dial(host, from, context) {
+      const changed = changedFile(host, allowed());
+      if (changed === undefined) return dialer.dial(host, from, context);
+      from.transport?.destroy();
+      throw notAllowed(host, changed);
+    },
+  };
+}
+
+function changedFile({ knownHosts }: Host, allowed: ReadonlyMap<string, string>): string | undefined {
+  return knownHosts.find((path) => allowed.has(path) && allowed.get(path) !== fileDigest(path));
+}
+
+function notAllowed({ name }: Host, path: string): TunnelError {
+  return new TunnelError(
+    'HOST_KEY_UNKNOWN',
+    `host keys refused, on ${name}: ${path} came with the project, and it has changed since it was allowed`,
+    { hint: ['tunnel allow && ', { command: 'up' }] },
+  );
 }

@@ -18,7 +18,7 @@ import { callerEnvironment, supervisorEnvironment, withKnownAgents } from '../..
 import { watchFiles } from '../../src/daemon/file-watch.ts';
 import { logFileNames } from '../../src/model/log-files.ts';
 import { openFileLog, openTerminalLog } from '../../src/daemon/log.ts';
-import { createPatience } from '../../src/daemon/patience.ts';
+import { TimeLimit } from '../../src/daemon/waiting.ts';
 import { openWanted, readWanted } from '../../src/control/wanted.ts';
 import { TunnelError } from '../../src/errors.ts';
 import { systemClock } from '../../src/model/clock.ts';
@@ -225,32 +225,32 @@ describe('watched files', () => {
 describe('patience', () => {
   test('runs out, but not while a question is open', () => {
     const clock = manualClock();
-    const patience = createPatience(1000, new AbortController().signal, clock);
+    const limit = new TimeLimit(1000, new AbortController().signal, clock);
     clock.advance(900);
-    patience.pause('q');
-    patience.pause('r');
+    limit.pause('q');
+    limit.pause('r');
     clock.advance(60_000);
-    patience.resume('q');
+    limit.resume('q');
     clock.advance(60_000);
-    expect(patience.signal.aborted).toBe(false);
-    patience.resume('r');
-    patience.resume('r');
+    expect(limit.signal.aborted).toBe(false);
+    limit.resume('r');
+    limit.resume('r');
     clock.advance(99);
-    expect(patience.signal.aborted).toBe(false);
+    expect(limit.signal.aborted).toBe(false);
     clock.advance(1);
-    expect(patience.signal.aborted && patience.ranOut).toBe(true);
-    patience.end();
+    expect(limit.signal.aborted && limit.ranOut).toBe(true);
+    limit.end();
     expect(clock.armed()).toBe(0);
   });
 
   test('ends with whoever waits, and is then not said to have run out', () => {
     const clock = manualClock();
     const outer = new AbortController();
-    const patience = createPatience(1000, outer.signal, clock);
+    const limit = new TimeLimit(1000, outer.signal, clock);
     outer.abort();
-    expect(patience.signal.aborted).toBe(true);
-    expect(patience.ranOut).toBe(false);
-    patience.end();
+    expect(limit.signal.aborted).toBe(true);
+    expect(limit.ranOut).toBe(false);
+    limit.end();
     expect(clock.armed()).toBe(0);
   });
 });

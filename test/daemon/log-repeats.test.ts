@@ -1,6 +1,6 @@
 // Repeats in the log: the first is written, the others are counted and told of ever more seldom.
 import { expect, test } from 'vitest';
-import { countRepeats, type CountedLog } from '../../src/daemon/log-repeats.ts';
+import { CountedLog } from '../../src/daemon/log-repeats.ts';
 import type { EngineLog } from '../../src/supervisor/engine.ts';
 import { manualClock, type ManualClock } from '../helpers/manual-clock.ts';
 
@@ -10,7 +10,7 @@ function stage(): { log: CountedLog; clock: ManualClock; written: string[]; line
   const clock = manualClock(new Date(2026, 10, 22, 20, 0).getTime());
   const lines: Parameters<EngineLog>[] = [];
   const written: string[] = [];
-  const log = countRepeats((...line) => {
+  const log = new CountedLog((...line) => {
     lines.push(line);
     written.push(`${line[0]} ${line[2]}`);
   }, clock);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createMetricsServer, type MetricsServer } from '../../src/daemon/metrics-http.ts';
+import { MetricsServer } from '../../src/daemon/metrics-http.ts';
 import { createNotifier, notifyCommand } from '../../src/daemon/notify.ts';
 import { prometheusText } from '../../src/daemon/prometheus.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
@@ -90,7 +90,7 @@ async function serve(
   host = '127.0.0.1',
 ): Promise<{ server: MetricsServer; logged: string[] }> {
   const logged: string[] = [];
-  const server = createMetricsServer(
+  const server = new MetricsServer(
     () => tunnels,
     (_level, _event, message) => void logged.push(message),
   );
@@ -126,7 +126,7 @@ describe('a metrics address that is taken', () => {
     const clock = manualClock();
     const logged: string[] = [];
     const log = (_level: string, _event: string, message: string): void => void logged.push(message);
-    const server = createMetricsServer(() => [], log, clock);
+    const server = new MetricsServer(() => [], log, clock);
     open.push(server);
     for (let tries = 0; tries < 3; tries += 1) {
       await server.serve({ host: '127.0.0.1', port });
