@@ -20,7 +20,7 @@ export interface ConfigSourceParts {
   readonly clock: Clock;
   readonly log: EngineLog;
   readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
-  /** Makes it true; answers a sentence a change. */
+  /** Makes the config true; answers a sentence a change. */
   readonly apply: (config: ResolvedConfig, prune: boolean) => Promise<readonly string[]>;
 }
 
@@ -30,7 +30,7 @@ export interface Reloaded {
 }
 
 export interface ConfigSource {
-  /** Why the file cannot be used now; null when what runs is what it says. */
+  /** Why the file cannot be used now; null when the engine runs what the file says. */
   readonly error: TunnelError | null;
   /** `bringing`: for a command that brings tunnels up. Throws CONFIG_…; what runs is then untouched. */
   reload(prune: boolean, bringing?: Bringing): Promise<Reloaded>;
@@ -92,7 +92,7 @@ export interface Bringing {
 /** One reading of the config. */
 export interface Reading {
   readonly environmentOf: EnvironmentOf;
-  /** It can be used: the next readings go by what this one went by. */
+  /** The config can be used: the next readings go by the environments of this one. */
   readonly worked: () => void;
 }
 
@@ -116,7 +116,7 @@ export function createReadingEnvironments(
     const used = new Map<string, Variables>();
     return {
       environmentOf(tunnel) {
-        // What runs is not moved by a command that is about others; what does not run goes by the newest command.
+        // A command about other tunnels does not move a running one; the others go by the newest command.
         const keeps = running.has(tunnel.name) && bringing?.brings(tunnel) !== true;
         const its = (keeps ? before.get(tunnel.name) : undefined) ?? latest;
         used.set(tunnel.name, its);

@@ -1,4 +1,4 @@
-// Watches a few files by content: tells when any of them has really changed, whatever the editor or ConfigMap did to it.
+// Watches a few files by content: tells when any of them has really changed, whatever the editor or ConfigMap did.
 import { createHash } from 'node:crypto';
 import { realpathSync, statSync, watch, type FSWatcher } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,7 +12,7 @@ const settleMs = 100;
 const lookMs = 5000;
 
 export interface FileWatch {
-  /** Replaces the files to watch. What they hold now is the state to compare with. */
+  /** Replaces the files to watch. Their content now is the state to compare with. */
   follow(files: readonly string[]): void;
   close(): void;
 }
@@ -129,7 +129,7 @@ function stampOf(files: readonly string[]): string {
     .join(' ');
 }
 
-/** Null: it cannot be read now, which says nothing of it. */
+/** Null: a file cannot be read now, which says nothing of its content. */
 function contentOf(files: readonly string[]): string | null {
   const hash = createHash('sha256');
   for (const file of files) {

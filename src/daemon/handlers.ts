@@ -25,7 +25,7 @@ export interface HandlerParts {
    * the agents are those of that command.
    */
   readonly restore: (agents: readonly string[], except: readonly string[]) => void;
-  /** What was brought up again, at a command's call or by itself, and no command was told of yet. */
+  /** Tunnels that were brought up again, at a command's call or by themselves, and that no command was told of yet. */
   readonly broughtBack: () => readonly string[];
   /** Resolves when the wanted marks are on disk. */
   readonly remembered: () => Promise<void>;
@@ -227,7 +227,7 @@ export function select(
   return meant.map(({ name }) => name);
 }
 
-/** The same of a tunnel that is not known yet, in a file that is about to be read. */
+/** Whether a command means a tunnel that is not known yet, in a file that is about to be read. */
 export function selector(
   selectors: readonly string[],
   otherwise: Default,

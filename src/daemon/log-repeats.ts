@@ -1,4 +1,4 @@
-// Repeats in the log: what is said again is counted, and told of now and then, "(24 more times since 20:00)".
+// Repeats in the log: a line that comes again is counted, and told now and then, "(24 more times since 20:00)".
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 
@@ -56,7 +56,7 @@ export class CountedLog {
     this.#write(level, event, `${message} (${times} since ${hourOf(sinceMs)})`, { ...facts, repeats: more });
   }
 
-  /** What was counted of the same tunnel or link comes before what is new of it. */
+  /** Tells the counts of a tunnel or link before a new line about it. */
   #tellBefore({ tunnel, link }: NonNullable<Line[3]>): void {
     for (const one of this.#said.values()) {
       const about = one.line[3];
@@ -84,7 +84,7 @@ export class CountedLog {
   }
 }
 
-/** What a line says of whom: how long something took differs each time, and is no news. Null: never a repeat. */
+/** Equal keys are repeats: durations differ each time, and are no news. Null: never a repeat. */
 function keyOf([level, event, message, facts]: Line): string | null {
   if (level === 'debug' || neverRepeats.includes(event)) return null;
   const words = message.replace(/\b\d+(\.\d+)? ?(ms|s|m|h|d)\b/g, '#');

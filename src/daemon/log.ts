@@ -101,7 +101,7 @@ export function teeLog(logs: readonly Log[]): Log {
   };
 }
 
-/** A log in which what is said again and again is counted. */
+/** A log in which repeats are counted. */
 export function countingLog(log: Log, clock: Clock): Log {
   const counted = new CountedLog(log.write, clock);
   return {
@@ -117,7 +117,7 @@ export function countingLog(log: Log, clock: Clock): Log {
   };
 }
 
-/** The stack of what was thrown first: for a bug of ours, and for nobody's eyes but ours. */
+/** The stack of the error that was thrown first: for the log alone, and for a bug of ours. */
 export function stackOf(thrown: unknown): string {
   const root = thrown instanceof TunnelError && thrown.cause instanceof Error ? thrown.cause : thrown;
   return root instanceof Error ? (root.stack ?? root.message) : String(root);

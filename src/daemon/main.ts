@@ -163,7 +163,7 @@ function terminalLog({ stderr, json }: ForegroundOptions, level: LogLevel): Log 
 }
 
 /**
- * In the foreground it is the environment of the command. In the background only what programs need to run: `env:`
+ * In the foreground the environment of the command. In the background only the variables that programs need to run: `env:`
  * and SSH_AUTH_SOCK come from the commands (SPEC 2).
  */
 function ownEnvironment(facts: PlaceFacts, foreground: boolean): CallerEnvironment {

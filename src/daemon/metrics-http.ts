@@ -33,17 +33,17 @@ export class MetricsServer {
     this.#clock = clock;
   }
 
-  /** Where it listens, with the port the system chose; null when it does not. */
+  /** The address served, with the port that the system chose; null for none. */
   get at(): MetricsAddress | null {
     return this.#at;
   }
 
-  /** Why it does not serve what is wanted; null when it does. */
+  /** Why the wanted address is not served; null when it is. */
   get error(): TunnelError | null {
     return this.#error;
   }
 
-  /** Serves there from now on; null: nowhere. What cannot be bound is logged, and tried again every 5 s. */
+  /** Serves this address from now on; null: none. A failure to bind is logged, and the bind tried again every 5 s. */
   serve(at: MetricsAddress | null): Promise<void> {
     this.#turn = this.#turn.then(() => this.#change(at));
     return this.#turn;

@@ -1,7 +1,7 @@
 // Watches the network: tells of a wake from sleep and of other network interfaces, so that links look at once.
 import type { Cancel, Clock } from '../model/clock.ts';
 
-/** What os.networkInterfaces() answers, as far as it matters here. */
+/** The answer of os.networkInterfaces(), as far as it matters here. */
 export type Interfaces = Readonly<
   Record<string, readonly { readonly address: string; readonly internal: boolean }[] | undefined>
 >;

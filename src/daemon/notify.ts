@@ -1,4 +1,4 @@
-// Desktop notifications: a tunnel needs its person, who may be in another window. Where there is a desktop, and not off by config.
+// Desktop notifications: a tunnel needs its person, who may be in another window. Only with a desktop, and unless off by config.
 import { runProgram } from '../files/child.ts';
 import { cleanText } from '../model/clean.ts';
 import type { TunnelStatus } from '../model/status.ts';
@@ -42,7 +42,7 @@ export function createNotifier(show: (title: string, text: string) => void): Not
   };
 }
 
-/** Shows it by the desktop's own program; a desktop that cannot is no trouble of ours. */
+/** Shows a notification by the desktop's own program; a desktop that cannot is no trouble of ours. */
 export function showOnDesktop(
   platform: NodeJS.Platform,
   env: Readonly<Record<string, string | undefined>>,

@@ -1,4 +1,4 @@
-// Signals of a supervisor's process, and what is thrown where nobody catches it: only who asks for its end ends it.
+// Signals of a supervisor's process, and errors that nobody catches: only a request to end ends the process.
 import { constants } from 'node:os';
 import type { Cancel } from '../model/clock.ts';
 

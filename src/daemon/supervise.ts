@@ -292,7 +292,7 @@ class Life {
     return this.#restoration.waiting.length === 0 && this.#wantedNames().length === 0;
   }
 
-  /** Looks after a while whether to end by itself: a command may be about to come. */
+  /** Considers after a while whether the supervisor ends by itself: a command may be about to come. */
   #consider(afterMs: number): void {
     if (this.#ending || !this.#idle()) return;
     this.#timer?.();
@@ -391,7 +391,7 @@ interface Restoration {
    * that command brings up itself, on its own terms.
    */
   now(agents: readonly string[], except: readonly string[]): void;
-  /** What was brought up again and nobody was told of yet, for a command that tells. */
+  /** Names that were brought up again and that nobody was told of yet, for a command that tells. */
   untold(): readonly string[];
 }
 
@@ -426,7 +426,7 @@ function createRestoration(
   };
 }
 
-/** What a supervisor asks of its engine by itself: nobody is there, nothing is accepted. */
+/** The request of a supervisor that brings up tunnels by itself: nobody is there, nothing is accepted. */
 function unattended(environment: CallerEnvironment, agents: readonly string[]): UpRequest {
   const agentSockets = [...agents, ...environment.agentSockets];
   return {

@@ -19,7 +19,7 @@ export interface WaitingCommand {
   readonly names: readonly string[];
   readonly timeoutMs: number;
   readonly interactive: boolean;
-  /** What a tunnel gets whose time ran out: its last error (`up`), or NOT_UP (`wait`). */
+  /** A tunnel whose time ran out gets its last error (`up`), or NOT_UP (`wait`). */
   readonly waiting: Waiting;
   readonly start: () => void | Promise<void>;
 }

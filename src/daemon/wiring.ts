@@ -99,7 +99,7 @@ function proxyPassword(secrets: SecretReader, parts: CarrierParts): (ref: Secret
 function guardedDialer(dialer: Dialer, allowed: () => ReadonlyMap<string, string>): Dialer {
   return {
     reach: (host, signal) => dialer.reach(host, signal),
-    // What was allowed since may be what an error waits for.
+    // An error may wait for a file that was allowed since.
     async circumstances(host, code, environment) {
       const digests = host.knownHosts.map((path) => allowed().get(path) ?? '');
       return [await dialer.circumstances(host, code, environment), ...digests].join(' ');

@@ -25,7 +25,7 @@ export interface AttemptsParts {
   readonly loginTurns: LoginTurns<Attempts>;
   /** Whoever waits for one of these tunnels. */
   readonly hearers: (tunnels: readonly string[]) => readonly Hearer[];
-  /** Whether logins here were found to need a person: outlives the link. */
+  /** Whether logins over these ways were found to need a person. The fact outlives the link. */
   readonly attended: { readonly get: () => boolean; readonly set: (attended: boolean) => void };
 }
 
@@ -39,7 +39,7 @@ export interface Beginning {
 
 export type AttemptResult =
   | { readonly kind: 'opened'; readonly session: Session; readonly index: number }
-  /** `inherited`: it is the failure of a jump host. */
+  /** `inherited`: the failure is a jump host's. */
   | { readonly kind: 'failed'; readonly cause: TunnelError; readonly inherited: boolean };
 
 type Failed = AttemptResult & { kind: 'failed' };
@@ -66,7 +66,7 @@ export class Attempts {
   #talk: { readonly who: string; readonly line: string }[] = [];
   #steps: DialStep[] = [];
   #transport: OpenTransport | null = null;
-  /** Takes a transport that a later connect brought, null to connect anew; null itself: too late. */
+  /** Gives the dial under way another transport, or has the dial connect anew (null). Null itself: too late for both. */
   #takeLater: ((transport: OpenTransport | null) => void) | null = null;
 
   constructor(parts: AttemptsParts, users: LinkUsers, jumps: Jumps, asker: Asker) {
@@ -141,7 +141,7 @@ export class Attempts {
     return this.#users.persons();
   }
 
-  /** Tells what a proxy command has said and still waits with. */
+  /** Tells the lines of a proxy command that still waits. */
   repeatTalk(hearer: Hearer): void {
     if (!this.#through) for (const { who, line } of this.#talk) hearer.banner(who, line);
   }
@@ -247,7 +247,7 @@ export class Attempts {
     return transport;
   }
 
-  /** After another link's that goes the same way, unless a later connect got through: then the server is waiting for us. */
+  /** Dials after the link that goes the same way, unless a connect got through just now: then the server waits for us. */
   #dial(way: Way, from: DialFrom, signal: AbortSignal): Promise<Session> {
     const { dialer, loginTurns } = this.#parts;
     const host = way.at(-1) as Host;
@@ -272,7 +272,7 @@ export class Attempts {
     return !needsPersons || this.#users.terms().personPresent || this.persons().length > 0;
   }
 
-  /** What to say when the server answers and no login may begin. */
+  /** The failure of an attempt that found the server answering, and may not log in. */
   #wantsPerson(wasUp: boolean): TunnelError {
     const host = this.#parts.ways[0].at(-1) as Host;
     return attendedError(host, this.#users.tunnels()[0] ?? host.name, wasUp);
@@ -326,7 +326,7 @@ export class Attempts {
     return this.#parts.hearers(this.#users.tunnels());
   }
 
-  /** It may want something of a person: it is left alone, and who comes later hears of it too. */
+  /** The command may want something of a person: nobody cuts it short, and later hearers are told its lines too. */
   #talked(hop: string, line: string): void {
     const { clock } = this.#parts;
     this.#reached = true;
@@ -341,7 +341,7 @@ export class Attempts {
     this.#asker.changed();
   }
 
-  /** The server is there: nothing that a command said before is waited for. */
+  /** The server answers: the attempt no longer waits for the proxy command. */
   #gotThrough(): void {
     this.#through = true;
     this.#waiting = null;

@@ -1,5 +1,5 @@
-// A blocked link: what ends its block, when it looks again by itself, and how often it did so in vain (SPEC 3). A link that
-// needs a person looks again only when its cause may be gone.
+// A blocked link: what ends the block, when the link looks again by itself, and how often the look was in vain (SPEC 3). A
+// link that needs a person looks again only when the cause may be gone.
 import { createHash } from 'node:crypto';
 import { TunnelError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
@@ -21,7 +21,7 @@ export type Look = Offers | 'as before';
 
 /** What a blocked link does by itself. */
 export interface BlockEvents {
-  /** It is time to look again, or something changed that may have been the cause. */
+  /** The time to look again has come, or the cause may have changed. */
   readonly look: (how: Look) => void;
   /** `examining` changed. */
   readonly changed: () => void;
@@ -33,10 +33,10 @@ interface Digests {
   readonly login: Promise<string | null>;
 }
 
-/** From the moment a link is blocked until it is not. */
+/** One block, from the moment the link is blocked until it leaves that state. */
 interface Block {
   readonly cause: TunnelError;
-  /** What the attempt that failed began with, then what was found last. */
+  /** The digest that the failed attempt began with, then the one found last. */
   digest: Promise<string | null> | string;
   comparing: boolean;
   examining: boolean;
@@ -60,7 +60,7 @@ export class Blocked {
   #before: Digests | null = null;
   #lookAtMs: number | null = null;
   #provenTries = 0;
-  /** How many changes were followed in vain already: the more, the rarer it polls. */
+  /** How many changes were followed in vain already: the more, the rarer the polls. */
   #changeTries = 0;
 
   constructor(
@@ -75,17 +75,17 @@ export class Blocked {
     this.#events = events;
   }
 
-  /** When it looks again on its own, monotonic; null: only when something changed, or not blocked. */
+  /** When the link looks again on its own, monotonic; null: only after a change, or not blocked. */
   get lookAtMs(): number | null {
     return this.#block === null ? null : this.#lookAtMs;
   }
 
-  /** True while it is being found out whether there is something new, which a command may have brought. */
+  /** True while a comparison runs that a command, or the beginning of the block, asked for. */
   get examining(): boolean {
     return this.#block?.examining ?? false;
   }
 
-  /** A person, or success: what was tried in vain before does not count any more. */
+  /** A person came, or a login succeeded: earlier tries in vain do not count any more. */
   forget(): void {
     this.#lookAtMs = null;
     this.#provenTries = 0;
@@ -129,7 +129,7 @@ export class Blocked {
       const leftMs = Math.max(0, this.#lookAtMs - clock.monotonic());
       block.cancels.add(clock.schedule(leftMs, () => this.#look(cause)));
     }
-    // At once only the first time: what changes with every attempt would have us attempt without a pause.
+    // Compared at once only the first time: a thing that changes with every attempt would have us attempt without a pause.
     if (this.#changeTries === 0) this.examine();
     this.#poll(block);
   }
@@ -173,12 +173,12 @@ export class Blocked {
     this.#events.look(lookAfterChange(cause));
   }
 
-  /** Taken before the attempt: what changes while it is under way may be just what it lacks. */
+  /** Taken before the attempt: a change while the attempt is under way may be just what the attempt lacks. */
   #digestsNow(): Digests {
     return { hostKey: this.#digest('HOST_KEY_UNKNOWN'), login: this.#digest('AUTH_REFUSED') };
   }
 
-  /** Null: what cannot be read has not changed; the next poll looks again. */
+  /** Null for what cannot be read: the next poll looks again. */
   async #digest(code: ErrorCode): Promise<string | null> {
     const environment = this.#users.environment();
     try {
@@ -190,7 +190,7 @@ export class Blocked {
   }
 }
 
-/** A key or a secret is another one now, as far as we know: what was refused and is the same is not offered again. */
+/** How to look after a key or a secret may have changed: the same refused credentials are not offered again. */
 export function lookAfterChange(cause: TunnelError): Look {
   return isBeforeLogin(cause) ? 'as before' : 'new';
 }
@@ -216,7 +216,7 @@ export function lookAfterMs(cause: TunnelError, host: Host, tries: number): numb
   return provenLooksMs[Math.min(tries, provenLooksMs.length - 1)] ?? null;
 }
 
-/** A login here needs a person, and nobody is there to see it through. */
+/** A login to this host needs a person, and nobody is there to see the login through. */
 export function attendedError(host: Host, tunnel: string, wasUp: boolean): TunnelError {
   const what = wasUp ? 'is back and wants' : 'wants';
   return new TunnelError('SECRET_MISSING', `${host.name} ${what} your second factor: tunnel up ${tunnel}`, {

@@ -1,4 +1,4 @@
-// Who waits for a tunnel to be decided (`up`, `wait`, `exec`), and when it is.
+// The decision on a tunnel that a command waits for (`up`, `wait`, `exec`): when there is one, and which. The waiters hear it.
 import { retryHelps, TunnelError } from '../errors.ts';
 import { awaitsProbe, failedProbe, isReady, type TunnelStatus } from '../model/status.ts';
 import type { Waiting } from './engine.ts';
@@ -6,14 +6,14 @@ import type { LinkSnapshot, Verdict } from './status.ts';
 
 export interface Decided {
   readonly wanted: boolean;
-  /** It was wanted when the waiting began, or since. */
+  /** The tunnel was wanted when the waiting began or since, and is no longer. */
   readonly takenDown: boolean;
   readonly verdict: Verdict;
   readonly link: LinkSnapshot | null;
   readonly status: Pick<TunnelStatus, 'name' | 'state' | 'forwards' | 'endpoint'>;
 }
 
-/** Undefined: not decided yet. Null: it serves, or sleeps. */
+/** Undefined: not decided yet. Null: the tunnel serves, or sleeps. */
 export function decisionOf(waiting: Waiting, facts: Decided): TunnelError | null | undefined {
   const { verdict, link, status } = facts;
   if (waiting === 'wait') {
@@ -27,10 +27,10 @@ export function decisionOf(waiting: Waiting, facts: Decided): TunnelError | null
   return troubleOf(verdict, link) ?? undefined;
 }
 
-/** What a person, or the owner of a port, must see to. */
+/** The trouble that a person, or the owner of a port, must see to; null for none. */
 function troubleOf({ state, error }: Verdict, link: LinkSnapshot | null): TunnelError | null {
   if (error === null) return null;
-  // Somebody is at the question, or it is being found out whether a command brought what was missing.
+  // Somebody is at the question, or a comparison runs whether a command brought the missing thing.
   if (state === 'needs-you') return link?.question || link?.examining ? null : error.error;
   if (state !== 'retrying') return null;
   const { code, facts } = error.error;
@@ -39,7 +39,7 @@ function troubleOf({ state, error }: Verdict, link: LinkSnapshot | null): Tunnel
     : null;
 }
 
-/** What to say when the time is over and nothing is decided; null where that is no matter. */
+/** The error when the time is over and nothing is decided; null where that is no matter. */
 export function lateError(waiting: Waiting, { wanted, verdict, status }: Decided): TunnelError | null {
   const { name, state } = status;
   if (state === 'up' && waiting === 'up') return null;

@@ -37,12 +37,12 @@ export interface UpRequest {
 }
 
 /**
- * `up`: until there is something to say: it serves and its probes have answered, or a person or the owner of a port must
- * see to it, or somebody took it down. `wait`: until it is ready, over everything that is tried again by itself.
+ * How long a command waits for a tunnel. `up`: until the tunnel serves and its probes have answered, or a person or the owner
+ * of a port must see to it, or somebody took it down. `wait`: until the tunnel is ready, whatever is tried again meanwhile.
  */
 export type Waiting = 'up' | 'wait';
 
-/** Whoever waits for tunnels hears what is said under way, at a terminal or not. */
+/** Somebody who waits for tunnels, at a terminal or not, and hears words on the way. */
 export interface Hearer {
   /** Words of somebody else: `who` is a host, or its proxy command. */
   banner(who: string, text: string): void;
@@ -89,17 +89,17 @@ export interface Engine {
   /**
    * Resolves when the tunnel is decided: null when it serves (or sleeps), its error when a person or a port must be
    * seen to, the last error (or TIMED_OUT) when the signal ends the waiting. For `wait` it must be ready, and what is
-   * tried again by itself decides nothing. Counts as somebody waiting (knocks).
+   * tried again by itself decides nothing. Counts as somebody waiting (TcpWatch).
    */
   settled(name: string, signal: AbortSignal, waiting?: Waiting): Promise<TunnelError | null>;
   /** From memory, at once; what is not up comes first is the renderer's business. */
   status(names: readonly string[]): readonly TunnelStatus[];
   /** Steps that the live link's login recorded; null without a live link. */
   loginSteps(name: string): readonly DialStep[] | null;
-  /** What `why` looks into; null for a tunnel that does not exist. */
+  /** The facts that `why` looks into; null for a tunnel that does not exist. */
   examine(name: string): Examined | null;
   attend(names: readonly string[], person: Person): Cancel;
-  /** Hears what is said of these tunnels, as a person does. First what a proxy command has said that is still waiting. */
+  /** Hears the words about these tunnels, as a person does; first the lines of a proxy command that still waits. */
   hear(names: readonly string[], hearer: Hearer): Cancel;
   /** False: answered or withdrawn before. Everybody who saw the question but `from` is told that it is withdrawn. */
   answer(questionId: string, answer: Answer, from?: Person): boolean;
@@ -107,9 +107,9 @@ export interface Engine {
   /** Called with the wanted names whenever they change. */
   onWanted(listener: (names: readonly string[]) => void): Cancel;
   onPorts(listener: (ports: Readonly<Record<string, number>>) => void): Cancel;
-  /** Wake from sleep or a change of network interfaces: end waits, probe live links, look again at host keys. */
+  /** After a wake from sleep or a change of network interfaces: ends waits, probes live links, looks again at host keys. */
   lookAround(reason: string): void;
-  /** Look again at what waits for a person on these hosts (all, when empty). */
+  /** Looks again at links that wait for a person on these hosts (all, when empty). */
   recheck(hosts: readonly string[]): void;
   /** Ends everything; wanted marks are not changed. */
   close(drainMs: number): Promise<void>;

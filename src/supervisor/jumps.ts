@@ -40,12 +40,12 @@ export class Jumps {
     this.#acquire = acquire;
   }
 
-  /** Of the ways in use or being tried. */
+  /** The links of the ways in use or being tried. */
   get links(): readonly JumpLink[] {
     return [...this.#links.values()];
   }
 
-  /** Of these links and those that they ride on. */
+  /** The ids of these links and of the links that they ride on. */
   ids(): readonly string[] {
     return this.links.flatMap((link) => [link.id, ...link.snapshot().rides]);
   }
@@ -55,26 +55,26 @@ export class Jumps {
   }
 
   /**
-   * Resolves with the jump host's session once it is up; rejects with its failure, at once if it waits or is blocked:
-   * its own backoff decides when it is tried again, whoever rides on it.
+   * Resolves with the jump host's session once its link is up; rejects with the link's failure, at once if that waits or is
+   * blocked: its own backoff decides on the next try, whoever rides on it.
    */
   whenUp(index: number, signal: AbortSignal): Promise<Session> {
     this.#current(index);
     return this.#whenUp(index, signal);
   }
 
-  /** Fresh links took the place of some (`restart`). A live session cannot change what it rides on: it follows later. */
+  /** Fresh links took the place of some (`restart`). A live session stays on its jump host, and follows later. */
   follow(): void {
     for (const index of Array.from(this.#links.keys())) this.#current(index);
     this.look();
   }
 
-  /** A jump host changed: whoever waits for it looks again. */
+  /** A jump host changed: attempts that wait for one look again. */
   look(): void {
     for (const look of Array.from(this.#waiting)) look();
   }
 
-  /** Whoever rides on them has come to be in haste, or is no longer. */
+  /** The link that rides on them has come to be in haste, or is no longer. */
   hurried(): void {
     for (const link of this.#links.values()) link.hurried(this.#user);
   }
@@ -109,7 +109,7 @@ export class Jumps {
         reject(cause as TunnelError);
       };
       const abort = (): void => fail(signal.reason);
-      // The link may be another one by now: it is looked up each time.
+      // Looked up each time: the link may be another one by now.
       const look = (): void => {
         const link = this.#links.get(index);
         if (link === undefined) return;

@@ -29,11 +29,11 @@ export type LinkState =
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
-  /** The weather: a wake from sleep, another network, a knock that got through, a person who said `up`. */
+  /** A reason to try now: a wake from sleep, another network, a server that answers, a person who said `up`. */
   | { readonly kind: 'kick' }
   /** A client has come to be held. */
   | { readonly kind: 'hurry' }
-  /** A person, a changed credential or a changed key store: what blocked may be gone. */
+  /** A person came, or a credential or key store changed: the cause of a block may be gone. */
   | { readonly kind: 'answered' }
   /** An open came to nothing, or a session ended by itself. */
   | { readonly kind: 'failed' | 'lost'; readonly cause: TunnelError };
@@ -98,7 +98,7 @@ function whileConnecting(
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'opened') return to({ kind: 'up', sinceMs: env.now, attempt: state.attempt });
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
-  // A bug of ours, or a config that cannot work: it is told once, and not tried for ever.
+  // A bug of ours, or a config that cannot work, is told once and not tried for ever.
   if (!retryHelps(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
   const retry = state.attempt + 1;
   return wait(

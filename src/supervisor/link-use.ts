@@ -58,7 +58,7 @@ export class LinkUse {
     return this.#link?.snapshot() ?? null;
   }
 
-  /** What a command brought. Older variables stay where the new one has none; newer agent sockets come first. */
+  /** Takes what a command brought: its terms, and an environment that covers older ones and leaves the rest of them. */
   take(request: UpRequest, stamp: number): void {
     const { acceptNew, personPresent, environment } = request;
     this.#terms = { acceptNew, personPresent };
@@ -72,7 +72,7 @@ export class LinkUse {
     this.#terms = noTerms;
   }
 
-  /** What the commands so far brought, as one. */
+  /** The environments of the commands so far, as one. */
   environment(): CallerEnvironment {
     return mergeEnvironments(this.#environment === null ? [] : [this.#environment]);
   }
@@ -85,7 +85,7 @@ export class LinkUse {
     this.move(false);
   }
 
-  /** To the current link of its kind. `drain`: connections that run over the old one go on. */
+  /** Moves to the current link of its kind. `drain`: connections that run over the old one go on. */
   move(drain: boolean): void {
     const old = this.#link;
     const link = this.#parts.links.acquire(this.#tunnel().ways, this.#alone(), this.#user);

@@ -171,25 +171,25 @@ export class Link implements Asker, JumpLink {
     return this.users.persons();
   }
 
-  /** What a proxy command on the way has said and still waits with. */
+  /** Tells the lines of a proxy command on the way that still waits. */
   repeatTalk(hearer: Hearer): void {
     for (const jump of this.#jumps.links) jump.repeatTalk(hearer);
     if (this.state.kind === 'connecting') this.#attempts.repeatTalk(hearer);
   }
 
-  /** Whatever can be seen of it: everybody who uses it looks again. */
+  /** Something that can be seen of the link changed: its users and watchers look again. */
   changed(): void {
     this.#reconsider();
     for (const watcher of Array.from(this.#watchers)) watcher();
     for (const user of this.users.all()) user.changed();
   }
 
-  /** What the login of the live session recorded, jump hosts first. */
+  /** The steps that the login of the live session recorded, jump hosts first. */
   loginSteps(): readonly DialStep[] {
     return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#attempts.steps];
   }
 
-  /** What the last login that succeeded recorded; null when there was none. */
+  /** The steps of the last login that succeeded; null when there was none. */
   get lastLogin(): readonly DialStep[] | null {
     return this.#lastLogin;
   }
@@ -216,7 +216,7 @@ export class Link implements Asker, JumpLink {
     };
   }
 
-  /** Where there is one way, its jump host's trouble is the trouble: it has its own backoff and its own questions. */
+  /** With one way only, a jump host's trouble is the link's: the jump host has its own backoff and its own questions. */
   #jumpInTheWay(): JumpLink | null {
     const jump = this.#parts.ways.length === 1 ? this.#jumps.at(0) : null;
     if (jump === null || jump.state.kind === 'up') return null;
@@ -292,7 +292,7 @@ export class Link implements Asker, JumpLink {
     if (haste === 'held' && this.state.kind === 'waiting') this.#runner.send({ kind: 'hurry' });
   }
 
-  /** Has the server watched while somebody waits and nothing answers there, and no longer. */
+  /** Joins the watch for the server while somebody waits and nothing answers there, and leaves it otherwise. */
   #watchTcp(): void {
     const { tcpWatch } = this.#parts;
     if (this.#direct === null) return;
@@ -324,7 +324,7 @@ export class Link implements Asker, JumpLink {
     this.#runner.send({ kind: 'kick' });
   }
 
-  /** A person, or success: what was refused and tried in vain before does not count any more. */
+  /** A person came, or a login succeeded: earlier refusals and tries in vain do not count any more. */
   #forgetRefusals(): void {
     this.#attempts.forgetRefusals();
     this.#blocked.forget();

@@ -57,8 +57,8 @@ export class Links {
   }
 
   /**
-   * The next to acquire these ways gets a fresh link. Who stays on the old one is told to move when the fresh one is
-   * up, or at once where the old one serves nobody; the old one ends with its last user.
+   * The next user to acquire these ways gets a fresh link. Users of the old one are told to move when the fresh one is up, or
+   * at once where the old one serves nobody; the old one ends with its last user.
    */
   renew(ways: Ways, alone: string | null): void {
     const key = linkKey(ways, alone);

@@ -24,7 +24,7 @@ export interface ListenersParts {
   readonly portChosen: (forward: string, port: number) => void;
   readonly changed: () => void;
   readonly knock: () => void;
-  /** Of the commands that brought the tunnel up. */
+  /** The environment of the commands that brought the tunnel up. */
   readonly environment?: () => CallerEnvironment;
 }
 
@@ -36,7 +36,7 @@ interface Slot {
   failure: TimedError | null;
   /** Gives its address back to others of ours. */
   letGo: Cancel;
-  /** What was carried before by carriers whose place this one took, and that are gone. */
+  /** The counts of earlier carriers of this forward, which are gone. */
   past: CarrierCounts;
 }
 
@@ -67,7 +67,7 @@ export class Listeners {
     return this.#slots.some(({ phase }) => phase === 'binding' || phase === 'new');
   }
 
-  /** Something can serve: a link is worth dialling. */
+  /** True when a forward can serve: a link is worth dialling. */
   get serviceable(): boolean {
     return this.#slots.some(({ forward, phase }) => forward.type === 'remote' || phase === 'bound');
   }
@@ -78,12 +78,12 @@ export class Listeners {
     return { ...failed.failure, retryAtMs: this.#retry?.atMs ?? null };
   }
 
-  /** Of each forward, with what goes on over an address that it had before. */
+  /** The status of each forward, with the connections that go on over an earlier address. */
   statuses(): readonly CarrierStatus[] {
     return this.#slots.map((slot) => this.#statusOf(slot));
   }
 
-  /** Besides, what a forward that left the file still carries, until its last connection has ended. */
+  /** The same, and forwards that left the file, until their last connection has ended. */
   forwardStatuses(): readonly ForwardStatus[] {
     const now = this.#parts.clock.now();
     const own = this.#slots.map((slot) =>
@@ -95,13 +95,13 @@ export class Listeners {
     return [...own, ...left.filter(({ open }) => open > 0)];
   }
 
-  /** A connection runs, or waits, over whichever address. */
+  /** True while a connection runs, or waits, over whichever address. */
   get busy(): boolean {
     const carriers = [...this.#slots.map(({ carrier }) => carrier), ...this.#draining.keys()];
     return carriers.map((carrier) => carrier.status()).some(({ open, held }) => open + held > 0);
   }
 
-  /** Binds what is not bound. Never throws: what fails is in `listenFailure`. `remap`: a free port will do. */
+  /** Binds the addresses that are not bound. Never throws: a failure is in `listenFailure`. `remap`: a free port will do. */
   async open(remap: boolean): Promise<void> {
     this.#disarm();
     const idle = this.#slots.filter(({ phase }) => phase === 'new' || phase === 'failed');
@@ -109,7 +109,7 @@ export class Listeners {
     await Promise.all(idle.map((slot) => this.#bind(slot, remap)));
   }
 
-  /** What waits for its next try, on the server too, tries now. */
+  /** Forwards that wait for their next try, on the server too, try now. */
   retry(): void {
     for (const { carrier } of this.#slots) carrier.retry?.();
   }
@@ -266,7 +266,7 @@ export class Listeners {
     this.#parts.portChosen(slot.forward.name ?? String(this.#slots.indexOf(slot)), Number(port));
   }
 
-  /** A listener that broke while it served is bound anew like one that never was. */
+  /** A listener that broke while it served is bound anew. */
   #noticeBroken(): void {
     for (const slot of this.#slots) {
       if (slot.phase !== 'bound' || slot.forward.type === 'remote') continue;
@@ -367,11 +367,11 @@ export function remapCandidates(listen: Endpoint): readonly Endpoint[] {
   return [...near.filter((port) => port <= 65_535), 0].map((port) => ({ ...listen, port }));
 }
 
-/** Addresses held here, by port or path: who holds what a listener asks for is found without a look at every tunnel. */
+/** Addresses that tunnels hold here, by port or path: the holder is found without a look at every tunnel. */
 export class AddressBook {
   readonly #held = new Map<number | string, Set<Held>>();
 
-  /** Until it is given back. Idempotent. */
+  /** Holds an address until it is given back (idempotent). */
   hold(listen: Endpoint, tunnel: () => string): Cancel {
     const key = placeOf(listen);
     const held = { listen, tunnel };

@@ -1,5 +1,5 @@
-// Turns to log in: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and what it
-// is told, all are told. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
+// Turns to log in: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and its
+// failure is the failure of all. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
 import { asTunnelError, type TunnelError } from '../errors.ts';
 import { abortable, onAbort } from '../model/give-up.ts';
 import type { Person } from './engine.ts';
@@ -20,7 +20,7 @@ interface Ahead<W extends Attended> {
 }
 
 export interface Turn<W extends Attended, T> {
-  /** Equal keys: what one is told, the other would be told. */
+  /** Logins with equal keys would get the same answer. */
   readonly key: string;
   readonly who: W;
   readonly signal: AbortSignal;
@@ -33,8 +33,8 @@ export class LoginTurns<W extends Attended> {
   readonly #ahead = new Map<string, Ahead<W>>();
 
   /**
-   * Dials, after the one ahead where there is one. Rejects with the failure of either, or with the signal's reason. Who
-   * has a person at hand that the one ahead has not does not wait: they may answer what nobody answers there.
+   * Dials, after the one ahead where there is one. Rejects with the failure of either, or with the signal's reason. A
+   * login with a person at hand whom the one ahead has not does not wait: that person may answer its questions.
    */
   async run<T>(turn: Turn<W, T>): Promise<T> {
     const { key, who, signal, dial, failedWith } = turn;

@@ -1,4 +1,4 @@
-// An outage of a link: since when, how often it was tried, why; and how often the link came back from one. Pure.
+// An outage of a link: since when, how many attempts failed, why; and how often the link came back from one. Pure.
 import type { Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from './engine.ts';
@@ -56,7 +56,7 @@ export function nextOutage(
   return { ...base, failures, failure, failedAtMs: clock.monotonic() };
 }
 
-/** What a link that goes from one state to another has to say. */
+/** The facts of a step that the log tells. */
 export interface StepFacts {
   readonly before: Outage;
   readonly after: LinkState;

@@ -9,7 +9,7 @@ export interface Asker {
   readonly id: string;
   /** Everybody who attends a tunnel over this link. */
   persons(): readonly Person[];
-  /** What it asks, or waits for, is another thing now. */
+  /** Its question, or what it waits for, changed. */
   changed(): void;
 }
 
@@ -21,7 +21,7 @@ interface Pending {
   readonly refuse: (error: TunnelError) => void;
 }
 
-/** Of the engine: questions that wait, by id. */
+/** The questions that wait for an answer, by id: one set for the engine. */
 export class Questions {
   readonly #pending = new Map<string, Pending>();
   #last = 0;
@@ -56,7 +56,7 @@ export class Questions {
     return pending !== null;
   }
 
-  /** Shows what waits to everybody who has come to it since. */
+  /** Shows waiting questions to people who have come since. */
   offer(): void {
     for (const { question, asker, shownTo } of this.#pending.values()) {
       for (const person of asker.persons()) {
@@ -67,7 +67,7 @@ export class Questions {
     }
   }
 
-  /** Somebody left: what nobody can answer any more is refused, so that the login fails by its own cause. */
+  /** Somebody left: questions that nobody can answer any more are refused, so that the login fails by its own cause. */
   abandon(): void {
     for (const [id, { asker, shownTo, question }] of this.#pending) {
       const present = new Set(asker.persons());

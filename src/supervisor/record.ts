@@ -25,7 +25,7 @@ export class TunnelRecord {
   #lastError: TimedError | null = null;
   #reconnects = 0;
   #links = '';
-  /** The state it was last said to be in, whatever its link did meanwhile. */
+  /** The state that the log told last, whatever the link did meanwhile. */
   #told: TunnelState = 'down';
 
   constructor(tunnel: () => Tunnel, log: EngineLog) {
@@ -37,7 +37,7 @@ export class TunnelRecord {
     return this.#verdict;
   }
 
-  /** When it came into its state, wall clock; null before the first `up`. */
+  /** When the tunnel came into its state, wall clock; null before the first `up`. */
   get sinceMs(): number | null {
     return this.#sinceMs;
   }
@@ -76,14 +76,14 @@ export class TunnelRecord {
     const asked = facts.link?.question != null && before.error?.error.message === now.error?.error.message;
     this.#verdict = asked ? { ...now, error: before.error } : now;
     const { state, error } = this.#verdict;
-    // a login that only waits for its next code has not failed: what went before stays the last that did
+    // a login that only waits for its next code has not failed: the failure before it stays the last
     if (error !== null && error.error.facts.waits !== true) this.#lastError = error;
     if (state === before.state) return;
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
     this.#tell(facts, before.state);
   }
 
-  /** What happens to its link the link tells, once for all its tunnels, and a port that is taken its listener. */
+  /** The link tells its own changes once for all its tunnels, and a listener tells that a port is taken: `debug` here. */
   #tell({ link, listenFailure }: TunnelFacts, from: TunnelState): void {
     const { state, error } = this.#verdict;
     const tunnel = this.#tunnel().name;
@@ -100,7 +100,7 @@ export class TunnelRecord {
     this.#log(level, 'tunnel.state', `${tunnel} is ${state}${why}`, { tunnel, from, ...about });
   }
 
-  /** Lines of links name no tunnel: `logs NAME` finds those of this one by what is told here. */
+  /** Lines of links name no tunnel: `logs NAME` finds those of this tunnel by this line. */
   #tellLink({ id, rides }: LinkSnapshot): void {
     const links = [id, ...rides].join(' over ');
     if (links === this.#links) return;
@@ -110,7 +110,7 @@ export class TunnelRecord {
   }
 }
 
-/** What is to be done is said of this tunnel, whichever host failed. */
+/** The hint names this tunnel, whichever host failed. */
 function named(verdict: Verdict, tunnel: Tunnel): Verdict {
   const { error } = verdict;
   return error === null

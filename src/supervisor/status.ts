@@ -1,4 +1,4 @@
-// Status: what a tunnel is, derived from what was asked and what is. Pure; nothing of it is stored.
+// Status: what a tunnel is, derived from wanted and actual state. Pure; no status is stored.
 import { TunnelError, reportError } from '../errors.ts';
 import type { CarrierStatus } from '../model/carrier.ts';
 import type { Clock } from '../model/clock.ts';
@@ -20,10 +20,10 @@ export interface TimedError {
   readonly atMs: number;
 }
 
-/** What can be seen of a link at one moment. Where a jump host is in the way, state, failure and next try are those of the jump host. */
+/** A link at one moment. Where a jump host is in the way, state, failure and next try are those of the jump host. */
 export interface LinkSnapshot {
   readonly id: string;
-  /** Links of jump hosts that it rides on, or tries to. */
+  /** Links of jump hosts that the link rides on, or tries to. */
   readonly rides: readonly string[];
   readonly state: LinkState;
   readonly session: Session | null;
@@ -31,15 +31,15 @@ export interface LinkSnapshot {
   readonly awaySinceMs: number;
   readonly failures: number;
   readonly reached: boolean;
-  /** Why it is not up: what the login under way waits for, or the last failure; null while it is, and before the first. */
+  /** Why the link is not up: the login under way waits, or the last failure; null while up, and before the first failure. */
   readonly failure: TimedError | null;
   /** Monotonic. */
   readonly retryAtMs: number | null;
-  /** Waits for an answer of somebody at a terminal. */
+  /** The question that waits for an answer at a terminal. */
   readonly question: PendingQuestion | null;
-  /** Was asked when nobody was there. */
+  /** The question that was asked when nobody was there. */
   readonly unanswered: Question | null;
-  /** It is being found out whether a command brought what was missing. */
+  /** A comparison runs whether a command brought the missing thing. */
   readonly examining: boolean;
   readonly endpoint: string;
   readonly via: readonly string[];
@@ -48,7 +48,7 @@ export interface LinkSnapshot {
 export interface TunnelFacts {
   readonly wanted: boolean;
   readonly closing: boolean;
-  /** Lazy and without a link. */
+  /** The tunnel is lazy, and has no link. */
   readonly asleep: boolean;
   /** A local port is being bound. */
   readonly binding: boolean;
@@ -62,14 +62,14 @@ export interface TunnelFacts {
 
 export interface Verdict {
   readonly state: TunnelState;
-  /** Why it is not up; null when it is, or when there is nothing to say yet. */
+  /** Why the tunnel is not up; null when it is, or when there is nothing to say yet. */
   readonly error: TimedError | null;
   /** Monotonic. */
   readonly retryAtMs: number | null;
   readonly attempt: number;
 }
 
-/** Exactly one state. What a person must do comes before what only takes time. */
+/** Exactly one state. A trouble that a person must see to comes before one that only takes time. */
 export function verdictOf(facts: TunnelFacts): Verdict {
   const { link, listenFailure, waitsFor } = facts;
   if (!facts.wanted || facts.closing) return verdict(facts.closing ? 'stopping' : 'down', null);
@@ -92,7 +92,7 @@ function awayVerdict(link: LinkSnapshot, now: number): Verdict {
   return verdict('connecting', failure, null, state.kind === 'connecting' ? state.attempt : 0);
 }
 
-/** The link is up: the tunnel is so only when every forward serves. */
+/** The link is up: the tunnel is up only when every forward serves. */
 function servingVerdict({ carriers, now, binding }: TunnelFacts): Verdict {
   const broken = carriers.find((carrier) => carrier.broken);
   if (broken !== undefined) {
@@ -117,7 +117,7 @@ function failureOf(link: LinkSnapshot, cause: TunnelError, now: number): TimedEr
   return link.failure?.error === cause ? link.failure : { error: cause, atMs: now };
 }
 
-/** While it is tried again and again the trouble is one, since its beginning: these two share their `since`. */
+/** `connecting` and `retrying` take turns in one trouble, and share their `since`. */
 export function sameStretch(a: TunnelState, b: TunnelState): boolean {
   const stretch = (state: TunnelState): string => (state === 'retrying' ? 'connecting' : state);
   return stretch(a) === stretch(b);
@@ -173,7 +173,7 @@ export interface StatusFacts {
   readonly wanted: boolean;
   readonly record: {
     readonly verdict: Verdict;
-    /** When it came into its state, wall clock; null when it was never up. */
+    /** When the tunnel came into its state, wall clock; null when it was never up. */
     readonly sinceMs: number | null;
     readonly reconnects: number;
     readonly lastError: TimedError | null;

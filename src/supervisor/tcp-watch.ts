@@ -1,5 +1,5 @@
-// The watch for a server that does not answer: while somebody waits, a TCP connect (a knock) every so often, one for all
-// links to an address, so that a server that comes back is noticed within a moment (SPEC 3).
+// The watch for servers that do not answer: while somebody waits, a TCP connect every so often, one for all links to an
+// address, so that a server that comes back is noticed within a moment (SPEC 3).
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Host } from '../model/host.ts';
 import type { Dialer, OpenTransport } from '../model/session.ts';
@@ -7,9 +7,9 @@ import { canonicalJson } from './canonical.ts';
 
 /** A link that wants to be told when its first hop answers. */
 export interface TcpWatcher {
-  /** When its outage began, monotonic. */
+  /** When the link's outage began, monotonic. */
   readonly awaySinceMs: () => number;
-  /** When it last tried by itself, monotonic. */
+  /** When the link last tried by itself, monotonic. */
   readonly triedAtMs: () => number;
   /** The server answers. One of the links gets the open transport, the others null. */
   readonly answered: (transport: OpenTransport | null) => void;
@@ -37,7 +37,7 @@ export class TcpWatch {
     this.#clock = clock;
   }
 
-  /** Idempotent. A ProxyCommand has no TCP of ours to knock with. */
+  /** Idempotent. A server behind a ProxyCommand is not watched: the TCP there is not ours. */
   join(host: Host, watcher: TcpWatcher): void {
     if (host.proxyCommand !== null) return;
     const key = addressKey(host);
@@ -54,7 +54,7 @@ export class TcpWatch {
     this.#rest(group);
   }
 
-  /** The next knock at a host's address, monotonic; null while nobody watches. */
+  /** The next connect to a host's address, monotonic; null while nobody watches. */
   nextAtMs(host: Host): number | null {
     const group = this.#groups.get(addressKey(host));
     return group === undefined || group.cancel === null ? null : this.#nextAtMs(group);
@@ -71,18 +71,18 @@ export class TcpWatch {
   #plan(group: Group): void {
     group.cancel?.();
     const delayMs = Math.max(0, this.#nextAtMs(group) - this.#clock.monotonic());
-    group.cancel = this.#clock.schedule(delayMs, () => this.#knock(group));
+    group.cancel = this.#clock.schedule(delayMs, () => this.#connect(group));
   }
 
   #rest(group: Group): void {
     group.cancel?.();
     group.cancel = null;
-    for (const controller of group.underWay) controller.abort(new Error('nobody waits for this knock'));
+    for (const controller of group.underWay) controller.abort(new Error('nobody waits for this connect'));
     group.underWay.clear();
   }
 
   /** Started whether or not the last one has ended: a packet lost in a dead network is sent again only after seconds. */
-  #knock(group: Group): void {
+  #connect(group: Group): void {
     group.startedAtMs = this.#clock.monotonic();
     const controller = new AbortController();
     group.underWay.add(controller);
@@ -93,7 +93,7 @@ export class TcpWatch {
         else if (transport !== null) this.#answered(group, transport);
         else this.#rest(group);
       },
-      // A knock that fails says nothing new: the link keeps the failure of its own attempt.
+      // A connect that fails says nothing new: the link keeps the failure of its own attempt.
       () => group.underWay.delete(controller),
     );
   }

@@ -1,4 +1,4 @@
-// A tunnel at work: its listeners from `up` to `down`, and the link they want. What it is, `status.ts` derives.
+// A tunnel at work: its listeners from `up` to `down`, and the link they want. `status.ts` derives its state.
 import { formatHopLogin, type Host } from '../model/host.ts';
 import { TunnelError } from '../errors.ts';
 import type { CreateCarrier, LinkView } from '../model/carrier.ts';
@@ -29,11 +29,11 @@ export interface TunnelParts extends LinkUseParts {
   readonly changed: (tunnel: string) => void;
 }
 
-/** Not waited for longer: a remote forward gives its server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
+/** How long the end of the listeners may take: a remote forward gives its server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
 const closeLimitMs = 2_250;
 
 export class TunnelRun {
-  /** What the config says; kept when the tunnel is gone from the file. */
+  /** As the config says; kept when the tunnel is gone from the file. */
   tunnel: Tunnel;
   /** Gone from the file. */
   orphan = false;
@@ -163,7 +163,7 @@ export class TunnelRun {
     return link === null || link.session === null ? null : link.loginSteps();
   }
 
-  /** Makes everything follow from what is: the link to want, what carriers see, the verdict. Cheap; never throws. */
+  /** Derives everything anew: the link to want, the view of the carriers, the verdict. Cheap; never throws. */
   refresh(): void {
     this.#stale = true;
     if (this.#refreshing) return;
@@ -182,12 +182,12 @@ export class TunnelRun {
     this.#waiters.look();
   }
 
-  /** Its ports are bound, or about to be. */
+  /** True from `up` to `down`: the ports are bound, or about to be. */
   get #active(): boolean {
     return this.#listeners !== null && this.#closing === null;
   }
 
-  /** To sleep, or asleep: nobody has knocked. A port on the server cannot wake a link: it is there only with it. */
+  /** True while no client has knocked. A port on the server cannot wake a link: such a tunnel is never lazy. */
   get #lazy(): boolean {
     const { lazy, forwards } = this.tunnel;
     return lazy && !this.#woken && forwards.every(({ type }) => type !== 'remote');
@@ -260,7 +260,7 @@ export class TunnelRun {
     if (this.#waitsFor === null) this.linkUse.acquire();
   }
 
-  /** Carriers see what is new of the link, and the link what is new of the clients. */
+  /** Tells the carriers what is new of the link, and the link what is new of the clients. */
   #follow(): void {
     const link = this.linkUse.snapshot();
     this.#record.cameBack(this.linkUse.takeComebacks());
@@ -279,7 +279,7 @@ export class TunnelRun {
     else this.#planSleep();
   }
 
-  /** A lazy tunnel lets its link go. One that is blocked stays: its error is to be kept. */
+  /** A lazy tunnel lets its link go, but not a blocked one, whose error is to be kept. */
   #mayRest(link: LinkSnapshot | null): boolean {
     return this.#woken && link !== null && link.state.kind !== 'blocked' && link.question === null;
   }
@@ -343,7 +343,7 @@ function sameView(a: LinkView, b: LinkView): boolean {
   return a.state === b.state;
 }
 
-/** What it still waits for, null for nothing. `before` is given back while it says the same. */
+/** What a tunnel still waits for by its `after:`, null for nothing. `before` is given back while it says the same. */
 function waitsFor(
   tunnel: Tunnel,
   stateOf: (name: string) => TunnelState | null,

@@ -1,4 +1,4 @@
-// Weather: a machine that slept and interfaces that changed, told once each.
+// The watch of the network: a machine that slept and interfaces that changed, told once each.
 import { expect, test } from 'vitest';
 import type { Clock } from '../../src/model/clock.ts';
 import { watchNetwork } from '../../src/daemon/network-watch.ts';
@@ -10,7 +10,7 @@ const lan: Interfaces = {
   eth0: [{ address: '192.0.2.7', internal: false }],
 };
 
-test('weather tells of a wake, of an address that came or went, and of nothing else', async () => {
+test('the network watch tells of a wake, of an address that came or went, and of nothing else', async () => {
   const clock = new FakeClock();
   const told: string[] = [];
   let interfaces = lan;
@@ -63,7 +63,7 @@ test('a wake is seen too where the monotonic clock goes on in sleep', () => {
   expect(told).toEqual(['woke after 3598s']);
 });
 
-test('weather goes on when the system cannot tell its interfaces, and misses no change for it', async () => {
+test('the network watch goes on when the system cannot tell its interfaces, and misses no change for it', async () => {
   const clock = new FakeClock();
   const told: string[] = [];
   let interfaces: Interfaces | null = null;

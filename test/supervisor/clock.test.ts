@@ -11,7 +11,7 @@ describe.each([
   ['ahead', hourMs],
   ['back', -hourMs],
 ])('a clock that is set %s', (_where, byMs) => {
-  test('changes nothing of how often a server is knocked at', async () => {
+  test('changes nothing of how often a server is tried', async () => {
     const world = await worldOf(db);
     await world.up('db');
     void world.engine.settled('db', new AbortController().signal);

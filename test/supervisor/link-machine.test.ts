@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
-import { step } from '../../src/supervisor/link-machine.ts';
+import { backoffMs, step } from '../../src/supervisor/link-machine.ts';
 import type { LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts';
 
 const tcpDown = new TunnelError('UNREACHABLE', 'refused', { facts: { tcpLevel: true } });
@@ -261,5 +261,16 @@ describe('backoff', () => {
     expect(Math.max(...ceilings)).toBe(30_000);
     const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200 };
     expect(step(up, events.lost, env).state).toEqual(connecting(1));
+  });
+});
+
+describe('backoff', () => {
+  test('the first comes after 1 s, or the ceiling below that, and chance spreads the rest over the whole ceiling', () => {
+    const policy = { initialMs: 500, maxMs: 30_000 };
+    expect(backoffMs(1, policy, () => 0.99)).toBe(1_000);
+    expect(backoffMs(1, { initialMs: 100, maxMs: 400 }, () => 0)).toBe(400);
+    expect(backoffMs(2, policy, () => 0)).toBe(0);
+    expect(backoffMs(5, policy, () => 0.5)).toBe(2_000);
+    expect(backoffMs(2_000, policy, () => 0.5)).toBe(15_000);
   });
 });

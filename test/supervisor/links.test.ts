@@ -1,6 +1,7 @@
 // Links: who shares one, jump hosts, several ways, restart.
 import { describe, expect, test } from 'vitest';
 import type { Person } from '../../src/supervisor/engine.ts';
+import { linkKey } from '../../src/supervisor/links.ts';
 import { kexFailed, lost, refused, unreachable } from '../helpers/fake-ssh.ts';
 import { settle } from '../helpers/fake-clock.ts';
 import { hostOf, local, offTerminal, onTerminal, tunnelOf, worldOf } from '../helpers/fake-world.ts';
@@ -405,4 +406,18 @@ test('what the login recorded is told, jump hosts first', async () => {
   record('katie');
   await world.dialer.dialTo('katie').open();
   expect(world.engine.loginSteps('db')?.map(({ hop }) => hop)).toEqual(['bastion', 'katie']);
+});
+
+describe('keys of links', () => {
+  test('differ with anything of any hop, and not with the order of its parts', () => {
+    const turned = Object.fromEntries(Object.entries(katie).toReversed()) as unknown as typeof katie;
+    expect(linkKey([[turned]], null)).toBe(linkKey([[katie]], null));
+    const others = [
+      hostOf('katie', { password: { from: 'env', name: 'A' } }),
+      hostOf('katie', { hostKeys: 'strict' }),
+      hostOf('katie', { knownHosts: ['/k'] }),
+      hostOf('katie', { identities: ['/i'] }),
+    ].map((host) => linkKey([[host]], null));
+    expect(new Set([linkKey([[katie]], null), linkKey([[katie]], 'a'), ...others]).size).toBe(6);
+  });
 });

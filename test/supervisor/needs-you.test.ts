@@ -210,7 +210,7 @@ describe('a kept error', () => {
     expect(world.dialer.dialCount).toBe(1);
   });
 
-  test('of a host key is looked at again after weather, a recheck, another key store and every 15 min', async () => {
+  test('of a host key is looked at again after a wake, a recheck, another key store and every 15 min', async () => {
     const world = await blockedWorld(unknownKey());
     const again = async (): Promise<void> => {
       await settle();
@@ -231,7 +231,7 @@ describe('a kept error', () => {
     expect(world.dialer.dialCount).toBe(5);
   });
 
-  test('of a refused login does not end with the weather', async () => {
+  test('of a refused login does not end with a wake', async () => {
     const world = await blockedWorld(refused());
     world.engine.lookAround('woke');
     world.engine.recheck([]);
@@ -348,7 +348,7 @@ describe('questions', () => {
 });
 
 describe('an attended link', () => {
-  test('begins no login after a loss: it knocks, and says when the server is back', async () => {
+  test('begins no login after a loss: it watches, and says when the server is back', async () => {
     const world = await worldOf(db);
     const leave = world.engine.attend(['db'], new Terminal());
     await world.up('db', onTerminal);

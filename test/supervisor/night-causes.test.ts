@@ -198,7 +198,7 @@ describe.skipIf(sshdMissing() !== null)(
 );
 
 test.skipIf(sshdMissing() !== null)(
-  'algorithms that do not meet are looked at every 15 minutes and with the weather, and no login is begun',
+  'algorithms that do not meet are looked at every 15 minutes and after a wake, and no login is begun',
   async () => {
     await using sshd = await startSshd({ config: ['Ciphers aes256-ctr'] });
     const none = { kex: null, mac: null, hostKey: null, pubkey: null };
@@ -224,7 +224,7 @@ test.skipIf(sshdMissing() !== null)(
 
 describe.skipIf(sshdMissing() !== null)('a host key that is not trusted', () => {
   test.each(['unknown', 'changed'])(
-    'and %s is looked at every 15 minutes and with the weather, by a key exchange and no login',
+    'and %s is looked at every 15 minutes and after a wake, by a key exchange and no login',
     async (what) => {
       await using sshd = await startSshd();
       await using other = await startSshd();
@@ -270,7 +270,7 @@ describe.skipIf(sshdMissing() !== null)('a host key that is not trusted', () => 
 });
 
 test.skipIf(sshdMissing() !== null)(
-  'a refused login does not end its wait with the weather, a trusted key or a command that brings nothing',
+  'a refused login does not end its wait with a wake, a trusted key or a command that brings nothing',
   async () => {
     await using sshd = await startSshd();
     await using night = await nightAt(sshd, { identities: [newKey()] });

@@ -143,7 +143,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
       return { engine, clock, starts, said };
     }
 
-    test('that waits for a person is left alone by time, by the weather and by whoever comes', async () => {
+    test('that waits for a person is left alone by time, by a wake and by whoever comes', async () => {
       const words = 'echo code 42 >&2\nuntil [ -e person ]; do sleep 0.05; done\nexec nc "$1" "$2"';
       const { engine, clock, starts, said } = await throughCommand(words);
       await until(engine, 'upper', ({ error }) => error?.message.includes('code 42') === true);
@@ -163,7 +163,7 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
       expect(late).toEqual(said);
     });
 
-    test('that says nothing is ended by the weather, and begun anew', async () => {
+    test('that says nothing is ended by a wake, and begun anew', async () => {
       const { engine, starts } = await throughCommand('exec sleep 1000');
       await expect.poll(starts).toHaveLength(1);
       engine.lookAround('eth0 10.0.0.2 came up');

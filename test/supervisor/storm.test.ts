@@ -46,7 +46,7 @@ const acts: Record<string, Act> = {
   unreachable: ({ dialer }, pick) => at(dialer.dials, pick)?.fail(unreachable()),
   kexFailed: ({ dialer }, pick) => at(dialer.dials, pick)?.fail(kexFailed()),
   refused: ({ dialer }, pick) => at(dialer.dials, pick)?.fail(refused()),
-  knocked: ({ dialer }, pick) => at(dialer.reaches, pick)?.answer(),
+  answered: ({ dialer }, pick) => at(dialer.reaches, pick)?.answer(),
   lost: ({ dialer }, pick) =>
     at(
       dialer.sessions.filter(({ ended }) => !ended),
@@ -55,7 +55,7 @@ const acts: Record<string, Act> = {
   time: ({ clock }, pick) => clock.advance((pick % 100) * 400),
   client: ({ ports }, pick) => at(ports.carriers, pick)?.clientWaits(),
   flows: ({ ports }, pick) => at(ports.carriers, pick)?.flows(pick % 2),
-  weather: ({ engine }) => engine.lookAround('storm'),
+  lookedAround: ({ engine }) => engine.lookAround('storm'),
   recheck: ({ engine }) => engine.recheck([]),
   keys: ({ dialer }, pick) => void (dialer.digest = `d${pick}`),
   file: ({ engine }, pick) =>
@@ -104,7 +104,7 @@ async function comesDown(world: World): Promise<void> {
   expect(world.dialer.liveSessions, 'no leaked session').toBe(0);
   expect(world.clock.pending, 'no leaked timer').toBe(0);
   expect(world.dialer.dials, 'no dial under way').toHaveLength(0);
-  expect(world.dialer.reaches, 'no knock under way').toHaveLength(0);
+  expect(world.dialer.reaches, 'no connect of the watch under way').toHaveLength(0);
   expect([...world.ports.taken], 'no port bound').toEqual([]);
 }
 

@@ -7,7 +7,7 @@ import { hinting } from '../helpers/hint.ts';
 
 const katie = hostOf('katie');
 const bastion = hostOf('bastion');
-const patience = (): AbortController => new AbortController();
+const waiter = (): AbortController => new AbortController();
 
 describe('up and down', () => {
   test('a tunnel binds its port before the login and is up after it', async () => {
@@ -16,7 +16,7 @@ describe('up and down', () => {
     await world.up('db');
     expect(world.ports.at('127.0.0.1:2345').bound).toBe(true);
     expect(world.one('db')).toMatchObject({ state: 'connecting', error: null });
-    const settled = world.engine.settled('db', patience().signal);
+    const settled = world.engine.settled('db', waiter().signal);
     await world.dialer.dialTo().open();
     expect(await settled).toBeNull();
     expect(world.one('db')).toMatchObject({
@@ -177,7 +177,7 @@ describe('loss and retry', () => {
   test('a network failure keeps settled waiting until the signal, which then gets the last error', async () => {
     const world = await worldOf(tunnelOf('db', [katie], local(2345)));
     await world.up('db');
-    const waiting = patience();
+    const waiting = waiter();
     const settled = world.engine.settled('db', waiting.signal);
     await world.dialer.dialTo().fail(unreachable());
     waiting.abort();
@@ -188,13 +188,13 @@ describe('loss and retry', () => {
   test('with nothing known, the time-out itself is the answer', async () => {
     const world = await worldOf(tunnelOf('db', [katie], local(2345)));
     await world.up('db');
-    const waiting = patience();
+    const waiting = waiter();
     const settled = world.engine.settled('db', waiting.signal);
     waiting.abort();
     expect(await settled).toMatchObject({ code: 'TIMED_OUT' });
   });
 
-  test('weather ends waits and probes live links', async () => {
+  test('a look around ends waits and probes live links', async () => {
     const world = await worldOf(tunnelOf('a', [katie], local(1)), tunnelOf('b', [bastion], local(2)));
     world.engine.up(['a', 'b'], offTerminal);
     await settle();
@@ -225,7 +225,7 @@ describe('ports', () => {
     world.ports.taken.add('127.0.0.1:2');
     await world.up('two');
     await world.dialer.dialTo().open();
-    expect(await world.engine.settled('two', patience().signal)).toMatchObject({ code: 'LISTEN_FAILED' });
+    expect(await world.engine.settled('two', waiter().signal)).toMatchObject({ code: 'LISTEN_FAILED' });
     expect(world.one('two')).toMatchObject({ state: 'retrying', error: { code: 'LISTEN_FAILED' } });
     expect(world.ports.at('127.0.0.1:1').view?.state).toBe('up');
     world.ports.taken.delete('127.0.0.1:2');
@@ -251,7 +251,7 @@ describe('ports', () => {
     );
     await world.up('dev');
     await world.up('prod');
-    expect(await world.engine.settled('prod', patience().signal)).toMatchObject({
+    expect(await world.engine.settled('prod', waiter().signal)).toMatchObject({
       code: 'LISTEN_FAILED',
       message: 'listen failed, on 127.0.0.1:5432: held by tunnel dev',
       hint: hinting('tunnel down dev'),
@@ -289,7 +289,7 @@ describe('ports', () => {
     carrier.manual = true;
     await world.dialer.dialTo().open();
     expect(world.one('hooks').state).toBe('connecting');
-    const waiting = patience();
+    const waiting = waiter();
     const settled = world.engine.settled('hooks', waiting.signal);
     Object.assign(carrier, {
       broken: true,
@@ -311,7 +311,7 @@ describe('lazy tunnels', () => {
     const world = await worldOf(lazy);
     await world.up('db');
     expect(world.one('db').state).toBe('asleep');
-    expect(await world.engine.settled('db', patience().signal)).toBeNull();
+    expect(await world.engine.settled('db', waiter().signal)).toBeNull();
     const carrier = world.ports.at('127.0.0.1:1');
     expect(carrier.view?.state).toBe('asleep');
     carrier.clientWaits();

@@ -1,4 +1,5 @@
-// Knocking: how fast a server that comes back is noticed, and that nobody is bothered when nobody waits.
+// The watch for servers that do not answer: how fast one that comes back is noticed, and that nobody is bothered when nobody
+// waits.
 import { describe, expect, test } from 'vitest';
 import { settle } from '../helpers/fake-clock.ts';
 import { kexFailed, lost, unreachable } from '../helpers/fake-ssh.ts';
@@ -26,7 +27,7 @@ async function outage(...tunnels: ReturnType<typeof tunnelOf>[]): Promise<World>
 
 const db = tunnelOf('db', [katie], local(1));
 
-describe('knocking', () => {
+describe('the watch for a server', () => {
   test('every 400 ms for 10 s, then every 5 s, whether or not the last one has ended', async () => {
     const world = await worldOf(
       tunnelOf('db', [katie], local(1), { reconnect: { initialMs: 1e9, maxMs: 1e9 } }),
@@ -78,7 +79,7 @@ describe('knocking', () => {
     expect(dial.context.signal.aborted).toBe(false);
   });
 
-  test('nobody knocks when nobody waits, and it stops when the last client leaves', async () => {
+  test('nobody connects when nobody waits, and it stops when the last client leaves', async () => {
     const world = await outage(db);
     await world.clock.advance(400);
     expect(world.dialer.reaches).toHaveLength(1);
@@ -114,7 +115,7 @@ describe('knocking', () => {
     expect([world.dialer.reachCount, world.dialer.dialCount]).toEqual([0, 1]);
   });
 
-  test('all links to one address share one knock, and all go on when it gets through', async () => {
+  test('all links to one address share one connect, and all go on when it gets through', async () => {
     const other = hostOf('katie', { user: 'other' });
     const world = await outage(db, tunnelOf('two', [other], local(2)));
     world.ports.at('127.0.0.1:2').clientWaits();
@@ -125,7 +126,7 @@ describe('knocking', () => {
     expect([first?.transport, second?.transport]).toEqual([transport, null]);
   });
 
-  test('a held client behind a jump host makes us knock at the jump host', async () => {
+  test('a held client behind a jump host makes us connect to the jump host', async () => {
     const world = await outage(tunnelOf('db', [hostOf('bastion'), katie], local(1)));
     await world.clock.advance(400);
     expect(world.dialer.reaches.map(({ host }) => host.name)).toEqual(['bastion']);
@@ -138,9 +139,9 @@ describe('knocking', () => {
   test('a transport that comes after down is destroyed', async () => {
     const world = await outage(db);
     await world.clock.advance(400);
-    const knock = world.dialer.reaches[0];
+    const connect = world.dialer.reaches[0];
     await world.engine.down(['db'], 0);
-    expect(knock?.signal.aborted).toBe(true);
+    expect(connect?.signal.aborted).toBe(true);
     expect(world.clock.pending).toBe(0);
   });
 });
