@@ -123,7 +123,7 @@ export function riderOf(users: LinkUsers, changed: () => void, moved: () => void
 }
 
 /** The policy of a link that serves several tunnels: what the most impatient one asks for. */
-export function mostImpatient(policies: readonly BackoffPolicy[]): BackoffPolicy {
+function mostImpatient(policies: readonly BackoffPolicy[]): BackoffPolicy {
   if (policies.length === 0) return { initialMs: 500, maxMs: 30_000 };
   return {
     initialMs: Math.min(...policies.map(({ initialMs }) => initialMs)),

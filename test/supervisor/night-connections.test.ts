@@ -1,5 +1,5 @@
-// Good manners: how many connections a real server sees of refused and unknown hosts, whatever is asked of the engine. It
-// counts them against the address they come from (sshd_config(5), PerSourcePenalties; fail2ban).
+// How many connections a real server sees of refused and unknown hosts, whatever is asked of the engine. The
+// server counts them against the address they come from (sshd_config(5), PerSourcePenalties; fail2ban).
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
