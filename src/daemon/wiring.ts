@@ -11,7 +11,7 @@ import type { CallerEnvironment, Dialer } from '../model/session.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
 import { type SecretReader, withheldVariables } from '../secrets/read.ts';
-import { nativeCrypto } from '../ssh/ssh2/internals.ts';
+import { nativeCrypto } from '../ssh/ssh2/parts.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
 import { createReadingEnvironments, type Bringing, type LoadedConfig } from './config-source.ts';

@@ -2,7 +2,7 @@
 import { TunnelError } from '../errors.ts';
 import { offeredByDefault } from '../keys/algorithms.ts';
 import type { Host } from '../model/host.ts';
-import { supportedAlgorithms, type AlgorithmNames } from './ssh2/internals.ts';
+import { supportedAlgorithms, type AlgorithmNames } from './ssh2/parts.ts';
 
 /** Where each list is written. */
 export const algorithmKeys = {

@@ -4,8 +4,8 @@ import { cleanQuote } from '../model/clean.ts';
 import type { Host } from '../model/host.ts';
 import { algorithmKeys } from './algorithms.ts';
 import { codeOf, dialFailed, penaltyWords, tooManyWords, wordsOf } from './failure.ts';
-import { disagreement, type ServerHello } from './transport/hello.ts';
-import type { AlgorithmNames } from './ssh2/internals.ts';
+import { disagreement, type ServerHello } from './ssh2/hello.ts';
+import type { AlgorithmNames } from './ssh2/parts.ts';
 
 export interface AttemptFacts {
   /** The first error that a socket or ssh2 reported. */

@@ -2,7 +2,7 @@
 import type { Client } from 'ssh2';
 import { parseCertificate } from '../keys/certificate.ts';
 import { isCertificateType } from '../keys/algorithms.ts';
-import { hostCertificates, type HostCertificates } from './ssh2/hostcert.ts';
+import { hostCertificates, type HostCertificates } from './ssh2/kex.ts';
 import { sameKey, type Decision, type Verifier } from './verify.ts';
 import { keyType } from '../keys/public-key.ts';
 

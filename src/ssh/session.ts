@@ -11,7 +11,7 @@ import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../m
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { Channels } from './channels/channels.ts';
 import { linkLost, silenceLoss, wordsOf } from './failure.ts';
-import { recycleReads, watchPayloads } from './ssh2/reads.ts';
+import { recycleReads, watchPayloads } from './ssh2/wire.ts';
 import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
 import { Listeners, type Accept } from './channels/listeners.ts';
 import { RoundTrips, watchLiveness } from './channels/liveness.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Client } from 'ssh2';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sshAlgorithms } from '../../src/config/algorithms.ts';
-import { privateParts } from '../../src/ssh/ssh2/internals.ts';
+import { privateParts } from '../../src/ssh/ssh2/parts.ts';
 import { createCredentials } from '../../src/ssh/auth/credentials.ts';
 import { startAuthServer } from '../helpers/auth-server.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';

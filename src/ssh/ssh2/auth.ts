@@ -1,7 +1,7 @@
 // The authentication conversation (RFC 4252, 4256) on a client's connection: one request, one reply, past ssh2's own.
 // ssh2 signs certificates wrongly, falls back to SHA-1, and runs through every agent key after a partial success (SSH2.md 3).
 import type { Client } from 'ssh2';
-import { privateParts, type PrivateProtocol } from './internals.ts';
+import { privateParts, type PrivateProtocol } from './parts.ts';
 import { ssh2Part } from './load.ts';
 import { wireString, wireUint32 } from '../../keys/wire.ts';
 
@@ -50,118 +50,129 @@ export class ConnectionGone extends Error {
   override readonly name = 'ConnectionGone';
 }
 
-interface AuthProtocol extends PrivateProtocol {
-  /** What each reply of type 60 is read as. */
-  _authsQueue: string[];
-  _packetRW: PrivateProtocol['_packetRW'] & {
-    write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer };
-  };
-  _hostVerifier: ((key: Buffer, done: (permitted: boolean) => void) => boolean | undefined) | undefined;
-}
-
 const { sendPacket } = ssh2Part('protocol/utils.js') as {
-  sendPacket: (protocol: AuthProtocol, packet: Buffer) => boolean;
+  sendPacket: (protocol: PrivateProtocol, packet: Buffer) => boolean;
 };
 
 const messageRequest = 50;
 const messageInfoResponse = 61;
-
-/** Private parts that must be there; `missingAuthParts` is checked by a test against the pinned ssh2. */
-const handlerNames = [
-  'EXT_INFO',
-  'USERAUTH_FAILURE',
-  'USERAUTH_SUCCESS',
-  'USERAUTH_PK_OK',
-  'USERAUTH_INFO_REQUEST',
-  'USERAUTH_PASSWD_CHANGEREQ',
-  'DISCONNECT',
-] as const;
-
-/** What is missing from a connected client, by name; empty when it is the ssh2 we know. */
-export function missingAuthParts(client: Client): string[] {
-  const protocol: AuthProtocol | undefined = privateParts(client)._protocol as AuthProtocol | undefined;
-  if (protocol === undefined) return ['_protocol'];
-  const missing: string[] = handlerNames.filter((name) => typeof protocol._handlers?.[name] !== 'function');
-  if (!Array.isArray(protocol._authsQueue)) missing.push('_authsQueue');
-  if (typeof protocol._packetRW?.write?.alloc !== 'function') missing.push('_packetRW.write.alloc');
-  if (typeof protocol._packetRW?.write?.finalize !== 'function') missing.push('_packetRW.write.finalize');
-  if (typeof protocol._packetRW?.write?.allocStart !== 'number') missing.push('_packetRW.write.allocStart');
-  if (typeof sendPacket !== 'function') missing.push('sendPacket');
-  return missing;
-}
-
-interface Conversation {
-  waiting: { resolve(reply: AuthReply): void; reject(error: Error): void } | null;
-  algorithms: readonly string[] | null;
-  proof: HostKeyProof | null;
-  farewell: boolean;
-  gone: boolean;
-}
 
 /**
  * Hooks a connected client, right after `client.connect()`. `succeeded` is called just before ssh2 hears of the
  * success and emits 'ready'.
  */
 export function hookAuth(client: Client, succeeded: () => void): AuthWire {
-  const protocol = privateParts(client)._protocol as AuthProtocol;
-  const talk: Conversation = { waiting: null, algorithms: null, proof: null, farewell: false, gone: false };
-  const settle = (reply: AuthReply): void => {
-    const { waiting } = talk;
-    talk.waiting = null;
-    waiting?.resolve(reply);
-  };
-  hookReplies(protocol, settle, succeeded);
-  hookFacts(protocol, talk);
-  const ended = new Promise<void>((resolve) => {
-    client.once('close', () => {
-      talk.gone = true;
-      talk.waiting?.reject(new ConnectionGone('the connection ended'));
-      talk.waiting = null;
-      resolve();
+  return new Conversation(client, succeeded);
+}
+
+class Conversation implements AuthWire {
+  readonly ended: Promise<void>;
+  readonly #protocol: PrivateProtocol;
+  #waiting: { resolve(reply: AuthReply): void; reject(error: Error): void } | null = null;
+  #algorithms: readonly string[] | null = null;
+  #proof: HostKeyProof | null = null;
+  #farewell = false;
+  #gone = false;
+
+  constructor(client: Client, succeeded: () => void) {
+    this.#protocol = privateParts(client)._protocol;
+    hookReplies(this.#protocol, (reply) => this.#settle(reply), succeeded);
+    this.#hookExtensions();
+    this.#hookDisconnect();
+    this.#hookVerifier();
+    this.ended = new Promise((resolve) => {
+      client.once('close', () => {
+        this.#gone = true;
+        this.#waiting?.reject(new ConnectionGone('the connection ended'));
+        this.#waiting = null;
+        resolve();
+      });
     });
-  });
-  const send = (message: number, body: Buffer): Promise<AuthReply> => {
-    if (talk.gone) return Promise.reject(new ConnectionGone('the connection ended'));
+  }
+
+  get sessionId(): Buffer {
+    return this.#protocol._kex?.sessionID ?? Buffer.alloc(0);
+  }
+
+  get signatureAlgorithms(): readonly string[] | null {
+    return this.#algorithms;
+  }
+
+  get proof(): HostKeyProof | null {
+    return this.#proof;
+  }
+
+  get farewell(): boolean {
+    return this.#farewell;
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  request(method: string, body: Buffer): Promise<AuthReply> {
+    this.#protocol._authsQueue.splice(0, Infinity, method);
+    return this.#send(messageRequest, body);
+  }
+
+  respond(answers: readonly string[]): Promise<AuthReply> {
+    const body = Buffer.concat([wireUint32(answers.length), ...answers.map((answer) => wireString(answer))]);
+    return this.#send(messageInfoResponse, body);
+  }
+
+  #send(message: number, body: Buffer): Promise<AuthReply> {
+    if (this.#gone) return Promise.reject(new ConnectionGone('the connection ended'));
     return new Promise((resolve, reject) => {
-      talk.waiting = { resolve, reject };
+      this.#waiting = { resolve, reject };
       try {
-        sendMessage(protocol, message, body);
+        sendMessage(this.#protocol, message, body);
       } catch (cause) {
-        talk.waiting = null;
+        this.#waiting = null;
         reject(new ConnectionGone('the connection ended', { cause })); // ssh2 throws once it has let go of its parts
       }
     });
-  };
-  return {
-    request(method, body) {
-      protocol._authsQueue.splice(0, Infinity, method);
-      return send(messageRequest, body);
-    },
-    respond: (answers) =>
-      send(
-        messageInfoResponse,
-        Buffer.concat([wireUint32(answers.length), ...answers.map((answer) => wireString(answer))]),
-      ),
-    get sessionId() {
-      return protocol._kex?.sessionID ?? Buffer.alloc(0);
-    },
-    get signatureAlgorithms() {
-      return talk.algorithms;
-    },
-    get proof() {
-      return talk.proof;
-    },
-    get farewell() {
-      return talk.farewell;
-    },
-    get gone() {
-      return talk.gone;
-    },
-    ended,
-  };
+  }
+
+  #settle(reply: AuthReply): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.resolve(reply);
+  }
+
+  #hookExtensions(): void {
+    const handlers = this.#protocol._handlers;
+    type Extensions = readonly { name: string; algs?: string[] }[];
+    const known = handlers['EXT_INFO'] as (protocol: PrivateProtocol, list: Extensions) => void;
+    handlers['EXT_INFO'] = ((protocol: PrivateProtocol, list: Extensions) => {
+      this.#algorithms ??= list.find(({ name }) => name === 'server-sig-algs')?.algs ?? null;
+      known(protocol, list);
+    }) as never;
+  }
+
+  #hookDisconnect(): void {
+    const handlers = this.#protocol._handlers;
+    type Disconnect = (protocol: PrivateProtocol, reason: number, words: string) => void;
+    const known = handlers['DISCONNECT'] as Disconnect;
+    handlers['DISCONNECT'] = ((protocol, reason, words) => {
+      this.#farewell = true;
+      known(protocol, reason, words);
+    }) satisfies Disconnect as never;
+  }
+
+  /** The signature of the host key is with ssh2 when it asks about the key. */
+  #hookVerifier(): void {
+    const verify = this.#protocol._hostVerifier;
+    if (verify === undefined) return;
+    this.#protocol._hostVerifier = (key, done) => {
+      const kex = this.#protocol._kex as { _sig?: Buffer } | undefined;
+      if (this.#proof === null && kex?._sig !== undefined)
+        this.#proof = { hostKey: Buffer.from(key), signature: Buffer.from(kex._sig) };
+      return verify(key, done);
+    };
+  }
 }
 
-function sendMessage(protocol: AuthProtocol, message: number, body: Buffer): void {
+function sendMessage(protocol: PrivateProtocol, message: number, body: Buffer): void {
   const { write } = protocol._packetRW;
   const start = write.allocStart;
   const packet = write.alloc(1 + body.length);
@@ -172,7 +183,7 @@ function sendMessage(protocol: AuthProtocol, message: number, body: Buffer): voi
 
 /** Replaces ssh2's handlers of replies; its own method in progress is never set, so nothing of it may run. */
 function hookReplies(
-  protocol: AuthProtocol,
+  protocol: PrivateProtocol,
   settle: (reply: AuthReply) => void,
   succeeded: () => void,
 ): void {
@@ -199,34 +210,4 @@ function hookReplies(
     settle({ kind: 'success' });
     ready(protocol);
   }) as never;
-}
-
-function hookFacts(protocol: AuthProtocol, talk: Conversation): void {
-  const handlers = protocol._handlers;
-  const extensions = handlers['EXT_INFO'] as (protocol: PrivateProtocol, list: readonly object[]) => void;
-  handlers['EXT_INFO'] = ((
-    _protocol: PrivateProtocol,
-    list: readonly { name: string; algs?: string[] }[],
-  ) => {
-    const found = list.find(({ name }) => name === 'server-sig-algs')?.algs;
-    if (found !== undefined) talk.algorithms ??= found;
-    extensions(protocol, list);
-  }) as never;
-  const farewell = handlers['DISCONNECT'] as (
-    protocol: PrivateProtocol,
-    reason: number,
-    words: string,
-  ) => void;
-  handlers['DISCONNECT'] = ((_protocol: PrivateProtocol, reason: number, words: string) => {
-    talk.farewell = true;
-    farewell(protocol, reason, words);
-  }) as never;
-  const verify = protocol._hostVerifier;
-  if (verify === undefined) return;
-  protocol._hostVerifier = (key, done) => {
-    const kex = protocol._kex as { _sig?: Buffer } | undefined;
-    if (talk.proof === null && kex?._sig !== undefined)
-      talk.proof = { hostKey: Buffer.from(key), signature: Buffer.from(kex._sig) };
-    return verify(key, done);
-  };
 }

@@ -1,7 +1,9 @@
 // Speed: one socket write per turn of the loop instead of one per packet, packet buffers used again, pooled padding.
 import { randomFillSync } from 'node:crypto';
-import { mostQueued } from './arrivals.ts';
-import type { PrivateCipher, PrivateProtocol } from './internals.ts';
+import type { PrivateCipher, PrivateProtocol } from './parts.ts';
+
+/** More messages than these in a queue, and nobody reads them: data is held back long before. */
+export const mostQueued = 100_000;
 
 /** What packets are written to. */
 export interface PacketSink {

@@ -1,9 +1,10 @@
 // The wire of one connection: channel messages and global requests, past ssh2's own channels.
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
-import { checkInternals, privateParts, type PrivateProtocol } from './internals.ts';
-import { watchArrivals } from './arrivals.ts';
-import { installCork, installPadding, type PacketSink } from './speed.ts';
+import type { PendingMemory, ReadSlabs } from '../channels/buffers.ts';
+import { createIdentReader } from './hello.ts';
+import { checkParts, privateParts, type PrivateClient, type PrivateProtocol } from './parts.ts';
+import { installCork, installPadding, mostQueued, type PacketSink } from './speed.ts';
 
 /** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
 export interface IncomingOpen {
@@ -93,28 +94,43 @@ export const maxPacket = 32 * 1024;
 
 /** Hooks a connected client. Once, right after `client.connect()`; the events come when the server talks. */
 export function takeWire(client: Client, stream: PacketSink, events: WireEvents): Wire {
-  checkInternals(client);
+  checkParts(client);
   const parts = privateParts(client);
   const protocol = parts._protocol;
   const meter = createMeter(protocol);
   hookChannels(protocol, events, meter);
+  checkHostKeysOnce(protocol);
   const guard = createGuard(events);
   const tooMany = (): void => guard.fail(new Error('the server does not read what it is sent'));
   watchArrivals(client, tooMany);
   installCork(protocol, stream, tooMany);
   installPadding(protocol);
-  const ask = (send: () => void, reply: (failed: Error | boolean, data: Buffer | null) => void): void => {
-    const answered = (failed: Error | boolean, data?: Buffer | null): void => reply(failed, data ?? null);
-    parts._callbacks.push(answered);
-    if (guard.attempt(send)) return;
-    const at = parts._callbacks.indexOf(answered);
-    if (at >= 0) parts._callbacks.splice(at, 1); // in place: ssh2 has the array too
-    setImmediate(() => reply(new Error('the link is lost'), null)); // by then everybody knows that
-  };
-  const request = (send: () => void, reply: (reply: Reply) => void): void =>
-    ask(send, (failed, data) => reply(failed === false ? { ok: true, data } : { ok: false }));
   return {
     ...channelNumbers(),
+    ...channelOpens(protocol, guard),
+    data: guard.call((remoteId, chunk) => {
+      meter.count(chunk.length);
+      protocol.channelData(remoteId, chunk);
+    }),
+    adjust: guard.call((remoteId, bytes) => protocol.channelWindowAdjust(remoteId, bytes)),
+    end: guard.call((remoteId) => protocol.channelEOF(remoteId)),
+    close: guard.call((remoteId) => protocol.channelClose(remoteId)),
+    ...globalRequests(parts, guard),
+    get rekeying() {
+      return protocol._kexinit !== undefined;
+    },
+    rekey: guard.call(() => protocol.rekey()),
+    freshKeys: (limits) => meter.reset(limits),
+  };
+}
+
+type ChannelOpens = Pick<
+  Wire,
+  'openTcp' | 'openUnix' | 'openSession' | 'subsystem' | 'confirm' | 'refuse' | 'deny'
+>;
+
+function channelOpens(protocol: PrivateProtocol, guard: Guard): ChannelOpens {
+  return {
     openTcp: guard.call((id, window, to, from) =>
       protocol.directTcpip(id, window, maxPacket, {
         dstIP: to.host,
@@ -133,13 +149,24 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
     ),
     refuse: guard.call((remoteId, reason) => protocol.channelOpenFail(remoteId, reason, '')),
     deny: guard.call((remoteId) => protocol.channelFailure(remoteId)),
-    data: guard.call((remoteId, chunk) => {
-      meter.count(chunk.length);
-      protocol.channelData(remoteId, chunk);
-    }),
-    adjust: guard.call((remoteId, bytes) => protocol.channelWindowAdjust(remoteId, bytes)),
-    end: guard.call((remoteId) => protocol.channelEOF(remoteId)),
-    close: guard.call((remoteId) => protocol.channelClose(remoteId)),
+  };
+}
+
+type GlobalRequests = Pick<Wire, 'listenTcp' | 'unlistenTcp' | 'listenUnix' | 'unlistenUnix' | 'ping'>;
+
+function globalRequests(parts: PrivateClient, guard: Guard): GlobalRequests {
+  const protocol = parts._protocol;
+  const ask = (send: () => void, reply: (failed: Error | boolean, data: Buffer | null) => void): void => {
+    const answered = (failed: Error | boolean, data?: Buffer | null): void => reply(failed, data ?? null);
+    parts._callbacks.push(answered);
+    if (guard.attempt(send)) return;
+    const at = parts._callbacks.indexOf(answered);
+    if (at >= 0) parts._callbacks.splice(at, 1); // in place: ssh2 has the array too
+    setImmediate(() => reply(new Error('the link is lost'), null)); // by then everybody knows that
+  };
+  const request = (send: () => void, reply: (reply: Reply) => void): void =>
+    ask(send, (failed, data) => reply(failed === false ? { ok: true, data } : { ok: false }));
+  return {
     listenTcp: (host, port, reply) => request(() => protocol.tcpipForward(host, port, true), reply),
     unlistenTcp: (host, port, reply) => request(() => protocol.cancelTcpipForward(host, port, true), reply),
     listenUnix: (path, reply) => request(() => protocol.openssh_streamLocalForward(path, true), reply),
@@ -152,11 +179,6 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
           if (!(failed instanceof Error)) reply(); // an error is what ssh2 says when the link ends
         },
       ),
-    get rekeying() {
-      return protocol._kexinit !== undefined;
-    },
-    rekey: guard.call(() => protocol.rekey()),
-    freshKeys: (limits) => meter.reset(limits),
   };
 }
 
@@ -267,7 +289,6 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
     if (wantsReply) events.asked(id);
   });
   hook('DEBUG', (_display: boolean, words: string) => events.debug(words));
-  checkHostKeysOnce(protocol);
   const disconnect = handlers['DISCONNECT'] as (
     protocol: PrivateProtocol,
     reason: number,
@@ -291,4 +312,79 @@ function checkHostKeysOnce(protocol: PrivateProtocol): void {
     if (!isAgain) ask(protocol, name, wantsReply, content);
     else if (wantsReply) protocol.requestFailure();
   }) satisfies Ask as never;
+}
+
+// What comes in, before ssh2 sees it.
+
+/**
+ * Right after `client.connect()`. ssh2 keeps only the first piece of an identification that comes in several
+ * (Protocol.js parseHeader): it gets the line whole, without those before it, of which the reader of hello.ts keeps the first.
+ * While new keys are made ssh2 queues what it sends, its answers too: `tooMany` is told of a server that asks and asks
+ * and never finishes them.
+ */
+export function watchArrivals(client: Client, tooMany: () => void): void {
+  const protocol = privateParts(client)._protocol;
+  const parse = protocol.parse.bind(protocol);
+  const reader = createIdentReader();
+  protocol.parse = (chunk, from, length) => {
+    let start = from;
+    if (reader.ident === null) {
+      const used = reader.feed(chunk.subarray(from, length)); // throws to ssh2, which ends the connection
+      if (used === null) return;
+      start += used;
+      const line = Buffer.concat([reader.ident ?? Buffer.alloc(0), lineEnd]);
+      parse(line, 0, line.length);
+      if (protocol._destruct === undefined) return; // not a version we speak
+    }
+    parse(chunk, start, length);
+    if (protocol._queue !== undefined && protocol._queue.length > mostQueued) tooMany();
+  };
+}
+
+const lineEnd = Buffer.from('\r\n');
+
+// Which read buffers ssh2 still looks at: the condition for using one again (channels/buffers.ts).
+
+/**
+ * OPEN_CONFIRMATION to CLOSE of a channel (RFC 4254 9): nothing is kept of them, and the data is counted by us. An
+ * answer to an open that spoilt its buffer made 132 KiB of garbage for each new connection.
+ */
+const firstCounted = 91;
+const lastCounted = 97;
+
+/**
+ * Right after `client.connect()`: every other message spoils the buffer it lies in, since ssh2 keeps views of some.
+ * Deciphers take `_onPayload` when they are made, so this is in force from the first key exchange on.
+ */
+export function watchPayloads(client: Client, slabs: ReadSlabs): void {
+  const protocol = privateParts(client)._protocol;
+  const onPayload = protocol._onPayload;
+  protocol._onPayload = (payload) => {
+    const type = payload[0] ?? 0;
+    if (type < firstCounted || type > lastCounted) slabs.spoil(payload);
+    return onPayload(payload);
+  };
+}
+
+/** Deciphers that decrypt in place and keep, between reads, nothing but the packet they wait for (crypto.js). */
+const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding'];
+
+/** After the login: from now on buffers are used again. */
+export function recycleReads(client: Client, slabs: ReadSlabs): void {
+  slabs.recycle(pendingMemory(privateParts(client)._protocol));
+}
+
+function pendingMemory(protocol: PrivateProtocol): PendingMemory {
+  let decipher: unknown;
+  let known = false;
+  return () => {
+    // the messages of a key exchange pass `_onPayload` by, and views of them are kept until the host key is verified
+    if (protocol._kexinit !== undefined) return undefined;
+    const current = protocol._decipher;
+    if (current !== decipher) {
+      decipher = current;
+      known = current !== undefined && knownDeciphers.includes(current.constructor.name);
+    }
+    return known ? (current?._packet?.buffer ?? null) : undefined;
+  };
 }

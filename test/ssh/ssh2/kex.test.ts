@@ -4,10 +4,9 @@ import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 import { connect, type Socket } from 'node:net';
 import type { Client } from 'ssh2';
 import { describe, expect, test } from 'vitest';
-import { hybridKex, startHybridExchange } from '../../../src/ssh/ssh2/hybrid-secret.ts';
-import { installKex } from '../../../src/ssh/ssh2/kex.ts';
-import { ssh2 } from '../../../src/ssh/ssh2/load.ts';
-import { privateParts } from '../../../src/ssh/ssh2/internals.ts';
+import { installKex, startHybridExchange } from '../../../src/ssh/ssh2/kex.ts';
+import { hybridKex, ssh2 } from '../../../src/ssh/ssh2/load.ts';
+import { privateParts } from '../../../src/ssh/ssh2/parts.ts';
 import { startHybridServer } from '../../helpers/hybrid-server.ts';
 import { sshdMissing, startSshd } from '../../helpers/sshd.ts';
 

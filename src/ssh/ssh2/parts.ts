@@ -1,5 +1,5 @@
-// Internals: the private parts of ssh2 1.17.0 that we use, by name, and the check that they are what we know.
-// Only internals*.ts touch them; test/ssh/internals.test.ts pins each one.
+// The private parts of ssh2 1.17.0 that this folder uses, by name, and the check that they are what we know.
+// No other folder touches them; test/ssh/ssh2/parts.test.ts pins each one.
 import type { Client } from 'ssh2';
 import { TunnelError } from '../../errors.ts';
 import { cryptoChanged, ssh2Part } from './load.ts';
@@ -16,13 +16,17 @@ export interface PrivateProtocol {
   /** `_packet`: what it has of a packet that is not complete yet. */
   _decipher: { _packet?: Uint8Array | null; _onPayload: (payload: Buffer) => unknown } | undefined;
   /** `read` unpacks. */
-  _packetRW: { read: { read(packet: Buffer): Buffer } };
+  _packetRW: {
+    read: { read(packet: Buffer): Buffer };
+    write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer };
+  };
+  /** What each authentication reply of type 60 is read as. */
+  _authsQueue: string[];
+  _hostVerifier: ((key: Buffer, done: (permitted: boolean) => void) => boolean | undefined) | undefined;
   _skipNextInboundPacket: boolean;
   _onPayload: (payload: Buffer) => unknown;
   _kex: PrivateKex | undefined;
-  _offer: { lists: { kex: { array: string[] }; serverHostKey: { array: string[] } } };
-  _remoteIdentRaw: Buffer | undefined;
-  _compatFlags: number;
+  _offer: { lists: { kex: { array: string[] } } };
   _destruct: unknown;
   parse(chunk: Buffer, from: number, length: number): void;
   ping(): void;
@@ -70,7 +74,6 @@ export interface PrivateKex {
 
 export interface PrivateClient {
   _protocol: PrivateProtocol;
-  /** Hands out channel numbers. A number reserved without a value is left alone by ssh2. */
   /** Replies to global requests come in order: each is shifted off here. */
   _callbacks: ((failed: Error | boolean, data?: Buffer | null) => void)[];
 }
@@ -84,7 +87,7 @@ const constants = ssh2Part('protocol/constants.js') as Record<string, readonly s
 const cryptoParts = ssh2Part('protocol/crypto.js') as { bindingAvailable: boolean };
 const ownPackage = ssh2Part('../package.json') as { version: string };
 
-/** The version of ssh2 that internals*.ts were written against. */
+/** The version of ssh2 that this folder was written against. */
 export const knownVersion = '1.17.0';
 
 /** True when ssh2's native crypto was built; without it everything works, slower. */
@@ -107,11 +110,6 @@ export function supportedAlgorithms(): AlgorithmNames {
     cipher: constants['SUPPORTED_CIPHER'] ?? [],
     mac: constants['SUPPORTED_MAC'] ?? [],
   };
-}
-
-/** The array that ssh2 checks offered host key types against: host certificate types are added to it. */
-export function hostKeyTypeList(): string[] {
-  return (constants['SUPPORTED_SERVER_HOST_KEY'] ?? []) as string[];
 }
 
 const protocolMethods = [
@@ -150,7 +148,12 @@ const handlerNames = [
   'CHANNEL_CLOSE',
   'CHANNEL_REQUEST',
   'CHANNEL_FAILURE',
+  'EXT_INFO',
   'USERAUTH_FAILURE',
+  'USERAUTH_SUCCESS',
+  'USERAUTH_PK_OK',
+  'USERAUTH_INFO_REQUEST',
+  'USERAUTH_PASSWD_CHANGEREQ',
   'DISCONNECT',
 ] as const;
 
@@ -165,6 +168,10 @@ export function missingParts(client: Client): string[] {
   missing.push(...protocolMethods.filter((name) => typeof protocol[name] !== 'function'));
   missing.push(...handlerNames.filter((name) => typeof protocol._handlers?.[name] !== 'function'));
   if (typeof protocol._packetRW?.read?.read !== 'function') missing.push('_packetRW.read');
+  if (typeof protocol._packetRW?.write?.alloc !== 'function') missing.push('_packetRW.write.alloc');
+  if (typeof protocol._packetRW?.write?.finalize !== 'function') missing.push('_packetRW.write.finalize');
+  if (typeof protocol._packetRW?.write?.allocStart !== 'number') missing.push('_packetRW.write.allocStart');
+  if (!Array.isArray(protocol._authsQueue)) missing.push('_authsQueue');
   if (typeof protocol._skipNextInboundPacket !== 'boolean') missing.push('_skipNextInboundPacket');
   if (typeof protocol._cipher?.allocPacket !== 'function') missing.push('_cipher.allocPacket');
   if (!Array.isArray(protocol._offer?.lists?.kex?.array)) missing.push('_offer');
@@ -172,7 +179,7 @@ export function missingParts(client: Client): string[] {
 }
 
 /** Refuses to go on with an ssh2 that is not the one we know. */
-export function checkInternals(client: Client): void {
+export function checkParts(client: Client): void {
   const missing = missingParts(client);
   if (missing.length === 0) return;
   throw new TunnelError(

@@ -4,20 +4,17 @@ import { createRequire } from 'node:module';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import {
-  hostKeyTypeList,
   knownVersion,
   missingParts,
   nativeCrypto,
   privateParts,
   supportedAlgorithms,
   type PrivateCipher,
-} from '../../../src/ssh/ssh2/internals.ts';
+} from '../../../src/ssh/ssh2/parts.ts';
 import { usableAlgorithms, offeredByDefault } from '../../../src/keys/algorithms.ts';
-import { mostQueued, watchArrivals } from '../../../src/ssh/ssh2/arrivals.ts';
-import { largestPacket, ssh2 } from '../../../src/ssh/ssh2/load.ts';
-import { certificateTypes } from '../../../src/ssh/ssh2/hostcert.ts';
-import { allowHybridKex } from '../../../src/ssh/ssh2/kex.ts';
-import { installCork, pooledAllocation } from '../../../src/ssh/ssh2/speed.ts';
+import { certificateTypes, largestPacket, ssh2 } from '../../../src/ssh/ssh2/load.ts';
+import { installCork, mostQueued, pooledAllocation } from '../../../src/ssh/ssh2/speed.ts';
+import { watchArrivals } from '../../../src/ssh/ssh2/wire.ts';
 
 const require = createRequire(import.meta.url);
 const packageFile = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
@@ -71,12 +68,36 @@ describe('the ssh2 we know', () => {
     expect(missingParts(new ssh2.Client())).toContain('_protocol');
   });
 
+  test('is missed by name when it is another one', () => {
+    expect(missingParts({ _protocol: { _handlers: {} } } as never)).toEqual(
+      expect.arrayContaining(['USERAUTH_FAILURE', '_authsQueue', '_packetRW.write.alloc']),
+    );
+    expect(missingParts({} as never)).toContain('_protocol');
+  });
+
+  test('has the hybrid method in its list a single time, and takes it into its offer', () => {
+    const { SUPPORTED_KEX } = require('ssh2/lib/protocol/constants.js') as { SUPPORTED_KEX: string[] };
+    expect(SUPPORTED_KEX.filter((name) => name === 'mlkem768x25519-sha256')).toHaveLength(1);
+    const client = new ssh2.Client();
+    client.on('error', () => undefined);
+    client.connect({
+      sock: new PassThrough(),
+      username: 'x',
+      readyTimeout: 0,
+      algorithms: { kex: ['mlkem768x25519-sha256', 'curve25519-sha256'] as never },
+    });
+    expect(privateParts(client)._protocol._offer.lists.kex.array.slice(0, 2)).toEqual([
+      'mlkem768x25519-sha256',
+      'curve25519-sha256',
+    ]);
+    client.destroy();
+  });
+
   test('supports all our defaults, and host certificates since they were added', () => {
-    allowHybridKex();
     const supported = supportedAlgorithms();
     for (const kind of ['kex', 'hostKey', 'cipher', 'mac'] as const)
       for (const name of offeredByDefault[kind]) expect(supported[kind]).toContain(name);
-    for (const type of certificateTypes) expect(hostKeyTypeList()).toContain(type);
+    for (const type of certificateTypes) expect(supported.hostKey).toContain(type);
     // What the config is judged by is what can be had.
     for (const kind of ['kex', 'hostKey', 'cipher', 'mac'] as const)
       expect([...usableAlgorithms[kind]].sort(), kind).toEqual([...supported[kind]].sort());

@@ -1,7 +1,7 @@
 // Which messages leave the buffer they came in to be used again.
 import type { Client } from 'ssh2';
 import { expect, test } from 'vitest';
-import { watchPayloads } from '../../../src/ssh/ssh2/reads.ts';
+import { watchPayloads } from '../../../src/ssh/ssh2/wire.ts';
 import { ReadSlabs } from '../../../src/ssh/channels/buffers.ts';
 
 /** True when a message of that type leaves its buffer as it was. */
