@@ -3,10 +3,11 @@ import { TunnelError } from '../errors.ts';
 import { formatHop, type Host } from '../model/host.ts';
 import type { DialContext, Session } from '../model/session.ts';
 import { offeredAlgorithms } from './algorithms.ts';
-import { createDialer, type DialerParts } from './dialer.ts';
-import type { Login } from './auth/login.ts';
-import { createVerifier } from './verify.ts';
+import { createDialer, type DialerParts } from './dial.ts';
+import type { DialLogin } from './auth/login.ts';
+import { refusalOf } from './verify.ts';
 import { isCertificateType } from '../keys/algorithms.ts';
+import { keyType } from '../keys/public-key.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
 import type { TrustStore } from '../trust/store.ts';
 import type { Judgement } from '../trust/verdict.ts';
@@ -31,8 +32,10 @@ export interface FetchParts {
 
 /** Throws what keeps the server from being reached, or from proving a key. One connection. */
 export async function fetchHostKey({ host, via, parts, context }: FetchParts): Promise<FetchedKey> {
-  let fetched: FetchedKey | null = null;
-  const presented = new Map<string, { judgement: Judgement; refusal: TunnelError | null }>();
+  const seen: { judgement: Judgement | null; proved: { name: string; key: Buffer } | null } = {
+    judgement: null,
+    proved: null,
+  };
   const trust: TrustStore = {
     ...parts.trust,
     async read(foreignFiles) {
@@ -41,53 +44,31 @@ export async function fetchHostKey({ host, via, parts, context }: FetchParts): P
         ...known,
         // Whatever is known of it, let the server prove it first; what we think of it is told afterwards.
         judge(name, blob) {
-          const judgement = known.judge(name, blob);
-          const asked = { ...context, personPresent: () => false, acceptNew: false };
-          const verifier = createVerifier({
-            host: { ...host, hostKeys: 'ask' },
-            known,
-            trust: parts.trust,
-            context: asked,
-            confirmed: null,
-            log: parts.log,
-          });
-          const decision = verifier.judge(blob);
-          const isRefused =
-            judgement.verdict.kind !== 'unknown' && !(decision instanceof Promise) && !decision.accepted;
-          presented.set(judgement.key.toString('base64'), {
-            judgement,
-            refusal: isRefused ? decision.error : null,
-          });
-          return { ...judgement, verdict: { kind: 'unknown' } };
+          seen.judgement = known.judge(name, blob);
+          return { ...seen.judgement, verdict: { kind: 'unknown' } };
         },
       };
     },
     trust(name, key) {
-      const facts = presented.get(key.toString('base64'));
-      if (facts !== undefined) fetched = { name, key, ...facts };
+      seen.proved = { name, key };
       return Promise.resolve({ at: { file: parts.trust.file, line: 0 }, added: false, unwritten: null });
     },
     markUsed: () => Promise.resolve(),
   };
-  const dialer = createDialer({ ...parts, trust, createLogin: () => noLogin(host) });
+  const credentials = { ...parts.credentials, createLogin: () => noLogin(host) };
+  const dialer = createDialer({ ...parts, trust, credentials });
+  const open = { ...host, hostKeys: 'accept-new' } as const;
+  // nothing is stored here: what is trusted is told by whoever stores it
+  const quiet = { ...context, acceptNew: true, notice: () => undefined };
   try {
-    const open = { ...host, hostKeys: 'accept-new' } as const;
-    await (
-      await dialer.dial(
-        open,
-        { via, transport: null },
-        {
-          ...context,
-          acceptNew: true,
-          notice: () => undefined, // nothing is stored here: what is trusted is told by whoever stores it
-        },
-      )
-    ).close();
+    await (await dialer.dial(open, { via, transport: null }, quiet)).close();
   } catch (thrown) {
-    if (fetched === null) throw thrown;
+    if (seen.proved === null) throw thrown;
   }
-  if (fetched !== null) return fetched;
-  throw new TunnelError('INTERNAL', `fetching the host key failed, on ${formatHop(host)}: no key came`);
+  const { judgement, proved } = seen;
+  if (judgement === null || proved === null)
+    throw new TunnelError('INTERNAL', `fetching the host key failed, on ${formatHop(host)}: no key came`);
+  return { ...proved, judgement, refusal: refusalOf(host, parts.trust, judgement) };
 }
 
 /**
@@ -98,7 +79,7 @@ export async function* fetchEveryType(fetch: FetchParts): AsyncGenerator<Fetched
   const first = await fetchHostKey(fetch);
   yield first;
   const { host } = fetch;
-  const tried = typeOf(first.key);
+  const tried = keyType(first.key);
   for (const algorithms of byKeyType(offeredAlgorithms(host).hostKey)) {
     if (algorithms.some((algorithm) => keyTypeOf(algorithm) === tried)) continue;
     try {
@@ -126,12 +107,8 @@ function keyTypeOf(algorithm: string): string {
   return algorithm.startsWith('rsa-sha2-') ? 'ssh-rsa' : algorithm;
 }
 
-function typeOf(key: Buffer): string {
-  return key.subarray(4, 4 + key.readUInt32BE(0)).toString('latin1');
-}
-
 /** A login that offers nothing: the connection ends where authentication would begin. */
-function noLogin(host: Host): Login {
+function noLogin(host: Host): DialLogin {
   return {
     prepare: () => Promise.resolve(),
     install: () => undefined,

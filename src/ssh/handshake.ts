@@ -1,6 +1,5 @@
 // One attempt at a login over connected bytes: key exchange, host key, authentication, each with its own deadline.
 // Settles on whatever comes first: ready, an error, the end of the bytes, a deadline, the signal. Once.
-import type { Duplex } from 'node:stream';
 import type { Client } from 'ssh2';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import { cleanBanner } from '../model/clean.ts';
@@ -9,41 +8,34 @@ import { onAbort } from '../model/give-up.ts';
 import type { Host } from '../model/host.ts';
 import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
-import { wordsOf, type Layer } from './failure.ts';
-import { attemptFailure, silenceFailure, type AttemptFacts } from './handshake-failure.ts';
+import { attemptFailure, silenceFailure, wordsOf, type AttemptFacts, type Layer } from './failure.ts';
 import { isCertificateType } from '../keys/algorithms.ts';
 import { createHelloReader, type HelloReader } from './ssh2/hello.ts';
 import { installKex } from './ssh2/kex.ts';
 import { ssh2 } from './ssh2/load.ts';
 import { supportedAlgorithms, type AlgorithmNames } from './ssh2/parts.ts';
-import { KeyCheck } from './key-check.ts';
-import type { Login } from './auth/login.ts';
-import { withoutCredential } from './auth/login-scene.ts';
-import { createPhaseClock, type PhaseClock } from './phase-clock.ts';
-import type { Decision, Verifier } from './verify.ts';
+import { withoutCredential, type DialLogin } from './auth/login.ts';
+import type { Connection } from './session.ts';
+import type { Transport } from './transport/open.ts';
+import type { Decision, HostKeyCheck } from './verify.ts';
 import { keyType } from '../keys/public-key.ts';
 
 export interface HandshakeParts {
   readonly host: Host;
-  readonly stream: Duplex;
-  /** What to say when not a byte comes from there. */
-  readonly silence: () => string;
+  readonly transport: Transport;
   readonly offer: AlgorithmNames;
-  readonly verifier: Verifier;
-  readonly login: Login;
+  readonly key: HostKeyCheck;
+  readonly login: DialLogin;
   readonly context: DialContext;
   readonly clock: Clock;
   readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
-  /** Right after `connect`: takes hold of the private parts. */
-  readonly connected: (client: Client) => void;
-  /** The server's SSH_MSG_DISCONNECT, if one came. */
-  readonly goodbye: () => AttemptFacts['disconnect'];
-  /** New keys are in use: the first time, and after every later key exchange of the connection. */
-  readonly fresh: (cipher: string) => void;
+  /** Right after `connect`: takes hold of the client's private parts. */
+  readonly hold: (client: Client) => Connection;
 }
 
 export interface Handshaken {
   readonly client: Client;
+  readonly connection: Connection;
   readonly algorithms: NegotiatedAlgorithms;
   /** The key that the server proved. */
   readonly hostKey: Buffer;
@@ -73,12 +65,14 @@ export class Handshake {
   readonly #parts: HandshakeParts;
   readonly #client: Client = new ssh2.Client();
   readonly #hello: HelloReader = createHelloReader();
-  readonly #deadline: PhaseClock;
+  readonly #deadline: Deadline;
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
   #layerSince = performance.now();
   #thinking = 0;
   #thinkingSince = 0;
-  readonly #key: KeyCheck;
+  #connection: Connection | null = null;
+  /** A person is looking at the host key. */
+  #asking: Promise<Decision> | null = null;
   /** Bytes that had come when a person answered about the host key; null: nobody did. */
   #receivedAtAnswer: number | null = null;
   #stored: Promise<void> = Promise.resolve();
@@ -89,17 +83,7 @@ export class Handshake {
 
   constructor(parts: HandshakeParts) {
     this.#parts = parts;
-    this.#deadline = createPhaseClock(parts.clock, () => this.#late());
-    this.#key = new KeyCheck({
-      verifier: parts.verifier,
-      refused: ({ error }) => {
-        this.#step('host-key', 'failed', error.message);
-        this.#end(error);
-      },
-      failed: (thrown) => this.#end(asTunnelError(thrown)),
-      wanted: () => this.#settle !== null,
-      answered: () => (this.#receivedAtAnswer = this.#hello.received),
-    });
+    this.#deadline = new Deadline(parts.clock, () => this.#late());
   }
 
   /** A person is at a question: no deadline runs meanwhile. Nests. */
@@ -121,7 +105,7 @@ export class Handshake {
   }
 
   async run(): Promise<Handshaken> {
-    const { context, stream } = this.#parts;
+    const { context, transport } = this.#parts;
     let cancel: Cancel = () => undefined;
     const outcome = await new Promise<Handshaken | Error>((resolve) => {
       this.#settle = resolve;
@@ -131,14 +115,14 @@ export class Handshake {
     cancel();
     this.#deadline.stop();
     if (!(outcome instanceof Error)) return outcome;
-    stream.destroy();
+    transport.stream.destroy();
     throw await this.#afterQuestion(outcome);
   }
 
   /** LoginGraceTime can run out while a person looks a fingerprint up: the answer must not be lost with the link. */
   async #afterQuestion(error: Error): Promise<Error> {
     if (this.#parts.context.signal.aborted) return error;
-    const decision = this.#key.asking === null ? this.#answeredInVain(error) : await this.#key.asking;
+    const decision = this.#asking === null ? this.#answeredInVain(error) : await this.#asking;
     if (decision === null) return error;
     if (!decision.accepted) return decision.error;
     return new ConfirmedTooLate(decision.judgement.key);
@@ -147,7 +131,7 @@ export class Handshake {
   /** The answer met a link that had ended, though its end was not seen yet: the server said nothing after it. */
   #answeredInVain(error: Error): Decision | null {
     const lost = error instanceof TunnelError && error.code === 'LINK_LOST';
-    return lost && this.#receivedAtAnswer === this.#hello.received ? this.#key.accepted : null;
+    return lost && this.#receivedAtAnswer === this.#hello.received ? this.#parts.key.accepted : null;
   }
 
   #end(outcome: Handshaken | Error): void {
@@ -166,7 +150,8 @@ export class Handshake {
   }
 
   #connect(): void {
-    const { host, stream, offer, login } = this.#parts;
+    const { host, offer, login, key, hold } = this.#parts;
+    const { stream } = this.#parts.transport;
     this.#listen();
     if (host.firstWordsMs !== null) this.#deadline.start(host.firstWordsMs);
     this.#client.connect({
@@ -175,7 +160,7 @@ export class Handshake {
       readyTimeout: 0,
       keepaliveInterval: 0,
       ident: 'tunnelkeeper',
-      hostVerifier: (blob: Buffer, verify: (accepted: boolean) => void) => this.#key.verify(blob, verify),
+      hostVerifier: (blob: Buffer, answer: (accepted: boolean) => void) => this.#verify(blob, answer),
       authHandler: ((left: readonly string[] | null, partial: boolean | null, next: never) =>
         this.#authenticate(left, partial, next)) as never,
       algorithms: {
@@ -188,11 +173,11 @@ export class Handshake {
       ...({ strictVendor: false } as object),
     });
     installKex(this.#client);
-    this.#key.install(this.#client);
-    this.#parts.connected(this.#client);
+    key.install(this.#client);
+    this.#connection = hold(this.#client);
     login.install(this.#client);
     stream.on('data', (chunk: Buffer) => {
-      this.#key.expect(); // this listener was here first: ssh2 sees the chunk after it
+      key.expect(); // this listener was here first: ssh2 sees the chunk after it
       if (this.#hello.received === 0 && this.#settle !== null) this.#deadline.start(host.connectTimeoutMs);
       this.#hello.feed(chunk);
       if (this.#layer === 'auth' && this.#settle !== null) this.#deadline.start(loginSilenceMs);
@@ -200,7 +185,8 @@ export class Handshake {
   }
 
   #listen(): void {
-    const { stream, context } = this.#parts;
+    const { context, transport } = this.#parts;
+    const { stream } = transport;
     const client = this.#client;
     client.on('error', (error) => this.#failed(error));
     client.on('ready', () => this.#guard(() => this.#ready()));
@@ -228,7 +214,7 @@ export class Handshake {
     const { host, offer, login } = this.#parts;
     const facts = {
       thrown: this.#thrown,
-      disconnect: this.#parts.goodbye(),
+      disconnect: this.#connection?.goodbye ?? null,
       methodsSpent: this.#methodsSpent,
     };
     const failure = attemptFailure(facts, {
@@ -246,26 +232,59 @@ export class Handshake {
   }
 
   #late(): void {
-    const { host, offer, silence } = this.#parts;
+    const { host, offer, key, transport } = this.#parts;
     const deaf = this.#hello.received === 0;
     const limitMs =
       this.#layer === 'auth' ? loginSilenceMs : deaf ? host.firstWordsMs : host.connectTimeoutMs;
     const failure = silenceFailure(host, limitMs ?? 0, {
       layer: this.#layer,
       hello: this.#hello.hello,
-      deaf: deaf ? silence() : null,
+      deaf: deaf ? transport.silence() : null,
       offer,
-      keyShown: this.#key.presented !== null,
+      keyShown: key.presented !== null,
     });
     this.#step(this.#layer, 'failed', failure.message);
     this.#end(failure);
   }
 
+  /** ssh2's hostVerifier: an answer now, or undefined and one through `answer`. */
+  #verify(blob: Buffer, answer: (accepted: boolean) => void): boolean | undefined {
+    try {
+      const presented = Buffer.from(blob);
+      const decision = this.#parts.key.judge(presented);
+      if (typeof decision === 'boolean') return decision;
+      if (!(decision instanceof Promise)) return this.#decided(presented, decision);
+      this.#asking = decision;
+      decision
+        .then((late) => {
+          if (this.#settle === null) return;
+          this.#asking = null;
+          this.#receivedAtAnswer = this.#hello.received;
+          answer(this.#decided(presented, late));
+        })
+        .catch((thrown: unknown) => this.#end(asTunnelError(thrown)));
+      return undefined;
+    } catch (thrown) {
+      this.#end(asTunnelError(thrown));
+      return false;
+    }
+  }
+
+  #decided(presented: Buffer, decision: Decision): boolean {
+    if (decision.accepted) {
+      this.#parts.key.pin(presented, decision);
+      return true;
+    }
+    this.#step('host-key', 'failed', decision.error.message);
+    this.#end(decision.error);
+    return false;
+  }
+
   /** The server has proved its key. The first time: write it down before any credential is offered. */
   #keyed(negotiated: Negotiated): void {
-    this.#parts.fresh(negotiated.cs.cipher);
+    this.#connection?.freshKeys(negotiated.cs.cipher);
     if (this.#algorithms !== null) return;
-    const { accepted, presented } = this.#key;
+    const { accepted, presented } = this.#parts.key;
     if (accepted === null || presented === null)
       throw new TunnelError('INTERNAL', 'key exchange finished without a verified host key');
     const { kex, cs } = negotiated;
@@ -279,7 +298,7 @@ export class Handshake {
     this.#layer = 'auth';
     this.#layerSince = performance.now();
     this.#deadline.start(loginSilenceMs);
-    this.#stored = this.#parts.verifier.proved(accepted);
+    this.#stored = this.#parts.key.proved(accepted);
     this.#stored.catch((thrown: unknown) => this.#end(asTunnelError(thrown)));
   }
 
@@ -304,14 +323,60 @@ export class Handshake {
   }
 
   #ready(): void {
-    const { presented } = this.#key;
-    if (this.#algorithms === null || presented === null) return;
+    const { presented } = this.#parts.key;
+    const connection = this.#connection;
+    if (this.#algorithms === null || presented === null || connection === null) return;
     this.#step('auth', 'ok', this.#parts.login.record().accepted.join(', ') || withoutCredential);
-    this.#end({ client: this.#client, algorithms: this.#algorithms, hostKey: presented });
+    this.#end({ client: this.#client, connection, algorithms: this.#algorithms, hostKey: presented });
   }
 
   #step(layer: DialStep['layer'], status: 'ok' | 'failed', detail: string): void {
     const { host, context } = this.#parts;
     context.step({ hop: host.name, layer, status, ms: this.#spentMs(), detail });
+  }
+}
+
+/** The deadline of a dial's present phase, stopped while a person is at a question. */
+class Deadline {
+  readonly #clock: Clock;
+  readonly #expired: () => void;
+  #cancel: Cancel = () => undefined;
+  #paused = 0;
+  #lengthMs = 0;
+  #stopped = true;
+
+  constructor(clock: Clock, expired: () => void) {
+    this.#clock = clock;
+    this.#expired = expired;
+  }
+
+  /** A new phase, or a sign of life within one: the whole time again. */
+  start(ms: number): void {
+    this.#lengthMs = ms;
+    this.#stopped = false;
+    this.#arm();
+  }
+
+  /** Somebody is at a question. Nests. */
+  pause(): void {
+    this.#paused += 1;
+    this.#cancel();
+  }
+
+  resume(): void {
+    this.#paused -= 1;
+    // the whole time again: how long a person took says nothing about the server
+    if (this.#paused === 0) this.#arm();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  #arm(): void {
+    this.#cancel();
+    if (this.#paused === 0 && !this.#stopped)
+      this.#cancel = this.#clock.schedule(this.#lengthMs, this.#expired);
   }
 }

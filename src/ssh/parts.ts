@@ -6,16 +6,17 @@ import type { Clock } from '../model/clock.ts';
 import { formatHostPort } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
 import type { Secret } from '../model/secret.ts';
-import type { CallerEnvironment, DialContext, Dialer } from '../model/session.ts';
+import type { DialContext, Dialer } from '../model/session.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts, Places } from '../paths.ts';
-import { bindingsFolder, createBindings, createEntries } from '../secrets/entries.ts';
+import { bindingsFolder, createBindings } from '../secrets/entries.ts';
+import { createEntries } from '../secrets/entries.ts';
 import { createKeychain } from '../secrets/keychain.ts';
-import { createSecretReader, type SecretReader, withheldVariables } from '../secrets/read.ts';
-import { createCredentials, type Credentials } from './auth/credentials.ts';
-import { createDialer, type DialerParts } from './dialer.ts';
-import { openProven, provenInMemory } from './auth/proven.ts';
-import { openSpentCodes, spentInMemory } from './auth/spent-codes.ts';
+import { createSecretReader, type SecretReader } from '../secrets/read.ts';
+import { withheldVariables } from '../secrets/read.ts';
+import { createCredentials } from './auth/credentials.ts';
+import { createDialer, type DialerParts } from './dial.ts';
+import { openProven, openSpentCodes, provenInMemory, spentInMemory } from './auth/kept.ts';
 import { createCommandTurns } from './transport/command.ts';
 import { createTrustStore, type TrustStore } from '../trust/store.ts';
 
@@ -41,7 +42,6 @@ export interface SshHouse {
   readonly dialer: Dialer;
   readonly trust: TrustStore;
   readonly secrets: SecretReader;
-  readonly credentials: Credentials;
   /** What the dialer was made of, to make one that differs in a part. */
   readonly parts: DialerParts;
 }
@@ -50,28 +50,9 @@ export function openSsh(options: SshOptions): SshHouse {
   const { facts, places, clock, log } = options;
   const entry = passwdEntry();
   const user = userName(facts, entry);
-  const trust = createTrustStore({
-    file: places.knownHosts,
-    now: () => clock.now(),
-    keepInMemory(why) {
-      // Where nothing at all can be written that was said at the start.
-      if (options.writable) log('warn', 'host-key', `${why.message}; what is trusted is kept in memory`);
-    },
-  });
   const withheld = (): ReadonlySet<string> => withheldVariables(options.config() ?? { tunnels: [] });
-  const secrets = createSecretReader({
-    entries: createEntries(
-      createKeychain({
-        spawnArgv: [...options.program, '__keychain'],
-        timeoutMs: keychainLimitMs,
-        environment: facts.env,
-      }),
-      createBindings(bindingsFolder(places.stateDir)),
-    ),
-    isProject: () => options.project,
-    withheld,
-    credentialsDirectory: facts.env['CREDENTIALS_DIRECTORY'] ?? null,
-  });
+  const trust = openTrust(options);
+  const secrets = openSecrets(options, withheld);
   const credentials = createCredentials({
     secrets,
     proven: options.writable
@@ -88,9 +69,7 @@ export function openSsh(options: SshOptions): SshHouse {
   });
   const parts: DialerParts = {
     trust,
-    createLogin: credentials.createLogin,
-    forgetAllBut: (hosts) => credentials.forgetAllBut(hosts),
-    credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
+    credentials,
     proxyPassword: (host, context) => proxyPassword(host, context, secrets),
     secretVariables: withheld,
     turns: createCommandTurns(),
@@ -98,7 +77,33 @@ export function openSsh(options: SshOptions): SshHouse {
     log,
     clock,
   };
-  return { dialer: createDialer(parts), trust, secrets, credentials, parts };
+  return { dialer: createDialer(parts), trust, secrets, parts };
+}
+
+function openTrust({ places, clock, log, writable }: SshOptions): TrustStore {
+  return createTrustStore({
+    file: places.knownHosts,
+    now: () => clock.now(),
+    keepInMemory(why) {
+      // Where nothing at all can be written that was said at the start.
+      if (writable) log('warn', 'host-key', `${why.message}; what is trusted is kept in memory`);
+    },
+  });
+}
+
+function openSecrets(options: SshOptions, withheld: () => ReadonlySet<string>): SecretReader {
+  const { facts, places, program, project } = options;
+  const keychain = createKeychain({
+    spawnArgv: [...program, '__keychain'],
+    timeoutMs: keychainLimitMs,
+    environment: facts.env,
+  });
+  return createSecretReader({
+    entries: createEntries(keychain, createBindings(bindingsFolder(places.stateDir))),
+    isProject: () => project,
+    withheld,
+    credentialsDirectory: facts.env['CREDENTIALS_DIRECTORY'] ?? null,
+  });
 }
 
 async function proxyPassword(host: Host, context: DialContext, secrets: SecretReader): Promise<string> {
@@ -135,30 +140,4 @@ async function askProxyPassword(host: Host, endpoint: string, context: DialConte
     });
   if (answer === null) throw missing('its password was not given');
   return answer;
-}
-
-/**
- * What a dial in a command's own process needs. `ask` null: nobody is there, and what needs a person fails with the
- * code of its cause.
- */
-export function commandContext(options: {
-  readonly signal: AbortSignal;
-  readonly environment: CallerEnvironment;
-  readonly ask: DialContext['ask'] | null;
-  readonly step?: DialContext['step'];
-  readonly banner?: DialContext['banner'];
-  readonly talk?: NonNullable<DialContext['talk']>;
-}): DialContext {
-  const { signal, environment, ask } = options;
-  return {
-    signal,
-    environment,
-    ask: ask ?? (() => Promise.reject(new TunnelError('SECRET_MISSING', 'nobody is there to be asked'))),
-    personPresent: () => ask !== null,
-    acceptNew: false,
-    onlyProven: false,
-    step: options.step ?? (() => undefined),
-    banner: options.banner ?? (() => undefined),
-    talk: options.talk ?? (() => undefined),
-  };
 }

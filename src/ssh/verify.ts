@@ -1,6 +1,9 @@
 // Host keys: the question of one dial, and the pinned answer ever after. Nothing secret is sent before it is answered.
 import { timingSafeEqual } from 'node:crypto';
+import type { Client } from 'ssh2';
 import { TunnelError, type ErrorFacts, type HintCommand } from '../errors.ts';
+import { parseCertificate } from '../keys/certificate.ts';
+import { isCertificateType } from '../keys/algorithms.ts';
 import { cleanText } from '../model/clean.ts';
 import { formatHop, formatLogin, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
@@ -9,13 +12,16 @@ import { hostKeyName, type Place } from '../trust/known-hosts.ts';
 import type { KnownHosts, TrustStore } from '../trust/store.ts';
 import type { Judgement, Verdict } from '../trust/verdict.ts';
 import { keyType, shortTypeName } from '../keys/public-key.ts';
+import { hostCertificates, type HostCertificates } from './ssh2/kex.ts';
 
 /** What was decided about the key a server presents. */
 export type Decision =
   | { readonly accepted: true; readonly store: boolean; readonly judgement: Judgement; readonly how: string }
   | { readonly accepted: false; readonly error: TunnelError };
 
-export interface VerifierParts {
+export type Accepted = Decision & { readonly accepted: true };
+
+export interface HostKeyParts {
   readonly host: Host;
   readonly known: KnownHosts;
   readonly trust: TrustStore;
@@ -25,41 +31,77 @@ export interface VerifierParts {
   readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
 }
 
-export interface Verifier {
+/** The key of one connection: decided once, then pinned. */
+export class HostKeyCheck {
   /** The name the key stands under: the alias, or `[host]:port`. */
   readonly name: string;
-  /** Decides at once where no person is needed, else asks one. */
-  judge(blob: Buffer): Decision | Promise<Decision>;
+  readonly #parts: HostKeyParts;
+  #certificates: HostCertificates | null = null;
+  #presented: Buffer | null = null;
+  #accepted: Accepted | null = null;
+
+  constructor(parts: HostKeyParts) {
+    this.#parts = parts;
+    this.name = hostKeyName(parts.host.hostname, parts.host.port, parts.host.hostKeyAlias);
+  }
+
+  /** Right after `client.connect()`. */
+  install(client: Client): void {
+    this.#certificates = hostCertificates(client);
+  }
+
+  /** Before ssh2 sees a chunk from the server. */
+  expect(): void {
+    this.#certificates?.expect();
+  }
+
+  /** What was presented and accepted, bytes and all. */
+  get presented(): Buffer | null {
+    return this.#presented;
+  }
+
+  get accepted(): Accepted | null {
+    return this.#accepted;
+  }
+
+  /**
+   * What is to be done about a key that the server presents: decided at once where no person is needed, else one is
+   * asked. True or false once a key is pinned: on every later key exchange the answer is there at once, or the stream
+   * breaks (SSH2.md 2.5).
+   */
+  judge(presented: Buffer): boolean | Decision | Promise<Decision> {
+    const certificate = isCertificateType(keyType(presented)) ? parseCertificate(presented) : null;
+    if (certificate !== null) this.#certificates?.unwrap(certificate.key.blob);
+    if (this.#presented !== null) return sameKey(this.#presented, presented);
+    return decide(this.#parts, this.#parts.known.judge(this.name, presented));
+  }
+
+  pin(presented: Buffer, accepted: Accepted): void {
+    this.#presented = presented;
+    this.#accepted = accepted;
+  }
+
   /** The server has proved the key: writes it down. Throws when the store has come to say otherwise. */
-  proved(decision: Decision & { accepted: true }): Promise<void>;
+  async proved({ judgement, store, how }: Accepted): Promise<void> {
+    if (store) await storeKey(this.#parts, this.name, judgement.key, how);
+    // a second column of `hosts list`; a login does not wait for it. The line that vouched: of a certificate its CA's.
+    const { verdict, key } = judgement;
+    const line = verdict.kind === 'trusted' ? verdict.entry.fingerprint : fingerprint(key);
+    void this.#parts.trust.markUsed(this.name, line);
+  }
 }
 
 const byAcceptNew = 'new, accepted by accept-new';
 
-export function createVerifier(parts: VerifierParts): Verifier {
-  const { host, known, trust } = parts;
-  const name = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
-  return {
-    name,
-    judge: (blob) => decide(parts, known.judge(name, blob)),
-    async proved({ judgement, store, how }) {
-      if (store) await storeKey(parts, name, judgement.key, how);
-      // a second column of `hosts list`; a login does not wait for it. The line that vouched: of a certificate its CA's.
-      const { verdict, key } = judgement;
-      void trust.markUsed(name, verdict.kind === 'trusted' ? verdict.entry.fingerprint : fingerprint(key));
-    },
-  };
-}
-
 async function storeKey(
-  { host, trust, context, log }: VerifierParts,
+  { host, trust, context, log }: HostKeyParts,
   name: string,
   key: Buffer,
   how: string,
 ): Promise<void> {
   const { at, unwritten } = await trust.trust(name, key);
   const where = unwritten === null ? placeWords(at) : 'until this supervisor ends';
-  // Who was asked has seen it.
+  // A person who was asked has seen the key.
   if (how === byAcceptNew) {
     const shown = `${shortTypeName(keyType(key)).toLowerCase()} key, ${fingerprint(key)}`;
     context.notice?.(`${formatHop(host)} was new here: its ${shown}, is trusted from now on (${where})`);
@@ -67,28 +109,36 @@ async function storeKey(
   log('info', 'host-key', `${name} is trusted from now on: ${keyType(key)} ${fingerprint(key)}, ${where}`);
 }
 
-function decide(parts: VerifierParts, judgement: Judgement): Decision | Promise<Decision> {
-  const { host, context } = parts;
+function decide(parts: HostKeyParts, judgement: Judgement): Decision | Promise<Decision> {
+  const { host, context, trust } = parts;
+  const error = refusalOf(host, trust, judgement);
+  if (error !== null) return { accepted: false, error };
+  const { verdict } = judgement;
+  const accept = (how: string): Decision => ({ accepted: true, store: true, judgement, how });
+  if (verdict.kind === 'trusted')
+    return { accepted: true, store: false, judgement, how: `known, ${placeWords(verdict.at)}` };
+  if (host.hostKeys === 'strict') return { accepted: false, error: unknown(host, judgement, 'strict') };
+  if (parts.confirmed?.equals(judgement.key) === true) return accept('new, accepted by you');
+  if (context.acceptNew || host.hostKeys === 'accept-new') return accept(byAcceptNew);
+  if (!context.personPresent()) return { accepted: false, error: unknown(host, judgement, 'nobody') };
+  return ask(parts, judgement);
+}
+
+/** Why a login refuses a key, whoever is there. Null for one that is known, or that somebody might confirm. */
+export function refusalOf(host: Host, trust: TrustStore, judgement: Judgement): TunnelError | null {
   const { verdict } = judgement;
   if (judgement.certificateProblem !== null && !mayBePlain(host, judgement.key))
-    return { accepted: false, error: onlyCertificates(host, judgement) };
+    return onlyCertificates(host, judgement);
   switch (verdict.kind) {
     case 'trusted':
-      return { accepted: true, store: false, judgement, how: `known, ${placeWords(verdict.at)}` };
-    case 'changed':
-      return { accepted: false, error: changed(host, judgement, verdict.known) };
-    case 'revoked':
-      return { accepted: false, error: revoked(parts, judgement, verdict) };
-    case 'unusable':
-      return { accepted: false, error: unusable(host, verdict.reason) };
     case 'unknown':
-      if (host.hostKeys === 'strict') return { accepted: false, error: unknown(host, judgement, 'strict') };
-      if (parts.confirmed?.equals(judgement.key) === true)
-        return { accepted: true, store: true, judgement, how: 'new, accepted by you' };
-      if (context.acceptNew || host.hostKeys === 'accept-new')
-        return { accepted: true, store: true, judgement, how: byAcceptNew };
-      if (!context.personPresent()) return { accepted: false, error: unknown(host, judgement, 'nobody') };
-      return ask(parts, judgement);
+      return null;
+    case 'changed':
+      return changed(host, judgement, verdict.known);
+    case 'revoked':
+      return revoked(host, trust, judgement, verdict);
+    case 'unusable':
+      return unusable(host, verdict.reason);
   }
 }
 
@@ -109,7 +159,7 @@ function onlyCertificates(host: Host, judgement: Judgement): TunnelError {
   );
 }
 
-async function ask({ host, context }: VerifierParts, judgement: Judgement): Promise<Decision> {
+async function ask({ host, context }: HostKeyParts, judgement: Judgement): Promise<Decision> {
   const shown = fingerprint(judgement.key);
   const type = keyType(judgement.key);
   const refusal = (why: UnknownReason): Decision => ({
@@ -216,7 +266,8 @@ function changed(
 }
 
 function revoked(
-  { host, trust }: VerifierParts,
+  host: Host,
+  trust: TrustStore,
   judgement: Judgement,
   verdict: Verdict & { kind: 'revoked' },
 ): TunnelError {
@@ -262,7 +313,6 @@ function placeWords(place: Place): string {
   return `${place.file}:${place.line}`;
 }
 
-/** The answer on every later key exchange of the connection: the same bytes, at once (SSH2.md 2.5). */
-export function sameKey(pinned: Buffer, blob: Buffer): boolean {
+function sameKey(pinned: Buffer, blob: Buffer): boolean {
   return pinned.length === blob.length && timingSafeEqual(pinned, blob);
 }

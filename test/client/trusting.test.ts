@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { callerEnvironment } from '../../src/model/environment.ts';
 import { probeWay } from '../../src/client/probing.ts';
-import { commandContext, openSsh } from '../../src/ssh/parts.ts';
+import { openSsh } from '../../src/ssh/parts.ts';
 import {
   trustWay,
   trustWays,
@@ -17,6 +17,7 @@ import type { DialStep } from '../../src/model/session.ts';
 import { placesOf, type PlaceFacts } from '../../src/paths.ts';
 import { hostOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { testContext } from '../helpers/ssh-dialer.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { hinting } from '../helpers/hint.ts';
 
@@ -57,10 +58,9 @@ function createWorld(): World {
   const shown: PresentedKey[] = [];
   const told: TrustOutcome[] = [];
   const steps: DialStep[] = [];
-  const context = commandContext({
+  const context = testContext(null, {
     signal: AbortSignal.timeout(30_000),
     environment: callerEnvironment({}),
-    ask: null,
     step: (step) => steps.push(step),
   });
   const request = (

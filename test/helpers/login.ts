@@ -11,9 +11,9 @@ import { Secret } from '../../src/model/secret.ts';
 import type { DialContext, DialStep, LoginRecord } from '../../src/model/session.ts';
 import { createSecretReader } from '../../src/secrets/read.ts';
 import { createCredentials, type Credentials } from '../../src/ssh/auth/credentials.ts';
-import type { CredentialParts } from '../../src/ssh/auth/login-scene.ts';
-import { provenInMemory } from '../../src/ssh/auth/proven.ts';
-import { spentInMemory } from '../../src/ssh/auth/spent-codes.ts';
+import type { CredentialParts } from '../../src/ssh/auth/credentials.ts';
+import { provenInMemory } from '../../src/ssh/auth/kept.ts';
+import { spentInMemory } from '../../src/ssh/auth/kept.ts';
 import { fullHost } from './host.ts';
 
 /** A host with nothing set that could help: a test adds what it is about. */

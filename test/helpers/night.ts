@@ -10,7 +10,7 @@ import { Secret } from '../../src/model/secret.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { createCredentials } from '../../src/ssh/auth/credentials.ts';
-import { createDialer } from '../../src/ssh/dialer.ts';
+import { createDialer } from '../../src/ssh/dial.ts';
 import type { Engine, UpRequest } from '../../src/supervisor/engine.ts';
 import { createEngine } from '../../src/supervisor/supervisor.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
@@ -52,9 +52,7 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
   const engine = createEngine({
     dialer: createDialer({
       trust: createTrustStore({ file: knownHosts, now: () => clock.now() }),
-      createLogin: credentials.createLogin,
-      forgetAllBut: (hosts) => credentials.forgetAllBut(hosts),
-      credentialCircumstances: (host, environment) => credentials.circumstances(host, environment),
+      credentials,
       proxyPassword: async () => '',
       secretVariables: () => [],
       local: someUser,

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Host } from '../../src/model/host.ts';
 import { Secret } from '../../src/model/secret.ts';
 import type { DialContext, Dialer, DialStep } from '../../src/model/session.ts';
-import { createDialer, type DialerParts } from '../../src/ssh/dialer.ts';
+import type { CreateLogin } from '../../src/ssh/auth/login.ts';
+import { createDialer, type DialerParts } from '../../src/ssh/dial.ts';
 import { createTrustStore, type TrustStore } from '../../src/trust/store.ts';
 import { temporaryFolder } from './folder.ts';
 import { keyFileLogin } from './key-login.ts';
@@ -19,14 +20,16 @@ export interface TestDialer {
   readonly logged: string[];
 }
 
-export function testDialer(parts: Partial<DialerParts> = {}): TestDialer {
+/** `createLogin`: for credentials that are asked for nothing else. */
+export function testDialer({
+  createLogin = keyFileLogin,
+  ...parts
+}: Partial<DialerParts> & { createLogin?: CreateLogin } = {}): TestDialer {
   const trust = createTrustStore({ file: join(temporaryFolder('trust'), 'known_hosts'), now: Date.now });
   const logged: string[] = [];
   const dialer = createDialer({
     trust,
-    createLogin: keyFileLogin,
-    forgetAllBut: () => undefined,
-    credentialCircumstances: async () => '',
+    credentials: { createLogin, forgetAllBut: () => undefined, circumstances: async () => '' },
     proxyPassword: async () => '',
     secretVariables: () => [],
     local: someUser,

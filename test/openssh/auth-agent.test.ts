@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCredentials } from '../../src/ssh/auth/credentials.ts';
-import { provenInMemory } from '../../src/ssh/auth/proven.ts';
+import { provenInMemory } from '../../src/ssh/auth/kept.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';
 import { startAgent, type TestAgent } from '../helpers/ssh-agent.ts';

@@ -1,7 +1,7 @@
 // A real sshd that needs no credential: an account without a password, and PermitEmptyPasswords.
 import { describe, expect, test } from 'vitest';
 import { createCredentials } from '../../src/ssh/auth/credentials.ts';
-import { provenInMemory } from '../../src/ssh/auth/proven.ts';
+import { provenInMemory } from '../../src/ssh/auth/kept.ts';
 import { bareHost, logIn, testParts } from '../helpers/login.ts';
 import { namespaceMissing, privateAccounts } from '../helpers/private-etc.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';

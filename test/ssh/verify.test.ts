@@ -1,8 +1,8 @@
-// The verifier's bookkeeping: which line of known_hosts a login was vouched for by.
+// The check of a host key: which line of known_hosts a login was vouched for by.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { createVerifier, type Decision } from '../../src/ssh/verify.ts';
+import { HostKeyCheck, type Accepted, type Decision } from '../../src/ssh/verify.ts';
 import { fingerprint } from '../../src/keys/fingerprint.ts';
 import { listKeys, type ListedKey } from '../../src/trust/list.ts';
 import { createTrustStore } from '../../src/trust/store.ts';
@@ -22,7 +22,7 @@ async function proved(lines: readonly string[], presented: Buffer): Promise<read
   const known = await store.read([]);
   const host = bareHost(22, { hostname: 'katie' });
   const log = (): void => undefined;
-  const verifier = createVerifier({
+  const check = new HostKeyCheck({
     host,
     known,
     trust: store,
@@ -30,9 +30,9 @@ async function proved(lines: readonly string[], presented: Buffer): Promise<read
     confirmed: null,
     log,
   });
-  const decision = await verifier.judge(presented);
+  const decision = await check.judge(presented);
   expect(decision).toMatchObject({ accepted: true, store: false });
-  await verifier.proved(decision as Decision & { accepted: true });
+  await check.proved(decision as Accepted);
   await store.seen.update(() => undefined); // writes follow one another: the mark is there after this one
   return listKeys((await store.read([])).entries, await store.seen.read());
 }
@@ -65,7 +65,7 @@ test('a certificate that does not count is no plain key where only certificates 
   const store = createTrustStore({ file, now: () => now });
   const known = await store.read([]);
   const judge = (presented: Buffer, listed: readonly string[] | null): unknown =>
-    createVerifier({
+    new HostKeyCheck({
       host: bareHost(22, {
         hostname: 'katie',
         algorithms: { kex: null, cipher: null, mac: null, hostKey: listed, pubkey: null },
@@ -93,7 +93,7 @@ test('a key that our own store has revoked may be taken back, one that another f
   const hintTold = async (own: string, other: string): Promise<string> => {
     writeFileSync(file, own, { mode: 0o600 });
     writeFileSync(foreign, other);
-    const verifier = createVerifier({
+    const check = new HostKeyCheck({
       host: bareHost(2222, { hostname: 'katie' }),
       known: await store.read([foreign]),
       trust: store,
@@ -101,7 +101,7 @@ test('a key that our own store has revoked may be taken back, one that another f
       confirmed: null,
       log: () => undefined,
     });
-    const decision = await verifier.judge(key.blob);
+    const decision = (await check.judge(key.blob)) as Decision;
     return decision.accepted ? '' : (hintOf(decision.error) ?? '');
   };
   const revoked = `@revoked [katie]:2222 ${key.line}\n`;

@@ -1,11 +1,178 @@
-// Key files on disk: the private key, its public half beside it (.pub), its certificate (-cert.pub), and who may read them.
+// The keys there are for a login: the agent that answers; private keys on disk, with the public half (.pub) and the
+// certificate (-cert.pub) beside each, and who may read them; and what stands in the way.
 import type { KeyObject } from 'node:crypto';
+import { dirname } from 'node:path';
 import { readForeignFile, UnreadableFile } from '../../files/foreign-file.ts';
+import { openAgent, AgentError, type Agent, type AgentKey } from '../../keys/agent.ts';
 import { parseCertificate, type Certificate } from '../../keys/certificate.ts';
 import { isCertificateType } from '../../keys/algorithms.ts';
 import { outlineKey } from '../../keys/key-file.ts';
 import { KeyError } from '../../keys/private-key.ts';
 import { parsePublicLine, publicKeyFromBlob, type PublicKey } from '../../keys/public-key.ts';
+import type { Clock } from '../../model/clock.ts';
+import { formatLogin, type Host } from '../../model/host.ts';
+import type { CallerEnvironment } from '../../model/session.ts';
+import { shellWord } from '../../model/shell-word.ts';
+import type { Proven } from './kept.ts';
+import { orderOffers, type Offers } from './offers.ts';
+import type { Obstacle } from './refusals.ts';
+
+/** The keys that one login may offer. */
+export interface KeyRing {
+  readonly offers: Offers;
+  /** The agent that holds `offers.agent`; close it when the login is over. */
+  readonly agent: Agent | null;
+  readonly obstacles: readonly Obstacle[];
+}
+
+const windowsPipe = '\\\\.\\pipe\\openssh-ssh-agent';
+
+/** Where an agent may be, best first. */
+export function agentPaths(host: Host, environment: CallerEnvironment, windows: boolean): readonly string[] {
+  switch (host.agent.from) {
+    case 'none':
+      return [];
+    case 'socket':
+      return [host.agent.path];
+    case 'environment':
+      return environment.agentSockets.length === 0 && windows ? [windowsPipe] : environment.agentSockets;
+  }
+}
+
+interface RingParts {
+  readonly proven: Proven;
+  readonly clock: Clock;
+  /** Ours; null where files have no modes. */
+  readonly uid: number | null;
+}
+
+/** What kept keys from being offered stands in `obstacles`. */
+export async function gatherKeys(
+  host: Host,
+  environment: CallerEnvironment,
+  parts: RingParts,
+): Promise<KeyRing> {
+  if (!host.auth.includes('agent') && !host.auth.includes('publickey'))
+    return { offers: { agent: [], files: [] }, agent: null, obstacles: [] };
+  const shown = (path: string): string => shownPath(path, environment);
+  const found = await Promise.all(host.identities.map((path) => readKeyFile(path, parts.uid)));
+  const identities = found.filter((file) => !isProblem(file)) as KeyFile[];
+  const certificates = await Promise.all(host.certificates.map(readCertificateFile));
+  // an identity without its private half is a choice among the agent's keys
+  const needsAgent = host.auth.includes('agent') || identities.some(({ secret }) => secret === null);
+  const { reached, obstacle } = needsAgent ? await reachAgent(host, environment, parts) : noAgent;
+  const login = formatLogin(host);
+  const offers = orderOffers({
+    identities,
+    identitiesOnly: host.identitiesOnly,
+    certificates: certificates.flatMap((read) => ('why' in read ? [] : read)),
+    agentKeys: reached?.keys ?? [],
+    proven: (credential) => parts.proven.has(login, credential),
+    nowMs: parts.clock.now(),
+    user: host.user,
+    shown,
+  });
+  const obstacles = [
+    ...found
+      .filter(isProblem)
+      .filter(({ absent }) => !absent || host.identitiesOnly) // not a default file that nobody made
+      .map((problem) => unusable(problem, host, shown, host.identitiesOnly)),
+    ...certificates.flatMap((read) => ('why' in read ? [unusable(read, host, shown, true)] : [])),
+    ...(obstacle === null ? [] : [obstacle]),
+    ...unselected(identities, reached?.keys ?? null, shown),
+  ];
+  return { offers, agent: reached?.agent ?? null, obstacles };
+}
+
+function unusable(
+  problem: KeyFileProblem,
+  { name }: Host,
+  shown: (path: string) => string,
+  decisive: boolean,
+): Obstacle {
+  const why = `${shown(problem.path)}: ${problem.why}`;
+  // Trying again finds no file either: here is what there is to name instead.
+  const hint = problem.absent
+    ? `ls ${shellWord(shown(dirname(problem.path)))}    # then name one that is there, under host ${name}`
+    : problem.hint;
+  return { code: 'KEY_UNREADABLE', why, hint, question: null, decisive };
+}
+
+interface ReachedAgent {
+  readonly agent: Agent;
+  readonly keys: readonly AgentKey[];
+}
+
+interface AgentSearch {
+  readonly reached: ReachedAgent | null;
+  readonly obstacle: Obstacle | null;
+}
+
+const noAgent: AgentSearch = { reached: null, obstacle: null };
+
+/** The first that answers: a terminal that is gone leaves a dead socket behind (SPEC 2). */
+async function reachAgent(
+  host: Host,
+  environment: CallerEnvironment,
+  { clock, uid }: RingParts,
+): Promise<AgentSearch> {
+  let why: string | null = null;
+  for (const path of agentPaths(host, environment, uid === null)) {
+    const result = await listAgent(path, clock);
+    if (typeof result !== 'string') return { reached: result, obstacle: null };
+    why ??= `the agent at ${path} is of no use: ${result}`;
+  }
+  if (why === null) return noAgent;
+  const hint =
+    host.agent.from === 'socket'
+      ? null
+      : [
+          'start one and load a key: eval "$(ssh-agent)"; ssh-add; ',
+          { command: 'up', on: { host: host.name } },
+        ];
+  return {
+    reached: null,
+    obstacle: { code: 'AGENT_DOWN', why, hint, question: null, decisive: false },
+  };
+}
+
+async function listAgent(path: string, clock: Clock): Promise<ReachedAgent | string> {
+  let agent: Agent | null = null;
+  try {
+    agent = await openAgent(path, clock);
+    return { agent, keys: await agent.list() };
+  } catch (error) {
+    agent?.close();
+    if (!(error instanceof AgentError)) throw error;
+    return error.message;
+  }
+}
+
+/** Named keys whose private half is nowhere to be found. `agentKeys` null: there is no agent. */
+function unselected(
+  identities: readonly KeyFile[],
+  agentKeys: readonly AgentKey[] | null,
+  shown: (path: string) => string,
+): readonly Obstacle[] {
+  return identities
+    .filter(({ secret, publicKey }) => {
+      if (secret !== null || publicKey === null) return false;
+      return agentKeys?.some(({ blob }) => blob.equals(publicKey.blob)) !== true;
+    })
+    .map(({ path }) => ({
+      code: 'KEY_UNREADABLE',
+      why: `${shown(path)}: its private key is neither there nor in ${agentKeys === null ? 'an agent' : 'the agent'}`,
+      hint: `ssh-add ${path.replace(/\.pub$/, '')}`,
+      question: null,
+      decisive: true,
+    }));
+}
+
+/** A path as a person writes it: ~ for the home of whoever asked. */
+export function shownPath(path: string, environment: CallerEnvironment): string {
+  const home = environment.variables['HOME'] ?? '';
+  return home.length > 1 && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
+}
 
 /** A file the user named as an identity, as it is now. */
 export interface KeyFile {

@@ -53,6 +53,11 @@ export function credentialName(publicKey: PublicKey, certificate: Certificate | 
     : `${fingerprint(certificate.key.blob)} certificate`;
 }
 
+/** Its name among the refused ones: of a key, or of one certificate, since a renewed one is another. */
+export function refusalOfKey(blob: Buffer): string {
+  return fingerprint(blob);
+}
+
 export function orderOffers(parts: OfferParts): Offers {
   const listed = agentContents(parts.agentKeys);
   const all: readonly Certificate[] = [

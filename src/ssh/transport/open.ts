@@ -7,7 +7,7 @@ import { formatHostPort } from '../../model/endpoint.ts';
 import { formatAddress, type Host } from '../../model/host.ts';
 import type { LocalUser } from '../../model/proxy-command.ts';
 import type { DialContext, DialStep, OpenTransport, Session } from '../../model/session.ts';
-import { connectFailed, dialFailed, penaltyWords } from '../failure.ts';
+import { connectFailed, kexFailed, penaltyWords } from '../failure.ts';
 import type { ReadSlabs } from '../channels/buffers.ts';
 import { channelStream } from './channel.ts';
 import { commandStream, type CommandStream, type CommandTurns } from './command.ts';
@@ -105,9 +105,9 @@ function connectFirst(host: Host, clock: Clock, signal: AbortSignal): Promise<Tc
 function asConnectError(host: Host, thrown: unknown): unknown {
   if (!(thrown instanceof TcpFailure)) return thrown;
   if (thrown.reset && host.proxy === null)
-    return dialFailed(host, 'kex', 'LINK_LOST', `the server reset the connection at once; ${penaltyWords}`);
+    return kexFailed(host, 'LINK_LOST', `the server reset the connection at once; ${penaltyWords}`);
   const through = host.proxy === null ? '' : `proxy ${formatHostPort(host.proxy.host, host.proxy.port)}: `;
-  return connectFailed(host, thrown.layer, `${through}${thrown.message}`, thrown.timedOut);
+  return connectFailed(host, thrown.layer, `${through}${thrown.message}`, { timedOut: thrown.timedOut });
 }
 
 /** Opens the way to a host: over `knocked` when that is still good, over a channel of `via`, else anew. */
@@ -211,10 +211,13 @@ function throughFailure(host: Host, via: Session, thrown: unknown): unknown {
   const facts = error.facts ?? {};
   if (error.code === 'FORWARD_REFUSED' && facts.reason === 'connect-failed') {
     const why = `${via.host.name} cannot reach it: ${facts.words || 'connect failed'}`;
-    return connectFailed(host, 'tcp', why, false, { tcpLevel: false });
+    return connectFailed(host, 'tcp', why, { timedOut: false, tcpLevel: false });
   }
   if (error.code === 'TIMED_OUT')
-    return connectFailed(host, 'tcp', `${via.host.name} gets no answer from it`, true, { tcpLevel: false });
+    return connectFailed(host, 'tcp', `${via.host.name} gets no answer from it`, {
+      timedOut: true,
+      tcpLevel: false,
+    });
   return thrown;
 }
 

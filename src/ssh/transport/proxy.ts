@@ -30,7 +30,9 @@ export async function passProxy(
   const cancelAbort = onAbort(limits.signal, () => talk.fail(limits.signal.reason as Error));
   const cancel = limits.clock.schedule(host.connectTimeoutMs, () =>
     talk.fail(
-      connectFailed(host, 'tcp', `${where} gave no answer in ${host.connectTimeoutMs / 1000}s`, true),
+      connectFailed(host, 'tcp', `${where} gave no answer in ${host.connectTimeoutMs / 1000}s`, {
+        timedOut: true,
+      }),
     ),
   );
   try {
@@ -38,7 +40,7 @@ export async function passProxy(
     else await passHttp(talk, host, login, where);
   } catch (thrown) {
     if (thrown instanceof TunnelError || limits.signal.aborted) throw thrown;
-    throw connectFailed(host, 'tcp', `${where}: ${wordsOf(thrown)}`, false, { tcpLevel: false });
+    throw connectFailed(host, 'tcp', `${where}: ${wordsOf(thrown)}`, { timedOut: false, tcpLevel: false });
   } finally {
     cancel();
     cancelAbort();
@@ -132,7 +134,7 @@ async function passSocks(talk: Talk, host: Host, login: ProxyLogin, where: strin
   const code = reply[1] ?? 1;
   if (code !== 0) {
     const words = socksReplies[code] ?? `reply ${code}`;
-    throw connectFailed(host, 'tcp', `${where} answers: ${words}`, false, { tcpLevel: false });
+    throw connectFailed(host, 'tcp', `${where} answers: ${words}`, { timedOut: false, tcpLevel: false });
   }
   const kind = reply[3];
   const length = kind === 1 ? 4 : kind === 4 ? 16 : ((await talk.read(1))[0] ?? 0);
@@ -211,7 +213,7 @@ async function passHttp(talk: Talk, host: Host, login: ProxyLogin, where: string
   if (code >= 200 && code < 300) return;
   const said = cleanQuote(`${code} ${words}`);
   if (code === 407) throw refusedLogin(host, where, `it answers ${said}`);
-  throw connectFailed(host, 'tcp', `${where} answers: ${said}`, false, { tcpLevel: false });
+  throw connectFailed(host, 'tcp', `${where} answers: ${said}`, { timedOut: false, tcpLevel: false });
 }
 
 /** Answers that only say that another one follows (RFC 9110 15.2) are read over, a few of them. */

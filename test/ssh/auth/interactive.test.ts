@@ -7,7 +7,7 @@ import { systemClock, type Clock } from '../../../src/model/clock.ts';
 import type { SecretRef } from '../../../src/model/secret.ts';
 import { Secret } from '../../../src/model/secret.ts';
 import { createCredentials } from '../../../src/ssh/auth/credentials.ts';
-import { spentInMemory } from '../../../src/ssh/auth/spent-codes.ts';
+import { spentInMemory } from '../../../src/ssh/auth/kept.ts';
 import { parseTotp, totpCode } from '../../../src/secrets/totp.ts';
 import { startAuthServer } from '../../helpers/auth-server.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
@@ -329,6 +329,12 @@ describe('keyboard-interactive', () => {
     );
     const pushed = await logIn(bareHost(server.port, { attended: true, password: stored('pw') }));
     expect(pushed.record?.attended).toBe(true);
+    await using code = await startAuthServer(
+      ['keyboard-interactive'],
+      asking([[shown('Token: ')]], () => true),
+    );
+    const typed = await logIn(bareHost(code.port, { attended: false }), { answers: ['123'] });
+    expect(typed.record).toEqual({ accepted: ['keyboard-interactive'], attended: false });
   });
 });
 

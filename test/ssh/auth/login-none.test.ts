@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AuthContext, Connection } from 'ssh2';
 import { describe, expect, test } from 'vitest';
 import { createCredentials } from '../../../src/ssh/auth/credentials.ts';
-import { provenInMemory } from '../../../src/ssh/auth/proven.ts';
+import { provenInMemory } from '../../../src/ssh/auth/kept.ts';
 import { startAuthServer } from '../../helpers/auth-server.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
 import { bareHost, logIn, testParts, type LoginOptions } from '../../helpers/login.ts';

@@ -1,10 +1,11 @@
-// What logins remember: typed secrets until they are forgotten, proven keys across restarts.
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+// What is kept between logins: typed secrets until they are forgotten, proven keys across restarts, and codes handed out once:
+// among links, among processes, and to the process that comes next.
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../../src/model/secret.ts';
-import { openProven } from '../../../src/ssh/auth/proven.ts';
-import { createRemembered } from '../../../src/ssh/auth/remembered.ts';
+import { parseTotp, type TotpParameters } from '../../../src/secrets/totp.ts';
+import { openProven, openSpentCodes, Remembered, spentInMemory } from '../../../src/ssh/auth/kept.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
 import { bareHost } from '../../helpers/login.ts';
 
@@ -13,7 +14,7 @@ const two = bareHost(22, { hostname: 'two' });
 
 describe('remembered secrets', () => {
   test('a password belongs to a login and its source', () => {
-    const remembered = createRemembered();
+    const remembered = new Remembered();
     remembered.keepPassword(one, new Secret('x'));
     expect(remembered.password(one)?.reveal()).toBe('x');
     expect(remembered.password(two)).toBeNull();
@@ -25,7 +26,7 @@ describe('remembered secrets', () => {
   });
 
   test('a passphrase goes with the last login that uses its file', () => {
-    const remembered = createRemembered();
+    const remembered = new Remembered();
     const [mine, other] = [one, two].map((host) => ({ ...host, identities: ['/key.pub'] }));
     if (mine === undefined || other === undefined) throw new Error('two hosts');
     remembered.keepPassphrase(mine, '/key', new Secret('x'));
@@ -39,7 +40,7 @@ describe('remembered secrets', () => {
   });
 
   test('questions of one name take turns, also after one that failed', async () => {
-    const remembered = createRemembered();
+    const remembered = new Remembered();
     const order: string[] = [];
     const turn = (name: string) => async (): Promise<void> => {
       order.push(`${name} begins`);
@@ -66,7 +67,7 @@ describe('proven keys', () => {
     const second = openProven(file, (why) => problems.push(why));
     expect(second.has('root@one:22', 'SHA256:29')).toBe(true);
     expect(second.has('root@one:22', 'SHA256:0')).toBe(false);
-    expect(second.any('root@two:22')).toBe(false);
+    expect(second.has('root@two:22', 'SHA256:29')).toBe(false);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ version: 1 });
     expect(problems).toEqual([]);
@@ -95,12 +96,80 @@ describe('proven keys', () => {
   test('are none when the file is damaged, and a folder that cannot be written is told', async () => {
     const folder = temporaryFolder('proven');
     writeFileSync(join(folder, 'bad.json'), '{"logins": {"a": 3');
-    expect(openProven(join(folder, 'bad.json'), () => undefined).any('a')).toBe(false);
+    expect(openProven(join(folder, 'bad.json'), () => undefined).has('a', 'SHA256:0')).toBe(false);
     writeFileSync(join(folder, 'file'), '');
     const problems: string[] = [];
     const unwritable = openProven(join(folder, 'file', 'proven.json'), (why) => problems.push(why));
     unwritable.add('a', 'SHA256:x');
     await unwritable.written();
     expect(problems).toHaveLength(1);
+  });
+});
+
+describe('a one-time code', () => {
+  const seed = 'JBSWY3DPEHPK3PXP';
+  const one = parseTotp(new Secret(seed));
+  const shared = (period: number): TotpParameters =>
+    parseTotp(new Secret(`otpauth://totp/x?secret=${seed}&period=${period}`));
+  const other = parseTotp(new Secret('GEZDGNBVGY3TQOJQ'));
+  const fail = (why: string): never => expect.fail(why);
+
+  test.each([
+    ['in memory', () => spentInMemory()],
+    ['in a folder', () => openSpentCodes(join(temporaryFolder('spent'), 'state', 'codes'), fail)],
+  ])('is taken once for each seed, %s', (_, open) => {
+    const codes = open();
+    expect([10, 10, 11, 11, 10].map((step) => codes.take(one, step))).toEqual([
+      true,
+      false,
+      true,
+      false,
+      false,
+    ]);
+    expect(codes.take(shared(30), 11)).toBe(false); // the same seed, written as a URI
+    expect(codes.take(shared(60), 11)).toBe(true); // other codes
+    expect(codes.take(other, 11)).toBe(true);
+  });
+
+  test('is taken for other processes and for the next one too', () => {
+    const folder = join(temporaryFolder('spent'), 'codes');
+    const [first, second] = [openSpentCodes(folder, fail), openSpentCodes(folder, fail)];
+    expect(first.take(one, 10)).toBe(true);
+    expect(second.take(one, 10)).toBe(false);
+    expect(second.take(one, 11)).toBe(true);
+    expect(first.take(one, 11)).toBe(false);
+    expect(openSpentCodes(folder, fail).take(one, 11)).toBe(false);
+  });
+
+  test('leaves next to nothing behind, and nothing of the seed', () => {
+    const folder = join(temporaryFolder('spent'), 'codes');
+    const codes = openSpentCodes(folder, fail);
+    for (let step = 58_000_000; step < 58_000_050; step += 1) codes.take(one, step);
+    codes.take(other, 58_000_049);
+    const files = readdirSync(folder);
+    expect(files).toHaveLength(3);
+    for (const file of files) {
+      expect(file).toMatch(/^[0-9a-f]{8}-580000\d\d$/);
+      expect(statSync(join(folder, file))).toMatchObject({ size: 0 });
+      expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600);
+    }
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+  });
+
+  test('is to be had again after the clock was set back', () => {
+    const codes = openSpentCodes(join(temporaryFolder('spent'), 'codes'), fail);
+    codes.take(one, 1000);
+    expect(codes.take(one, 10)).toBe(true);
+    expect(codes.take(one, 10)).toBe(false);
+    expect(codes.take(one, 11)).toBe(true);
+  });
+
+  test('is kept in memory where nothing can be written, which is told once', () => {
+    const file = join(temporaryFolder('spent'), 'file');
+    writeFileSync(file, '');
+    const told: string[] = [];
+    const codes = openSpentCodes(join(file, 'codes'), (why) => told.push(why));
+    expect([10, 10, 11].map((step) => codes.take(one, step))).toEqual([true, false, true]);
+    expect(told).toHaveLength(1);
   });
 });

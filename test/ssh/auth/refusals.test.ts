@@ -1,12 +1,6 @@
 // What a failed login says: one row a situation, the cause a person can act on first.
 import { describe, expect, test } from 'vitest';
-import {
-  loginFailure,
-  recordOf,
-  startNotes,
-  type Notes,
-  type Obstacle,
-} from '../../../src/ssh/auth/login-notes.ts';
+import { loginFailure, startNotes, type Notes, type Obstacle } from '../../../src/ssh/auth/refusals.ts';
 import { bareHost } from '../../helpers/login.ts';
 import { hintOf } from '../../helpers/hint.ts';
 
@@ -81,7 +75,7 @@ describe('a failed login', () => {
       'by a wrong password is about the password, whatever the agent does',
       notes({
         refused: ['password'],
-        secretRefused: true,
+        marks: new Set(['secret-refused']),
         obstacles: [agentDown, obstacle({})],
         methods: ['password'],
       }),
@@ -108,31 +102,35 @@ describe('a failed login', () => {
     ],
     [
       'an RSA key that a server takes with SHA-1 only: the line to add',
-      notes({ methods: ['publickey'], sha1: 'only', remarks: ['no signature algorithm'] }),
+      notes({ methods: ['publickey'], marks: new Set(['sha1-only']), remarks: ['no signature algorithm'] }),
       {},
       /^pubkey_algorithms: \+ssh-rsa {4}# under host katie; weak/,
     ],
     [
       'an RSA key refused by a server that may be too old: the line, or the key',
-      notes({ refused: [key], methods: ['publickey'], sha1: 'likely' }),
+      notes({ refused: [key], methods: ['publickey'], marks: new Set(['sha1-likely']) }),
       {},
       /^pubkey_algorithms: \+ssh-rsa {4}# under host katie, if .* else: ssh-copy-id/,
     ],
     [
       'an agent that did not sign: let it, and no other key is asked for',
-      notes({ methods: ['publickey'], unsigned: true, remarks: ['the agent did not sign'] }),
+      notes({ methods: ['publickey'], marks: new Set(['unsigned']), remarks: ['the agent did not sign'] }),
       {},
       /^tunnel up katie {4}# and let the agent sign/,
     ],
     [
       'many keys and a hang-up: name one',
-      notes({ refused: [key, key, key], hungUp: true }),
+      notes({ refused: [key, key, key], marks: new Set(['hung-up']) }),
       {},
       /^name the right key/,
     ],
     [
       'a wrong password: type it again, or replace the stored one',
-      notes({ refused: [key, 'password'], secretRefused: true, methods: ['publickey', 'password'] }),
+      notes({
+        refused: [key, 'password'],
+        marks: new Set(['secret-refused']),
+        methods: ['publickey', 'password'],
+      }),
       {},
       /^tunnel up katie on a terminal asks again; tunnel secret set katie password/,
     ],
@@ -162,10 +160,4 @@ describe('a failed login', () => {
       echo: false,
     });
   });
-});
-
-test('a login is attended when something typed is not kept, unless the config knows better', () => {
-  expect(recordOf(notes({ typedCode: true }), host).attended).toBe(true);
-  expect(recordOf(notes({ typedCode: true }), bareHost(22, { attended: false })).attended).toBe(false);
-  expect(recordOf(notes({}), bareHost(22, { attended: true })).attended).toBe(true);
 });

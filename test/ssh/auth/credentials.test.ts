@@ -1,10 +1,10 @@
-// Circumstances: whatever a login hangs on changes the digest, and nothing else does.
+// The digest of what a login depends on: whatever counts changes it, and nothing else does.
 import { appendFileSync, chmodSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Host } from '../../../src/model/host.ts';
 import type { CallerEnvironment } from '../../../src/model/session.ts';
-import { describeCircumstances } from '../../../src/ssh/auth/circumstances.ts';
+import { describeCircumstances } from '../../../src/ssh/auth/credentials.ts';
 import { temporaryFolder } from '../../helpers/folder.ts';
 import { bareHost, testParts } from '../../helpers/login.ts';
 import { startAgent } from '../../helpers/ssh-agent.ts';
