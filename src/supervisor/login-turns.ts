@@ -1,5 +1,5 @@
 // Turns to log in: of links that would log in the same way at the same moment (`share: false`), one goes ahead, and its
-// failure is the failure of all. A server counts refused logins by the address they come from (sshd_config(5), PerSourcePenalties).
+// failure is the failure of all: a server counts refused logins by their address (sshd_config(5), PerSourcePenalties).
 import { asTunnelError, type TunnelError } from '../errors.ts';
 import { abortable, onAbort } from '../model/give-up.ts';
 import type { Person } from './engine.ts';

@@ -223,11 +223,11 @@ class Supervisor implements Engine {
       const run = this.#runOf(change);
       if (change.kind !== 'removed') {
         next.set(change.tunnel.name, run);
-        run.orphan = false;
+        run.inFile(true);
         if (change.kind === 'changed' || change.kind === 'renamed') work.push(run.reshape(change.tunnel));
       } else if (run.wanted && !prune) {
         next.set(change.name, run);
-        run.orphan = true;
+        run.inFile(false);
       } else work.push(run.down(0));
     }
     this.#runs = next;

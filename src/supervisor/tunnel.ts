@@ -29,17 +29,14 @@ export interface TunnelParts extends LinkUseParts {
   readonly changed: (tunnel: string) => void;
 }
 
-/** How long the end of the listeners may take: a remote forward gives its server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
+/** How long listeners may take to end: remote ones give their server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
 const closeLimitMs = 2_250;
 
 export class TunnelRun {
-  /** As the config says; kept when the tunnel is gone from the file. */
-  tunnel: Tunnel;
-  /** Gone from the file. */
-  orphan = false;
-  /** The user asked for it. */
-  wanted = false;
   readonly linkUse: LinkUse;
+  #tunnel: Tunnel;
+  #orphan = false;
+  #wanted = false;
   readonly #parts: TunnelParts;
   readonly #waiters = new Waiters();
   readonly #record: TunnelRecord;
@@ -57,14 +54,29 @@ export class TunnelRun {
   #stale = false;
 
   constructor(tunnel: Tunnel, parts: TunnelParts) {
-    this.tunnel = tunnel;
+    this.#tunnel = tunnel;
     this.#parts = parts;
-    this.#record = new TunnelRecord(() => this.tunnel, parts.log);
+    this.#record = new TunnelRecord(() => this.#tunnel, parts.log);
     this.linkUse = new LinkUse(
       parts,
-      () => this.tunnel,
+      () => this.#tunnel,
       () => this.refresh(),
     );
+  }
+
+  /** As the config says; kept when the tunnel is gone from the file. */
+  get tunnel(): Tunnel {
+    return this.#tunnel;
+  }
+
+  /** Gone from the file. */
+  get orphan(): boolean {
+    return this.#orphan;
+  }
+
+  /** The user asked for the tunnel. */
+  get wanted(): boolean {
+    return this.#wanted;
   }
 
   get state(): TunnelState {
@@ -97,7 +109,7 @@ export class TunnelRun {
 
   /** Resolves when the ports are closed. Idempotent. */
   down(drainMs: number): Promise<void> {
-    this.wanted = false;
+    this.#wanted = false;
     return this.#shut(drainMs);
   }
 
@@ -110,7 +122,7 @@ export class TunnelRun {
   /** The config changed. Ends no running connection. */
   async reshape(tunnel: Tunnel): Promise<void> {
     const before = this.linkUse.key;
-    this.tunnel = tunnel;
+    this.#tunnel = tunnel;
     if (!this.#active) return this.refresh();
     const reshaped = this.#listeners?.reshape(tunnel.forwards, tunnel.hold);
     if (this.linkUse.link !== null && this.linkUse.key !== before) this.linkUse.move(true);
@@ -119,17 +131,22 @@ export class TunnelRun {
     this.refresh();
   }
 
+  /** The config was read anew: the tunnel is in it, or is not. */
+  inFile(isIn: boolean): void {
+    this.#orphan = !isIn;
+  }
+
   settled(signal: AbortSignal, waiting: Waiting): Promise<TunnelError | null> {
     let wasWanted = false;
     const facts = (): Decided => ({
-      wanted: this.wanted,
-      takenDown: (wasWanted ||= this.wanted) && !this.wanted,
+      wanted: this.#wanted,
+      takenDown: (wasWanted ||= this.#wanted) && !this.#wanted,
       verdict: this.#record.verdict,
       link: this.linkUse.snapshot(),
       status: {
-        name: this.tunnel.name,
+        name: this.#tunnel.name,
         state: this.state,
-        endpoint: formatHopLogin(this.tunnel.ways[0].at(-1) as Host),
+        endpoint: formatHopLogin(this.#tunnel.ways[0].at(-1) as Host),
         forwards: this.#listeners?.forwardStatuses() ?? [],
       },
     });
@@ -148,9 +165,9 @@ export class TunnelRun {
 
   status(): TunnelStatus {
     return tunnelStatus({
-      tunnel: this.tunnel,
-      orphan: this.orphan,
-      wanted: this.wanted,
+      tunnel: this.#tunnel,
+      orphan: this.#orphan,
+      wanted: this.#wanted,
       record: this.#record,
       link: this.linkUse.snapshot(),
       forwards: this.#listeners?.forwardStatuses() ?? null,
@@ -178,7 +195,7 @@ export class TunnelRun {
     } finally {
       this.#refreshing = false;
     }
-    this.#parts.changed(this.tunnel.name);
+    this.#parts.changed(this.#tunnel.name);
     this.#waiters.look();
   }
 
@@ -189,19 +206,19 @@ export class TunnelRun {
 
   /** True while no client has knocked. A port on the server cannot wake a link: such a tunnel is never lazy. */
   get #lazy(): boolean {
-    const { lazy, forwards } = this.tunnel;
+    const { lazy, forwards } = this.#tunnel;
     return lazy && !this.#woken && forwards.every(({ type }) => type !== 'remote');
   }
 
   #want(request: UpRequest, stamp: number): void {
-    this.wanted = true;
+    this.#wanted = true;
     this.#remap = request.remap;
     this.linkUse.take(request, stamp);
   }
 
   #begin(): void {
     const { clock, preferredPort, portChosen } = this.#parts;
-    const name = (): string => this.tunnel.name;
+    const name = (): string => this.#tunnel.name;
     this.#wantedSinceMs = clock.monotonic();
     this.#record.begin();
     this.#view = carrierView(null, this.#lazy, this.#wantedSinceMs);
@@ -214,7 +231,7 @@ export class TunnelRun {
       knock: () => this.#knock(),
       environment: () => this.linkUse.environment(),
     };
-    this.#listeners = new Listeners(parts, this.tunnel.forwards, this.tunnel.hold, this.#view);
+    this.#listeners = new Listeners(parts, this.#tunnel.forwards, this.#tunnel.hold, this.#view);
     void this.#listeners.open(this.#remap);
   }
 
@@ -224,8 +241,8 @@ export class TunnelRun {
     this.#closing ??= this.#close(this.#listeners, drainMs).then(() => {
       this.#closing = null;
       this.#listeners = null;
-      if (this.wanted && !this.#halted) this.#begin();
-      else if (!this.wanted) this.linkUse.forgetEnvironment();
+      if (this.#wanted && !this.#halted) this.#begin();
+      else if (!this.#wanted) this.linkUse.forgetEnvironment();
       this.refresh();
     });
     this.refresh();
@@ -256,7 +273,7 @@ export class TunnelRun {
     if (!this.#active || this.linkUse.link !== null || this.#lazy) return;
     if (this.#listeners?.binding === true || this.#listeners?.serviceable !== true) return;
     const { clock, stateOf } = this.#parts;
-    this.#waitsFor = waitsFor(this.tunnel, stateOf, this.#waitsFor, clock.now());
+    this.#waitsFor = waitsFor(this.#tunnel, stateOf, this.#waitsFor, clock.now());
     if (this.#waitsFor === null) this.linkUse.acquire();
   }
 
@@ -285,7 +302,7 @@ export class TunnelRun {
   }
 
   #planSleep(): void {
-    const { idleTimeoutMs } = this.tunnel;
+    const { idleTimeoutMs } = this.#tunnel;
     if (idleTimeoutMs === null) return;
     this.#idle ??= this.#parts.clock.schedule(idleTimeoutMs, () => {
       this.#idle = null;
