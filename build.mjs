@@ -41,18 +41,49 @@ const leadsToRooms = {
   },
 };
 
+/** Nothing is loaded for its own sake: a part that is not used leaves nothing behind. */
+const onlyWhatIsUsed = {
+  name: 'only-what-is-used',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /./ }, async ({ path, kind, importer, resolveDir, pluginData }) => {
+      if (kind === 'entry-point' || pluginData === 'asked') return undefined;
+      const found = await resolve(path, { kind, importer, resolveDir, pluginData: 'asked' });
+      return { ...found, sideEffects: false };
+    });
+  },
+};
+
+/** The specs of the commands, which stand beside their code, without that code. */
+const specs = await build({
+  ...common,
+  sourcemap: false,
+  entryPoints: ['src/cli/commands.ts'],
+  external: ['ssh2', 'ssh2/*', 'keytar'],
+  plugins: [onlyWhatIsUsed],
+});
+const [{ text: specTable }] = specs.outputFiles;
+if (/\bimport\b|\brequire\(/.test(specTable)) throw new Error('a spec of a command needs more than words');
+
+const specsAlone = {
+  name: 'specs-alone',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]cli[\\/]commands\.ts$/ }, () => ({ contents: specTable, loader: 'js' }));
+  },
+};
+
 const small = await build({
   ...common,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
   entryPoints: { cli: 'src/cli/entry.ts' },
-  plugins: [leadsToRooms],
+  plugins: [leadsToRooms, specsAlone],
 });
 const large = await build({
   ...common,
   entryPoints: rooms,
   splitting: true,
   external: ['ssh2', 'ssh2/*', 'keytar'],
+  plugins: [specsAlone],
   // What CommonJS packages inside the bundle expect to find (write-file-atomic names its temp files after __filename).
   banner: {
     js: [

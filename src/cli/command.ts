@@ -1,4 +1,5 @@
-// What a command is to the command line: its words for --help, its options for the parser. Pure types.
+// What a command is to the command line: its words for --help, its options for the parser; and what several commands share.
+import { TunnelError, type Hint } from '../errors.ts';
 import type { Context } from '../client/context.ts';
 
 export interface OptionSpec {
@@ -14,7 +15,7 @@ export interface CommandSpec {
   /** Words after the name, as in --help: '[SEL…]'. Empty: it takes none. */
   readonly words: string;
   /** How many of those words there may be. */
-  readonly takes: { readonly least: number; readonly most: number };
+  readonly takes: { readonly least: number; /** Absent: any number. */ readonly most?: number };
   readonly about: string;
   /** Further sentences for its own --help. */
   readonly more?: readonly string[];
@@ -32,4 +33,36 @@ export interface Args {
   text(name: string): string | undefined;
   /** A duration with a unit, in milliseconds. Throws USAGE. */
   durationMs(name: string, otherwise: number): number;
+}
+
+export const globalOptions: readonly OptionSpec[] = [
+  { name: 'config', alias: 'c', value: 'FILE', about: 'use this config file' },
+  { name: 'json', about: 'print data as JSON' },
+  { name: 'quiet', alias: 'q', about: 'no talk on stderr, errors only' },
+  { name: 'verbose', alias: 'v', about: 'more talk, and stack traces of errors' },
+  { name: 'color', about: 'color, or --no-color for none' },
+  { name: 'version', alias: 'V', about: 'print the version' },
+  { name: 'help', alias: 'h', about: 'print this help' },
+];
+
+export const selectorWords = '[SEL…]';
+export const anyWords = { least: 0 };
+export const noWords = { least: 0, most: 0 };
+export const timeoutOption: OptionSpec = {
+  name: 'timeout',
+  value: 'DURATION',
+  about: 'how long to wait (default 30s)',
+};
+export const drainOption: OptionSpec = {
+  name: 'drain',
+  value: 'DURATION',
+  about: 'let running connections end for that long first (default 0s)',
+};
+
+export const selectorHelp =
+  'SEL is a tunnel name, a glob (db-*) or tag:NAME; several are allowed, none means all.';
+
+/** What is wrong with a command line, as one sentence. */
+export function usage(sentence: string, hint: Hint): TunnelError {
+  return new TunnelError('USAGE', sentence, { hint });
 }

@@ -1,7 +1,6 @@
 // `tunnel up --foreground`: the supervisor in this process, for containers and units.
-import type { Args } from './command.ts';
+import { usage, type Args } from './command.ts';
 import type { Context } from '../client/context.ts';
-import { usage } from './parse.ts';
 import { readyConfig } from '../client/ready-config.ts';
 
 export async function foreground(context: Context, args: Args): Promise<number> {

@@ -1,8 +1,8 @@
 // --help, printed from the table of commands: no parser needed, so it is there at once.
-import type { CommandSpec, OptionSpec } from './command.ts';
+import { globalOptions, selectorHelp, type CommandSpec, type OptionSpec } from './command.ts';
 import type { Paint } from '../render/color.ts';
 import { renderTable } from '../render/table.ts';
-import { commands, globalOptions, selectorHelp } from './usage.ts';
+import { commands } from './commands.ts';
 
 const firstExamples: CommandSpec['examples'] = [
   ['tunnel init', 'write a first config'],

@@ -7,8 +7,8 @@ import { version } from '../model/version.ts';
 import { placesOf } from '../paths.ts';
 import { complainOf, createContext } from './context.ts';
 import { Interrupted, type GlobalOptions } from '../client/context.ts';
+import type { Run } from './command.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
-import { runs } from './runs.ts';
 import { systemFailure } from '../files/errno.ts';
 import { createPrompter } from './prompt.ts';
 
@@ -41,8 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   try {
-    const run = await runs[command.name]?.();
-    if (run === undefined) throw new RangeError(`no code for the command ${command.name}`);
+    const { run } = (await import(`./commands/${command.name}.ts`)) as { readonly run: Run };
     return await run(context, args);
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;

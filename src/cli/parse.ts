@@ -1,14 +1,14 @@
 // The command line through yargs: which command, which options, which words. Only usage errors come from here.
 import yargs from 'yargs';
-import { TunnelError, type Hint } from '../errors.ts';
+import { TunnelError } from '../errors.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDuration } from '../model/duration.ts';
 import { shellWord } from '../model/shell-word.ts';
-import type { Args, CommandSpec, OptionSpec } from './command.ts';
+import { globalOptions, usage, type Args, type CommandSpec, type OptionSpec } from './command.ts';
 import { listNames } from '../render/error.ts';
 import type { GlobalOptions } from '../client/context.ts';
 import { habitWords, insteadOf, readSshLine } from './habits.ts';
-import { commands, globalOptions } from './usage.ts';
+import { commands } from './commands.ts';
 
 export interface Parsed {
   /** Null: no command was named. */
@@ -142,7 +142,7 @@ function optionError(
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
 
 function checkWords(command: CommandSpec, words: readonly string[]): void {
-  const { least, most } = command.takes;
+  const { least, most = Infinity } = command.takes;
   if (words.length >= least && words.length <= most) return;
   const on = `tunnel ${command.name}`;
   if (words.length < least) throw usage(`${on} needs ${command.words}`, `${on} --help`);
@@ -179,9 +179,4 @@ function argsOf(found: Found, words: readonly string[], command: CommandSpec | n
       });
     },
   };
-}
-
-/** What is wrong with a command line, as one sentence. */
-export function usage(sentence: string, hint: Hint): TunnelError {
-  return new TunnelError('USAGE', sentence, { hint });
 }

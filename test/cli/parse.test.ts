@@ -1,9 +1,10 @@
 // The command line: what is taken, and how what is not taken is told.
+import { readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readPlainStatus } from '../../src/cli/fast.ts';
 import { parseCommandLine } from '../../src/cli/parse.ts';
-import { runs } from '../../src/cli/runs.ts';
-import { commands } from '../../src/cli/usage.ts';
+import { commands } from '../../src/cli/commands.ts';
 import { commandHelp, mainHelp } from '../../src/cli/help.ts';
 import { TunnelError } from '../../src/errors.ts';
 import { plain } from '../../src/render/color.ts';
@@ -141,7 +142,14 @@ describe('the command line', () => {
 
 describe('help', () => {
   test('and code know the same commands', () => {
-    expect(Object.keys(runs).sort()).toEqual(commands.map(({ name }) => name).sort());
+    const files = readdirSync(resolve(import.meta.dirname, '../../src/cli/commands'));
+    expect(files.sort()).toEqual(commands.map(({ name }) => `${name}.ts`).sort());
+  });
+
+  test.each(commands.map(({ name }) => name))('%s stands beside its code', async (name) => {
+    const command = (await import(`../../src/cli/commands/${name}.ts`)) as { spec: unknown; run: unknown };
+    expect(command.spec).toMatchObject({ name });
+    expect(command.run).toBeTypeOf('function');
   });
 
   test('names every command', () => {

@@ -1,5 +1,5 @@
 // tunnels.example.yaml: it loads, and shows every key that there is. The JSON Schema is of the same definition.
-import { chmodSync, copyFileSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -38,17 +38,18 @@ describe('tunnels.example.yaml', () => {
 /** Names of algorithms and extensions end in a name too (RFC 4251 6): those of ssh's own. */
 const names = /(?<!@)\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|edu|io|dev)\b(?!\.)/g;
 
-test.each([
-  'README.md',
-  'tunnels.example.yaml',
-  'src/cli/usage.ts',
-  'src/cli/help.ts',
-  'src/cli/commands/init.ts',
-])('the examples of %s name no real host', (file) => {
-  const text = readFileSync(resolve(import.meta.dirname, '../..', file), 'utf8');
-  const real = (text.match(names) ?? []).filter((name) => !/(^|\.)example\.(com|org|net)$/.test(name));
-  expect(real).toEqual([]);
-});
+const commandFiles = readdirSync(resolve(import.meta.dirname, '../../src/cli/commands')).map(
+  (name) => `src/cli/commands/${name}`,
+);
+
+test.each(['README.md', 'tunnels.example.yaml', 'src/cli/command.ts', 'src/cli/help.ts', ...commandFiles])(
+  'the examples of %s name no real host',
+  (file) => {
+    const text = readFileSync(resolve(import.meta.dirname, '../..', file), 'utf8');
+    const real = (text.match(names) ?? []).filter((name) => !/(^|\.)example\.(com|org|net)$/.test(name));
+    expect(real).toEqual([]);
+  },
+);
 
 describe('the JSON Schema', () => {
   interface Schema {

@@ -3,11 +3,21 @@ import { allow as remember, consentDigest, isAllowed } from '../../config/consen
 import { readDeclared } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import { TunnelError } from '../../errors.ts';
-import type { Args, Run } from '../command.ts';
+import { noWords, type Args, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
 import { summaryLines, unwritable } from '../../client/ready-config.ts';
 
-export const allow: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'allow',
+  words: '',
+  takes: noWords,
+  about: 'allow the ./tunnels.yaml of this folder to be used',
+  more: ['Shows what the file does and asks; off a terminal it does not ask.'],
+  options: [{ name: 'yes', alias: 'y', about: 'allow it without asking' }],
+  examples: [['tunnel allow', 'read what it does, say yes']],
+};
+
+export const run: Run = async (context, args) => {
   const { path } = findConfig(context.places, context.facts, context.options.config);
   const declared = readDeclared(path, context.facts);
   const digest = consentDigest(declared);

@@ -5,10 +5,22 @@ import { findConfig, shortPath } from '../../config/locate.ts';
 import { TunnelError, asTunnelError } from '../../errors.ts';
 import { namedConfig } from '../../paths.ts';
 import { count } from '../../render/units.ts';
-import type { Run } from '../command.ts';
+import { noWords, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 
-export const check: Run = async (context) => {
+export const spec: CommandSpec = {
+  name: 'check',
+  words: '',
+  takes: noWords,
+  about: 'find every fault of the config; exit 3 when there is one',
+  options: [],
+  examples: [
+    ['tunnel check', ''],
+    ['tunnel -c draft.yaml check --json', 'for editors and CI'],
+  ],
+};
+
+export const run: Run = async (context) => {
   let path: string;
   try {
     ({ path } = findConfig(context.places, context.facts, context.options.config));

@@ -8,12 +8,12 @@ import type { StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { placesOf, type PlaceFacts } from '../../paths.ts';
 import { renderStatus } from '../../render/status.ts';
 import { formatElapsed } from '../../render/units.ts';
-import type { Args, Run } from '../command.ts';
+import { noWords, type Args, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context, type Interruption, type Prompter } from '../../client/context.ts';
 import { introduceKey, trustPrompt } from '../prompt.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
-import { down } from './down.ts';
-import { up } from './up.ts';
+import { run as down } from './down.ts';
+import { run as up } from './up.ts';
 
 const patienceMs = 10_000;
 const noArgs: Args = {
@@ -23,7 +23,16 @@ const noArgs: Args = {
   durationMs: (_, otherwise) => otherwise,
 };
 
-export const demo: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'demo',
+  words: '',
+  takes: noWords,
+  about: 'see it work: an own SSH server, an outage, a held connection',
+  options: [{ name: 'yes', alias: 'y', about: 'answer the host key question with yes' }],
+  examples: [['tunnel demo --yes', 'no network, no root, under 15 s']],
+};
+
+export const run: Run = async (context, args) => {
   using interruption = context.interruption();
   const began = performance.now();
   const code = await inSandbox(context, answerFor(context, args.flag('yes')), interruption);

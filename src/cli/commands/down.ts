@@ -4,12 +4,25 @@ import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/line.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import { forgetWanted, readWanted } from '../../control/wanted.ts';
-import type { Args, Run } from '../command.ts';
+import { anyWords, drainOption, selectorWords, type Args, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { statusWithout } from '../../client/no-supervisor.ts';
 import { ask, locateTarget, type Target } from '../../client/supervisor.ts';
 
-export const down: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'down',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'take tunnels down and free their ports',
+  more: ['Answers when the ports are closed. When nothing is wanted any more the supervisor ends.'],
+  options: [drainOption],
+  examples: [
+    ['tunnel down', 'everything'],
+    ['tunnel down --drain 10s db', 'let running connections end first'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const drainMs = args.durationMs('drain', 0);
   const target = targetOrNothing(context);
   if (target === null) return 0;
@@ -67,7 +80,7 @@ async function downWithout(context: Context, target: Target, args: Args): Promis
   const marks = readWanted(target.supervisor.wanted, () => undefined).names;
   const meant = await namesMeant(context, target, args.words, marks);
   const forgotten = await forgetWanted(target.supervisor, context.facts.platform, (name) => meant.has(name));
-  if (forgotten === null) return down(context, args); // one has started meanwhile
+  if (forgotten === null) return run(context, args); // one has started meanwhile
   if (context.options.json) await showDocument(context, target, args.words);
   context.talk('no supervisor is running: everything is down');
   if (forgotten.length > 0)

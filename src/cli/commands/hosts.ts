@@ -10,13 +10,28 @@ import { formatAge } from '../../render/units.ts';
 import { TunnelError } from '../../errors.ts';
 import { cleanText } from '../../model/clean.ts';
 import { shellWord } from '../../model/shell-word.ts';
-import type { Run } from '../command.ts';
+import { anyWords, usage, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { keyNamesOf } from '../key-names.ts';
 import { foreignKnownHosts, hostsInConfig } from '../../client/known-hosts-files.ts';
-import { usage } from '../parse.ts';
 
-export const hosts: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'hosts',
+  words: '[list|forget HOST…|export]',
+  takes: anyWords,
+  about: 'the host keys that are trusted',
+  options: [
+    { name: 'revoked', about: 'forget: take back that a key was revoked by trust --replace; keys stay' },
+  ],
+  examples: [
+    ['tunnel hosts', 'each with its fingerprint and the line it stands on'],
+    ['tunnel hosts forget katie.example.org', ''],
+    ['tunnel hosts forget katie.example.org --revoked', 'after a key was replaced by mistake'],
+    ['tunnel hosts export > known_hosts', 'for ssh -o UserKnownHostsFile='],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const [action = 'list', ...names] = args.words;
   const store = createTrustStore({ file: context.places.knownHosts, now: context.now });
   switch (action) {

@@ -13,12 +13,28 @@ import { makeFolders } from '../../files/folders.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
 import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
-import type { Args, Run } from '../command.ts';
+import { noWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context, type Prompter } from '../../client/context.ts';
 import { hintText } from '../../render/error.ts';
-import { usage } from '../parse.ts';
 
-export const init: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'init',
+  words: '',
+  takes: noWords,
+  about: 'write a first config',
+  options: [
+    { name: 'host', value: 'HOST', about: 'SSH server: user@host[:port], or a name from ~/.ssh/config' },
+    { name: 'remote', value: 'HOST:PORT', about: 'what to reach from there' },
+    { name: 'local', value: 'PORT', about: 'port here (default: the same)' },
+    { name: 'name', value: 'NAME', about: "the tunnel's name (default: after the host)" },
+  ],
+  examples: [
+    ['tunnel init', 'asks three questions'],
+    ['tunnel init --host me@bastion --remote db:5432', 'asks none'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const file = namedConfig(context.facts, context.options.config) ?? context.places.defaultConfig;
   const shown = shortPath(file, context.facts);
   const isNew = !existsSync(file);

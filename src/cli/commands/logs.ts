@@ -1,16 +1,31 @@
 // `tunnel logs`: reads what the supervisor wrote down, whether one runs or not; -f goes on with what comes, through rotations.
 import { Interrupted, type Context } from '../../client/context.ts';
 import { shellWord } from '../../model/shell-word.ts';
-import type { Args, Run } from '../command.ts';
+import { anyWords, selectorWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { createLineFilter, formatLine, parseLine, type LogLine } from '../log-lines.ts';
 import { followLog, readLog } from '../log-reader.ts';
 import { knownTunnels } from '../../client/no-supervisor.ts';
-import { usage } from '../parse.ts';
 import { locateTarget } from '../../client/supervisor.ts';
 
 const lastLines = 100;
 
-export const logs: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'logs',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'what the supervisor wrote down, also when none runs',
+  options: [
+    { name: 'follow', alias: 'f', about: 'go on with what is written from now on' },
+    { name: 'lines', alias: 'n', value: 'N', about: 'the last N lines (default 100, all with --since)' },
+    { name: 'since', value: 'DURATION', about: 'what is not older than that: 10m' },
+  ],
+  examples: [
+    ['tunnel logs -f db', 'follow one tunnel'],
+    ['tunnel logs --since 10m --json', 'for scripts'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const count = lineCount(args);
   const sinceMs = args.text('since') === undefined ? null : context.now() - args.durationMs('since', 0);
   const target = locateTarget(context);

@@ -1,9 +1,18 @@
 // `tunnel reload`: the supervisor reads its file again. Running connections stay.
-import type { Run } from '../command.ts';
+import { noWords, type CommandSpec, type Run } from '../command.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { ask, locateTarget, noSupervisor } from '../../client/supervisor.ts';
 
-export const reload: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'reload',
+  words: '',
+  takes: noWords,
+  about: 'read the config again; running connections stay',
+  options: [{ name: 'prune', about: 'take down tunnels that are gone from the file' }],
+  examples: [['tunnel reload --prune', '']],
+};
+
+export const run: Run = async (context, args) => {
   const target = locateTarget(context);
   if ((await ask(context, target, 'status', { selectors: [] })) === null) throw noSupervisor('reload');
   await readyConfig(context); // every problem with its place, which the supervisor's answer has no room for

@@ -8,16 +8,34 @@ import { bindingsFolder, createBindings, type Binding } from '../../secrets/entr
 import { secretFromBytes, secretLimitBytes } from '../../secrets/sources.ts';
 import { parseTotp } from '../../secrets/totp.ts';
 import { shellWord } from '../../model/shell-word.ts';
-import type { Run } from '../command.ts';
+import { usage, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
 import { keychainEntries } from '../../client/keychain-entries.ts';
-import { usage } from '../parse.ts';
 import { keptPath, ownerOf, type SecretOwner } from '../secret-owner.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 
 const kinds: readonly SecretKind[] = ['password', 'passphrase', 'totp'];
 
-export const secret: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'secret',
+  words: 'set NAME [KIND] | delete NAME [KIND] | list',
+  takes: { least: 0, most: 3 },
+  about: 'passwords, passphrases and one-time code secrets in the keychain',
+  more: [
+    "NAME is a host's name or the path of a key file; KIND is password, passphrase or totp (default: password for a",
+    'host, passphrase for a key file). The value comes from a hidden prompt, off a terminal from stdin.',
+    'It is used where the config says keychain: password: keychain under the host.',
+  ],
+  options: [],
+  examples: [
+    ['tunnel secret set katie', 'asks for the password, unseen'],
+    ['tunnel secret set ~/.ssh/id_ed25519', 'the passphrase of a key file'],
+    ['pass show katie-totp | tunnel secret set katie totp', 'a one-time code secret, from stdin'],
+    ['tunnel secret list', 'what is kept, and for which server'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const [action = 'list', name, kind, ...others] = args.words;
   if (kind !== undefined && !isKind(kind))
     throw usage(

@@ -1,10 +1,19 @@
 // `tunnel show`: what each tunnel comes to, every hop after defaults and ssh_config; secrets as their source only.
 import { matchSelectors } from '../../config/selectors.ts';
 import { showDocument, showText } from '../../config/show.ts';
-import type { Run } from '../command.ts';
+import { anyWords, selectorWords, type CommandSpec, type Run } from '../command.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 
-export const show: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'show',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'what each tunnel comes to, after defaults and ssh_config',
+  options: [],
+  examples: [['tunnel show db', 'hops, keys and files that will be used']],
+};
+
+export const run: Run = async (context, args) => {
   const { resolved } = await readyConfig(context);
   const { knownHosts: ownStore } = context.places;
   const names = matchSelectors(args.words, resolved.tunnels);

@@ -5,13 +5,36 @@ import type { StatusDocument } from '../../model/status.ts';
 import { listSupervisors } from '../../control/reach.ts';
 import { worstExitCode, type ErrorCode } from '../../errors.ts';
 import { supervisorNotes } from '../../render/status.ts';
-import type { Run } from '../command.ts';
+import { anyWords, selectorWords, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { statusWithout } from '../../client/no-supervisor.ts';
 import { checkCode, onlyProblems, showStatus, statusLines, type StatusChoice } from '../show-status.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 
-export const status: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'status',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'what is up, what is not, and why',
+  more: [
+    'What is not up comes first. Exit 0 whatever the states are; with --check only if all are ready, else 9.',
+    'Many tunnels that are away for one reason are one row; --verbose gives each its own.',
+  ],
+  options: [
+    { name: 'watch', alias: 'w', about: 'keep showing it; with --json one document a line' },
+    { name: 'check', about: 'exit 9 unless every selected tunnel is up or asleep and no probe fails' },
+    { name: 'problems', about: 'only what does not serve although it is wanted' },
+    { name: 'all', alias: 'a', about: 'every supervisor of this user' },
+  ],
+  examples: [
+    ['tunnel status', ''],
+    ['tunnel status --problems', 'of many tunnels those to look at'],
+    ['tunnel status --check db && psql -h 127.0.0.1', 'only when it serves'],
+    ["tunnel status --json | jq -r '.tunnels[].state'", 'for scripts'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const choice = { selectors: args.words, problems: args.flag('problems') };
   if (args.flag('all')) return statusOfAll(context, choice, args.flag('check'));
   if (args.flag('watch')) return (await import('../watch.ts')).watch(context, choice);

@@ -4,15 +4,41 @@ import { openSshHere } from '../../client/ssh-here.ts';
 import { trustWays, type TrustOutcome, type TrustTerms } from '../../client/trusting.ts';
 import { asTunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
 import { readFingerprint } from '../../keys/fingerprint.ts';
-import type { Args, Run } from '../command.ts';
+import { anyWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
-import { usage } from '../parse.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 import { confirmKey, loginContext } from '../trust-questions.ts';
 import { errorIn, routesTo } from '../../client/trust-routes.ts';
 
-export const trust: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'trust',
+  words: '[SEL…|HOST…]',
+  takes: anyWords,
+  about: "look at servers' host keys and trust them",
+  more: [
+    'Fetches the key over the way the tunnel would go, shows it, asks, stores it. HOST is a name from hosts: or',
+    'ssh_config, or [user@]host:port; the name of a tunnel comes first.',
+  ],
+  options: [
+    { name: 'yes', alias: 'y', about: 'trust the keys that are offered, of every hop, without asking' },
+    {
+      name: 'fingerprint',
+      value: 'SHA256:…',
+      about: 'trust without asking if the server has a key with this fingerprint, else exit 7',
+    },
+    { name: 'replace', about: 'a changed key: trust the new one, revoke the old one' },
+    { name: 'also', about: 'a further key beside the known one (a balanced bastion)' },
+  ],
+  examples: [
+    ['tunnel trust db', 'look, compare, say yes'],
+    ['tunnel trust --fingerprint SHA256:q3Vx1b0g… db', 'off a terminal'],
+    ['tunnel trust --replace db', 'after the server was set up anew'],
+    ['tunnel trust bastion.example.org:2222', 'a server that no tunnel goes to yet'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const terms = termsOf(args);
   const config = await readyConfig(context);
   const routes = await routesTo(args.words, config, context);

@@ -1,30 +1,62 @@
-// `tunnel up` and `tunnel restart`: make it so, now, and wait until it is.
+// `tunnel up`, and what `tunnel restart` has in common with it: make it so, now, and wait until it is.
 import { TunnelError, worstExitCode, type HintCommand } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import { callerEnvironment } from '../../model/environment.ts';
 import { withSupervisor } from '../../client/launch.ts';
-import type { Args, Run } from '../command.ts';
+import {
+  anyWords,
+  drainOption,
+  selectorWords,
+  timeoutOption,
+  usage,
+  type Args,
+  type CommandSpec,
+  type Run,
+} from '../command.ts';
 import { Interrupted, type Context, type Interruption } from '../../client/context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
 import { createKeepOffer, type KeepOffer } from '../keep-offer.ts';
 import { missingNativePart } from '../../client/native-part.ts';
-import { usage } from '../parse.ts';
 import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
 
 const patienceMs = 30_000;
 
-export const up: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'up',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'bring tunnels up and wait until they serve',
+  more: [
+    'Starts the supervisor when there is none. Without SEL: every tunnel with autostart: true.',
+    'On a terminal it asks what must be asked; off a terminal it fails with the code of the cause.',
+    'Ctrl-C ends the waiting, not the tunnels.',
+  ],
+  options: [
+    timeoutOption,
+    { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
+    { name: 'remap', about: 'where a local port is taken, use a free one near it, until down' },
+    { name: 'foreground', about: 'be the supervisor, in this process (containers, systemd)' },
+    { ...drainOption, about: 'with --foreground: let connections end for that long at SIGTERM (default 0s)' },
+  ],
+  examples: [
+    ['tunnel up', 'everything with autostart'],
+    ['tunnel up db tag:demo', 'one tunnel and all with a tag'],
+    ['tunnel up --timeout 5s db || tunnel status db', 'give up waiting soon; it goes on trying'],
+    ['tunnel up --remap db', 'on another port when its own is taken; status shows which'],
+    ['tunnel up --foreground', 'in a container or a unit'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   if (args.flag('foreground')) return (await import('../foreground.ts')).foreground(context, args);
   return bring(context, args, 'up');
 };
 
-/** Without a supervisor the same as `up` (SPEC 4). */
-export const restart: Run = (context, args) => bring(context, args, 'restart');
-
-async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
+/** `restart` without a supervisor is `up` (SPEC 4). */
+export async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
   if (args.text('drain') !== undefined)
     throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
   const timeoutMs = args.durationMs('timeout', patienceMs);

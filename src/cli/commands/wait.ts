@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TunnelError, worstExitCode } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import type { StatusDocument } from '../../model/status.ts';
-import type { Run } from '../command.ts';
+import { anyWords, selectorWords, timeoutOption, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
 import { createConversation } from '../conversation.ts';
 import { showFailures } from '../failures.ts';
@@ -13,7 +13,20 @@ import { ask, locateTarget } from '../../client/supervisor.ts';
 /** How soon a supervisor that is not there yet is looked for again. */
 const lookAgainMs = 100;
 
-export const wait: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'wait',
+  words: selectorWords,
+  takes: anyWords,
+  about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
+  more: [
+    'A tunnel with a probe is waited for until the target behind it answers. Without SEL it is what is wanted, else',
+    'what has autostart.',
+  ],
+  options: [timeoutOption],
+  examples: [['tunnel wait db --timeout 1m', 'before a migration']],
+};
+
+export const run: Run = async (context, args) => {
   const deadline = performance.now() + args.durationMs('timeout', 30_000);
   const target = locateTarget(context);
   using interruption = context.interruption();

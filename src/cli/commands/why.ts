@@ -9,7 +9,7 @@ import { systemClock } from '../../model/clock.ts';
 import type { Tunnel } from '../../model/tunnel.ts';
 import type { WhyDocument } from '../../model/why.ts';
 import { renderWhy } from '../../render/why.ts';
-import type { Run } from '../command.ts';
+import type { CommandSpec, Run } from '../command.ts';
 import { complainOf } from '../context.ts';
 import { widthOf, type Context, type Interruption } from '../../client/context.ts';
 import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
@@ -17,7 +17,24 @@ import { locateTarget, type Target } from '../../client/supervisor.ts';
 import { loginContext } from '../trust-questions.ts';
 import { attemptNow } from '../why-attempt.ts';
 
-export const why: Run = async (context, args) => {
+export const spec: CommandSpec = {
+  name: 'why',
+  words: 'NAME',
+  takes: { least: 1, most: 1 },
+  about: 'why a tunnel does not work: every layer of the way, and what to do',
+  more: [
+    'Tells DNS, TCP, key exchange, host key, each credential offered and the answer to it, of every hop; then the',
+    'port here and the target. With a live link only DNS, TCP and the target are tried anew; else it logs in once.',
+    'Exit code of the first layer that fails. Never shows a secret.',
+  ],
+  options: [],
+  examples: [
+    ['tunnel why db', ''],
+    ["tunnel why db --json | jq -r '.error.code'", 'for scripts'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
   const [word = ''] = args.words;
   const started = performance.now();
   let config: ReadyConfig;

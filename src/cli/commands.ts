@@ -1,0 +1,40 @@
+// The table of commands, in the order of --help. In its place the build puts the specs as data, so that nothing loads the code of
+// a command for its spec (build.mjs).
+import type { CommandSpec } from './command.ts';
+import { spec as up } from './commands/up.ts';
+import { spec as down } from './commands/down.ts';
+import { spec as restart } from './commands/restart.ts';
+import { spec as status } from './commands/status.ts';
+import { spec as wait } from './commands/wait.ts';
+import { spec as logs } from './commands/logs.ts';
+import { spec as check } from './commands/check.ts';
+import { spec as show } from './commands/show.ts';
+import { spec as trust } from './commands/trust.ts';
+import { spec as hosts } from './commands/hosts.ts';
+import { spec as why } from './commands/why.ts';
+import { spec as secret } from './commands/secret.ts';
+import { spec as allow } from './commands/allow.ts';
+import { spec as reload } from './commands/reload.ts';
+import { spec as init } from './commands/init.ts';
+import { spec as schema } from './commands/schema.ts';
+import { spec as demo } from './commands/demo.ts';
+
+export const commands: readonly CommandSpec[] = [
+  up,
+  down,
+  restart,
+  status,
+  wait,
+  logs,
+  check,
+  show,
+  trust,
+  hosts,
+  why,
+  secret,
+  allow,
+  reload,
+  init,
+  schema,
+  demo,
+];
