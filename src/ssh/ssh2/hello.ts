@@ -27,7 +27,7 @@ export interface HelloReader {
 
 /** A packet that is no KEXINIT offers nothing. Takes pieces of any size: each is looked at once. */
 export function createHelloReader(): HelloReader {
-  const ident = createIdentReader();
+  const ident = new IdentReader();
   const packet = createPacketReader();
   let offers: AlgorithmNames | null = null;
   let received = 0;
@@ -136,55 +136,52 @@ const lineFeed = 0x0a;
 const identStart = Buffer.from('SSH-');
 
 /** The identification out of bytes as they come: its line, and those that may stand before it (RFC 4253 4.2). */
-export interface IdentReader {
-  /** How many bytes of the chunk belong to it, once it is complete. Throws when what comes is none of SSH. */
-  feed(chunk: Buffer): number | null;
-  /** The identification without its line end, null before it is complete. */
-  readonly ident: Buffer | null;
-  /** The first line, complete or not, when it is no identification. */
-  readonly line: Buffer | null;
-}
+export class IdentReader {
+  #pending: Buffer = Buffer.alloc(0);
+  #lines = 0;
+  #first: Buffer | null = null;
+  #ident: Buffer | null = null;
 
-export function createIdentReader(): IdentReader {
-  let pending: Buffer = Buffer.alloc(0);
-  let lines = 0;
-  let first: Buffer | null = null;
-  let ident: Buffer | null = null;
-  /** True when it was the identification. */
-  const take = (line: Buffer): boolean => {
+  /** The identification without its line end, null before it is complete. */
+  get ident(): Buffer | null {
+    return this.#ident;
+  }
+
+  /** The first line, complete or not, when it is no identification. */
+  get line(): Buffer | null {
+    const pending = this.#pending;
+    const isOther = pending.length > 0 && !pending.subarray(0, identStart.length).equals(identStart);
+    return this.#first ?? (isOther ? pending : null);
+  }
+
+  /** How many bytes of the chunk belong to it, once it is complete. Throws when what comes is none of SSH. */
+  feed(chunk: Buffer): number | null {
+    if (this.#ident !== null) return 0;
+    for (let from = 0; ;) {
+      const end = chunk.indexOf(lineFeed, from);
+      const piece = chunk.subarray(from, end === -1 ? chunk.length : end);
+      if (this.#pending.length + piece.length > longestLine)
+        throw new Error(`a line of more than ${longestLine} bytes in place of an SSH identification`);
+      const line = this.#pending.length === 0 ? piece : Buffer.concat([this.#pending, piece]);
+      if (end === -1) {
+        this.#pending = Buffer.from(line);
+        return null;
+      }
+      this.#pending = Buffer.alloc(0);
+      from = end + 1;
+      if (this.#take(line.at(-1) === 0x0d ? line.subarray(0, -1) : line)) return from;
+    }
+  }
+
+  /** True when the line was the identification. */
+  #take(line: Buffer): boolean {
     if (line.subarray(0, identStart.length).equals(identStart)) {
-      ident = Buffer.from(line);
+      this.#ident = Buffer.from(line);
       return true;
     }
-    first ??= Buffer.from(line);
-    lines += 1;
-    if (lines > mostLines) throw new Error(`more than ${mostLines} lines before an SSH identification`);
+    this.#first ??= Buffer.from(line);
+    this.#lines += 1;
+    if (this.#lines > mostLines) throw new Error(`more than ${mostLines} lines before an SSH identification`);
     return false;
-  };
-  return {
-    feed(chunk) {
-      if (ident !== null) return 0;
-      for (let from = 0; ;) {
-        const end = chunk.indexOf(lineFeed, from);
-        const piece = chunk.subarray(from, end === -1 ? chunk.length : end);
-        if (pending.length + piece.length > longestLine)
-          throw new Error(`a line of more than ${longestLine} bytes in place of an SSH identification`);
-        const line = pending.length === 0 ? piece : Buffer.concat([pending, piece]);
-        if (end === -1) {
-          pending = Buffer.from(line);
-          return null;
-        }
-        pending = Buffer.alloc(0);
-        from = end + 1;
-        if (take(line.at(-1) === 0x0d ? line.subarray(0, -1) : line)) return from;
-      }
-    },
-    get ident() {
-      return ident;
-    },
-    get line() {
-      const isOther = pending.length > 0 && !pending.subarray(0, identStart.length).equals(identStart);
-      return first ?? (isOther ? pending : null);
-    },
-  };
+  }
 }

@@ -2,7 +2,7 @@
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
 import type { PendingMemory, ReadSlabs } from '../channels/buffers.ts';
-import { createIdentReader } from './hello.ts';
+import { IdentReader } from './hello.ts';
 import { checkParts, privateParts, type PrivateClient, type PrivateProtocol } from './parts.ts';
 import { installCork, installPadding, mostQueued, type PacketSink } from './speed.ts';
 
@@ -325,7 +325,7 @@ function checkHostKeysOnce(protocol: PrivateProtocol): void {
 export function watchArrivals(client: Client, tooMany: () => void): void {
   const protocol = privateParts(client)._protocol;
   const parse = protocol.parse.bind(protocol);
-  const reader = createIdentReader();
+  const reader = new IdentReader();
   protocol.parse = (chunk, from, length) => {
     let start = from;
     if (reader.ident === null) {

@@ -7,8 +7,8 @@ import { abortable } from '../../model/give-up.ts';
 import { cleanText } from '../../model/clean.ts';
 import type { Cancel, Clock } from '../../model/clock.ts';
 import { formatHop, type Host } from '../../model/host.ts';
+import type { DialContext } from '../../model/session.ts';
 import { readCommandLine, tokenWords, type CommandLine, type LocalUser } from '../../model/proxy-command.ts';
-import type { TransportLog } from './open.ts';
 
 export interface CommandParts {
   readonly local: LocalUser;
@@ -17,7 +17,7 @@ export interface CommandParts {
   readonly variables: Readonly<Record<string, string>>;
   /** Names of variables that hold secrets: not for the command. */
   readonly withheld: ReadonlySet<string>;
-  readonly log: TransportLog;
+  readonly log: NonNullable<DialContext['log']>;
   readonly turns: CommandTurns;
   readonly signal: AbortSignal;
   /** A line of its standard error, clean. */

@@ -29,12 +29,7 @@ export interface TransportParts {
 
 const deaf = (): string => 'it takes connections and says nothing, no SSH banner';
 
-export type TransportLog = (
-  level: 'debug' | 'info' | 'warn',
-  event: string,
-  message: string,
-  facts?: Record<string, unknown>,
-) => void;
+export type TransportLog = NonNullable<DialContext['log']>;
 
 export interface Transport extends OpenTransport {
   readonly stream: Duplex;

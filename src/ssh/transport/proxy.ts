@@ -26,7 +26,7 @@ export async function passProxy(
   if (proxy === null) return;
   limits.signal.throwIfAborted();
   const where = `proxy ${formatHostPort(proxy.host, proxy.port)}`;
-  const talk = createTalk(socket);
+  const talk = new Talk(socket);
   const cancelAbort = onAbort(limits.signal, () => talk.fail(limits.signal.reason as Error));
   const cancel = limits.clock.schedule(host.connectTimeoutMs, () =>
     talk.fail(
@@ -48,65 +48,72 @@ export async function passProxy(
   }
 }
 
-interface Talk {
-  send(bytes: Buffer): void;
-  /** Exactly that many bytes. */
-  read(length: number): Promise<Buffer>;
-  /** The head of an HTTP message, at most `limit` bytes, in lines. */
-  readHead(limit: number): Promise<string[]>;
-  fail(error: Error): void;
-  /** Gives back what was read too far. */
-  end(): void;
-}
-
 /** Reads a socket by pieces of known size; what is left over goes back into it. */
-function createTalk(socket: Socket): Talk {
-  let buffer = Buffer.alloc(0);
-  let failure: Error | null = null;
-  let wake: () => void = () => undefined;
-  const fail = (error: Error): void => {
-    failure ??= error;
-    wake();
+class Talk {
+  readonly #socket: Socket;
+  #buffer = Buffer.alloc(0);
+  #failure: Error | null = null;
+  #wake: () => void = () => undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', this.#more).on('error', this.fail).on('end', this.#closed).on('close', this.#closed);
+  }
+
+  readonly fail = (error: Error): void => {
+    this.#failure ??= error;
+    this.#wake();
   };
-  const more = (chunk: Buffer): void => {
-    buffer = Buffer.concat([buffer, chunk]);
-    wake();
+
+  readonly #more = (chunk: Buffer): void => {
+    this.#buffer = Buffer.concat([this.#buffer, chunk]);
+    this.#wake();
   };
-  const closed = (): void => fail(new Error('it closed the connection'));
-  socket.on('data', more).on('error', fail).on('end', closed).on('close', closed);
-  const take = async (ready: () => number): Promise<Buffer> => {
+
+  readonly #closed = (): void => this.fail(new Error('it closed the connection'));
+
+  send(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+
+  /** Exactly that many bytes. */
+  read(length: number): Promise<Buffer> {
+    return this.#take(() => length);
+  }
+
+  /** The head of an HTTP message, at most `limit` bytes, in lines. */
+  async readHead(limit: number): Promise<string[]> {
+    const head = await this.#take(() => {
+      const end = headEnd(this.#buffer);
+      if ((end ?? this.#buffer.length) > limit) throw new Error('its answer is too long');
+      return end ?? 0;
+    });
+    return headLines(head);
+  }
+
+  /** Gives back what was read too far. */
+  end(): void {
+    const socket = this.#socket;
+    socket.pause();
+    socket.off('data', this.#more).off('end', this.#closed).off('close', this.#closed);
+    // the error listener stays: a socket without one ends the process
+    if (this.#buffer.length > 0) socket.unshift(this.#buffer);
+  }
+
+  async #take(ready: () => number): Promise<Buffer> {
     for (;;) {
       const length = ready();
-      if (length > 0 && buffer.length >= length) {
-        const taken = buffer.subarray(0, length);
-        buffer = buffer.subarray(length);
+      if (length > 0 && this.#buffer.length >= length) {
+        const taken = this.#buffer.subarray(0, length);
+        this.#buffer = this.#buffer.subarray(length);
         return taken;
       }
-      if (failure !== null) throw failure;
+      if (this.#failure !== null) throw this.#failure;
       await new Promise<void>((resolve) => {
-        wake = resolve;
+        this.#wake = resolve;
       });
     }
-  };
-  return {
-    send: (bytes) => void socket.write(bytes),
-    read: (length) => take(() => length),
-    async readHead(limit) {
-      const head = await take(() => {
-        const end = headEnd(buffer);
-        if ((end ?? buffer.length) > limit) throw new Error('its answer is too long');
-        return end ?? 0;
-      });
-      return headLines(head);
-    },
-    fail,
-    end() {
-      socket.pause();
-      socket.off('data', more).off('end', closed).off('close', closed);
-      // the error listener stays: a socket without one ends the process
-      if (buffer.length > 0) socket.unshift(buffer);
-    },
-  };
+  }
 }
 
 /** RFC 1928 6: what the reply field says. */
@@ -160,11 +167,10 @@ function socksAddress(name: string): Buffer {
 }
 
 function ipv6Bytes(address: string): Buffer {
-  const plain = (address.split('%')[0] ?? address).replace(
-    /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
-    (_, a, b, c, d) =>
-      `${((Number(a) << 8) | Number(b)).toString(16)}:${((Number(c) << 8) | Number(d)).toString(16)}`,
-  );
+  const plain = (address.split('%')[0] ?? address).replace(/\d+\.\d+\.\d+\.\d+$/, (dotted) => {
+    const [a = 0, b = 0, c = 0, d = 0] = dotted.split('.').map(Number);
+    return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  });
   const [head = '', tail] = plain.split('::');
   const words = (part: string): string[] => (part === '' ? [] : part.split(':'));
   const front = words(head);

@@ -2,7 +2,7 @@
 import { lookup, type LookupAddress } from 'node:dns';
 import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { abortable } from '../../model/give-up.ts';
-import type { Clock } from '../../model/clock.ts';
+import type { Cancel, Clock } from '../../model/clock.ts';
 import { formatHostPort } from '../../model/endpoint.ts';
 import { codeOf, wordsOf } from '../failure.ts';
 import { ReadSlabs } from '../channels/buffers.ts';
@@ -73,7 +73,7 @@ export async function connectTcp(
     );
     const dnsMs = elapsed();
     const addresses = found.map(({ address }) => address);
-    const race = raceAddresses(to, found, limits.clock);
+    const race = new Race(to, found, limits.clock);
     try {
       const winner = await deadline.race(
         race.winner,
@@ -163,59 +163,80 @@ interface Winner {
 }
 
 /** The first address that answers wins; the others are closed. Fails when all have failed. */
-function raceAddresses(
-  to: TcpTarget,
-  found: readonly LookupAddress[],
-  clock: Clock,
-): { winner: Promise<Winner>; abandon(): void } {
-  const waiting = [...found];
-  const trying = new Set<Socket>();
-  const failures: string[] = [];
-  let reset = false;
-  const started = performance.now();
-  let cancel = (): void => undefined;
-  let over = false;
-  const abandon = (): void => {
-    over = true;
-    cancel();
-    for (const socket of trying) socket.destroy();
-  };
-  const winner = new Promise<Winner>((resolve, reject) => {
-    const next = (): void => {
-      cancel();
-      const entry = waiting.shift();
-      if (over || entry === undefined) return;
-      const { socket, slabs } = attempt(to, entry);
-      trying.add(socket);
-      if (waiting.length > 0) cancel = clock.schedule(attemptDelayMs, next);
-      socket.once('connect', () => {
-        trying.delete(socket);
-        if (over) return void socket.destroy();
-        abandon();
-        socket.removeAllListeners('error').on('error', () => undefined); // its user adds its own
-        resolve({ socket, slabs, address: formatHostPort(entry.address, to.port) });
-      });
-      socket.on('error', (error) => {
-        trying.delete(socket);
-        // a refusal is ECONNREFUSED: a reset comes only after the connection was made
-        reset ||= codeOf(error) === 'ECONNRESET';
-        failures.push(failureWords(to, entry, error));
-        if (over) return;
-        if (waiting.length > 0) next();
-        else if (trying.size === 0) reject(allFailed(failures, found, reset, performance.now() - started));
-      });
-    };
-    next();
+class Race {
+  readonly winner: Promise<Winner>;
+  readonly #to: TcpTarget;
+  readonly #found: readonly LookupAddress[];
+  readonly #clock: Clock;
+  readonly #waiting: LookupAddress[];
+  readonly #trying = new Set<Socket>();
+  readonly #failures: string[] = [];
+  readonly #started = performance.now();
+  #reset = false;
+  #over = false;
+  #cancel: Cancel = () => undefined;
+  #resolve: (winner: Winner) => void = () => undefined;
+  #reject: (failure: TcpFailure) => void = () => undefined;
+
+  constructor(to: TcpTarget, found: readonly LookupAddress[], clock: Clock) {
+    this.#to = to;
+    this.#found = found;
+    this.#clock = clock;
+    this.#waiting = [...found];
+    this.winner = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#next();
     if (found.length === 0)
-      reject(
-        new TcpFailure('dns', 'the name has no address', {
-          timedOut: false,
-          addresses: [],
-          ms: 0,
-        }),
+      this.#reject(
+        new TcpFailure('dns', 'the name has no address', { timedOut: false, addresses: [], ms: 0 }),
       );
-  });
-  return { winner, abandon };
+  }
+
+  abandon(): void {
+    this.#over = true;
+    this.#cancel();
+    for (const socket of this.#trying) socket.destroy();
+  }
+
+  #next(): void {
+    this.#cancel();
+    const entry = this.#waiting.shift();
+    if (this.#over || entry === undefined) return;
+    const { socket, slabs } = attempt(this.#to, entry);
+    this.#trying.add(socket);
+    if (this.#waiting.length > 0) this.#cancel = this.#clock.schedule(attemptDelayMs, () => this.#next());
+    socket.once('connect', () => {
+      this.#trying.delete(socket);
+      if (this.#over) return void socket.destroy();
+      this.abandon();
+      socket.removeAllListeners('error').on('error', () => undefined); // its user adds its own
+      this.#resolve({ socket, slabs, address: formatHostPort(entry.address, this.#to.port) });
+    });
+    socket.on('error', (error) => {
+      this.#trying.delete(socket);
+      this.#failed(entry, error);
+    });
+  }
+
+  #failed(entry: LookupAddress, error: Error): void {
+    // a refusal is ECONNREFUSED: a reset comes only after the connection was made
+    this.#reset ||= codeOf(error) === 'ECONNRESET';
+    this.#failures.push(failureWords(this.#to, entry, error));
+    if (this.#over) return;
+    if (this.#waiting.length > 0) this.#next();
+    else if (this.#trying.size === 0) this.#reject(this.#allFailed());
+  }
+
+  #allFailed(): TcpFailure {
+    return new TcpFailure('tcp', this.#failures.slice(0, 4).join('; '), {
+      timedOut: false,
+      reset: this.#reset,
+      addresses: this.#found.map(({ address }) => address),
+      ms: performance.now() - this.#started,
+    });
+  }
 }
 
 function attempt(to: TcpTarget, entry: LookupAddress): { socket: Socket; slabs: ReadSlabs | null } {
@@ -248,14 +269,4 @@ function failureWords(to: TcpTarget, { address }: LookupAddress, error: Error): 
   if (address === to.hostname) return wordsOf(error);
   const at = formatHostPort(address, to.port);
   return codeOf(error) === 'ECONNREFUSED' ? `${at} refused the connection` : `${at}: ${wordsOf(error)}`;
-}
-
-function allFailed(
-  failures: readonly string[],
-  found: readonly LookupAddress[],
-  reset: boolean,
-  ms: number,
-): TcpFailure {
-  const addresses = found.map(({ address }) => address);
-  return new TcpFailure('tcp', failures.slice(0, 4).join('; '), { timedOut: false, reset, addresses, ms });
 }

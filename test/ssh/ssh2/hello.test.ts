@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   createHelloReader,
-  createIdentReader,
+  IdentReader,
   disagreement,
   type ServerHello,
 } from '../../../src/ssh/ssh2/hello.ts';
@@ -123,7 +123,7 @@ describe('a disagreement', () => {
 
 /** Feeds the pieces; what stands behind the identification, or null. */
 function read(pieces: readonly Buffer[]): { ident: string | null; line: string | null; rest: string | null } {
-  const reader = createIdentReader();
+  const reader = new IdentReader();
   let rest: string | null = null;
   for (const piece of pieces) {
     const used = reader.feed(piece);
@@ -170,11 +170,11 @@ describe('an identification', () => {
   });
 
   test('is not waited for behind a line, or lines, without end', () => {
-    const reader = createIdentReader();
+    const reader = new IdentReader();
     expect(() => {
       for (let count = 0; count < 100; count += 1) reader.feed(Buffer.alloc(100, 'x'));
     }).toThrow('a line of more than 8192 bytes');
-    const patient = createIdentReader();
+    const patient = new IdentReader();
     expect(() => patient.feed(Buffer.from('hello\n'.repeat(1025)))).toThrow('more than 1024 lines');
   });
 });
