@@ -1,7 +1,8 @@
 // Holds the house in shape (DESIGN 3-5): floors, no circles, doors, first lines, sizes.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { picture, pictureFile } from '../docs/draw-architecture.ts';
 import {
   allowed,
   circlesIn,
@@ -53,5 +54,17 @@ describe('the house', () => {
     expect(text.split('\n').length, 'lines').toBeLessThanOrEqual(500);
     expect(['index.ts', 'utils.ts', 'types.ts', 'constants.ts', 'helpers.ts']).not.toContain(basename(file));
     expect(text, 'no default export').not.toMatch(/^export default/m);
+  });
+
+  test('is drawn as it is', () => {
+    expect(readFileSync(pictureFile, 'utf8') === picture(), 'run `npm run docs`').toBe(true);
+  });
+
+  test.each(['README.md', 'docs/architecture.md'])('is told of in %s by files that exist', (document) => {
+    const text = readFileSync(join(src, '..', document), 'utf8');
+    const named = [...text.matchAll(/`((?:\w[\w-]*\/)+[\w-]*)`/g)].map((match) => match[1] ?? '');
+    const ours = named.filter((name) => roomOf(name) in rooms || name.startsWith('src/'));
+    const missing = ours.filter((name) => !['', '.ts'].some((end) => existsSync(join(src, name + end))));
+    expect(missing).toEqual([]);
   });
 });
