@@ -11,7 +11,7 @@ import { loginCheck, replyFor, shakeHands, type Asked } from './proxy-request.ts
 import type { CheckLogin, Outcome } from './socks.ts';
 
 export function createDynamicCarrier(forward: DynamicForward, hold: Hold, parts: CarrierParts): Carrier {
-  /** What clients asked for whose link was lost before it was done: they are not asked again. */
+  /** Requests of clients whose link was lost before the channel was open: such a client is not asked again. */
   const asked = new WeakMap<Client, Asked>();
   const loginOf = rememberedLogin(parts);
   return new ListeningCarrier(forward, hold, parts, {

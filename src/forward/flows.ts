@@ -119,7 +119,7 @@ export class Flows<F extends Flow> {
     events.changed();
   }
 
-  /** That the forward itself is broken is worth more than the fault of one connection. */
+  /** The fault of one connection does not replace a fault of the forward itself. */
   #remember(error: TunnelError): void {
     if (this.#fault?.broken !== true) this.#fault = { error, broken: false, atMs: this.#parts.clock.now() };
   }

@@ -168,7 +168,7 @@ function refusal(code: 'LINK_LOST' | 'TIMED_OUT', why: string): TunnelError {
   return new TunnelError(code, `client reset: ${why}`);
 }
 
-/** What is kept of a connection's bytes until it is served (SPEC 3). */
+/** So many bytes of a client are kept until the client is served (SPEC 3). */
 const keepBytes = 64 * 1024;
 /** Each piece costs memory of its own: more than these become one. */
 const mostPieces = 64;
@@ -177,9 +177,9 @@ const lookEveryMs = 1000;
 
 /** Whoever waits for a client, and wants to know when it leaves. Replaced by each `watch`. */
 interface ClientWatcher {
-  /** It was reset or closed; the socket is gone, or will be at once. Called at most once. */
+  /** The client reset or closed; the socket is gone, or will be at once. Called at most once. */
   left(): void;
-  /** It half-closed: nothing more will come, it can still be answered. */
+  /** The client half-closed: it sends nothing more, and can still be answered. */
   ended?(): void;
 }
 

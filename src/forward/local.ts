@@ -144,7 +144,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#flows.resetAll(error);
   }
 
-  // What its connections ask for.
+  // For its connections.
 
   get clock(): Clock {
     return this.#parts.clock;

@@ -81,7 +81,7 @@ export class ProbingCarrier implements Carrier {
     return this.#carrier.close(drainMs);
   }
 
-  /** What was seen over another link, or of another target, says nothing. */
+  /** A result of another link, or of another target, says nothing. */
   #startOver(): void {
     this.#cancel();
     this.#running = null;

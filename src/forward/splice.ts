@@ -118,7 +118,7 @@ export class Splice implements ChannelReader {
 
   /**
    * The target closed for good, and said so: what is written still leaves, then the socket closes as the target did.
-   * What the client sends after that meets a reset by the kernel, as it would there.
+   * The kernel answers later bytes of the client with a reset, as the target's kernel would.
    */
   #targetGone(): void {
     if (this.#socket.writableFinished) this.#socket.destroy();

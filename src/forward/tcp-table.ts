@@ -87,7 +87,7 @@ export async function holderOf(port: number): Promise<Holder | null> {
 /** A connection that keeps a port from being listened on, though nothing listens there. */
 type Blocking =
   | { readonly kind: 'connection'; readonly of: Holder | null }
-  /** It has ended, and the system waits for stray packets of it (RFC 9293 3.6.1). */
+  /** The connection has ended, and the system waits for stray packets of it (RFC 9293 3.6.1). */
   | { readonly kind: 'time-wait' };
 
 /** Null where there is none, or where the system does not tell. */

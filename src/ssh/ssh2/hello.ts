@@ -103,7 +103,7 @@ export interface Disagreement {
   readonly words: string;
 }
 
-/** What the two sides have not in common; null when they could agree. */
+/** The first kind of algorithm that the two sides do not share; null when they could agree. */
 export function disagreement(ours: AlgorithmNames, theirs: AlgorithmNames): Disagreement | null {
   for (const [kind, words] of kinds) {
     if (ours[kind].some((name) => theirs[kind].includes(name))) continue;

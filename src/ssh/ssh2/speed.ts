@@ -14,7 +14,7 @@ export interface PacketSink {
   write(chunk: Buffer, done?: () => void): boolean;
 }
 
-/** That much goes out at the end of the callback; less waits for what the other sockets bring in this turn. */
+/** So many bytes go out at the end of the callback; fewer wait for what the other sockets bring in this turn. */
 const plenty = 64 * 1024;
 
 /**

@@ -1,5 +1,6 @@
 // ProxyCommand: a program whose standard input and output are the connection. Killed, with what it started, at the end.
-// It may wait for a person (a log-in in a browser): nothing bounds that but the person, and no second one is started meanwhile.
+// The program may wait for a person (a log-in in a browser): only the person bounds that, and no second program is started
+// meanwhile.
 import { Duplex, type Readable } from 'node:stream';
 import { TunnelError } from '../../errors.ts';
 import { NotStarted, signalGroup, startPiped, type PipedChild, boundedLines } from '../../files/child.ts';
@@ -151,7 +152,7 @@ export class CommandStream extends Duplex {
       );
   }
 
-  /** What it complained of last; empty for nothing. */
+  /** The last complaint of the command; empty for none. */
   get lastWords(): string {
     return this.#lastWords;
   }

@@ -200,7 +200,7 @@ async function openThrough(host: Host, via: Session, context: DialContext): Prom
   }
 }
 
-/** What the last hop could not reach is unreachable for us; that it forbids the way stays FORWARD_REFUSED. */
+/** A server that the last hop cannot reach is UNREACHABLE for us; a hop that forbids the way stays FORWARD_REFUSED. */
 function throughFailure(host: Host, via: Session, thrown: unknown): unknown {
   const error = thrown as Partial<TunnelError>;
   const facts = error.facts ?? {};
