@@ -5,11 +5,14 @@ import type { Way } from '../model/host.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import { shortPath } from '../config/locate.ts';
 import { attributed } from '../render/attributed.ts';
-import { exposureNotes, renderTunnelLine } from '../render/line.ts';
+import { exposureNotes, renderTunnelLine } from '../render/status.ts';
 import type { Context, Interruption, Outcome, Prompter } from '../client/context.ts';
 import { hopHeading } from './hop-heading.ts';
 import { WaitingNotice, type WaitingNoticeParts } from './waiting-notice.ts';
 import { addressOf } from './prompt.ts';
+import type { ErrorReport } from '../errors.ts';
+import { groupFailures, listNames } from '../render/error.ts';
+import { count } from '../render/units.ts';
 
 export interface Conversation extends Disposable {
   /** Takes one progress of `up`, `restart` or `wait`. */
@@ -172,5 +175,22 @@ async function answerWith(
     case 'withdrawn':
       if (!parts.interruption.signal.aborted)
         parts.context.talk(`${addressOf(question.endpoint)}: answered elsewhere`);
+  }
+}
+
+/** `selected`: how many tunnels the command was about; a name is only said where it tells something. */
+export function showFailures(
+  context: Context,
+  failures: readonly { readonly tunnel: string; readonly error: ErrorReport }[],
+  selected: number,
+): void {
+  for (const { tunnels, error } of groupFailures(failures)) {
+    const who =
+      tunnels.length > 1
+        ? `${count(tunnels.length, 'tunnel')} (${listNames(tunnels)}): `
+        : selected > 1
+          ? `${tunnels[0] ?? ''}: `
+          : '';
+    context.complain({ ...error, message: who + error.message });
   }
 }

@@ -1,7 +1,6 @@
 // Prints one status document, and what its states mean for the exit code.
 import { isReady, meantByDefault, type StatusDocument } from '../model/status.ts';
-import { renderStatus, supervisorNotes } from '../render/status.ts';
-import { isProblem, summaryLine } from '../render/summary.ts';
+import { isProblem, renderStatus, summaryLine, supervisorNotes } from '../render/status.ts';
 import { widthOf, type Context } from '../client/context.ts';
 
 export interface Lines {

@@ -3,9 +3,10 @@
 import type { UpProgress } from '../control/protocol.ts';
 import type { StatusDocument, TunnelStatus } from '../model/status.ts';
 import { cut } from '../render/screen.ts';
-import { formatAge, formatMoment } from '../render/units.ts';
-import { waitingLines } from '../render/waiting.ts';
+import { count, formatAge, formatMoment } from '../render/units.ts';
 import { widthOf, type Context } from '../client/context.ts';
+import { cleanText } from '../model/clean.ts';
+import { listNames } from '../render/error.ts';
 
 /** Most tunnels are up by then, and nobody has begun to wonder. */
 const quietMs = 2_000;
@@ -105,4 +106,24 @@ export class WaitingNotice {
     if (this.#drawn > 0) this.#parts.context.stderr.write(`\r\u001b[${this.#drawn}A\u001b[0J`);
     this.#drawn = 0;
   }
+}
+
+/** More causes than that are counted. */
+const causesShown = 5;
+
+/** Tunnels that a command still waits for, those with one cause in one line. */
+export function waitingLines(tunnels: readonly TunnelStatus[]): string[] {
+  const causes = new Map<string, string[]>();
+  for (const tunnel of tunnels) {
+    const what = cleanText(tunnel.error?.message ?? connecting(tunnel));
+    causes.set(what, [...(causes.get(what) ?? []), tunnel.name]);
+  }
+  const lines = [...causes].map(([what, names]) => `${listNames(names)}: ${what}`);
+  if (lines.length <= causesShown) return lines;
+  return [...lines.slice(0, causesShown), `and ${count(lines.length - causesShown, 'more cause')}`];
+}
+
+function connecting({ endpoint, via }: TunnelStatus): string {
+  const through = via.length === 0 ? '' : ` through ${listNames(via)}`;
+  return `connecting to ${endpoint}${through}`;
 }

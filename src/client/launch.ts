@@ -1,10 +1,10 @@
 // Launching a supervisor in the background: a process of its own with the listed environment, which tells through a pipe
 // that it is ready or why it is not.
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { ControlClient } from '../control/client.ts';
-import { type Owner, prepareStateFolders, readOnlyState } from '../files/folders.ts';
+import { prepareStateFolders, readOnlyState, type Owner } from '../files/folders.ts';
 import {
   environmentArgument,
   parseReady,
@@ -20,6 +20,8 @@ import { placesOfConfig } from '../config/locate.ts';
 import { placesOf, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
 import { callerEnvironment, supervisorEnvironment } from '../model/environment.ts';
 import { connectSupervisor } from '../control/reach.ts';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
 /** How long a supervisor may take until it listens. It reads the config first, and each `ssh -G` may take 60 s. */
 const startLimitMs = 180_000;
@@ -152,4 +154,26 @@ function lastWords(log: string): string {
   } catch {
     return ''; // no log, no words
   }
+}
+
+/** What `up` says when its new supervisor runs without native code: talk, and a command to paste. */
+export function missingNativePart(
+  folder = packageFolder(),
+  prefix = dirname(dirname(process.execPath)),
+): string[] {
+  return [
+    'ssh2 runs without its native part, which was not built at install time: transfers are slower, nothing else changes',
+    `hint: ${rebuildCommand(folder, prefix)}    # needs python3, make and a C++ compiler; serves the next supervisor`,
+  ];
+}
+
+/** `prefix`: where this Node is installed; with its headers there, nothing has to be downloaded to build. */
+function rebuildCommand(folder: string, prefix: string): string {
+  const headers = existsSync(join(prefix, 'include/node/node.h')) ? ` --nodedir=${shellWord(prefix)}` : '';
+  return `(cd ${shellWord(folder)} && npm rebuild ssh2 --ignore-scripts=false${headers})`;
+}
+
+/** The folder whose node_modules holds ssh2: npm acts on that one. */
+function packageFolder(): string {
+  return dirname(dirname(dirname(createRequire(import.meta.url).resolve('ssh2/package.json'))));
 }

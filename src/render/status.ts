@@ -1,11 +1,19 @@
-// Status as people read it (SPEC 7): what is not up first with its cause said once, then what is up.
+// Status as people read it (SPEC 7): what is not up first with its cause said once, then what is up; one tunnel, or their sum, in a line.
 import { count, formatAge, formatBytes, formatLatency, formatMoment, formatWait } from './units.ts';
 import { groupFailures, hintLines, listNames } from './error.ts';
-import { summaryLine } from './summary.ts';
 import { renderTable, type Cell, type Note, type Row } from './table.ts';
-import type { ForwardStatus, StatusDocument, StatusError, TunnelStatus } from '../model/status.ts';
+import {
+  isReady,
+  type ForwardStatus,
+  type StatusDocument,
+  type StatusError,
+  type TunnelState,
+  type TunnelStatus,
+} from '../model/status.ts';
 import type { Hint } from '../errors.ts';
 import type { Paint } from './color.ts';
+import { cleanText } from '../model/clean.ts';
+import { cut } from './screen.ts';
 
 const serving = (tunnel: TunnelStatus): boolean => tunnel.state === 'up' || tunnel.state === 'asleep';
 
@@ -316,4 +324,79 @@ function tableWithoutEmptyColumns(head: readonly string[], rows: readonly Row[],
     view.paint,
     { ...awayFrame, columns: view.columns ?? Infinity },
   );
+}
+
+/** In the order in which they are said: what serves, then the most urgent. */
+const said: readonly TunnelState[] = [
+  'up',
+  'asleep',
+  'needs-you',
+  'retrying',
+  'connecting',
+  'stopping',
+  'down',
+];
+
+/** `270 up, 30 retrying: bastion:22 does not answer`, at most `columns` wide. */
+export function summaryLine({ tunnels }: StatusDocument, columns = Infinity): string {
+  const parts = said.flatMap((state) => {
+    const members = tunnels.filter((tunnel) => tunnel.state === state);
+    return members.length === 0 ? [] : [`${members.length} ${state}${reasonOf(members)}`];
+  });
+  const text = cleanText(parts.join(', '));
+  return columns === Infinity ? text : cut(text, columns);
+}
+
+/** The reason that most of them share. */
+function reasonOf(members: readonly TunnelStatus[]): string {
+  const groups = groupFailures(
+    members.flatMap(({ name, error }) => (error === null ? [] : [{ tunnel: name, error }])),
+  );
+  const [most] = groups.toSorted((a, b) => b.tunnels.length - a.tunnels.length);
+  if (most === undefined) return '';
+  const others = groups.length - 1;
+  return `: ${most.error.message}${others === 0 ? '' : ` (and ${others} more cause${others === 1 ? '' : 's'})`}`;
+}
+
+/** What somebody looks at when something is wrong: wanted, and not ready. */
+export function isProblem(tunnel: TunnelStatus): boolean {
+  return (tunnel.wanted || tunnel.state !== 'down') && !isReady(tunnel);
+}
+
+/** `uppercase  up  127.0.0.1:2345 → katie.example.org:12000 via katie` */
+export function renderTunnelLine(tunnel: TunnelStatus, paint: Paint): string {
+  const ways = tunnel.forwards.map((forward) => arrow(tunnel, forward)).join(', ');
+  const via = [...tunnel.via, tunnel.host].join(', ');
+  const state = statePaint(tunnel.state, paint)(stateText(tunnel));
+  return `${paint.bold(tunnel.name)}  ${state}  ${ways} via ${via}`;
+}
+
+/** `katie  down  127.0.0.1:2345 closed`. `left`: listeners that the server would not end. */
+export function renderDownLine(
+  tunnel: TunnelStatus,
+  { closed, left }: { readonly closed: readonly string[]; readonly left: readonly string[] },
+  paint: Paint,
+): string {
+  const parts = [
+    ...(closed.length === 0 ? [] : [`${closed.join(', ')} closed`]),
+    ...(left.length === 0 ? [] : [`${left.join(', ')} not closed`]),
+  ];
+  const what = parts.length === 0 ? 'was not up' : parts.join('; ');
+  return `${paint.bold(tunnel.name)}  ${statePaint(tunnel.state, paint)(tunnel.state)}  ${what}`;
+}
+
+/** Said at `up` of a listener that other machines can reach (SPEC 2). */
+export function exposureNotes(tunnel: TunnelStatus): string[] {
+  return tunnel.forwards
+    .filter(({ exposed }) => exposed)
+    .map(({ type, listen }) => {
+      const where = type === 'remote' ? `${listen} on ${tunnel.host}` : listen;
+      return `${tunnel.name}: ${where} is exposed, other machines can reach it`;
+    });
+}
+
+function arrow(tunnel: TunnelStatus, forward: ForwardStatus): string {
+  if (forward.type === 'remote') return `${forward.listen} on ${tunnel.host} → ${forward.target} here`;
+  if (forward.type === 'dynamic') return `${forward.listen} → anywhere (SOCKS)`;
+  return `${forward.listen} → ${forward.target}`;
 }

@@ -1,8 +1,7 @@
 // Tables: columns two spaces apart, no borders, so that they can be read by eye, grep and awk. On a narrow terminal names
 // are shortened, then columns are left out, and what stands below a row wraps at its indent.
 import type { Paint } from './color.ts';
-import { displayWidth } from './width.ts';
-import { shorten, wrap } from './wrap.ts';
+import { displayWidth, shorten, wrap } from './width.ts';
 
 /** A cell that is painted after its width is known. */
 export interface Cell {

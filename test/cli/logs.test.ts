@@ -2,8 +2,14 @@
 import { appendFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createLineFilter, formatLine, parseLine, type LogLine } from '../../src/cli/log-lines.ts';
-import { followLog, readLog } from '../../src/cli/log-reader.ts';
+import {
+  createLineFilter,
+  followLog,
+  formatLine,
+  parseLine,
+  readLog,
+  type LogLine,
+} from '../../src/cli/log-lines.ts';
 import { plain } from '../../src/render/color.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 

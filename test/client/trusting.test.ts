@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { callerEnvironment } from '../../src/model/environment.ts';
-import { probeWay } from '../../src/client/probing.ts';
+import { probeWay } from '../../src/client/why.ts';
 import { openSsh } from '../../src/ssh/parts.ts';
 import {
   trustWay,

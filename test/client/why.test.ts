@@ -1,8 +1,7 @@
 // The findings of `tunnel why`, made from the steps of dials: which layer carries the error, and what is said of the others.
 import { describe, expect, test } from 'vitest';
-import { configFailure } from '../../src/client/why.ts';
+import { configFailure, documentOf, findingsOf, type Dialled } from '../../src/client/why.ts';
 import { portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from '../../src/forward/try-ends.ts';
-import { documentOf, findingsOf, type Dialled } from '../../src/client/why-findings.ts';
 import { TunnelError, type ErrorCode } from '../../src/errors.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 import type { Forward } from '../../src/model/forward.ts';

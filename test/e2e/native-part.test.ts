@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { missingNativePart } from '../../src/client/native-part.ts';
+import { missingNativePart } from '../../src/client/launch.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { createWorld } from '../helpers/world.ts';
 

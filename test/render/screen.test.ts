@@ -6,8 +6,7 @@ import { plain } from '../../src/render/color.ts';
 import { groupFailures, listNames, renderError } from '../../src/render/error.ts';
 import { cut, redraw, withFoot } from '../../src/render/screen.ts';
 import { renderTable } from '../../src/render/table.ts';
-import { displayWidth } from '../../src/render/width.ts';
-import { shorten, wrap } from '../../src/render/wrap.ts';
+import { displayWidth, shorten, wrap } from '../../src/render/width.ts';
 
 const size = { rows: 4, columns: 10 };
 

@@ -1,8 +1,13 @@
 // The tables of SPEC 7, to the letter.
 import { describe, expect, test } from 'vitest';
 import { plain } from '../../src/render/color.ts';
-import { exposureNotes, renderDownLine, renderTunnelLine } from '../../src/render/line.ts';
-import { renderStatus, supervisorNotes } from '../../src/render/status.ts';
+import {
+  exposureNotes,
+  renderDownLine,
+  renderStatus,
+  renderTunnelLine,
+  supervisorNotes,
+} from '../../src/render/status.ts';
 import type { ForwardStatus, StatusDocument, StatusError, TunnelStatus } from '../../src/model/status.ts';
 
 const now = new Date(2026, 10, 22, 9, 14, 19).getTime();

@@ -1,7 +1,7 @@
 // `tunnel down`: answers when the ports are closed. Without a supervisor everything is down already.
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { namedConfig } from '../../paths.ts';
-import { renderDownLine } from '../../render/line.ts';
+import { renderDownLine } from '../../render/status.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import { forgetWanted, readWanted } from '../../control/wanted.ts';
 import { anyWords, drainOption, selectorWords, type Args, type CommandSpec, type Run } from '../command.ts';

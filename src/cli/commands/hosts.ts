@@ -1,9 +1,9 @@
 // `tunnel hosts`: the host keys that are trusted, by us and by ssh; forgetting one; and all of them as a known_hosts file.
 import { forgetHost, type Forgotten } from '../../trust/changes.ts';
 import { exportKeys, listKeys, type ListedKey } from '../../trust/list.ts';
-import type { Place } from '../../trust/known-hosts.ts';
+import { hostKeyName, type Place } from '../../trust/known-hosts.ts';
 import { createTrustStore, type TrustStore } from '../../trust/store.ts';
-import { shortPath } from '../../config/locate.ts';
+import { findConfig, shortPath } from '../../config/locate.ts';
 import { listNames } from '../../render/error.ts';
 import { renderTable } from '../../render/table.ts';
 import { formatAge } from '../../render/units.ts';
@@ -12,8 +12,13 @@ import { cleanText } from '../../model/clean.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { anyWords, usage, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
-import { keyNamesOf } from '../key-names.ts';
-import { foreignKnownHosts, hostsInConfig } from '../../client/known-hosts-files.ts';
+import { join } from 'node:path';
+import { checkConfig } from '../../config/load.ts';
+import { formatAddress, formatLogin, type Host } from '../../model/host.ts';
+import type { PlaceFacts } from '../../paths.ts';
+import type { Where } from '../../client/supervisor.ts';
+import { login } from '../../config/address.ts';
+import { openHostNames, type HostNames } from '../../config/named-host.ts';
 
 export const spec: CommandSpec = {
   name: 'hosts',
@@ -164,5 +169,77 @@ function showForgotten(context: Context, name: string, { removed, kept, foreign 
   for (const line of foreign) {
     context.talk(`${name} is still trusted by ${line.file}:${line.line} (${line.type} ${line.fingerprint})`);
     context.talk(`hint: ${line.command ?? `edit ${line.file}, line ${line.line}`}`);
+  }
+}
+
+/** Those of ssh, and of the hosts; each once. */
+export function foreignKnownHosts(
+  { home }: Pick<PlaceFacts, 'home'>,
+  hosts: readonly Pick<Host, 'knownHosts'>[],
+): readonly string[] {
+  const files = [
+    join(home, '.ssh', 'known_hosts'),
+    join(home, '.ssh', 'known_hosts2'),
+    '/etc/ssh/ssh_known_hosts',
+    '/etc/ssh/ssh_known_hosts2',
+    ...hosts.flatMap(({ knownHosts }) => knownHosts),
+  ];
+  return [...new Set(files)];
+}
+
+/** Every host that the config goes through; none where there is no config, or a broken one. Runs nothing. */
+export async function hostsInConfig({ places, facts, options }: Where): Promise<readonly Host[]> {
+  try {
+    const { config } = await checkConfig(findConfig(places, facts, options.config).path, facts);
+    return config?.tunnels.flatMap(({ ways }) => ways.flat()) ?? [];
+  } catch {
+    return []; // the trusted keys can be told without it
+  }
+}
+
+export interface KeyNames {
+  /** As written; and of the hosts that this word names. */
+  readonly exact: readonly string[];
+  /** Of hosts of the config on that machine, on whatever port and under whatever alias. */
+  readonly sameMachine: readonly string[];
+}
+
+/** `hosts`: what the tunnels go through. Runs nothing, and a config that cannot be read is none. */
+export async function keyNamesOf(where: Where, word: string, hosts: readonly Host[]): Promise<KeyNames> {
+  const written = storedName(word);
+  if (word.startsWith('|')) return { exact: [word], sameMachine: [] };
+  const named = hosts.filter((host) => [host.name, formatAddress(host), formatLogin(host)].includes(word));
+  const same = hosts.filter(({ hostname }) => hostname.toLowerCase() === written);
+  const resolved = await resolve(where, word);
+  const names = [written, ...[...named, ...(resolved === null ? [] : [resolved])].map(nameOf)];
+  return { exact: [...new Set(names)], sameMachine: [...new Set(same.map(nameOf))] };
+}
+
+const nameOf = (host: Host): string => hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+
+/** HOST, HOST:PORT and [HOST]:PORT all mean the name a known_hosts line has; port 22 is not written there. */
+function storedName(word: string): string {
+  const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(word.slice(word.lastIndexOf('@') + 1));
+  if (bracketed !== null) return hostKeyName(bracketed[1] ?? '', Number(bracketed[2] ?? 22), null);
+  const read = login(word);
+  if ('problem' in read) return word;
+  return hostKeyName(read.value.host, read.value.port ?? 22, null);
+}
+
+async function resolve(where: Where, word: string): Promise<Host | null> {
+  const read = login(word);
+  if ('problem' in read) return null;
+  try {
+    return (await hostNames(where).waysTo(word))[0].at(-1) ?? null;
+  } catch {
+    return null; // what ssh_config or the config says wrongly of it, `check` and `trust` tell
+  }
+}
+
+function hostNames({ places, facts, options }: Where): HostNames {
+  try {
+    return openHostNames(findConfig(places, facts, options.config).path, facts, { run: false });
+  } catch {
+    return openHostNames(null, facts, { run: false });
   }
 }

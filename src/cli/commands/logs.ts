@@ -2,8 +2,7 @@
 import { Interrupted, type Context } from '../../client/context.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { anyWords, selectorWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
-import { createLineFilter, formatLine, parseLine, type LogLine } from '../log-lines.ts';
-import { followLog, readLog } from '../log-reader.ts';
+import { createLineFilter, followLog, formatLine, parseLine, readLog, type LogLine } from '../log-lines.ts';
 import { knownTunnels } from '../../client/no-supervisor.ts';
 import { locateTarget } from '../../client/supervisor.ts';
 

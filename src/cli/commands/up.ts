@@ -3,7 +3,7 @@ import { TunnelError, worstExitCode, type HintCommand } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import { callerEnvironment } from '../../model/environment.ts';
-import { withSupervisor } from '../../client/launch.ts';
+import { missingNativePart, withSupervisor } from '../../client/launch.ts';
 import {
   anyWords,
   drainOption,
@@ -15,10 +15,8 @@ import {
   type Run,
 } from '../command.ts';
 import { Interrupted, type Context, type Interruption } from '../../client/context.ts';
-import { createConversation } from '../conversation.ts';
-import { showFailures } from '../failures.ts';
+import { createConversation, showFailures } from '../conversation.ts';
 import { createKeepOffer, type KeepOffer } from '../keep-offer.ts';
-import { missingNativePart } from '../../client/native-part.ts';
 import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
 
@@ -51,7 +49,7 @@ export const spec: CommandSpec = {
 };
 
 export const run: Run = async (context, args) => {
-  if (args.flag('foreground')) return (await import('../foreground.ts')).foreground(context, args);
+  if (args.flag('foreground')) return foreground(context, args);
   return bring(context, args, 'up');
 };
 
@@ -160,4 +158,26 @@ function ended(context: Context, reason: unknown, words: readonly string[]): num
   context.talk(['hint: ', { command: 'down', on, note: 'to end it' }]);
   if (reason instanceof Interrupted) return reason.exitCode;
   throw new TunnelError('INTERNAL', 'the waiting ended without a reason', { cause: reason });
+}
+
+export async function foreground(context: Context, args: Args): Promise<number> {
+  if (args.text('timeout') !== undefined)
+    throw usage('tunnel up --foreground waits for nothing, so --timeout has no use with it', {
+      command: 'wait --timeout 30s',
+      note: 'beside it',
+    });
+  const { path, project } = await readyConfig(context);
+  const { superviseHere } = await import('../../daemon/main.ts');
+  return superviseHere({
+    config: path,
+    facts: context.facts,
+    stderr: context.stderr,
+    verbose: context.options.verbose,
+    json: context.options.json,
+    project,
+    selectors: args.words,
+    drainMs: args.durationMs('drain', 0),
+    acceptNew: args.flag('accept-new'),
+    remap: args.flag('remap'),
+  });
 }

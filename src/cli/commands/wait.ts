@@ -5,8 +5,7 @@ import type { UpResult } from '../../control/protocol.ts';
 import type { StatusDocument } from '../../model/status.ts';
 import { anyWords, selectorWords, timeoutOption, type CommandSpec, type Run } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
-import { createConversation } from '../conversation.ts';
-import { showFailures } from '../failures.ts';
+import { createConversation, showFailures } from '../conversation.ts';
 import { statusWithout } from '../../client/no-supervisor.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 

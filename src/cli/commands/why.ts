@@ -1,9 +1,9 @@
 // `tunnel why`: each layer of the way to a tunnel's target with its time, the first that fails, and what to do about it.
 import { matchSelectors } from '../../config/selectors.ts';
-import { askSupervisor } from '../../control/reach.ts';
+import { askSupervisor, connectSupervisor } from '../../control/reach.ts';
 import { openSshHere } from '../../client/ssh-here.ts';
 import { configFailure, explain } from '../../client/why.ts';
-import { asTunnelError, exitCodeOf, TunnelError } from '../../errors.ts';
+import { TunnelError, asTunnelError, exitCodeOf, reportError, type ErrorReport } from '../../errors.ts';
 import type { WhyResult } from '../../control/protocol.ts';
 import { systemClock } from '../../model/clock.ts';
 import type { Tunnel } from '../../model/tunnel.ts';
@@ -15,7 +15,10 @@ import { widthOf, type Context, type Interruption } from '../../client/context.t
 import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import { locateTarget, type Target } from '../../client/supervisor.ts';
 import { loginContext } from '../trust-questions.ts';
-import { attemptNow } from '../why-attempt.ts';
+import { callerEnvironment } from '../../model/environment.ts';
+import type { ControlClient } from '../../control/client.ts';
+import type { StatusDocument } from '../../model/status.ts';
+import { createConversation } from '../conversation.ts';
 
 export const spec: CommandSpec = {
   name: 'why',
@@ -118,4 +121,78 @@ function configFailed(context: Context, word: string, error: TunnelError, ms: nu
   if (error.code !== 'CONFIG_INVALID' && error.code !== 'CONFIG_NOT_ALLOWED') throw error;
   show(context, configFailure(word, error, ms));
   return exitCodeOf(complainOf(context, error).code);
+}
+
+/** Longer than any attempt takes that nobody is asked in; questions stop the clock. */
+const patienceMs = 60_000;
+
+/**
+ * The tunnel is wanted already, so `up` changes nothing but the time of the next try, and never offers a refused
+ * credential again unless a person is here. Answers why the tunnel does not serve; null when it does.
+ */
+export async function attemptNow(
+  context: Context,
+  { supervisor }: Target,
+  tunnel: Tunnel,
+  interruption: Interruption,
+): Promise<ErrorReport | null> {
+  const client = await connectSupervisor(supervisor, context.facts);
+  if (client === null) return null;
+  const failed = new AbortController();
+  try {
+    watchFailure(client, tunnel.name, failed);
+    return await bringUp(context, client, tunnel, interruption, failed.signal);
+  } catch (thrown) {
+    interruption.signal.throwIfAborted();
+    if (failed.signal.aborted) return failed.signal.reason as ErrorReport;
+    return reportError(asTunnelError(thrown));
+  } finally {
+    client.close();
+  }
+}
+
+async function bringUp(
+  context: Context,
+  client: ControlClient,
+  { name, ways }: Tunnel,
+  interruption: Interruption,
+  failed: AbortSignal,
+): Promise<ErrorReport | null> {
+  const conversation = createConversation({
+    context,
+    interruption,
+    answer: async (question, value) => {
+      await client.call('answer', { question, value: value?.reveal() ?? null });
+    },
+    ways,
+  });
+  const params = {
+    selectors: [name],
+    timeoutMs: patienceMs,
+    interactive: context.interactive,
+    acceptNew: false,
+    environment: callerEnvironment(context.facts.env),
+    remap: false,
+  };
+  const result = await client.call('up', params, {
+    signal: AbortSignal.any([interruption.signal, failed]),
+    onProgress: (progress) => {
+      if (progress.kind !== 'settled') conversation.progress(progress);
+    },
+  });
+  await conversation.settled();
+  return result.failures[0]?.error ?? null;
+}
+
+/** `up` goes on trying: the first failure from now on is what `why` is after. On the same connection, so none is missed. */
+function watchFailure(client: ControlClient, name: string, failed: AbortController): void {
+  let before: string | null | undefined; // the time of the failure there was; clocks may be set meanwhile
+  const look = ({ tunnels }: StatusDocument): void => {
+    const watched = tunnels.find((tunnel) => tunnel.name === name);
+    if (before === undefined) before = watched?.lastError?.at ?? null;
+    const error = watched?.state === 'retrying' ? watched.error : null;
+    if (error == null || error.at === before) return;
+    failed.abort({ code: error.code, message: error.message, hint: error.hint } satisfies ErrorReport);
+  };
+  client.call('watch', { selectors: [name] }, { onProgress: look }).catch(() => undefined); // ends with the connection
 }

@@ -1,7 +1,7 @@
 // What a command waits for: a line a cause, with what is tried.
 import { expect, test } from 'vitest';
 import type { TunnelStatus } from '../../src/model/status.ts';
-import { waitingLines } from '../../src/render/waiting.ts';
+import { waitingLines } from '../../src/cli/waiting-notice.ts';
 
 const tunnel = (name: string, message: string | null, over: Partial<TunnelStatus> = {}): TunnelStatus => ({
   name,
