@@ -22,14 +22,14 @@ const askMs = 10_000;
 const confirmMs = 2000;
 /** Removing its socket file together with the end of a listener must not keep `down` waiting. */
 const leaveMs = 1000;
-const firstRetryMs = 500;
-const lastRetryMs = 30_000;
-/** So often the port of the last link is asked for again before the server may pick another. */
-const samePortTries = 5;
+/** So long the port of the last link is asked for again before the server may pick another. */
+const samePortMs = 7_500;
 
 interface Asking {
   readonly session: Session;
   attempt: number;
+  /** When the server refused first (monotonic). */
+  refusedAtMs: number | null;
   listener: RemoteListener | null;
   retry: { readonly atMs: number; readonly cancel: Cancel } | null;
 }
@@ -65,7 +65,7 @@ export class RemoteCarrier implements Carrier {
     this.#asking = null;
     this.#flows.broken(null);
     if (session !== null && !this.#closed) {
-      this.#asking = { session, attempt: 0, listener: null, retry: null };
+      this.#asking = { session, attempt: 0, refusedAtMs: null, listener: null, retry: null };
       void this.#ask(this.#asking);
     }
     this.#parts.events.changed();
@@ -185,11 +185,12 @@ export class RemoteCarrier implements Carrier {
     asking.attempt += 1;
     if (this.#flows.status(0).error?.message !== error.message)
       this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
-    if (asking.attempt >= samePortTries) this.#lastPort = null;
+    const { clock, backoffMs } = this.#parts;
+    asking.refusedAtMs ??= clock.monotonic();
+    if (clock.monotonic() - asking.refusedAtMs >= samePortMs) this.#lastPort = null;
     const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path, askMs));
     if (this.#asking !== asking) return;
-    const delayMs = cleared ? 0 : Math.min(lastRetryMs, firstRetryMs * 2 ** (asking.attempt - 1));
-    const { clock } = this.#parts;
+    const delayMs = cleared ? 0 : backoffMs(asking.attempt);
     const cancel = clock.schedule(delayMs, () => this.#again(asking));
     asking.retry = { atMs: clock.monotonic() + delayMs, cancel };
     this.#flows.broken(error);

@@ -65,6 +65,8 @@ export interface CarrierParts {
   readonly events: CarrierEvents;
   /** Last real port of an `auto` listener, to ask for again; null for none. */
   readonly preferredPort: number | null;
+  /** Milliseconds to wait before retry number `retry` (1 is the first after a failure), by the tunnel's `reconnect`. */
+  readonly backoffMs: (retry: number) => number;
   /** Reads the secret of `socks_auth`. Throws SECRET_MISSING. Without it such a forward refuses every client. */
   readonly readSecret?: (ref: SecretRef) => Promise<Secret>;
   /** Of the commands that brought the tunnel up: for `env:` sources. Absent: empty. */

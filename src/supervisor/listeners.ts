@@ -22,6 +22,7 @@ export interface ListenersParts {
   readonly addresses: AddressBook;
   readonly preferredPort: (forward: string) => number | null;
   readonly portChosen: (forward: string, port: number) => void;
+  readonly backoffMs: (retry: number) => number;
   readonly changed: () => void;
   readonly knock: () => void;
   /** The environment of the commands that brought the tunnel up. */
@@ -185,11 +186,12 @@ export class Listeners {
   }
 
   #create(forward: Forward, hold: Hold, preferredPort: number | null): Carrier {
-    const { clock, createCarrier, log, tunnel, changed, knock, environment } = this.#parts;
+    const { clock, createCarrier, log, tunnel, backoffMs, changed, knock, environment } = this.#parts;
     return createCarrier(forward, hold, {
       ...(environment === undefined ? {} : { environment }),
       clock,
       preferredPort,
+      backoffMs,
       events: {
         changed: () => {
           this.#noticeBroken();

@@ -9,6 +9,7 @@ import type { Tunnel } from '../model/tunnel.ts';
 import { decisionOf, lateError, Waiters } from './decision.ts';
 import type { Decided } from './decision.ts';
 import type { EngineLog, UpRequest, Waiting } from './engine.ts';
+import { backoffMs } from './link-machine.ts';
 import { LinkUse } from './link-use.ts';
 import type { LinkUseParts } from './link-use.ts';
 import { Listeners } from './listeners.ts';
@@ -20,6 +21,8 @@ import type { LinkSnapshot, TimedError } from './status.ts';
 /** What one tunnel may ask of the rest of the engine. */
 export interface TunnelParts extends LinkUseParts {
   readonly createCarrier: CreateCarrier;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
   readonly log: EngineLog;
   readonly addresses: AddressBook;
   readonly preferredPort: (tunnel: string, forward: string) => number | null;
@@ -217,7 +220,7 @@ export class TunnelRun {
   }
 
   #begin(): void {
-    const { clock, preferredPort, portChosen } = this.#parts;
+    const { clock, random, preferredPort, portChosen } = this.#parts;
     const name = (): string => this.#tunnel.name;
     this.#wantedSinceMs = clock.monotonic();
     this.#record.begin();
@@ -227,6 +230,7 @@ export class TunnelRun {
       tunnel: name,
       preferredPort: (forward: string) => preferredPort(name(), forward),
       portChosen: (forward: string, port: number) => portChosen(name(), forward, port),
+      backoffMs: (retry: number) => backoffMs(retry, this.#tunnel.reconnect, random),
       changed: () => this.refresh(),
       knock: () => this.#knock(),
       environment: () => this.linkUse.environment(),

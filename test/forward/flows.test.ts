@@ -24,6 +24,7 @@ function stage(): { flows: Flows<TestFlow>; logged: string[]; changes: () => num
   const parts: CarrierParts = {
     clock: systemClock,
     preferredPort: null,
+    backoffMs: () => 500,
     events: {
       changed: () => (changes += 1),
       knock: () => undefined,

@@ -39,6 +39,7 @@ function stage(
   const carrier = createCarrier(forward, hold, {
     clock,
     preferredPort: null,
+    backoffMs: () => 500,
     events: {
       changed: () => undefined,
       knock: () => (knocks += 1),

@@ -236,6 +236,7 @@ test('a carrier probes when the link comes up, then on schedule, sooner after a 
     {
       clock,
       preferredPort: null,
+      backoffMs: () => 500,
       events: { changed: () => (changes += 1), knock: () => undefined, log: () => undefined },
     },
   );

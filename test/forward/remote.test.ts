@@ -1,11 +1,11 @@
 // Remote forwards with a server that is slow: what is asked of it is waited for as long as anything on a busy link may take.
 import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
-import type { Endpoint } from '../../src/model/endpoint.ts';
+import { tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import type { RemoteForward } from '../../src/model/forward.ts';
 import { makeCarrier } from '../helpers/forward-scene.ts';
 import { manualClock } from '../helpers/manual-clock.ts';
-import { memorySession } from '../helpers/memory-session.ts';
+import { memorySession, type MemorySession } from '../helpers/memory-session.ts';
 
 const listen: Endpoint = { kind: 'unix', path: '/run/app.sock' };
 const forward: RemoteForward = {
@@ -57,6 +57,68 @@ describe('a socket file that a dead session left on the server', () => {
     expect(session.listeners()).toEqual([listen]);
     session.lose();
     carrier.link({ state: 'away', sinceMs: clock.monotonic(), failures: 0, reached: false });
+    await carrier.close(0);
+  });
+});
+
+describe('a listener that the server refuses', () => {
+  test('is asked for again after the waits of the backoff, from the first one again on the next link', async () => {
+    const clock = manualClock();
+    const waits: Readonly<Record<number, number>> = { 1: 40, 2: 10, 3: 90_000 };
+    const asked: number[] = [];
+    const refusing = (): MemorySession => {
+      const session = memorySession();
+      session.onListen = () => {
+        asked.push(clock.monotonic());
+        throw new TunnelError('FORWARD_REFUSED', 'listening failed, on memory: it gave no reason');
+      };
+      return session;
+    };
+    const { carrier } = makeCarrier(
+      { ...forward, listen: tcp('127.0.0.1', 80) },
+      { clock, backoffMs: (retry) => waits[retry] ?? 1 },
+    );
+    await carrier.open();
+    for (const expected of [
+      [0, 40, 50, 90_050],
+      [0, 40],
+    ]) {
+      asked.length = 0;
+      const beganMs = clock.monotonic();
+      carrier.link({ state: 'up', session: refusing() });
+      for (const atMs of expected) {
+        clock.advance(atMs - (clock.monotonic() - beganMs));
+        await turn();
+      }
+      expect(asked.map((atMs) => atMs - beganMs)).toEqual(expected);
+      carrier.link({ state: 'away', sinceMs: clock.monotonic(), failures: 0, reached: false });
+    }
+    await carrier.close(0);
+    expect(clock.armed()).toBe(0);
+  });
+
+  test('keeps its server-chosen port for a while, then lets the server choose', async () => {
+    const clock = manualClock();
+    const asked: Endpoint[] = [];
+    const session = memorySession();
+    session.onListen = (at) => {
+      asked.push(at);
+      if (at.kind === 'tcp' && at.port !== 0)
+        throw new TunnelError('FORWARD_REFUSED', 'listening failed, on memory: it gave no reason');
+      return tcp('127.0.0.1', 40_001);
+    };
+    const { carrier } = makeCarrier(
+      { ...forward, listen: tcp('127.0.0.1', 0) },
+      { clock, preferredPort: 40_000, backoffMs: () => 500 },
+    );
+    await carrier.open();
+    carrier.link({ state: 'up', session });
+    for (let half = 0; half < 20; half += 1) {
+      await turn();
+      clock.advance(500);
+    }
+    expect(asked.slice(0, 16)).toEqual(Array.from({ length: 16 }, () => tcp('127.0.0.1', 40_000)));
+    expect(asked.slice(16)).toEqual([tcp('127.0.0.1', 0)]);
     await carrier.close(0);
   });
 });

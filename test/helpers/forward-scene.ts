@@ -39,6 +39,7 @@ export function makeCarrier(
   const carrier = createCarrier(forward, hold, {
     clock: systemClock,
     preferredPort: null,
+    backoffMs: () => 500,
     events: {
       changed: () => undefined,
       knock: () => (knocks += 1),

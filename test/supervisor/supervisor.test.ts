@@ -2,7 +2,16 @@
 import { describe, expect, test } from 'vitest';
 import { settle } from '../helpers/fake-clock.ts';
 import { kexFailed, lost, refused, unreachable } from '../helpers/fake-ssh.ts';
-import { hostOf, local, offTerminal, onTerminal, remote, tunnelOf, worldOf } from '../helpers/fake-world.ts';
+import {
+  configOf,
+  hostOf,
+  local,
+  offTerminal,
+  onTerminal,
+  remote,
+  tunnelOf,
+  worldOf,
+} from '../helpers/fake-world.ts';
 import { hinting } from '../helpers/hint.ts';
 
 const katie = hostOf('katie');
@@ -301,6 +310,21 @@ describe('ports', () => {
     carrier.error = new TunnelError('FORWARD_REFUSED', 'listen failed: forbidden', { facts });
     carrier.parts.events.changed();
     expect(await settled).toMatchObject({ code: 'FORWARD_REFUSED', facts });
+  });
+
+  test('a remote forward waits by the reconnect of its tunnel as the file has it now', async () => {
+    const slow = { reconnect: { initialMs: 4_000, maxMs: 20_000 } };
+    const world = await worldOf(tunnelOf('hooks', [katie], remote(8080), slow));
+    await world.up('hooks');
+    const { backoffMs } = world.ports.at('localhost:8080').parts;
+    const waits = (): readonly number[] => [1, 2, 3, 4, 5, 6].map((retry) => backoffMs(retry));
+    world.chance = 1;
+    expect(waits()).toEqual([1000, 4_000, 8_000, 16_000, 20_000, 20_000]);
+    world.chance = 0.25;
+    expect(waits()).toEqual([1000, 1_000, 2_000, 4_000, 5_000, 5_000]);
+    const quick = { reconnect: { initialMs: 40, maxMs: 100 } };
+    await world.engine.apply(configOf(tunnelOf('hooks', [katie], remote(8080), quick)), { prune: false });
+    expect(waits()).toEqual([100, 10, 20, 25, 25, 25]);
   });
 });
 
