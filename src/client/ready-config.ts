@@ -46,9 +46,8 @@ async function consentTo(context: Context, found: FoundConfig): Promise<void> {
 /** Sums up and asks; false off a terminal. */
 async function agreed(context: Context, path: string, declared: Declared): Promise<boolean> {
   if (!context.interactive) return false;
-  const { say } = context;
-  say(`${shortPath(path, context.facts)} is used here for the first time, or it has changed. It`);
-  for (const line of summaryLines(declared)) say(line);
+  context.say(`${shortPath(path, context.facts)} is used here for the first time, or it has changed. It`);
+  for (const line of summaryLines(declared)) context.say(line);
   const prompter = context.prompter();
   const outcome = await prompter.confirm('Use it? yes or no');
   if (outcome.kind === 'interrupted') throw new Interrupted('SIGINT');

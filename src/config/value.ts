@@ -176,7 +176,10 @@ export function variables(value: unknown): Parsed<Readonly<Record<string, string
   const read = several(Object.entries(value), (each, key): Parsed<readonly [string, string]> => {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(String(key)))
       return { problem: 'is not the name of a variable', side: 'key' };
-    return typeof each === 'object' ? wrong('must be text') : ok([String(key), String(each)]);
+    if (typeof each === 'string') return ok([String(key), each]);
+    return typeof each === 'number' || typeof each === 'boolean'
+      ? ok([String(key), String(each)])
+      : wrong('must be text');
   });
   return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
 }
