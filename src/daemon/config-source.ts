@@ -20,8 +20,12 @@ export interface ConfigSourceParts {
   readonly clock: Clock;
   readonly log: EngineLog;
   readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
-  /** Makes the config true; answers a sentence a change. */
-  readonly apply: (config: ResolvedConfig, prune: boolean) => Promise<readonly string[]>;
+  /** Makes the config true; answers a sentence a change. `bringing`: as for `reload`, null for none. */
+  readonly apply: (
+    config: ResolvedConfig,
+    prune: boolean,
+    bringing: Bringing | null,
+  ) => Promise<readonly string[]>;
 }
 
 export interface Reloaded {
@@ -46,7 +50,7 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
     try {
       const { config, files } = await parts.load(bringing);
       watcher.follow([file, ...files]);
-      const changes = await parts.apply(config, prune);
+      const changes = await parts.apply(config, prune, bringing);
       if (error !== null || changes.length > 0) log('info', 'config', sentenceOf(file, changes));
       error = null;
       return { changes, warnings: config.warnings };

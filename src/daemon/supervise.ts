@@ -6,6 +6,7 @@ import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { SupervisorStatus, TunnelStatus } from '../model/status.ts';
+import type { Tunnel } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
 import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
 import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
@@ -132,9 +133,10 @@ class Life {
       clock,
       log: log.write,
       load,
-      apply: async (resolved, prune) => {
+      apply: async (resolved, prune, bringing) => {
         const before = engine.known();
-        const changes = await engine.apply(resolved, { prune });
+        const starts = (tunnel: Tunnel): boolean => bringing?.brings(tunnel) === true || this.#meant(tunnel);
+        const changes = await engine.apply(resolved, { prune, starts });
         this.#notifies = resolved.notify;
         await this.#metrics.serve(resolved.metrics);
         this.#startNew(before);
@@ -186,15 +188,20 @@ class Life {
     return { ...unattended(this.#parts.environment, []), acceptNew, remap };
   }
 
-  /** In the foreground the file says what is up: a tunnel that has come to be meant starts. One taken down stays down. */
+  /** In the foreground the file says what is up. */
+  #meant(tunnel: Pick<Tunnel, 'name' | 'tags' | 'autostart'>): boolean {
+    const { foreground } = this.#parts;
+    return foreground !== null && this.#serving && selector(foreground.selectors, 'autostart')(tunnel);
+  }
+
+  /** In the foreground a tunnel that has come to be meant starts. One taken down stays down. */
   #startNew(before: readonly KnownTunnel[]): void {
     const { engine, foreground, log } = this.#parts;
-    if (foreground === null || !this.#serving) return;
-    const isMeant = selector(foreground.selectors, 'autostart');
-    const meantBefore = new Set(before.filter(isMeant).map(({ name }) => name));
+    if (foreground === null) return;
+    const meantBefore = new Set(before.filter((tunnel) => this.#meant(tunnel)).map(({ name }) => name));
     const names = engine
       .known()
-      .filter((tunnel) => isMeant(tunnel) && !meantBefore.has(tunnel.name) && !tunnel.wanted)
+      .filter((tunnel) => this.#meant(tunnel) && !meantBefore.has(tunnel.name) && !tunnel.wanted)
       .map(({ name }) => name);
     if (names.length === 0) return;
     log.write('info', 'config', `starts what is new in the file: ${names.join(', ')}`);

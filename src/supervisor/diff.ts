@@ -72,11 +72,11 @@ function targetOf(forward: Forward): string {
   return formatEndpoint(forward.target);
 }
 
-/** What the user reads of a change; null for what is not worth a word. */
+/** What the user reads of a change; null for what is not worth a word. `wanted`: the tunnel is up, or about to be. */
 export function describeChange(change: Change, wanted: boolean, prune: boolean): string | null {
   switch (change.kind) {
     case 'added':
-      return `${change.tunnel.name}: added, tunnel up ${change.tunnel.name} starts it`;
+      return `${change.tunnel.name}: added${wanted ? '' : `, tunnel up ${change.tunnel.name} starts it`}`;
     case 'removed':
       if (!wanted) return `${change.name}: removed`;
       if (prune) return `${change.name}: gone from the file, brought down`;

@@ -76,9 +76,15 @@ export interface Examined {
   readonly last: readonly DialStep[] | null;
 }
 
+export interface ApplyOptions {
+  readonly prune: boolean;
+  /** True for a new tunnel that is brought up right after: nobody needs to be told how. Absent: none is. */
+  readonly starts?: (tunnel: Tunnel) => boolean;
+}
+
 export interface Engine {
   /** Makes the config true without touching what did not change. Answers one sentence a change. */
-  apply(config: ResolvedConfig, options: { readonly prune: boolean }): Promise<readonly string[]>;
+  apply(config: ResolvedConfig, options: ApplyOptions): Promise<readonly string[]>;
   known(): readonly KnownTunnel[];
   /** Wants the tunnels: binds their ports and dials. Idempotent; cuts short a wait. Returns at once. */
   up(names: readonly string[], request: UpRequest): void;

@@ -9,6 +9,7 @@ import type { ResolvedConfig } from '../model/tunnel.ts';
 import { describeChange, diffTunnels } from './diff.ts';
 import type { Change } from './diff.ts';
 import type {
+  ApplyOptions,
   Engine,
   EngineParts,
   Examined,
@@ -76,8 +77,8 @@ class Supervisor implements Engine {
     };
   }
 
-  apply(config: ResolvedConfig, options: { readonly prune: boolean }): Promise<readonly string[]> {
-    const applied = this.#applying.then(() => this.#apply(config, options.prune));
+  apply(config: ResolvedConfig, options: ApplyOptions): Promise<readonly string[]> {
+    const applied = this.#applying.then(() => this.#apply(config, options));
     this.#applying = applied.catch(() => null);
     return applied;
   }
@@ -209,13 +210,14 @@ class Supervisor implements Engine {
     await this.#links.atRest(restLimitMs);
   }
 
-  async #apply(config: ResolvedConfig, prune: boolean): Promise<readonly string[]> {
+  async #apply(config: ResolvedConfig, options: ApplyOptions): Promise<readonly string[]> {
+    const { prune } = options;
     const before = [...this.#runs.values()];
     const changes = diffTunnels(
       before.map(({ tunnel }) => tunnel),
       config.tunnels,
     );
-    const sentences = this.#fresh ? [] : changes.map((change) => this.#sentence(change, prune));
+    const sentences = this.#fresh ? [] : changes.map((change) => this.#sentence(change, options));
     this.#fresh = false;
     const next = new Map<string, TunnelRun>();
     const work: Promise<void>[] = [];
@@ -248,8 +250,8 @@ class Supervisor implements Engine {
     return new TunnelRun(change.tunnel, this.#tunnelParts);
   }
 
-  #sentence(change: Change, prune: boolean): string | null {
-    if (change.kind === 'added') return describeChange(change, false, prune);
+  #sentence(change: Change, { prune, starts }: ApplyOptions): string | null {
+    if (change.kind === 'added') return describeChange(change, starts?.(change.tunnel) ?? false, prune);
     const run = this.#runOf(change);
     if (change.kind === 'removed' && run.orphan && !prune) return null;
     if (change.kind === 'unchanged' && run.orphan) return `${change.tunnel.name}: is in the file again`;

@@ -71,6 +71,8 @@ describe('a supervisor in the foreground', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(lines).toContainEqual(expect.objectContaining({ level: 'info', event: 'start' }));
+    const changes = lines.flatMap(({ event, message }) => (event === 'config' ? [String(message)] : []));
+    expect(changes).toContainEqual(expect.stringMatching(/; d: added; e: added, tunnel up e starts it$/));
     expect(lines.every(({ time, message }) => typeof time === 'string' && typeof message === 'string')).toBe(
       true,
     );

@@ -101,6 +101,16 @@ describe('apply', () => {
     expect(world.ports.taken.size).toBe(0);
   });
 
+  test('a new tunnel that is about to be started is not said to need a command', async () => {
+    const world = await worldOf(tunnelOf('a', [katie], local(1)));
+    const more = configOf(tunnelOf('b', [katie], local(2)), tunnelOf('c', [katie], local(3)));
+    expect(await world.engine.apply(more, { prune: true, starts: ({ name }) => name === 'b' })).toEqual([
+      'b: added',
+      'c: added, tunnel up c starts it',
+      'a: removed',
+    ]);
+  });
+
   test('prune brings orphans down', async () => {
     const world = await worldOf(tunnelOf('a', [katie], local(1)));
     await world.up('a');
