@@ -1,4 +1,4 @@
-// The tunnels that should be up, and the ports that `auto` listeners had: on disk, so that a crash or a reboot forgets nothing.
+// The tunnels that should be up, and the ports that `auto` listeners had: on disk, so that a crash forgets nothing.
 import { readFileSync, renameSync } from 'node:fs';
 import { replaceFile } from '../files/atomic.ts';
 import type { SupervisorPlaces } from '../paths.ts';

@@ -148,11 +148,7 @@ class Life {
   #takeSignals(): Cancel {
     const { log, foreground } = this.#parts;
     return takeSignals({
-      end: (signal) => {
-        // One in the foreground was told to end by whoever runs it: nobody else shall bring back what it served.
-        if (foreground !== null) this.#wanted.remember({ names: [] });
-        this.#end(`ended by ${signal}`, foreground?.drainMs ?? 0);
-      },
+      end: (signal) => this.#end(`ended by ${signal}`, foreground?.drainMs ?? 0),
       endNow: () => {
         log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
         this.#vanish(0);
@@ -171,6 +167,7 @@ class Life {
     if (foreground !== null && unserved !== null) throw unserved;
     const names = foreground === null ? [] : select(foreground.selectors, engine.known(), 'autostart');
     engine.onWanted((wanted) => {
+      if (this.#ending) return;
       // Until the old marks were brought up again they stay: a crash in between must not lose them.
       this.#wanted.remember({ names: [...new Set([...wanted, ...this.#restoration.waiting])] });
       this.#consider(nextCommandMs);
@@ -321,6 +318,8 @@ class Life {
     this.#finishing = true;
     this.#ending = true;
     this.#parts.log.write('info', 'end', `supervisor ends: ${why}`);
+    // Only a crash leaves marks for the next supervisor (SPEC 3): this one was told to end, or nothing is wanted any more.
+    this.#wanted.remember({ names: [] });
     // Whatever hangs: a supervisor that was told to end ends.
     setTimeout(() => {
       this.#parts.log.last(

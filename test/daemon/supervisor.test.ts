@@ -83,7 +83,7 @@ describe('a supervisor', () => {
   test('brings back by itself what was wanted, when only asked for its status', async () => {
     await using world = await createDaemonWorld();
     await world.up(['web']);
-    process.kill(world.pid(), 'SIGTERM');
+    process.kill(world.pid(), 'SIGKILL');
     await expect.poll(() => world.connect(), quick).toBe(null);
     expect(world.wanted()).toEqual(['web']);
     const client = await world.need();

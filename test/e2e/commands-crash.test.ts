@@ -60,6 +60,24 @@ describe('after a crash', () => {
   });
 });
 
+test.each(['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)(
+  'what one in the background served is wanted by nobody once %s told it to end',
+  async (signal) => {
+    await using world = createWorld();
+    world.config(tunnels);
+    await world.run(['up', 'a', 'b', '--timeout', '10ms']);
+    const { pid } = (await world.status()).supervisor;
+    process.kill(pid ?? 0, signal);
+    await processEnd(pid ?? 0);
+    const status = await world.run(['status']);
+    expect(status).toMatchObject({ code: 0, stdout: expect.stringMatching(/^a +down /m) as string });
+    expect(status.stderr).not.toContain('unexpectedly');
+    const up = await world.run(['up', 'c', '--timeout', '10ms']);
+    expect(up.stderr).not.toContain('brought back');
+    expect(await wantedNow(world)).toEqual(['c']);
+  },
+);
+
 test('what one in the foreground served is wanted by nobody once it was told to end', async () => {
   await using world = createWorld();
   world.config(tunnels);
