@@ -4,7 +4,7 @@ import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
 import { placesOf } from '../paths.ts';
-import { colorLevel, paintOf } from '../render/color.ts';
+import { colorLevel, paintOf, type Paint } from '../render/color.ts';
 import { documentText, hintText, renderError } from '../render/error.ts';
 import { count } from '../render/units.ts';
 import {
@@ -21,9 +21,9 @@ export async function createContext(
   prompter: (context: Context) => Prompter,
 ): Promise<Context> {
   const facts = processFacts();
-  const { env } = process;
-  const paint = await paintOf(colorLevel(env, isatty(1), options.color));
-  const talkPaint = await paintOf(colorLevel(env, isatty(2), options.color));
+  const paintFor = (descriptor: 1 | 2): Promise<Paint> =>
+    paintOf(colorLevel(process.env, isatty(descriptor), options.color));
+  const [paint, talkPaint] = [await paintFor(1), await paintFor(2)];
   const context: Context = {
     facts,
     places: placesOf(facts),
@@ -49,9 +49,7 @@ export async function createContext(
     talk: (line) => {
       if (!options.quiet) say(hintText(line, options.config));
     },
-    complain: (error) => {
-      for (const line of renderError(error, talkPaint, options.config)) say(line);
-    },
+    complain: (error) => renderError(error, talkPaint, options.config).forEach(say),
     now: () => Date.now(),
     interruption: catchSignals,
     untilUnread: catchUnread,

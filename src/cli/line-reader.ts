@@ -40,13 +40,10 @@ export function createLineReader(input: TerminalInput, output: TerminalOutput): 
           resolve(reading);
         };
         const feed = (text: string): void => {
-          const pieces = Array.from(text);
-          for (const [index, piece] of pieces.entries()) {
-            const reading = line.key(piece);
-            if (reading === null) continue;
-            ahead = pieces.slice(index + 1).join('');
-            return finish(reading);
-          }
+          const { reading, rest } = type(line, text);
+          if (reading === null) return;
+          ahead = rest;
+          finish(reading);
         };
         const take = (chunk: Buffer): void => feed(decoder.write(chunk));
         const ended = (): void => finish({ kind: 'end' });
@@ -63,6 +60,16 @@ export function createLineReader(input: TerminalInput, output: TerminalOutput): 
         feed(waiting);
       }),
   };
+}
+
+/** Types the text until the line is over; `rest` is what stands behind the end. */
+function type(line: Line, text: string): { readonly reading: Reading | null; readonly rest: string } {
+  const characters = Array.from(text);
+  for (const [index, character] of characters.entries()) {
+    const reading = line.key(character);
+    if (reading !== null) return { reading, rest: characters.slice(index + 1).join('') };
+  }
+  return { reading: null, rest: '' };
 }
 
 interface Line {

@@ -6,11 +6,10 @@ import { shellWord } from '../model/shell-word.ts';
 import { version } from '../model/version.ts';
 import { placesOf } from '../paths.ts';
 import { complainOf, createContext } from './context.ts';
-import { Interrupted, type GlobalOptions } from '../client/context.ts';
+import { Interrupted, type Context, type GlobalOptions, type Prompter } from '../client/context.ts';
 import type { Run } from './command.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { systemFailure } from '../files/errno.ts';
-import { createPrompter } from './prompt.ts';
 
 const noOptions: GlobalOptions = {
   config: undefined,
@@ -20,16 +19,28 @@ const noOptions: GlobalOptions = {
   color: undefined,
 };
 
+/** The one at the terminal, loaded with the first question: most commands ask none. */
+function lazyPrompter(context: Context): Prompter {
+  let loaded: Promise<Prompter> | null = null;
+  const prompter = (): Promise<Prompter> =>
+    (loaded ??= import('./prompt.ts').then(({ createPrompter }) => createPrompter(context)));
+  return {
+    question: async (...asked) => (await prompter()).question(...asked),
+    line: async (...asked) => (await prompter()).line(...asked),
+    confirm: async (...asked) => (await prompter()).confirm(...asked),
+  };
+}
+
 /** Answers the exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
   let parsed: Parsed;
   try {
     parsed = parseCommandLine(argv, configFile);
   } catch (thrown) {
-    const context = await createContext(noOptions, createPrompter);
+    const context = await createContext(noOptions, lazyPrompter);
     return exitCodeOf(complainOf(context, thrown).code);
   }
-  const context = await createContext(parsed.globals, createPrompter);
+  const context = await createContext(parsed.globals, lazyPrompter);
   const { command, wants, args } = parsed;
   if (wants === 'version') {
     context.out(version);

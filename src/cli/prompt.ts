@@ -20,7 +20,7 @@ export function createPrompter(context: Pick<Context, 'stdin' | 'stderr' | 'talk
   return {
     question: (question, signal, heading) =>
       question.kind === 'host-key'
-        ? askHostKey(reader, say, question, signal, heading)
+        ? askHostKey({ reader, say }, question, signal, heading)
         : askSecret(reader, promptFor(question), question.echo, signal),
     async line(text, otherwise) {
       const bracket = otherwise === null ? '' : ` [${otherwise}]`;
@@ -67,8 +67,7 @@ export function introduceKey(
 export const trustPrompt = 'Trust it? yes, no, or paste the fingerprint you were given [no]: ';
 
 async function askHostKey(
-  reader: LineReader,
-  say: (line: string) => void,
+  { reader, say }: { readonly reader: LineReader; readonly say: (line: string) => void },
   question: PendingQuestion,
   signal: AbortSignal | undefined,
   heading: string | undefined,

@@ -20,7 +20,7 @@ export async function watch(context: Context, { selectors, problems }: StatusCho
   const show = (document: StatusDocument): void => view.show(problems ? onlyProblems(document) : document);
   try {
     for (;;) {
-      await follow(context, target, selectors, interruption.signal, show);
+      await follow(context, target, selectors, { signal: interruption.signal, onProgress: show });
       await pause(lookAgainMs, undefined, { signal: interruption.signal });
     }
   } catch (thrown) {
@@ -35,12 +35,11 @@ async function follow(
   context: Context,
   target: Target,
   selectors: readonly string[],
-  signal: AbortSignal,
-  show: (document: StatusDocument) => void,
+  terms: { readonly signal: AbortSignal; readonly onProgress: (document: StatusDocument) => void },
 ): Promise<void> {
-  await ask(context, target, 'watch', { selectors }, { signal, onProgress: show });
-  signal.throwIfAborted();
-  show(await statusWithout(context, target, selectors));
+  await ask(target, 'watch', { selectors }, terms);
+  terms.signal.throwIfAborted();
+  terms.onProgress(await statusWithout(context, target, selectors));
 }
 
 interface View extends Disposable {

@@ -47,7 +47,7 @@ export async function knownTunnels(
 ): Promise<readonly Selectable[]> {
   if (selectors.length === 0) return [];
   try {
-    const running = await ask(where, target, 'status', { selectors: [] });
+    const running = await ask(target, 'status', { selectors: [] });
     return (running ?? (await statusWithout(where, target, []))).tunnels;
   } catch {
     return []; // a broken file, a supervisor that does not answer: the log itself knows names too

@@ -5,6 +5,7 @@ import type { CallOptions } from '../control/client.ts';
 import type { Method, Methods } from '../control/protocol.ts';
 import { askSupervisor, connectSupervisor } from '../control/reach.ts';
 import { TunnelError } from '../errors.ts';
+import type { Owner } from '../files/folders.ts';
 import { namedConfig, supervisorPlaces, type SupervisorPlaces } from '../paths.ts';
 import type { Context } from './context.ts';
 
@@ -16,6 +17,8 @@ export interface Target {
   /** Absolute path of the file, there or not. */
   readonly path: string;
   readonly supervisor: SupervisorPlaces;
+  /** Whoever runs the command: a supervisor of somebody else is none. */
+  readonly owner: Owner;
 }
 
 /** The config in use and the files of its supervisor. Throws CONFIG_MISSING where there is neither. */
@@ -24,14 +27,14 @@ export function locateTarget({ facts, places, options }: Where): Target {
     supervisorPlaces(places, configIdentity(path), facts.platform);
   try {
     const found = findConfig(places, facts, options.config);
-    return { found, path: found.path, supervisor: at(found.path) };
+    return { found, path: found.path, supervisor: at(found.path), owner: facts };
   } catch (thrown) {
     // `status`, `down` and `logs` work on a missing file too (SPEC 3).
     const named = namedConfig(facts, options.config);
     const paths = named === null ? places.configCandidates.map(({ path }) => path) : [named];
     const path = paths.find((each) => existsSync(at(each).folder));
     if (path === undefined) throw thrown;
-    return { found: null, path, supervisor: at(path) };
+    return { found: null, path, supervisor: at(path), owner: facts };
   }
 }
 
@@ -42,18 +45,17 @@ export function foundConfig(where: Where, target: Target): FoundConfig {
 
 /** One call to the supervisor; null where none runs. Rejects with its TunnelError. */
 export async function ask<M extends Exclude<Method, 'hello'>>(
-  where: Where,
-  target: Target,
+  { supervisor, owner }: Target,
   method: M,
   params: Methods[M]['params'],
   options: CallOptions<M> = {},
 ): Promise<Methods[M]['result'] | null> {
-  const answer = await askSupervisor(target.supervisor, where.facts, { method, params, ...options });
+  const answer = await askSupervisor(supervisor, owner, { method, params, ...options });
   return answer === null ? null : answer.result;
 }
 
-export async function isRunning({ facts }: Where, { supervisor }: Target): Promise<boolean> {
-  const client = await connectSupervisor(supervisor, facts);
+export async function isRunning({ supervisor, owner }: Target): Promise<boolean> {
+  const client = await connectSupervisor(supervisor, owner);
   client?.close();
   return client !== null;
 }

@@ -102,27 +102,12 @@ async function firstExchange(
   signal: AbortSignal,
 ): Promise<void> {
   heading(context, 'A client uses it');
-  await talkThrough(
-    context,
-    port,
-    'this is a test',
-    'THIS IS A TEST',
-    AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
-  );
-  happened(sandbox.server.logins === 1, 'one login on the server', `${sandbox.server.logins}`);
-}
-
-async function talkThrough(
-  context: Context,
-  port: number,
-  text: string,
-  expected: string,
-  signal: AbortSignal,
-): Promise<void> {
+  const text = 'this is a test';
   say(context, `to 127.0.0.1:${port}  > ${text}`);
-  const answer = await exchange(port, text, signal);
+  const answer = await exchange(port, text, AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]));
   say(context, `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(answer)}`);
-  happened(answer === expected, expected, answer);
+  happened(answer === text.toUpperCase(), text.toUpperCase(), answer);
+  happened(sandbox.server.logins === 1, 'one login on the server', `${sandbox.server.logins}`);
 }
 
 async function outage(context: Context, sandbox: Sandbox, port: number, signal: AbortSignal): Promise<void> {
@@ -153,7 +138,7 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
 }
 
 const documentOf = (context: Context): Promise<StatusDocument | null> =>
-  ask(context, locateTarget(context), 'status', { selectors: [] });
+  ask(locateTarget(context), 'status', { selectors: [] });
 
 async function only(context: Context): Promise<TunnelStatus & { readonly port: number }> {
   return onlyOf(await documentOf(context));
@@ -188,11 +173,11 @@ async function showWhen(context: Context, condition: Condition, signal: AbortSig
 /** Takes everything down and waits until the supervisor has gone; its folder is removed next. */
 async function endSupervisor(context: Context): Promise<void> {
   const target = locateTarget(context);
-  const running = await ask(context, target, 'status', { selectors: [] }).catch(() => null);
+  const running = await ask(target, 'status', { selectors: [] }).catch(() => null);
   if (running === null) return;
-  await ask(context, target, 'shutdown', {}).catch(() => undefined); // it may be on its way out already
+  await ask(target, 'shutdown', {}).catch(() => undefined); // it may be on its way out already
   for (let tries = 0; tries < 100; tries += 1) {
-    if ((await ask(context, target, 'status', { selectors: [] }).catch(() => null)) === null) return;
+    if ((await ask(target, 'status', { selectors: [] }).catch(() => null)) === null) return;
     await pause(30);
   }
 }

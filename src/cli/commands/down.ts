@@ -26,9 +26,8 @@ export const run: Run = async (context, args) => {
   const drainMs = args.durationMs('drain', 0);
   const target = targetOrNothing(context);
   if (target === null) return 0;
-  const before = await ask(context, target, 'status', { selectors: args.words });
-  const result =
-    before === null ? null : await ask(context, target, 'down', { selectors: args.words, drainMs });
+  const before = await ask(target, 'status', { selectors: args.words });
+  const result = before === null ? null : await ask(target, 'down', { selectors: args.words, drainMs });
   if (before === null || result === null) return downWithout(context, target, args);
   if (context.options.json) context.json(result.document);
   else showLines(context, before, result.document);

@@ -14,9 +14,9 @@ export const spec: CommandSpec = {
 
 export const run: Run = async (context, args) => {
   const target = locateTarget(context);
-  if ((await ask(context, target, 'status', { selectors: [] })) === null) throw noSupervisor('reload');
+  if ((await ask(target, 'status', { selectors: [] })) === null) throw noSupervisor('reload');
   await readyConfig(context); // every problem with its place, which the supervisor's answer has no room for
-  const result = await ask(context, target, 'reload', { prune: args.flag('prune') });
+  const result = await ask(target, 'reload', { prune: args.flag('prune') });
   if (result === null) throw noSupervisor('reload');
   if (context.options.json) context.json(result);
   else for (const change of result.changes) context.out(change);

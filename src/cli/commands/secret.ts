@@ -178,7 +178,7 @@ async function list(context: Context): Promise<number> {
 async function recheck(context: Context, { hosts }: SecretOwner): Promise<void> {
   if (hosts.length === 0) return;
   try {
-    await ask(context, locateTarget(context), 'recheck', { hosts: [...hosts] });
+    await ask(locateTarget(context), 'recheck', { hosts: [...hosts] });
   } catch (thrown) {
     const why = thrown instanceof TunnelError ? thrown.message : String(thrown);
     context.talk(['the supervisor was not told, ', { command: 'up' }, ` tells it: ${why}`]);

@@ -39,7 +39,7 @@ export const run: Run = async (context, args) => {
   if (args.flag('all')) return statusOfAll(context, choice, args.flag('check'));
   if (args.flag('watch')) return (await import('../watch.ts')).watch(context, choice);
   const target = locateTarget(context);
-  const answered = await ask(context, target, 'status', { selectors: args.words });
+  const answered = await ask(target, 'status', { selectors: args.words });
   const document = answered ?? (await statusWithout(context, target, args.words));
   const { problems } = choice;
   return showStatus(context, document, { check: args.flag('check') ? args.words : null, problems });

@@ -55,14 +55,9 @@ export const run: Run = async (context, args) => {
     interruption,
     routes.flatMap(({ ways }) => ways),
   );
+  const shared = { terms, ssh, context: dialContext, now: context.now };
   for (const route of routes) {
-    const request = {
-      terms,
-      ssh,
-      context: dialContext,
-      confirm: confirmKey(context, interruption, route.ways),
-      now: context.now,
-    };
+    const request = { ...shared, confirm: confirmKey(context, interruption, route.ways) };
     try {
       await trustWays(route.ways, request, (outcome) => {
         outcomes.push(outcome);
@@ -132,7 +127,7 @@ async function wake(context: Context, outcomes: readonly TrustOutcome[]): Promis
   const hosts = [...new Set(outcomes.map(({ address }) => address))];
   if (hosts.length === 0) return;
   try {
-    await ask(context, locateTarget(context), 'recheck', { hosts });
+    await ask(locateTarget(context), 'recheck', { hosts });
   } catch (thrown) {
     // The keys are stored, which is what was asked for.
     context.talk(`the supervisor was not told: ${asTunnelError(thrown).message}`);

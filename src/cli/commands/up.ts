@@ -59,7 +59,7 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
     throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
-  const running = await isRunning(context, locateTarget(context));
+  const running = await isRunning(locateTarget(context));
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
   using interruption = context.interruption();
@@ -110,7 +110,7 @@ function askSupervisor({ context, args, method, config, interruption, ...more }:
       ways: config.resolved.tunnels.flatMap(({ ways }) => ways),
       waiting: {
         timeoutMs: more.timeoutMs,
-        look: () => ask(context, locateTarget(context), 'status', { selectors: args.words }),
+        look: () => ask(locateTarget(context), 'status', { selectors: args.words }),
         isMeant: ({ name }) => args.words.length > 0 || method === 'restart' || startsByItself(config, name),
       },
     });

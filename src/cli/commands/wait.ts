@@ -40,12 +40,12 @@ export const run: Run = async (context, args) => {
         answer: () => Promise.resolve(),
         waiting: {
           timeoutMs: leftMs,
-          look: () => ask(context, target, 'status', { selectors: args.words }),
+          look: () => ask(target, 'status', { selectors: args.words }),
           isMeant: () => true,
         },
       });
       const options = { signal: interruption.signal, onProgress: conversation.progress };
-      const result = await ask(context, target, 'wait', params, options);
+      const result = await ask(target, 'wait', params, options);
       conversation.waitsNoMore();
       if (result !== null) return conclude(context, result);
       // A name that is nobody's, or a broken file, is told at once: that is not a thing of time.

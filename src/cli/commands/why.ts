@@ -141,7 +141,7 @@ export async function attemptNow(
   const failed = new AbortController();
   try {
     watchFailure(client, tunnel.name, failed);
-    return await bringUp(context, client, tunnel, interruption, failed.signal);
+    return await bringUp(context, client, tunnel, { interruption, failed: failed.signal });
   } catch (thrown) {
     interruption.signal.throwIfAborted();
     if (failed.signal.aborted) return failed.signal.reason as ErrorReport;
@@ -155,8 +155,7 @@ async function bringUp(
   context: Context,
   client: ControlClient,
   { name, ways }: Tunnel,
-  interruption: Interruption,
-  failed: AbortSignal,
+  { interruption, failed }: { readonly interruption: Interruption; readonly failed: AbortSignal },
 ): Promise<ErrorReport | null> {
   const conversation = createConversation({
     context,

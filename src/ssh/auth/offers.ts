@@ -118,7 +118,7 @@ function agentOffers(
   for (const { certificate, comment } of listed.certificates) {
     if (certificate.use !== 'user') continue;
     const signer = { by: 'agent', blob: certificate.blob } as const;
-    const offer = certificateOffer(parts, certificate, signer, 'agent certificate', comment);
+    const offer = certificateOffer(parts, certificate, signer, ['agent certificate', comment]);
     offers.push({ offer, at: position(certificate.key) });
   }
   for (const key of listed.keys) {
@@ -126,7 +126,7 @@ function agentOffers(
     const at = position(key);
     for (const certificate of certificatesOf(key)) {
       const kind = 'agent key with certificate';
-      offers.push({ offer: certificateOffer(parts, certificate, signer, kind, key.comment), at });
+      offers.push({ offer: certificateOffer(parts, certificate, signer, [kind, key.comment]), at });
     }
     offers.push({ offer: keyOffer(key, signer, 'agent key', key.comment), at });
   }
@@ -162,7 +162,7 @@ function fileOffers(
     if (file.publicKey === null)
       return [{ signer, wire: null, certificate: null, words: `key ${where}`, credential: null }];
     const certificates = certificatesOf(file.publicKey).map((certificate) =>
-      certificateOffer(parts, certificate, signer, 'certificate', where),
+      certificateOffer(parts, certificate, signer, ['certificate', where]),
     );
     return [...certificates, keyOffer(file.publicKey, signer, 'key', where)];
   });
@@ -184,8 +184,7 @@ function certificateOffer(
   parts: OfferParts,
   certificate: Certificate,
   signer: Offer['signer'],
-  kind: string,
-  where: string,
+  [kind, where]: readonly [string, string],
 ): Offer {
   const doubts = certificateDoubts(certificate, parts.user, parts.nowMs);
   return {
