@@ -320,6 +320,20 @@ tunnels:
     expect(server.algorithms.hostKey).toBeNull();
   });
 
+  test('behind a proxy command may take its time for the first words, unless a limit is written', async () => {
+    const limits = async (keys: string, values: Record<string, readonly string[]> = {}) => {
+      const { server } = await only(one(`user: u, ${keys}`), { ssh: { a: values } });
+      return [server.connectTimeoutMs, server.firstWordsMs];
+    };
+    const own = 'host: h.x, proxy_command: "cloudflared access ssh --hostname %h"';
+    expect(await limits(own)).toEqual([10_000, null]);
+    expect(await limits(`${own}, connect_timeout: 3s`)).toEqual([3000, 3000]);
+    const proxycommand = ['aws ssm start-session --target %h'];
+    expect(await limits('host: a', { proxycommand })).toEqual([10_000, null]);
+    expect(await limits('host: a', { proxycommand, connecttimeout: ['7'] })).toEqual([7000, 7000]);
+    expect(await limits('host: a', { connecttimeout: ['7'] })).toEqual([7000, 7000]);
+  });
+
   test('merges keepalive key by key', async () => {
     const text = 'defaults: { keepalive: { interval: 5s } }\nhosts: { a: { keepalive: { count: 9 } } }\n';
     expect((await only(text + one('host: a'))).server.keepalive).toEqual({ intervalMs: 5000, count: 9 });

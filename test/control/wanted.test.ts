@@ -2,7 +2,8 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openWanted, readWanted } from '../../src/control/wanted.ts';
+import { forgetWanted, openWanted, readWanted } from '../../src/control/wanted.ts';
+import { takeLock } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const shout = (why: unknown): never => {
@@ -38,5 +39,24 @@ describe('wanted marks', () => {
     file.remember({ names: ['a'] });
     await file.written();
     expect(failures).toHaveLength(1);
+  });
+
+  test('are given up without a supervisor, those that are meant, and left alone where one has come', async () => {
+    const folder = temporaryFolder('wanted');
+    const at = { wanted: join(folder, 'wanted.json'), lock: join(folder, 'lock') };
+    const forget = (...meant: string[]) => forgetWanted(at, process.platform, (name) => meant.includes(name));
+    expect(await forget('a')).toEqual([]);
+    const file = openWanted(at.wanted, readWanted(at.wanted, shout), shout);
+    file.remember({ names: ['a', 'b', 'c'], ports: { 'a/': 4000 } });
+    await file.written();
+    expect(await forget('c', 'a', 'other')).toEqual(['a', 'c']);
+    expect(readWanted(at.wanted, shout)).toEqual({ names: ['b'], ports: { 'a/': 4000 } });
+    const supervisor = takeLock(at.lock, process.platform);
+    expect(await forget('a')).toEqual([]);
+    expect(await forget('b')).toBeNull();
+    expect(readWanted(at.wanted, shout).names).toEqual(['b']);
+    if (supervisor.kind === 'taken') supervisor.release();
+    expect(await forget('b')).toEqual(['b']);
+    expect(readWanted(at.wanted, shout).names).toEqual([]);
   });
 });

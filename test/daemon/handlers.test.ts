@@ -13,6 +13,8 @@ import { hinting } from '../helpers/hint.ts';
 interface Served extends World {
   readonly handlers: Handlers;
   readonly said: string[];
+  /** Names of what was restored, and no command has told yet. */
+  readonly back: string[];
   reload: () => Promise<{ changes: readonly string[]; warnings: readonly string[] }>;
 }
 
@@ -21,8 +23,10 @@ const katie = hostOf('katie');
 async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
   const world = await worldOf(...tunnels);
   const said: string[] = [];
+  const back: string[] = [];
   const served: Served = Object.assign(world, {
     said,
+    back,
     reload: () => Promise.resolve({ changes: [], warnings: [] }),
     handlers: createHandlers({
       engine: world.engine,
@@ -38,7 +42,7 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
       }),
       reload: () => served.reload(),
       restore: (agents, except) => said.push(`restore ${agents.join()} but ${except.join()}`),
-      broughtBack: () => [],
+      broughtBack: () => back.splice(0),
       remembered: () => Promise.resolve(),
       end: (ifIdle) => {
         said.push(`end ${ifIdle}`);
@@ -113,6 +117,21 @@ describe('up', () => {
         ],
       },
     });
+  });
+
+  test('names what was brought back beside what it asks for, once', async () => {
+    const world = await serve(...['a', 'b', 'c'].map((name, at) => tunnelOf(name, [katie], local(at + 1))));
+    world.back.push('a', 'b', 'c');
+    const first = callOf<UpProgress>();
+    void world.handlers.up({ ...plain, selectors: ['c'] }, first);
+    await settle();
+    const text = 'a, b are brought back too: they were wanted when the last supervisor ended unexpectedly';
+    expect(first.progressed).toEqual([{ kind: 'notice', text }]);
+    world.back.push('c');
+    const second = callOf<UpProgress>();
+    void world.handlers.up({ ...plain, selectors: ['c'] }, second);
+    await settle();
+    expect(second.progressed).toEqual([]);
   });
 
   test('gives the last error when its time is over, and the tunnel goes on', async () => {

@@ -78,6 +78,29 @@ describe('a supervisor in the foreground', () => {
     );
   });
 
+  test('counts in its log what is said again, and tells the count', async () => {
+    await using world = createWorld();
+    const busy = 'x=1; for i in 1 2 3 4 5; do echo busy >&2; done; echo over >&2; exec sleep 100';
+    world.config(`hosts: { gate: { hostname: gate.example.org, user: me, proxy_command: "${busy}" } }
+tunnels:
+  db: { host: gate, local: auto, remote: 9, hold: 0s }
+`);
+    const own = world.start(['up', '--foreground', '--json']);
+    let text = '';
+    own.stderr?.on('data', (chunk) => (text += String(chunk)));
+    await expect.poll(() => text, { timeout: 30_000 }).toMatch(/: over"/);
+    own.kill('SIGTERM');
+    await once(own, 'close');
+    const messages = text
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { message: string }).message);
+    expect(messages.filter((message) => message.includes('busy'))).toEqual([
+      'gate: busy',
+      expect.stringMatching(/^gate: busy \(4 more times since \d\d:\d\d\)$/),
+    ]);
+  });
+
   test('ends with 8 where its metrics address is taken at the start, and goes on where it is later', async () => {
     await using holder = await startTarget(uppercase);
     await using world = createWorld();

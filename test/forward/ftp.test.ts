@@ -121,6 +121,8 @@ describe('a control connection', () => {
     readonly server: MemoryChannel;
     readonly heard: () => string;
     readonly said: () => string;
+    /** How many pieces the two sides were handed. */
+    readonly pieces: () => number;
     readonly logged: string[];
   }
   function start(): Control {
@@ -134,8 +136,10 @@ describe('a control connection', () => {
     const control = new FtpControl(near, request, 'ftp.in');
     let heard = '';
     let said = '';
+    let pieces = 0;
     far.attach({
       data(chunk) {
+        pieces += 1;
         heard += chunk.toString('latin1');
         far.consumed(chunk.length);
       },
@@ -145,6 +149,7 @@ describe('a control connection', () => {
     });
     control.attach({
       data(chunk) {
+        pieces += 1;
         said += chunk.toString('latin1');
         control.consumed(chunk.length);
       },
@@ -153,7 +158,7 @@ describe('a control connection', () => {
       drain: () => undefined,
     });
     closing.push(() => control.close());
-    return { control, server: far, heard: () => heard, said: () => said, logged };
+    return { control, server: far, heard: () => heard, said: () => said, pieces: () => pieces, logged };
   }
   const until = async (condition: () => boolean): Promise<void> => {
     while (!condition()) await new Promise((resolve) => setImmediate(resolve));
@@ -165,6 +170,15 @@ describe('a control connection', () => {
     await until(() => said().includes('200 next'));
     expect(said()).toMatch(/^220 hi\r\n227 Entering Passive Mode \(127,0,0,1,\d+,\d+\)\.\r\n200 next\r\n$/);
     expect(said()).not.toContain('200,21');
+  });
+
+  test('very many short lines that come together go on together, both ways', async () => {
+    const { control, server, said, heard, pieces } = start();
+    control.write(bytes('NOOP\r\n'.repeat(5000)));
+    await until(() => heard().length === 6 * 5000);
+    server.write(bytes('220 hi\r\n' + '200 ok\r\n'.repeat(5000)));
+    await until(() => said().length === 8 * 5001);
+    expect(pieces()).toBeLessThan(100);
   });
 
   test('a passive reply that cannot be read is no data connection, not a wrong one', async () => {

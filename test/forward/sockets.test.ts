@@ -139,6 +139,23 @@ describe('a TCP listener', () => {
     expect(hintOf(error)).toBe(`tunnel up --remap    # port ${String(error.facts.freePort)} is free`);
   });
 
+  test.runIf(process.platform === 'linux')(
+    'a port of the supervisor of another config is hinted at with that config',
+    async () => {
+      const script =
+        'const s=require("net").createServer().listen(0,"127.0.0.1",()=>console.log(s.address().port))';
+      const child = spawn(process.execPath, ['-e', script, '__supervise', '/x/my tunnels.yaml'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const [line] = (await once(child.stdout, 'data')) as [Buffer];
+      const error = await failure(tcp('127.0.0.1', Number(String(line))));
+      child.kill();
+      await once(child, 'exit');
+      expect(error.message).toContain(`by tunnel (pid ${child.pid}, the supervisor of /x/my tunnels.yaml)`);
+      expect(hintOf(error)).toMatch(/^tunnel --config '\/x\/my tunnels\.yaml' down\ntunnel up --remap /);
+    },
+  );
+
   test('a port of our own process says so', async () => {
     const { port } = await occupy();
     const error = await failure(tcp('127.0.0.1', port));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { generateKey } from '../../src/demo/ssh-server.ts';
 import type { Channel, Session } from '../../src/model/session.ts';
+import { mostQueued } from '../../src/ssh/ssh2/speed.ts';
 import { readChannel } from '../helpers/channel-reader.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import {
@@ -182,6 +183,23 @@ describe('a later key exchange', () => {
   test('the first one lets through nothing else where it is strict', async () => {
     const options = { kex: strict, midway: (peer: RawPeer) => peer.send(ignore(100)) };
     await expect(meet(options)).rejects.toMatchObject({ code: 'KEX_FAILED' });
+  });
+});
+
+test('a server that asks and asks, and never makes the new keys that the answers wait for, loses its link', async () => {
+  const question = message(80, string('keepalive@openssh.com'), Buffer.of(1));
+  const { server, session } = await meet({
+    kex: strict,
+    midway: (peer, done) => {
+      for (let count = 0; done > 0 && count < 1.2 * mostQueued; count += 1) peer.send(question);
+    },
+  });
+  const ended = new Promise((resolve) => session.onEnd(resolve));
+  server.rekey();
+  const lived = server.reached(2).then(() => 'it made the keys, and is answered everything');
+  expect(await Promise.race([ended, lived])).toMatchObject({
+    code: 'LINK_LOST',
+    message: expect.stringContaining('does not read what it is sent'),
   });
 });
 

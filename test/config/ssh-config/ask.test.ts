@@ -1,7 +1,7 @@
 // Asking ssh: when it is run and when not, and what comes of an ssh that fails, hangs or says what is not supported.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { checkConfig, loadConfig } from '../../../src/config/load.ts';
 import { lineProblem } from '../../../src/config/ssh-config/keywords.ts';
 import { sshConfigReader } from '../../../src/config/ssh-config/ask.ts';
@@ -135,6 +135,25 @@ describe('ssh_config', () => {
     }
     for (const pid of readFileSync(pids, 'utf8').split(' ').map(Number))
       await expect.poll(() => isRunning(pid), { timeout: 20_000 }).toBe(false);
+  });
+
+  test('with a Match exec that thinks is waited for, a minute and no longer', async () => {
+    const home = createHome();
+    const begun = join(home.folder, 'begun');
+    home.write('.ssh/config', `Match host box exec "touch ${begun}; exec sleep 600"\n  Port 2\n`);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      let answered = false;
+      const answer = sshConfigReader(home.account, true)({ alias: 'box', user: null, port: null });
+      void answer.then(() => (answered = true));
+      await expect.poll(() => existsSync(begun), { timeout: 20_000 }).toBe(true);
+      await vi.advanceTimersByTimeAsync(59_000);
+      expect(answered).toBe(false);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(await answer).toEqual({ failure: expect.stringMatching(/ took longer than 60 s$/) });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('of an ssh that cannot say its defaults is read by our own parser', async () => {

@@ -18,6 +18,8 @@ interface Scene {
   confirm(id: number): Promise<void>;
   /** How often it was told that nothing is open. */
   idle: number;
+  /** Packets of data that went out. */
+  packets: number;
 }
 
 function sceneOf(): Scene {
@@ -36,15 +38,18 @@ function sceneOf(): Scene {
   });
   let last = 0;
   const reserve = (): number => last++;
-  const wire = { reserve, release: nothing, openTcp: nothing, confirm: nothing, close: nothing };
+  const data = (): void => void (scene.packets += 1);
+  const wire = { reserve, release: nothing, openTcp: nothing, confirm: nothing, close: nothing, data };
   channels.start(wire as Partial<Wire> as Wire);
-  return {
+  const scene: Scene = {
     channels,
     clock,
     idle: 0,
+    packets: 0,
     open: () => channels.open(tcp('db', 1), { host: '127.0.0.1', port: 2 }, { timeoutMs: 1000 }),
     confirm: async (id) => (channels.events.opened(id, 100 + id, 1000, 1000), await settle()),
   };
+  return scene;
 }
 
 function watched(): Scene {
@@ -108,4 +113,16 @@ test('a lost link leaves nothing open', async () => {
   scene.channels.lose(new TunnelError('LINK_LOST', 'link lost'));
   await expect(opening).rejects.toThrow('link lost');
   expect(scene.idle).toBe(1);
+});
+
+test('a peer that takes a byte a packet keeps nobody waiting: the loop goes round between its turns', async () => {
+  const scene = sceneOf();
+  const opening = scene.open();
+  scene.channels.events.opened(0, 100, 100_000, 1);
+  const channel = await opening;
+  channel.attach({ data: nothing, end: nothing, drain: nothing, closed: nothing });
+  channel.write(Buffer.alloc(10_000));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(scene.packets).toBeLessThan(1000);
+  await expect.poll(() => scene.packets).toBe(10_000);
 });

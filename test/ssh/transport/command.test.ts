@@ -95,7 +95,7 @@ describe('a proxy command', () => {
   });
 
   test('that asks without ending its line is heard', async () => {
-    const { stream, said } = await started("printf 'Press enter: ' >&2; exec sleep 1000");
+    const { stream, said } = await started("x=1; printf 'Press enter: ' >&2; exec sleep 1000");
     await expect.poll(() => said).toEqual(['Press enter:']);
     stream.destroy();
   });
