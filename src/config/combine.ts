@@ -1,5 +1,6 @@
 // All files together: the rules between keys, tunnels and files. Gives the config as written, or every issue. Pure.
 import { dirname } from 'node:path';
+import type { Account } from './account.ts';
 import { login } from './address.ts';
 import { overlay, type Declared, type DeclaredHost } from './declared.ts';
 import { buildForwards } from './forwards.ts';
@@ -22,8 +23,8 @@ interface Work {
   readonly issues: ConfigIssue[];
 }
 
-/** The main file first, then what it includes, in order. */
-export function combine(files: readonly ParsedFile[]): Combined {
+/** The main file first, then what it includes, in order. `account`: whose home `~` is. */
+export function combine(files: readonly ParsedFile[], account: Pick<Account, 'home'>): Combined {
   const [main] = files;
   if (main === undefined) throw new Error('combine needs a file');
   const issues = files.flatMap((file) => file.issues);
@@ -42,7 +43,7 @@ export function combine(files: readonly ParsedFile[]): Combined {
   hostRules(files, hosts, defaults, issues);
   tunnelRules([...entries.values()]);
   orderRules(entries);
-  addressRules([...entries.values()]);
+  addressRules([...entries.values()], account);
   if (issues.length > 0)
     return {
       issues: sortIssues(

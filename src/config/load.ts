@@ -51,7 +51,7 @@ export async function loadConfig(
 ): Promise<ResolvedConfig> {
   const account = accountOf(facts);
   const read = readAll(file, account);
-  const declared = declaredOf(file, read);
+  const declared = declaredOf(file, read, account);
   if (options.allowedIn !== undefined && !isAllowed(options.allowedIn, file, consentDigest(declared)))
     throw new TunnelError(
       'CONFIG_NOT_ALLOWED',
@@ -68,7 +68,7 @@ export async function loadConfig(
 export async function checkConfig(file: string, facts: PlaceFacts): Promise<CheckedConfig> {
   const account = accountOf(facts);
   const read = readAll(file, account);
-  const combined = combine(read);
+  const combined = combine(read, account);
   if ('issues' in combined) return { ok: false, config: null, issues: combined.issues };
   const resolved = await resolve(combined.config, account, false);
   const issues = problemIssues(resolved, read);
@@ -77,7 +77,8 @@ export async function checkConfig(file: string, facts: PlaceFacts): Promise<Chec
 
 /** The config as written, for consent. Runs nothing. Throws ConfigError or CONFIG_MISSING. */
 export function readDeclared(file: string, facts: PlaceFacts): Declared {
-  return declaredOf(file, readAll(file, accountOf(facts)));
+  const account = accountOf(facts);
+  return declaredOf(file, readAll(file, account), account);
 }
 
 /** A digest of each file that the config is made of, by absolute path; null for one that cannot be read. */
@@ -122,8 +123,8 @@ function resolve(
   return resolveConfig(declared, { ...readerIn(account.env), readerFor, exists: existsNearby });
 }
 
-function declaredOf(file: string, read: readonly ParsedFile[]): Declared {
-  const combined = combine(read);
+function declaredOf(file: string, read: readonly ParsedFile[], account: Account): Declared {
+  const combined = combine(read, account);
   if ('issues' in combined) throw new ConfigError(file, combined.issues);
   return combined.config;
 }

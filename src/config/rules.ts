@@ -1,10 +1,11 @@
 // Rules between keys, hosts and tunnels (SPEC 2), each told at the value that breaks it. Pure.
-import { join } from 'node:path';
+import type { Account } from './account.ts';
 import { login } from './address.ts';
 import { wayKeys, type DeclaredHost, type DeclaredTunnel } from './declared.ts';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './nearest.ts';
 import type { ParsedFile } from './parse.ts';
+import { ownPath } from './resolve-host.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { collide, placeOf, type Endpoint } from '../model/endpoint.ts';
@@ -120,15 +121,15 @@ export function orderRules(entries: ReadonlyMap<string, Entry>): void {
     entries.get(circle[0] ?? '')?.tell(['after'], 'value', `goes in a circle: ${circle.join(' → ')}`);
 }
 
-/** Two forwards on one address, unless at most one of their tunnels starts by itself. */
-export function addressRules(entries: readonly Entry[]): void {
+/** Two forwards on one address, unless at most one of their tunnels starts by itself. `account`: whose home `~` is. */
+export function addressRules(entries: readonly Entry[], account: Pick<Account, 'home'>): void {
   const judged = entries.filter(({ from, name }) => !from.faulty(['tunnels', name, 'autostart']));
   const all = judged.flatMap((entry) =>
     entry.forwards.map((forward, index) => ({
       entry,
       forward,
       at: entry.places[index] ?? [],
-      listener: listenerOf(forward, entry),
+      listener: listenerOf(forward, entry, account),
     })),
   );
   for (const [later, earlier] of conflicts(all.map(({ listener }) => listener))) {
@@ -168,16 +169,20 @@ function conflicts(listeners: readonly Listener[]): readonly (readonly [number, 
   return found;
 }
 
-/** The end of a forward that listens. */
-function listenerOf(forward: Forward, { name, settings, folder }: DeclaredTunnel): Listener {
+/** The end of a forward that listens, its path as the supervisor will bind it. */
+function listenerOf(
+  forward: Forward,
+  { name, settings, folder }: DeclaredTunnel,
+  account: Pick<Account, 'home'>,
+): Listener {
   const { listen, type } = forward;
   const isHere = type !== 'remote';
-  const isRelative = listen.kind === 'unix' && /^\.\.?\//.test(listen.path);
   return {
     tunnel: name,
     autostart: settings.autostart ?? true,
     machine: isHere ? '' : (settings.host ?? name),
-    at: isHere && isRelative ? { ...listen, path: join(folder, listen.path) } : listen,
+    at:
+      isHere && listen.kind === 'unix' ? { ...listen, path: ownPath(listen.path, folder, account) } : listen,
   };
 }
 

@@ -99,6 +99,30 @@ describe('include:', () => {
     });
   });
 
+  test('tells of a socket that two tunnels claim, whatever each file calls it', async () => {
+    const home = createHome();
+    const file = home.write(
+      'tunnels.yaml',
+      `include: sub/more.yaml
+defaults: { host: h, remote: 2 }
+tunnels:
+  a: { local: ~/run/x.sock }
+  b: { local: HOME/run/x.sock }
+  c: { local: ./run/../run/x.sock }
+  d: { local: HOME/run/x.sock, autostart: false }
+  e: { type: remote, remote: HOME/run/x.sock, local: 3 }
+  f: { local: HOME/~/run/x.sock }
+`,
+    );
+    home.write('sub/more.yaml', 'tunnels:\n  g: { local: ~/sub/../run//x.sock }\n');
+    const remedy = 'one of the two tunnels must have autostart: false';
+    expect(await issuesOf(home, file)).toEqual([
+      `tunnels.yaml:5:15 tunnels.b.local: is the address of tunnels.a too; ${remedy}`,
+      `tunnels.yaml:6:15 tunnels.c.local: is the address of tunnels.a too; ${remedy}`,
+      `more.yaml:2:15 tunnels.g.local: is the address of tunnels.a too; ${remedy}`,
+    ]);
+  });
+
   test('tells the faults of an included file in that file', async () => {
     const home = createHome();
     const file = home.write(

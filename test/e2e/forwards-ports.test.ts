@@ -29,6 +29,25 @@ async function listenAt(at: string | number, serve = uppercase): Promise<Server 
   return Object.assign(server, { port: typeof address === 'string' ? 0 : address.port });
 }
 
+test('a socket in the home and the same absolute path are one listener, for up and for check', async () => {
+  await using world = createWorld();
+  const config = (autostart: boolean): string => `defaults: { host: "me@127.0.0.1:1", remote: 9 }
+tunnels:
+  dev: { local: ~/x.sock }
+  prod: { local: ${world.env['HOME'] ?? ''}/x.sock, autostart: ${autostart} }
+`;
+  world.config(config(true));
+  const check = await world.run(['check']);
+  expect(check).toMatchObject({ code: 3 });
+  expect(check.stdout + check.stderr).toContain('prod.local: is the address of tunnels.dev too');
+  world.config(config(false));
+  expect(await world.run(['check'])).toMatchObject({ code: 0 });
+  await world.run(['up', 'dev', '--timeout', '10ms']);
+  const up = await world.run(['up', 'prod']);
+  expect(up).toMatchObject({ code: 8 });
+  expect(up.stderr).toContain('held by tunnel dev');
+});
+
 describe.skipIf(sshdMissing() !== null)('unix sockets', () => {
   test('stand at either end of local and remote forwards, and are back after an outage', async () => {
     await using sshd = await startSshd({ config: ['Subsystem sftp internal-sftp'] });
