@@ -126,6 +126,8 @@ function endBySignal(signal: NodeJS.Signals): void {
 export interface RunOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly deadlineMs: number;
+  /** The deadline is counted anew from each line of its standard error that begins so. */
+  readonly newDeadlineAt?: string;
   /** More on its standard output ends it. */
   readonly outputLimitBytes: number;
   /** How much of its standard error is kept, from its beginning. Default 4 KiB. */
@@ -184,11 +186,14 @@ function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
     };
     const output = collect(child.stdout, options.outputLimitBytes, () => stop('too-much'));
     const said = collect(child.stderr, options.saidLimitBytes ?? saidLimitBytes, () => undefined);
-    const after = (ms: number, task: () => void): void => {
+    const after = (ms: number, task: () => void): NodeJS.Timeout => {
       const timer = setTimeout(task, ms);
       cancels.push(() => clearTimeout(timer));
+      return timer;
     };
-    after(options.deadlineMs, () => stop('late'));
+    const deadline = after(options.deadlineMs, () => stop('late'));
+    const { newDeadlineAt } = options;
+    if (newDeadlineAt !== undefined) onLines(child.stderr, newDeadlineAt, () => deadline.refresh());
     child.once('exit', (code, by) => {
       const ending: Ending = by === null ? { how: 'exited', code: code ?? 0 } : { how: 'killed', by };
       child.once('close', () => settle(ending));
@@ -209,6 +214,14 @@ function collect(stream: Readable | null, limitBytes: number, over: () => void):
   });
   stream?.on('error', () => undefined); // the end of the process tells what there is to tell
   return chunks;
+}
+
+/** Calls `found` for each line that begins with these words, as soon as its end is there. */
+function onLines(stream: Readable | null, begin: string, found: () => void): void {
+  const lines = boundedLines(begin.length, (line) => {
+    if (line.startsWith(begin)) found();
+  });
+  stream?.on('data', (chunk: Buffer) => lines.feed(chunk.toString('latin1')));
 }
 
 export interface BoundedLines {

@@ -17,9 +17,11 @@ import {
   type SshValues,
 } from './settings.ts';
 
-/** How long ssh may think: a `Match exec` may ask a network (SPEC 2). */
+/** How long ssh may think before its first command, and each command of a `Match exec`, which may ask a network (SPEC 2). */
 const answerLimitMs = 60_000;
 const outputLimitBytes = 1024 * 1024;
+/** What ssh says with -v when it starts one. */
+const startsCommand = 'debug1: Executing command: ';
 /** Processes at a time. */
 const atOnce = 4;
 
@@ -180,6 +182,7 @@ async function runSsh(
   const { ending, output, said } = await runProgram([program, '-N', '-T', '-vv', ...args], {
     env: account.env,
     deadlineMs: limitMs,
+    newDeadlineAt: startsCommand,
     outputLimitBytes,
     saidLimitBytes: outputLimitBytes,
   });
@@ -213,7 +216,7 @@ function complaintOf(said: readonly string[]): string {
 
 /** The Match line that ssh was at when its time was over: it says its text and the files it read, the last one last. */
 function lateAt(said: readonly string[], limit: string): string {
-  const at = said.findLastIndex((line) => line.startsWith('debug1: Executing command: '));
+  const at = said.findLastIndex((line) => line.startsWith(startsCommand));
   const match = said.slice(0, at).findLast((line) => line.startsWith('debug2: checking match for '));
   const written = match === undefined ? undefined : /^[^']*'(.*)' host /.exec(match)?.[1];
   if (written === undefined) return `ssh -G gave no answer in ${limit}`;

@@ -156,6 +156,13 @@ describe('ssh_config', () => {
     }
   });
 
+  test('gives each Match exec its own time, not all of them together', async () => {
+    const home = createHome();
+    home.write('.ssh/config', `${'Match exec "sleep 1"\n  User me\n'.repeat(5)}Host box\n  Port 99\n`);
+    const answer = await sshConfigReader(home.account, true, 4_000)({ alias: 'box', user: null, port: null });
+    expect('values' in answer && answer.values.get('port')).toEqual(['99']);
+  }, 30_000);
+
   test('of an ssh that cannot say its defaults is read by our own parser', async () => {
     const { account, home } = homeWith('exit 1', 'Host box\n  Port 99\n');
     home.write('bin/ssh', '#!/bin/sh\necho "No user exists for uid 7" >&2\nexit 255\n', 0o700);
