@@ -1,4 +1,5 @@
-// What `trust` (and any login in a command's own process) asks a person: host keys, and what jump hosts want to know.
+// What `trust` (and any login in a command's own process) asks a person: new and changed host keys, and what jump hosts want to know.
+// `up` asks about new keys alone, in conversation.ts; a changed key is asked about here and nowhere else.
 import type { PresentedKey } from '../client/trusting.ts';
 import { callerEnvironment } from '../model/environment.ts';
 import { TunnelError } from '../errors.ts';

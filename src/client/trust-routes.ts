@@ -4,7 +4,7 @@ import { openHostNames, type HostNames } from '../config/named-host.ts';
 import { nearest } from '../config/nearest.ts';
 import { matchSelectors, selects } from '../config/selectors.ts';
 import { TunnelError } from '../errors.ts';
-import { eachCommand, isOfOneTunnel, withHint } from '../model/hint.ts';
+import { eachCommand, isOfOneTunnel, withHint } from '../model/tunnel-hints.ts';
 import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';

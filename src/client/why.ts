@@ -8,7 +8,7 @@ import type { DialContext, DialStep, Session } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Finding, WhyDocument, WhyStep } from '../model/why.ts';
 import { testConnection } from '../ssh/transport/open.ts';
-import { firstCommand, hintFor } from '../model/hint.ts';
+import { firstCommand, hintFor } from '../model/tunnel-hints.ts';
 import type { SshHouse } from '../ssh/parts.ts';
 import { checkTargets, portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from '../forward/try-ends.ts';
 import { cleanText } from '../model/clean.ts';

@@ -1,5 +1,5 @@
-// The life of one supervisor: claim the config, read it, listen, bring up what is wanted, and end in good order.
-// Both kinds live it: the one in the background, and `up --foreground`.
+// The life of one supervisor that has claimed its config (presence.ts): read the config, listen, bring up what is wanted, and end in
+// good order. Both kinds live it: the one in the background, and `up --foreground`.
 import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';

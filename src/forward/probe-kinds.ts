@@ -8,7 +8,7 @@ import type { Probe } from '../model/forward.ts';
 /** One check over an open stream: answers what was seen, or throws ProbeFailed with the reason. */
 type Check = (stream: Duplex) => Promise<string>;
 
-/** A new kind of probe is a line here, its form in config/special-values and its type in model/forward.ts. */
+/** A new kind of probe is a line here, its type in model/forward, its form in config/special-values, its text in config/schema. */
 const checks: { readonly [Kind in Probe['kind']]: (probe: Extract<Probe, { kind: Kind }>) => Check } = {
   tcp: () => () => Promise.resolve('target open'),
   http: ({ url }) => checkHttp(new URL(url)),

@@ -1,4 +1,5 @@
-// Giving up: somebody who waited has gone, and what ends with a signal. An AbortSignal is one; each connection has its own, at a fraction of that price.
+// Giving up: whoever waited has gone, and work for them ends. An AbortSignal says the same; each connection has one of these instead,
+// which costs a fraction of an AbortSignal.
 import type { Cancel } from './clock.ts';
 
 /** The part of AbortSignal that those who work for somebody look at. */

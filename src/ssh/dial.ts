@@ -1,5 +1,5 @@
-// The door to SSH, as the supervisor is handed it: to knock, to dial, to forget, and to ask whether anything has changed.
-// A dial is everything from a host's name to a live session, in order, each step with its own deadline and report.
+// Dials: everything from a host's name to a live session, in order, each step with its own deadline and report. The supervisor
+// is handed this as its Dialer, which can also try the port alone, forget what was kept of a host, and tell of changed circumstances.
 import { createHash } from 'node:crypto';
 import type { Client } from 'ssh2';
 import { readForeignFile } from '../files/foreign-file.ts';

@@ -1,4 +1,4 @@
-// Canonical JSON: two values are the same thing exactly when their texts are equal. Keys of links, and of changes.
+// Canonical JSON: equal values have equal texts, whatever the order of their keys. Links are found by such a text, and changes seen.
 
 /** JSON with sorted keys. Only for plain values: the model holds no others. */
 export function canonicalJson(value: unknown): string {

@@ -1,5 +1,5 @@
-// The state machine of a link: what is not in the table of DESIGN 6 changes nothing. Only `step` makes a state. The wait
-// before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). Pure.
+// The state machine of a link. Its table is `step`: an event that has no place in the table changes nothing, and nobody else makes a
+// state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
 

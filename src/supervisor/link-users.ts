@@ -1,4 +1,4 @@
-// Who uses a link, counted: tunnels, and links that ride on it; and what they want of it together.
+// Who uses a link, counted: tunnels, and links that ride on this one; and what all of them together ask of the link.
 import type { CallerEnvironment } from '../model/session.ts';
 import type { Person } from './engine.ts';
 import type { BackoffPolicy } from './link-machine.ts';

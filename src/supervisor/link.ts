@@ -13,7 +13,7 @@ import type { AcquireJump, JumpLink } from './jumps.ts';
 import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
-import { hintFor } from '../model/hint.ts';
+import { hintFor } from '../model/tunnel-hints.ts';
 import { logStep, nextOutage, noOutage } from './outage.ts';
 import type { Outage } from './outage.ts';
 import { questionOf } from './questions.ts';

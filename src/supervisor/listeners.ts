@@ -10,7 +10,7 @@ import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
 import { same } from './canonical.ts';
 import type { EngineLog } from './engine.ts';
-import { hintFor } from '../model/hint.ts';
+import { hintFor } from '../model/tunnel-hints.ts';
 import { forwardStatus } from './status.ts';
 import type { TimedError } from './status.ts';
 

@@ -3,7 +3,7 @@ import { TunnelError } from '../errors.ts';
 import type { TunnelState } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
-import { forTunnel } from '../model/hint.ts';
+import { forTunnel } from '../model/tunnel-hints.ts';
 import { sameStretch, verdictOf } from './status.ts';
 import type { LinkSnapshot, TimedError, TunnelFacts, Verdict } from './status.ts';
 

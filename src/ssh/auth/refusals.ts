@@ -1,4 +1,5 @@
-// Why a login failed: the error that its notes come to, and whether a refused key may be accepted again.
+// Why a login failed: the error that its notes come to, and whether a refused key may be accepted again. When such a key is tried
+// again is decided in supervisor/blocked.
 import { TunnelError, type ErrorCode, type Hint } from '../../errors.ts';
 import { formatHopLogin, formatLogin, type Host } from '../../model/host.ts';
 import type { QuestionKind } from '../../model/question.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { TunnelError, type Hint } from '../../src/errors.ts';
 import type { Host } from '../../src/model/host.ts';
-import { eachCommand, firstCommand, forTunnel, withHint } from '../../src/model/hint.ts';
+import { eachCommand, firstCommand, forTunnel, withHint } from '../../src/model/tunnel-hints.ts';
 import { hintOf } from '../helpers/hint.ts';
 
 const host = (name: string): Host => ({ name }) as Host;

@@ -1,7 +1,7 @@
 // The decision that a command waits for: a table of what is, and what `up` and `wait` make of it.
 import { expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
-import { decisionOf, lateError, Waiters, type Decided } from '../../src/supervisor/decision.ts';
+import { decisionOf, lateError, Waiters, type Decided } from '../../src/supervisor/awaited.ts';
 import type { TunnelState } from '../../src/model/status.ts';
 import { refused, unreachable } from '../helpers/fake-ssh.ts';
 

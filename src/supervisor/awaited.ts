@@ -1,4 +1,4 @@
-// The decision on a tunnel that a command waits for (`up`, `wait`, `exec`): when there is one, and which. The waiters hear it.
+// Tunnels that a command waits for (`up`, `wait`, `exec`): when there is something to answer, and what. The waiters hear the answer.
 import { retryHelps, TunnelError } from '../errors.ts';
 import { awaitsProbe, failedProbe, isReady, type TunnelStatus } from '../model/status.ts';
 import type { Waiting } from './engine.ts';
