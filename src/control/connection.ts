@@ -225,6 +225,7 @@ function otherProtocol(params: Methods['hello']['params'], version: string, pid:
     'DAEMON_MISMATCH',
     `the supervisor (pid ${pid}, version ${version}) speaks protocol ${ours}, and this command ${params.protocol}`,
     // In words: commands of every version read them.
-    { hint: `kill ${pid} && tunnel up    # the tunnels that were wanted come back` },
+    // Not by a plain kill: what is told to end gives up what was wanted, and only what crashed is brought back (SPEC 3).
+    { hint: `kill -9 ${pid} && tunnel up    # the tunnels that were wanted come back` },
   );
 }

@@ -88,6 +88,8 @@ async function connectAt(at: SupervisorPlaces, owner: Owner): Promise<ControlCli
   return null;
 }
 
+const comeBack = '    # the tunnels that were wanted come back';
+
 /** A supervisor that cannot be talked to can only be ended from outside: by its unit, if one runs it. */
 async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): Promise<unknown> {
   if (!(thrown instanceof TunnelError)) return thrown;
@@ -95,21 +97,21 @@ async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): 
   const pid = thrown.code === 'DAEMON_MISMATCH' ? await holderOf(at, owner) : null;
   if (pid === null) return thrown;
   const { code, message, facts } = thrown;
-  const hint = [...(await ending(pid, 'kill')), '    # the tunnels that were wanted come back'];
-  return new TunnelError(code, message, { hint, facts, cause: thrown });
+  return new TunnelError(code, message, { hint: await ending(pid), facts, cause: thrown });
 }
 
 async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
   const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
   return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
-    hint: pid === null ? { command: 'up' } : await ending(pid, 'kill -9'),
+    hint: pid === null ? { command: 'up' } : await ending(pid),
   });
 }
 
-async function ending(pid: number, kill: string): Promise<readonly (string | HintCommand)[]> {
+/** By SIGKILL: what is told to end gives up what was wanted, and only what crashed is brought back (SPEC 3). */
+async function ending(pid: number): Promise<readonly (string | HintCommand)[]> {
   const { unitCommand } = await import('./stop-command.ts');
   const restart = unitCommand('restart', pid);
-  return restart === null ? [`${kill} ${pid} && `, { command: 'up' }] : [restart];
+  return restart === null ? [`kill -9 ${pid} && `, { command: 'up' }, comeBack] : [restart];
 }
 
 export interface RunningSupervisor {

@@ -215,7 +215,7 @@ describe('the control socket', () => {
     const answer = JSON.parse(raw.received()) as { id: number; error: { code: string; hint: string } };
     expect(answer).toMatchObject({
       id: 7,
-      error: { code: 'DAEMON_MISMATCH', hint: expect.stringContaining('kill 4242') },
+      error: { code: 'DAEMON_MISMATCH', hint: expect.stringContaining('kill -9 4242') },
     });
   });
 
