@@ -18,7 +18,7 @@ import {
   type Log,
   type LogLevel,
 } from './log.ts';
-import { claim } from './presence.ts';
+import { claim } from './claim.ts';
 import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/launch-pipe.ts';
 import { leave, refuseDebugger } from './signals.ts';
 import { stopCommand } from '../control/stop-command.ts';

@@ -1,4 +1,4 @@
-// The life of one supervisor that has claimed its config (presence.ts): read the config, listen, bring up what is wanted, and end in
+// The life of one supervisor that has claimed its config (claim.ts): read the config, listen, bring up what is wanted, and end in
 // good order. Both kinds live it: the one in the background, and `up --foreground`.
 import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
@@ -16,7 +16,7 @@ import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
 import { createNotifier, showOnDesktop, type Notifier } from './notify.ts';
-import { appear, type Presence } from './presence.ts';
+import { appear, type Presence } from './claim.ts';
 import { leave, takeSignals } from './signals.ts';
 import { openWanted, type Wanted, type WantedFile } from '../control/wanted.ts';
 

@@ -1,5 +1,5 @@
-// Connections accepted while the link is away, held until it is back or their time runs out (SPEC 3); and the reading of a
-// client until it is served.
+// Connections accepted while the link is away, held until it is back, their time runs out, or the tunnel goes down (SPEC 3); and the
+// reading of a client until it is served.
 import type { Socket } from 'node:net';
 import { TunnelError } from '../errors.ts';
 import type { CarrierParts, LinkView } from '../model/carrier.ts';

@@ -7,7 +7,7 @@ import { tcp } from '../model/endpoint.ts';
 import type { Host, Way } from '../model/host.ts';
 import type { Answer, PendingQuestion, Question } from '../model/question.ts';
 import type { DialContext, Dialer, DialStep, OpenTransport, Session } from '../model/session.ts';
-import { attendedError, environmentDigest, type Offers } from './blocked.ts';
+import { attendedError, environmentDigest, type Offered } from './blocked.ts';
 import { canonicalJson } from './canonical.ts';
 import type { EngineLog, Hearer, Person } from './engine.ts';
 import type { Jumps } from './jumps.ts';
@@ -56,7 +56,7 @@ export class Attempts {
   readonly #users: LinkUsers;
   readonly #jumps: Jumps;
   readonly #asker: Asker;
-  #offers: Offers = 'everything';
+  #offers: Offered = 'everything';
   /** Names of what was refused since a person was there. The dialer adds to it. */
   readonly #refused = new Set<string>();
   #unanswered: Question | null = null;
@@ -97,7 +97,7 @@ export class Attempts {
   }
 
   /** What the next attempt offers. */
-  offer(offers: Offers): void {
+  offer(offers: Offered): void {
     this.#offers = offers;
   }
 

@@ -14,10 +14,10 @@ import type { LinkUsers } from './link-users.ts';
  * What the next attempt offers. A refusal is not to be repeated by guessing: after one, only what worked here before is
  * offered (the slow retry), or only what was not refused (something changed).
  */
-export type Offers = 'everything' | 'proven' | 'new';
+export type Offered = 'everything' | 'proven' | 'new';
 
 /** How a blocked link looks again. `as before`: the failure came before any login, so nothing was refused. */
-export type Look = Offers | 'as before';
+export type Look = Offered | 'as before';
 
 /** What a blocked link does by itself. */
 export interface BlockEvents {

@@ -1,4 +1,4 @@
-// Offers: which keys and certificates a login may present, in which order (SPEC 2). Pure.
+// Offers: the order in which a login presents keys and certificates (SPEC 2); key.ts leaves out what was refused. Pure.
 import type { AgentKey } from '../../keys/agent.ts';
 import {
   certificateDoubts,

@@ -1,4 +1,5 @@
-// The presence of a supervisor on this machine: its lock, its control socket and its address, taken and given back in order.
+// The claim to be the one supervisor of a config, and its presence on this machine: lock, control socket and address, taken and given
+// back in order.
 import { randomBytes } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
