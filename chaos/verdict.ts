@@ -58,6 +58,11 @@ export interface Verdict {
 const memoryBoundMib = 96;
 /** As long as sshd keeps a session whose line is dead, or a line keeps what it holds. */
 const newsMs = 8000;
+/**
+ * So late may the watcher, a process of its own, tell what `status` said, where the machine is busy. That `status` itself is true in
+ * time is judged by `lieAboutCut`.
+ */
+const toldLateMs = 3000;
 /** So much of a held connection is read (SPEC 3): an end behind more is not seen. */
 const readWhileHeldBytes = 60_000;
 /** One control connection comes and goes. */
@@ -153,7 +158,7 @@ function lossesOf(
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
   if (!isLost || isAsWritten) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
-  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs))
+  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs + toldLateMs))
     return [
       { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
     ];
