@@ -307,6 +307,8 @@ describe.skipIf(sshdMissing() !== null)('a tunnel that its supervisor cannot bri
     );
     try {
       expect(await world.run(['up', '--timeout', '1s'])).toMatchObject({ code: 5 });
+      // The second of `up` may be over before the supervisor's own attempt has ended.
+      await world.until('db', ({ state }) => state === 'retrying');
       const before = accepted;
       const told = await why(world, 'db');
       expect(told).toMatchObject({ code: 5, document: { error: { code: 'LINK_LOST' } } });
