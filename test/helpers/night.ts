@@ -67,14 +67,18 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
   });
   await engine.apply(configOf(...tunnels), { prune: false });
   const limit = (): AbortSignal => AbortSignal.timeout(20_000);
+  const retryInMs = (name: string): number | null => {
+    const { retryAt } = night.one(name);
+    return retryAt === null ? null : Date.parse(retryAt) - clock.now();
+  };
   const night: Night = {
     engine,
     clock,
     knownHosts,
     one: (name) => engine.status([name])[0] as TunnelStatus,
     retryInMinutes(name) {
-      const { retryAt } = night.one(name);
-      return retryAt === null ? null : (Date.parse(retryAt) - clock.now()) / minuteMs;
+      const ms = retryInMs(name);
+      return ms === null ? null : ms / minuteMs;
     },
     until: (name, met) =>
       new Promise((resolve, reject) => {
@@ -119,7 +123,7 @@ export async function startNight(...tunnels: Tunnel[]): Promise<Night> {
       return night.until(name, ({ state }) => state !== 'connecting');
     },
     look(name) {
-      clock.advance((night.retryInMinutes(name) ?? 0) * minuteMs);
+      clock.advance(retryInMs(name) ?? 0); // in whole milliseconds: a hair less, and the timer is not due
       return night.until(name, ({ state }) => state !== 'connecting');
     },
     [Symbol.asyncDispose]: () => engine.close(0),
