@@ -48,8 +48,8 @@ export function createLineReader(input: TerminalInput, output: TerminalOutput): 
         const take = (chunk: Buffer): void => feed(decoder.write(chunk));
         const ended = (): void => finish({ kind: 'end' });
         const withdraw = (): void => finish({ kind: 'withdrawn' });
+        input.setRawMode(true); // before the prompt: who answers it the moment it stands there is not echoed
         output.write(prompt);
-        input.setRawMode(true);
         input.on('data', take);
         input.on('end', ended);
         input.resume();

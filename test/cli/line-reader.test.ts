@@ -29,6 +29,19 @@ describe('the line reader', () => {
     expect(shown()).toBe('Password: ******\r\n');
   });
 
+  test('has the echo off before its prompt stands on the screen, and on again when it is answered', async () => {
+    let isRaw = false;
+    const input = Object.assign(new PassThrough(), { setRawMode: (raw: boolean) => (isRaw = raw) });
+    const writes: string[] = [];
+    const reader = createLineReader(input as unknown as TerminalInput, {
+      write: (text) => writes.push(`${isRaw ? 'raw' : 'echoed'} ${text}`),
+    });
+    const reading = reader.read('Password: ', { echo: false });
+    input.write('a\r');
+    await reading;
+    expect(writes).toEqual(['raw Password: ', 'raw *', 'echoed \r\n']);
+  });
+
   test('takes characters that come in pieces', async () => {
     const input = Object.assign(new PassThrough(), { setRawMode: () => undefined });
     const reader = createLineReader(input as unknown as TerminalInput, { write: () => undefined });

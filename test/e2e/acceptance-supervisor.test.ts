@@ -1,8 +1,9 @@
 // Supervisors, from outside: two at once, one killed, one stormed with questions, a file that changes under it.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { entriesBelow } from '../helpers/folder.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, processEnd } from '../helpers/world.ts';
@@ -89,12 +90,9 @@ describe.skipIf(sshdMissing() !== null)('supervisors', () => {
     world.config(text(sshd, { one: { local: 'auto', target: 9 } }));
     expect((await world.run(['up'])).code).toBe(0);
     const pid = (await world.status()).supervisor.pid ?? 0;
-    const { statSync } = await import('node:fs');
-    for (const name of readdirSync(world.folder, { recursive: true, encoding: 'utf8' })) {
-      if (name.startsWith('home')) continue;
-      const stat = statSync(join(world.folder, name));
-      expect((stat.mode & 0o777).toString(8), name).toBe(stat.isDirectory() ? '700' : '600');
-    }
+    const ours = entriesBelow(world.folder).filter(({ name }) => !name.startsWith('home'));
+    for (const { name, isFolder, mode } of ours) expect(mode, name).toBe(isFolder ? '700' : '600');
+    expect(ours.length).toBeGreaterThan(3);
     expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('NODE_OPTIONS');
     expect((await world.run(['down'])).code).toBe(0);
     await processEnd(pid);

@@ -1,7 +1,8 @@
 // `tunnel secret` and what comes of it at `up`: a real gnome-keyring, unlocked and locked, and a machine with none.
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { entriesBelow } from '../helpers/folder.ts';
 import { namespaceMissing, passwordPam, privateEtc } from '../helpers/private-etc.ts';
 import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
@@ -41,10 +42,8 @@ tunnels:
 
 /** Everything that was written below a folder. */
 function written(folder: string): string {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile())
-    .map((path) => readFileSync(path, 'latin1'))
+  return entriesBelow(folder)
+    .map(({ text }) => text)
     .join('\n');
 }
 

@@ -1,7 +1,8 @@
 // One-time codes through the built program, at a real PAM stack that takes each code once: by night, by person, and refused.
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { entriesBelow } from '../helpers/folder.ts';
 import { authenticator } from '../helpers/one-time-codes.ts';
 import { pamServerMissing, startPamServer, unix, watch } from '../helpers/pam-server.ts';
 import { startSshd, type Sshd } from '../helpers/sshd.ts';
@@ -34,16 +35,9 @@ function keep(world: World, name: string, text: string): string {
 
 /** Everything the program wrote; not what the test did, which is in `home`. */
 function written(world: World): string {
-  const read = (path: string): string => {
-    try {
-      return readFileSync(path, 'latin1');
-    } catch {
-      return ''; // a folder, a socket, or a file that was there for a moment
-    }
-  };
-  return readdirSync(world.folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => !name.startsWith('home/'))
-    .map((name) => `${name}: ${read(join(world.folder, name))}`)
+  return entriesBelow(world.folder)
+    .filter(({ name }) => !name.startsWith('home/'))
+    .map(({ name, text }) => `${name}: ${text}`)
     .join('\n');
 }
 

@@ -1,10 +1,11 @@
 // `tunnel why`: each layer that can fail, on a live link, through a supervisor, and alone; with as few connections as it takes.
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
+import { entriesBelow } from '../helpers/folder.ts';
 import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
@@ -69,9 +70,9 @@ const at = ({ document }: Told, layer: WhyStep['layer'], hop = 'box'): WhyStep |
 const states = ({ document }: Told): string[] =>
   document.steps.map(({ layer, status }) => `${layer} ${status}`);
 const supervisors = (world: World): number[] =>
-  readdirSync(world.folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('/lock'))
-    .map((name) => (JSON.parse(readFileSync(join(world.folder, name), 'utf8')) as { pid: number }).pid)
+  entriesBelow(world.folder)
+    .filter(({ name, text }) => name.endsWith('/lock') && text !== '')
+    .map(({ text }) => (JSON.parse(text) as { pid: number }).pid)
     .filter(isAlive);
 
 const good = ['config', 'dns', 'tcp', 'kex', 'host-key', 'auth', 'listen', 'target'].map(
