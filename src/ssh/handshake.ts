@@ -67,7 +67,7 @@ export class Handshake {
   readonly #hello: HelloReader = createHelloReader();
   readonly #deadline: Deadline;
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
-  #layerSince = performance.now();
+  #layerSince: number;
   #thinking = 0;
   #thinkingSince = 0;
   #connection: Connection | null = null;
@@ -83,6 +83,7 @@ export class Handshake {
 
   constructor(parts: HandshakeParts) {
     this.#parts = parts;
+    this.#layerSince = parts.clock.monotonic();
     this.#deadline = new Deadline(parts.clock, () => this.#late());
   }
 
@@ -90,18 +91,22 @@ export class Handshake {
   pause(): void {
     this.#deadline.pause();
     this.#thinking += 1;
-    if (this.#thinking === 1) this.#thinkingSince = performance.now();
+    if (this.#thinking === 1) this.#thinkingSince = this.#now();
   }
 
   resume(): void {
     this.#deadline.resume();
     this.#thinking -= 1;
-    if (this.#thinking === 0) this.#layerSince += performance.now() - this.#thinkingSince;
+    if (this.#thinking === 0) this.#layerSince += this.#now() - this.#thinkingSince;
   }
 
   /** Milliseconds of the present layer, without what a person took over a question. */
   #spentMs(): number {
-    return (this.#thinking > 0 ? this.#thinkingSince : performance.now()) - this.#layerSince;
+    return (this.#thinking > 0 ? this.#thinkingSince : this.#now()) - this.#layerSince;
+  }
+
+  #now(): number {
+    return this.#parts.clock.monotonic();
   }
 
   async run(): Promise<Handshaken> {
@@ -296,7 +301,7 @@ export class Handshake {
     this.#step('kex', 'ok', [kex, cs.cipher, hostKey].join(', '));
     this.#step('host-key', 'ok', accepted.how);
     this.#layer = 'auth';
-    this.#layerSince = performance.now();
+    this.#layerSince = this.#now();
     this.#deadline.start(loginSilenceMs);
     this.#stored = this.#parts.key.proved(accepted);
     this.#stored.catch((thrown: unknown) => this.#end(asTunnelError(thrown)));

@@ -1,6 +1,8 @@
 // The words of the questions (SPEC 7) and what counts as a yes.
 import { describe, expect, test } from 'vitest';
-import { addressOf, introduceKey, readTrust, secretPrompt } from '../../src/cli/prompt.ts';
+import { PassThrough } from 'node:stream';
+import { addressOf, createPrompter, introduceKey, readTrust, secretPrompt } from '../../src/cli/prompt.ts';
+import { plain } from '../../src/render/color.ts';
 import { displayWidth } from '../../src/render/width.ts';
 import type { PendingQuestion } from '../../src/model/question.ts';
 
@@ -73,6 +75,27 @@ describe('questions', () => {
         }
         expect(rows.at(-1)).toMatch(/: $/);
       }
+  });
+
+  test('ours are bold where there is color, and what a server asks never is', async () => {
+    const stdin = Object.assign(new PassThrough(), { setRawMode: () => undefined });
+    let shown = '';
+    const stderr = { write: (text: string) => (shown += text), columns: 110 };
+    const talkPaint = { ...plain, bold: (text: string) => `<b>${text}</b>` };
+    const parts = { stdin, stderr, talkPaint } as unknown as Parameters<typeof createPrompter>[0];
+    const prompter = createPrompter(parts);
+    const ask = async (asked: PendingQuestion): Promise<string> => {
+      shown = '';
+      stdin.write('a\r');
+      await prompter.question(asked);
+      return shown;
+    };
+    expect(await ask(question({}))).toContain('<b>Passphrase for');
+    const imitation = question({ kind: 'prompt', fromServer: true, text: '<b>Passphrase for x</b>' });
+    expect(await ask(imitation)).toMatch(/^\(me@katie\.example\.org asks\)/);
+    expect(await ask(question({ kind: 'prompt', fromServer: true, text: 'Passphrase for x' }))).not.toContain(
+      '<b>',
+    );
   });
 
   test('an address is the endpoint without its user', () => {

@@ -211,6 +211,27 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect((await world.run(['status', '--check'])).code).toBe(9);
   });
 
+  test('status --problems is what does not serve although it is wanted, and says so when there is none', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const [gone, idle] = [await freePort(), await freePort()];
+    const more = `  gone: { host: me@127.0.0.1:${gone}, local: auto, remote: 9 }
+  idle: { host: me@127.0.0.1:${idle}, local: auto, remote: 9, autostart: false }
+`;
+    configure(world, sshd, 'auto', 9, more);
+    expect((await world.run(['up', 'db'])).code).toBe(0);
+    const none = await world.run(['status', '--problems']);
+    expect(none).toMatchObject({ code: 0, stdout: '' });
+    expect(none.stderr).toMatch(/^no problem: 1 up/m);
+
+    expect((await world.run(['up', 'gone', '--timeout', '200ms'])).code).toBe(5);
+    const some = await world.run(['status', '--problems', '--json']);
+    const names = (JSON.parse(some.stdout) as StatusDocument).tunnels.map(({ name }) => name);
+    expect(names).toEqual(['gone']);
+    expect((await world.run(['status', '--problems'])).stdout).not.toMatch(/^(db|idle)/m);
+    expect((await world.run(['status', '--problems', '--check', 'db'])).code).toBe(0);
+  });
+
   test('restart dials afresh and keeps the port; without a supervisor it is up', async () => {
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);

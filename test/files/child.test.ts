@@ -105,6 +105,21 @@ describe('a program', () => {
     expect(await text(child.stdout!)).toBe('"too many files are open"');
   });
 
+  test.skipIf(process.platform !== 'linux' || process.getuid?.() !== 0)(
+    'that would be a process too many is told as such',
+    async () => {
+      const child = nodeProcess(
+        `import { execFileSync } from 'node:child_process';
+         import { runProgram } from ${source('files/child.ts')};
+         execFileSync('prlimit', ['--pid', String(process.pid), '--nproc=1:1']); // root has none
+         process.setuid(54321);
+         const run = await runProgram(['true'], { env: process.env, deadlineMs: 60000, outputLimitBytes: 9 });
+         console.log(run.ending.how, run.ending.why?.code, run.ending.why?.message);`,
+      );
+      expect(await text(child.stdout!)).toMatch(/^not-started EAGAIN [a-z ]+\n$/);
+    },
+  );
+
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('ends with us when %s ends us', async (signal) => {
     const child = nodeProcess(
       `import { startProgram } from ${source('files/child.ts')};

@@ -1,9 +1,10 @@
 // Why an attempt at a login ended: by level, reason code and phase; one row a situation.
 import { describe, expect, test } from 'vitest';
-import { TunnelError } from '../../src/errors.ts';
+import { retryHelps, TunnelError } from '../../src/errors.ts';
 import { offeredByDefault } from '../../src/keys/algorithms.ts';
 import {
   attemptFailure,
+  dialTrouble,
   silenceFailure,
   type AttemptFacts,
   type AttemptScene,
@@ -140,5 +141,34 @@ describe('silence', () => {
     expect(failure.code).toBe('TIMED_OUT');
     expect(failure.message).toMatch(message);
     expect(hintOf(failure)).toMatch(hint);
+  });
+});
+
+describe('what a dial threw', () => {
+  const system = (code: string): Error => Object.assign(new Error(`spawn ${code}`), { code });
+
+  test.each(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EAGAIN'])(
+    'for want of something (%s) is tried again',
+    (code) => {
+      const { code: told, message } = dialTrouble(host, system(code));
+      expect(told).toBe('UNREACHABLE');
+      expect(message).toMatch(/^connect failed, on .*: [a-z]/);
+      expect(retryHelps(dialTrouble(host, system(code)))).toBe(true);
+    },
+  );
+
+  test.each([system('ENOENT'), new TypeError('x is undefined'), 'words'])(
+    'and nobody foresaw (%s) is a bug of ours, told once',
+    (strange) => {
+      const told = dialTrouble(host, strange);
+      expect(told.code).toBe('INTERNAL');
+      expect(retryHelps(told)).toBe(false);
+      expect(told.cause).toBe(strange);
+    },
+  );
+
+  test('and is an error of ours stays what it is', () => {
+    const ours = new TunnelError('AGENT_DOWN', 'no agent', { hint: { command: 'up' } });
+    expect(dialTrouble(host, ours)).toBe(ours);
   });
 });

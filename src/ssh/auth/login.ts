@@ -47,7 +47,8 @@ export interface OfferedKey {
 interface Current {
   /** Null for the `none` request. */
   readonly words: string | null;
-  readonly startedMs: number;
+  /** Moved on by what a person took over a question. */
+  startedMs: number;
   /** Null for what is no key. */
   readonly key: OfferedKey | null;
 }
@@ -429,6 +430,7 @@ export class Login {
   }
 
   async ask(question: Question): Promise<Asked> {
+    const askedMs = this.parts.clock.monotonic();
     try {
       const secret = await this.context.ask({
         ...question,
@@ -441,6 +443,8 @@ export class Login {
       return secret === null ? { kind: 'declined' } : { kind: 'answer', secret };
     } catch {
       return { kind: 'nobody' }; // how an absent person shows (DialContext.ask)
+    } finally {
+      if (this.#current !== null) this.#current.startedMs += this.parts.clock.monotonic() - askedMs;
     }
   }
 

@@ -32,31 +32,45 @@ describe('a dial with real credentials', () => {
     await session.close();
   });
 
-  test.skipIf(sshdMissing() !== null)('waits for a person longer than a server may be silent', async () => {
-    await using sshd = await startSshd({ config: ['LoginGraceTime 0'] });
-    const identity = makeKey(join(sshd.folder, 'locked'), ['-t', 'ed25519', '-a', '2'], 'pw');
-    appendFileSync(sshd.authorizedKeys, readFileSync(`${identity}.pub`));
-    // the login's deadline, run out at will; every other timer is real
-    const late: (() => void)[] = [];
-    const clock: Clock = {
-      ...systemClock,
-      schedule(delayMs, task) {
-        if (delayMs < 100_000) return systemClock.schedule(delayMs, task);
-        late.push(task);
-        return () => void late.splice(late.indexOf(task), 1);
-      },
-    };
-    const { createLogin } = createCredentials(testParts({ clock }));
-    const { dialer } = testDialer({ createLogin, clock });
-    const context = testContext(null, {
-      personPresent: () => true,
-      ask: () => {
-        for (const task of late.splice(0)) task();
-        return Promise.resolve(new Secret('pw'));
-      },
-    });
-    const session = await dialer.dial(hostOf({ ...sshd, identity }), { via: null, transport: null }, context);
-    expect(session.login.accepted[0]).toMatch(/^key ED25519/);
-    await session.close();
-  });
+  test.skipIf(sshdMissing() !== null)(
+    'waits for a person longer than a server may be silent, and counts none of it as the login',
+    async () => {
+      await using sshd = await startSshd({ config: ['LoginGraceTime 0'] });
+      const identity = makeKey(join(sshd.folder, 'locked'), ['-t', 'ed25519', '-a', '2'], 'pw');
+      appendFileSync(sshd.authorizedKeys, readFileSync(`${identity}.pub`));
+      // the login's deadline, run out at will; every other timer is real
+      const late: (() => void)[] = [];
+      let thoughtMs = 0;
+      const clock: Clock = {
+        ...systemClock,
+        monotonic: () => systemClock.monotonic() + thoughtMs,
+        schedule(delayMs, task) {
+          if (delayMs < 100_000) return systemClock.schedule(delayMs, task);
+          late.push(task);
+          return () => void late.splice(late.indexOf(task), 1);
+        },
+      };
+      const { createLogin } = createCredentials(testParts({ clock }));
+      const { dialer } = testDialer({ createLogin, clock });
+      const context = testContext(null, {
+        personPresent: () => true,
+        ask: () => {
+          for (const task of late.splice(0)) task();
+          thoughtMs += 3_600_000;
+          return Promise.resolve(new Secret('pw'));
+        },
+      });
+      const session = await dialer.dial(
+        hostOf({ ...sshd, identity }),
+        { via: null, transport: null },
+        context,
+      );
+      expect(session.login.accepted[0]).toMatch(/^key ED25519/);
+      expect(thoughtMs).toBe(3_600_000);
+      const spent = context.steps.map(({ layer, ms }) => [layer, (ms ?? 0) < 3_600_000]);
+      expect(spent).toEqual(expect.arrayContaining([['auth', true]]));
+      expect(spent.filter(([, isWithout]) => !isWithout)).toEqual([]);
+      await session.close();
+    },
+  );
 });
