@@ -11,6 +11,8 @@ export function channelsOf(connection: Connection, all: readonly Channel[]): Cha
   const { way, client } = connection;
   const type = way.type === 'remote' ? 'forwarded' : 'direct';
   const ofType = all.filter((channel) => channel.type === type);
+  // The request for a unix target names no client's port: what has the same one is another connection's, by another way.
+  if (way.targetIsUnix) return ofType.filter(({ port }) => port === null);
   const exact = ofType.filter(({ port }) => port !== null && port === client.port);
   // One whose port nobody knows: a unix socket's, or a forwarded one whose process was killed before it told.
   return exact.length > 0 ? exact : ofType.filter(({ port }) => port === null || way.clientIsUnix);

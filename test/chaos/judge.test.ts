@@ -77,6 +77,18 @@ describe('an end that somebody behind sshd was told of', () => {
     expect(whose(lied(remote, 'client', 'no'), forwarded([]))).toBe('openssh'); // killed before it told the port
   });
 
+  test('is looked for among the channels to unix sockets when the target is one, whoever had the client’s port', () => {
+    const toPath: Way = { ...local, name: 'near.toPath', targetIsUnix: true };
+    const other = direct(46_302, [received, drained]);
+    const own = [
+      'debug1: serverloop.c:server_request_direct_streamlocal():498 (pid=78): originator  port 0, target /tmp/target.sock',
+      'debug1: channels.c:channel_new():503 (pid=78): channel 0: new direct-streamlocal@openssh.com [direct-streamlocal] (inactive timeout: 0)',
+    ];
+    const misled = [...own, received.replace('77', '78').replace('channel 3', 'channel 0')];
+    expect(whose(lied(toPath, 'target', 'no'), [other, ...own].join('\n'))).toBe('openssh');
+    expect(whose(lied(toPath, 'target', 'no'), [other, ...misled].join('\n'))).toBe('tunnel');
+  });
+
   test('is OpenSSH’s when the tunnel sent everything, and sshd ended before it had written it', () => {
     expect(whose(lied(local, 'target', 'end'), direct(46_302, [received]))).toBe('openssh');
   });
