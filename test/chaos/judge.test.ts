@@ -89,6 +89,16 @@ describe('an end that somebody behind sshd was told of', () => {
     expect(whose(lied(toPath, 'target', 'no'), [other, ...misled].join('\n'))).toBe('tunnel');
   });
 
+  test('may be of a killed process though a connection before had the same port', () => {
+    const before = forwarded([received, freed(46_302)]);
+    const killed = forwarded([]).replaceAll('pid=77', 'pid=78');
+    const [finding] = findingsOf(lied(remote, 'client', 'no'));
+    if (finding === undefined) throw new Error('nothing was found');
+    const channels = readChannels([before, killed].join('\n'));
+    expect(liarOf(finding, channels, 2)).toBe('openssh');
+    expect(liarOf(finding, channels, 1)).toBe('tunnel');
+  });
+
   test('is OpenSSH’s when the tunnel sent everything, and sshd ended before it had written it', () => {
     expect(whose(lied(local, 'target', 'end'), direct(46_302, [received]))).toBe('openssh');
   });
