@@ -6,21 +6,29 @@ import type { Channel } from './sshd-log.ts';
 /** `tunnel`: the program lied. */
 export type Liar = 'tunnel' | 'openssh' | 'unix';
 
-/** The channels that may have carried a connection, of the server that its way leads to. */
-export function channelsOf(connection: Connection, all: readonly Channel[]): Channel[] {
+/**
+ * The channels that may have carried a connection, of the server that its way leads to. `namesakes`: how many connections came to
+ * that server from the same port, this one included.
+ */
+export function channelsOf(connection: Connection, all: readonly Channel[], namesakes = 1): Channel[] {
   const { way, client } = connection;
   const type = way.type === 'remote' ? 'forwarded' : 'direct';
   const ofType = all.filter((channel) => channel.type === type);
+  // The request for a unix target names no client's port: what has the same one is another connection's, by another way.
+  if (way.targetIsUnix) return ofType.filter(({ port }) => port === null);
   const exact = ofType.filter(({ port }) => port !== null && port === client.port);
   // One whose port nobody knows: a unix socket's, or a forwarded one whose process was killed before it told.
-  return exact.length > 0 ? exact : ofType.filter(({ port }) => port === null || way.clientIsUnix);
+  const unknown = ofType.filter(({ port }) => port === null || way.clientIsUnix);
+  if (exact.length === 0) return unknown;
+  // A port is used again: with fewer channels than connections of it, this one's may be among those that never told.
+  return way.type === 'remote' && exact.length < namesakes ? [...exact, ...unknown] : exact;
 }
 
 /** By whom the reader of a false end was told of it. */
-export function liarOf({ connection, sender }: Finding, all: readonly Channel[]): Liar {
+export function liarOf({ connection, sender }: Finding, all: readonly Channel[], namesakes = 1): Liar {
   const { way, client, target } = connection;
   const [reader, writer] = sender === 'client' ? [target, client] : [client, target];
-  const channels = channelsOf(connection, all);
+  const channels = channelsOf(connection, all, namesakes);
   const byTunnel = (way.type === 'remote') === (reader === target);
   if (!byTunnel)
     return channels.some((channel) => !wasMisled(channel, reader, writer)) ? 'openssh' : 'tunnel';

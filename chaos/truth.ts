@@ -52,8 +52,22 @@ export function lieAboutCut(history: History, cutMs: number): string | null {
 /** Null, or what was wrong: a connection was served, so the tunnel must have been called up at some moment of it, or soon after. */
 export function lieAboutService(history: History, fromMs: number, toMs: number): string | null {
   const said = saidBetween(history, fromMs, toMs + statusBoundMs);
-  if (said.some(({ state }) => state === 'up')) return null;
+  if (said.some(({ state }) => state === 'up') || wasUpUntold(said)) return null;
   return `never up (${said.map(({ state }) => state).join(', ')}) while a connection was served`;
+}
+
+/**
+ * True when the status was up between two samples that are not. `status --watch` joins changes within 50 ms, and tells none to a
+ * reader who is behind, so that a short life of a link may go untold. Its trace is `since`: connecting and retrying share
+ * theirs, and only what lies between two troubles, in a run in which nobody takes a tunnel down, begins another.
+ */
+function wasUpUntold(said: readonly Sample[]): boolean {
+  const isTrouble = ({ state }: Sample): boolean => state === 'connecting' || state === 'retrying';
+  return said.some((sample, index) => {
+    const before = said[index - 1];
+    if (before === undefined || before.since === sample.since) return false;
+    return isTrouble(before) && isTrouble(sample);
+  });
 }
 
 /** Milliseconds after a moment until the tunnel came up for the last time before another one; 0 when it was up all along. */

@@ -88,7 +88,10 @@ export function judge(evidence: Evidence): Verdict {
   const liars = new Map(
     kept
       .filter(({ flaw }) => flaw === 'falseEnd')
-      .map((finding) => [finding, liarOf(finding, channelsFor(finding.connection))]),
+      .map((finding) => {
+        const { connection } = finding;
+        return [finding, liarOf(finding, channelsFor(connection), namesakesOf(connection, evidence))];
+      }),
   );
   const ours = kept.filter((finding) => (liars.get(finding) ?? 'tunnel') === 'tunnel');
   const lies = statusLies(evidence);
@@ -125,6 +128,14 @@ export function judge(evidence: Evidence): Verdict {
       ...remains(evidence),
     ].sort((one, other) => one.atMs - other.atMs),
   };
+}
+
+/** Connections that came to the same server by a remote forward from the same port, this one included. */
+function namesakesOf({ way, client }: Connection, { connections }: Evidence): number {
+  return connections.filter(
+    (other) =>
+      other.way.type === 'remote' && other.way.tunnel === way.tunnel && other.client.port === client.port,
+  ).length;
 }
 
 const historyOf = ({ histories }: Evidence, { way }: Connection): History => histories[way.tunnel] ?? [];

@@ -77,6 +77,28 @@ describe('an end that somebody behind sshd was told of', () => {
     expect(whose(lied(remote, 'client', 'no'), forwarded([]))).toBe('openssh'); // killed before it told the port
   });
 
+  test('is looked for among the channels to unix sockets when the target is one, whoever had the client’s port', () => {
+    const toPath: Way = { ...local, name: 'near.toPath', targetIsUnix: true };
+    const other = direct(46_302, [received, drained]);
+    const own = [
+      'debug1: serverloop.c:server_request_direct_streamlocal():498 (pid=78): originator  port 0, target /tmp/target.sock',
+      'debug1: channels.c:channel_new():503 (pid=78): channel 0: new direct-streamlocal@openssh.com [direct-streamlocal] (inactive timeout: 0)',
+    ];
+    const misled = [...own, received.replace('77', '78').replace('channel 3', 'channel 0')];
+    expect(whose(lied(toPath, 'target', 'no'), [other, ...own].join('\n'))).toBe('openssh');
+    expect(whose(lied(toPath, 'target', 'no'), [other, ...misled].join('\n'))).toBe('tunnel');
+  });
+
+  test('may be of a killed process though a connection before had the same port', () => {
+    const before = forwarded([received, freed(46_302)]);
+    const killed = forwarded([]).replaceAll('pid=77', 'pid=78');
+    const [finding] = findingsOf(lied(remote, 'client', 'no'));
+    if (finding === undefined) throw new Error('nothing was found');
+    const channels = readChannels([before, killed].join('\n'));
+    expect(liarOf(finding, channels, 2)).toBe('openssh');
+    expect(liarOf(finding, channels, 1)).toBe('tunnel');
+  });
+
   test('is OpenSSH’s when the tunnel sent everything, and sshd ended before it had written it', () => {
     expect(whose(lied(local, 'target', 'end'), direct(46_302, [received]))).toBe('openssh');
   });

@@ -7,6 +7,7 @@ import {
   saidAt,
   wasUpThroughout,
   type History,
+  type Sample,
 } from '../../chaos/truth.ts';
 
 /** Up on one link until 5000, away until 7000, up on another one. */
@@ -48,6 +49,16 @@ describe('a status', () => {
     expect(lieAboutService(outage, 5100, 5200)).toMatch(/never up \(retrying, connecting\)/);
     expect(lieAboutService(outage, 5100, 6500)).toBeNull();
     expect(lieAboutService(outage, 4900, 5100)).toBeNull();
+  });
+
+  test('that was up too shortly to be told is no lie: the next trouble has another beginning', () => {
+    const retrying = (atMs: number, since: string): Sample => ({ atMs, state: 'retrying', since });
+    const connecting: Sample = { atMs: 5500, state: 'connecting', since: 'c' };
+    expect(lieAboutService([retrying(5000, 'c'), retrying(5800, 'd')], 5200, 5900)).toBeNull();
+    expect(lieAboutService([retrying(5000, 'c'), connecting, retrying(5800, 'c')], 5200, 5900)).toMatch(
+      /never up/,
+    );
+    expect(lieAboutService([retrying(5000, 'c'), retrying(7000, 'd')], 5200, 5900)).toMatch(/never up/);
   });
 });
 
