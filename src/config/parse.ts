@@ -56,6 +56,7 @@ function readSettings(
   if (included && isNoConfig(source.value)) return nothing('has neither hosts: nor tunnels:');
   const value: unknown = structuredClone(source.value);
   dropEmpty(value);
+  takeOutProto(value, source, faults, issues);
   // Twice is enough but for faults that hid behind others; each round takes at least one key out.
   for (let round = 0; round < 10; round++) {
     const read = fileSchema.safeParse(value);
@@ -90,6 +91,17 @@ function isNoConfig(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const keys = Object.keys(value);
   return keys.length > 0 && !keys.some((key) => (knownKeys.file as readonly string[]).includes(key));
+}
+
+/** A host or tunnel of this name: zod leaves it out without a word (it is how objects of JavaScript are poisoned). */
+function takeOutProto(value: unknown, source: Source, faults: Faults, issues: ConfigIssue[]): void {
+  for (const section of ['hosts', 'tunnels']) {
+    const map = valueAt(value, [section]);
+    if (typeof map !== 'object' || map === null || !Object.hasOwn(map, '__proto__')) continue;
+    issues.push(source.issue([section, '__proto__'], 'key', 'is no name that can be given'));
+    faults.add([section, '__proto__']);
+    Reflect.deleteProperty(map, '__proto__');
+  }
 }
 
 /** `hosts:` with nothing but comments below it is as good as absent. */

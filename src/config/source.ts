@@ -21,6 +21,9 @@ export const textLimitBytes = 4 * 1024 * 1024;
 /** Nodes after aliases are followed: a few anchors can stand for billions ("billion laughs"). */
 const nodeLimit = 200_000;
 
+/** Written ones: each is looked for among all others when the document becomes data. */
+const aliasLimit = 10_000;
+
 const tooDeep = 'is nested too deeply';
 
 export type Path = readonly (string | number)[];
@@ -71,8 +74,9 @@ function readDocument(file: string, text: string, lineCounter: LineCounter, at: 
     prettyErrors: false,
     logLevel: 'error', // 'silent' would leave out that there is a second document
     stringKeys: true,
+    uniqueKeys: false, // it compares each key with all before it: see repeatedKeys
   });
-  const syntax = [...document.errors, ...document.warnings];
+  const syntax: readonly Slip[] = [...document.errors, ...document.warnings, ...repeatedKeys(document)];
   if (syntax.some((error) => error.code === 'RESOURCE_EXHAUSTION')) return null;
   const whole = document.errors.every(isRepeat);
   const aliases = whole ? aliasIssues(document, at) : [];
@@ -82,11 +86,37 @@ function readDocument(file: string, text: string, lineCounter: LineCounter, at: 
   return { file, value, issues, issue: placer(document, at) };
 }
 
+type Slip = Pick<YAMLError, 'code' | 'pos' | 'message'>;
+
+/** More repeats than that are no slip of a hand: the rest is not told. */
+const toldRepeats = 100;
+
+/** Keys that stand twice in one map, in any order. By a stack of our own: the document may be deep. */
+function repeatedKeys(document: Document.Parsed): Slip[] {
+  const found: Slip[] = [];
+  const waiting: unknown[] = [document.contents];
+  while (waiting.length > 0 && found.length < toldRepeats) {
+    const node = waiting.pop();
+    if (!isCollection(node)) continue;
+    const seen = new Set<unknown>();
+    for (const item of node.items) {
+      waiting.push(isPair(item) ? item.value : item);
+      const key = isPair(item) && isScalar(item.key) ? item.key.value : undefined;
+      if (!isPair(item) || typeof key !== 'string' || key === '<<') continue;
+      const start = startOf(item.key);
+      if (seen.has(key) && found.length < toldRepeats)
+        found.push({ code: 'DUPLICATE_KEY', pos: [start, start], message: '' });
+      seen.add(key);
+    }
+  }
+  return found;
+}
+
 /** A key that stands twice: the rest of the file can still be looked at. */
-const isRepeat = (error: YAMLError): boolean => error.code === 'DUPLICATE_KEY';
+const isRepeat = (error: Slip): boolean => error.code === 'DUPLICATE_KEY';
 
 /** The parser takes text behind a break for anything: a line with one slip would be told for each word that follows. */
-function upToFirstBreak(errors: readonly YAMLError[]): readonly YAMLError[] {
+function upToFirstBreak(errors: readonly Slip[]): readonly Slip[] {
   const ordered = errors.toSorted((one, other) => one.pos[0] - other.pos[0]);
   return ordered.slice(0, ordered.findIndex((error) => !isRepeat(error)) + 1);
 }
@@ -149,11 +179,16 @@ function aliasIssues(document: Document.Parsed, at: At): ConfigIssue[] {
   const issues: ConfigIssue[] = [];
   const sizes = new Map<unknown, number>();
   const open = new Set<unknown>();
+  // Each alias by the anchors above it, in reading order: to have the document resolve them walks it once for each.
+  const anchors = new Map<string, Node>();
+  let aliases = 0;
   const size = (node: unknown): number => {
+    if (isCollection(node) || isScalar(node)) if (node.anchor !== undefined) anchors.set(node.anchor, node);
     const known = sizes.get(node);
     if (known !== undefined) return known;
     if (isAlias(node)) {
-      const source = node.resolve(document);
+      const source = anchors.get(node.source);
+      aliases += 1;
       if (source === undefined || open.has(source)) {
         const why = source === undefined ? 'has no anchor above it' : 'stands inside its own anchor';
         const quote = `; if it is text, put quotes around it`;
@@ -172,13 +207,13 @@ function aliasIssues(document: Document.Parsed, at: At): ConfigIssue[] {
     sizes.set(node, total);
     return total;
   };
-  if (size(document.contents) > nodeLimit)
+  if (size(document.contents) > nodeLimit || aliases > aliasLimit)
     issues.push(at(0, [], 'stands for too much: its aliases repeat each other'));
   return issues;
 }
 
 /** The mistakes people really make, in words that say what to do. */
-function syntaxIssue(error: YAMLError, text: string, document: Document.Parsed, at: At): ConfigIssue {
+function syntaxIssue(error: Slip, text: string, document: Document.Parsed, at: At): ConfigIssue {
   const [offset] = error.pos;
   const line = lineAround(text, offset);
   const say = (message: string): ConfigIssue => at(offset, [], message);
@@ -214,7 +249,8 @@ const plainWords: { readonly [code in YAMLError['code']]?: string } = {
 /** Keys down to the pair that an offset is in. */
 function pathAt(node: unknown, offset: number): Path {
   if (!isCollection(node)) return [];
-  for (const [index, item] of [...node.items.entries()].reverse()) {
+  for (let index = node.items.length - 1; index >= 0; index -= 1) {
+    const item: unknown = node.items[index];
     const start = startOf(isPair(item) ? item.key : item);
     if (start < 0 || start > offset) continue;
     if (!isPair(item)) return start === offset ? [] : [index, ...pathAt(item, offset)];
@@ -224,8 +260,12 @@ function pathAt(node: unknown, offset: number): Path {
   return [];
 }
 
+/** Characters before and behind a fault: a file may be one line, and each of its faults looks at it. */
+const lookAround = 200;
+
 function lineAround(text: string, offset: number): string {
-  const start = text.lastIndexOf('\n', Math.max(0, offset - 1)) + 1;
-  const end = text.indexOf('\n', offset);
-  return text.slice(start, end < 0 ? undefined : end);
+  const near = text.slice(Math.max(0, offset - lookAround), offset);
+  const behind = text.slice(offset, offset + lookAround);
+  const end = behind.indexOf('\n');
+  return near.slice(near.lastIndexOf('\n') + 1) + behind.slice(0, end < 0 ? undefined : end);
 }

@@ -127,6 +127,7 @@ function hostOf(type: number, address: Buffer): string | null {
 
 /** The one written form of an address (RFC 5952), so that allow-lists can be compared with it. */
 export function shortestIpv6(address: string): string | null {
+  if (!/^[0-9A-Fa-f:.]+$/.test(address)) return null; // a URL would find one behind `user@`, or before a path
   try {
     return new URL(`http://[${address}]/`).hostname.slice(1, -1);
   } catch {

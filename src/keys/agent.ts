@@ -1,14 +1,15 @@
 // Agents: keys that live in another process (draft-ietf-sshm-ssh-agent): list them, have one sign. Socket or Windows pipe.
 import { connect, type Socket } from 'node:net';
-import { cleanText } from '../model/clean.ts';
 import type { Clock } from '../model/clock.ts';
-import { publicKeyFromBlob, type PublicKey } from './public-key.ts';
-import { wireBoolean, wireReader, wireString, wireUint32 } from './wire.ts';
-
-export interface AgentKey extends PublicKey {
-  /** Clean of control characters. */
-  readonly comment: string;
-}
+import {
+  AgentError,
+  createAnswerReader,
+  message,
+  readKeys,
+  readSignature,
+  type AgentKey,
+} from './agent-messages.ts';
+import { wireBoolean, wireString, wireUint32 } from './wire.ts';
 
 /** An open agent. Requests are answered in order; all fail once it is closed or breaks. */
 export interface Agent {
@@ -21,25 +22,9 @@ export interface Agent {
   close(): void;
 }
 
-/** Why an agent did not do what was asked. The message ends a sentence. */
-export class AgentError extends Error {
-  override readonly name = 'AgentError';
-}
-
 /** SSH_AGENT_RSA_SHA2_256 and 512: which hash an RSA key signs with. */
 export const agentFlags = { 'rsa-sha2-256': 2, 'rsa-sha2-512': 4 } as const;
 
-const message = {
-  failure: 5,
-  list: 11,
-  keys: 12,
-  sign: 13,
-  signature: 14,
-  extension: 27,
-  success: 6,
-} as const;
-/** As in OpenSSH (AGENT_MAX_LEN): no sane answer is longer. */
-const longestAnswer = 256 * 1024;
 const listLimitMs = 5000;
 /** Long: the agent may ask its person to confirm, or a token to be touched. */
 const signLimitMs = 90_000;
@@ -62,13 +47,15 @@ class OpenAgent implements Agent {
   /** Callers in the order of their requests, which is that of the answers. */
   readonly #waiting: Waiting[] = [];
   #broken: AgentError | null = null;
-  #held: Buffer = Buffer.alloc(0);
 
   constructor(path: string, socket: Socket, clock: Clock) {
     this.path = path;
     this.#socket = socket;
     this.#clock = clock;
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    const read = createAnswerReader((answer) => this.#take(answer));
+    socket.on('data', (chunk: Buffer) => {
+      if (!read(chunk)) this.#end('it does not speak the agent protocol');
+    });
     socket.once('close', () => this.#end('it closed the connection'));
   }
 
@@ -79,8 +66,7 @@ class OpenAgent implements Agent {
   async sign(blob: Buffer, bytes: Buffer, flags: number): Promise<Buffer> {
     const body = Buffer.concat([wireString(blob), wireString(bytes), wireUint32(flags)]);
     const answer = await this.#ask(message.sign, body, signLimitMs);
-    if (answer[0] !== message.signature) throw new AgentError('it refused');
-    return Buffer.from(wireReader(answer.subarray(1)).string());
+    return readSignature(answer);
   }
 
   async bind(hostKey: Buffer, sessionId: Buffer, signature: Buffer): Promise<boolean> {
@@ -108,17 +94,10 @@ class OpenAgent implements Agent {
     });
   }
 
-  #read(chunk: Buffer): void {
-    this.#held = Buffer.concat([this.#held, chunk]);
-    while (this.#held.length >= 4) {
-      const length = this.#held.readUInt32BE(0);
-      if (length === 0 || length > longestAnswer) return this.#end('it does not speak the agent protocol');
-      if (this.#held.length < 4 + length) return;
-      const caller = this.#waiting.shift();
-      caller?.cancel();
-      caller?.resolve(this.#held.subarray(4, 4 + length));
-      this.#held = this.#held.subarray(4 + length);
-    }
+  #take(answer: Buffer): void {
+    const caller = this.#waiting.shift();
+    caller?.cancel();
+    caller?.resolve(answer);
   }
 
   #end(why: string): void {
@@ -149,19 +128,4 @@ function dial(path: string, clock: Clock): Promise<Socket> {
       resolve(socket);
     });
   });
-}
-
-function readKeys(answer: Buffer): readonly AgentKey[] {
-  if (answer[0] !== message.keys) throw new AgentError('it refused to list its keys');
-  try {
-    const reader = wireReader(answer.subarray(1));
-    const keys: AgentKey[] = [];
-    for (let left = reader.uint32(); left > 0; left -= 1) {
-      const blob = Buffer.from(reader.string());
-      keys.push({ ...publicKeyFromBlob(blob), comment: cleanText(reader.text()) });
-    }
-    return keys;
-  } catch {
-    throw new AgentError('it does not speak the agent protocol');
-  }
 }

@@ -121,7 +121,7 @@ const ciphers: Readonly<Record<string, KeyCipher>> = {
 
 /** Throws KeyError unsupported for a name we do not know. */
 function keyCipher(name: string): KeyCipher {
-  const cipher = ciphers[name];
+  const cipher = Object.hasOwn(ciphers, name) ? ciphers[name] : undefined;
   if (cipher === undefined) throw new KeyError('unsupported', `its cipher ${name} is not known`);
   return cipher;
 }

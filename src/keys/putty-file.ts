@@ -66,7 +66,8 @@ function readFields(lines: readonly string[]): { fields: Map<string, string>; bl
     const [, name = '', value = ''] = match;
     fields.set(name, value);
     if (!name.endsWith('-Lines')) continue;
-    const count = Number.parseInt(value, 10);
+    // A count below zero would lead back to this very line, for ever.
+    const count = /^\d{1,9}$/.test(value) ? Number(value) : 0;
     blocks.set(name, Buffer.from(lines.slice(index + 1, index + 1 + count).join(''), 'base64'));
     index += count;
   }
@@ -118,18 +119,27 @@ function keysOfVersion2(passphrase: string): PuttyKeys {
   };
 }
 
+const derivations = new Map([
+  ['Argon2id', argon2id],
+  ['Argon2i', argon2i],
+  ['Argon2d', argon2d],
+]);
+
 function keysOfVersion3(file: PuttyFile, passphrase: string): PuttyKeys {
   if (!puttyLocked(file)) return { key: Buffer.alloc(0), iv: Buffer.alloc(0), mac: Buffer.alloc(0) };
   const number = (name: string): number => Number.parseInt(file.fields.get(name) ?? '', 10);
-  const derive = { Argon2id: argon2id, Argon2i: argon2i, Argon2d: argon2d }[
-    file.fields.get('Key-Derivation') ?? ''
-  ];
+  const derive = derivations.get(file.fields.get('Key-Derivation') ?? '');
   if (derive === undefined) throw new KeyError('unsupported', 'its key derivation is not known');
   const salt = Buffer.from(file.fields.get('Argon2-Salt') ?? '', 'hex');
   const cost = { m: number('Argon2-Memory'), t: number('Argon2-Passes'), p: number('Argon2-Parallelism') };
   if (!(cost.m <= 1_048_576 && cost.t <= 10_000 && cost.p <= 256))
     throw new KeyError('damaged', 'its key derivation asks for absurd effort');
-  const bytes = Buffer.from(derive(Buffer.from(passphrase, 'utf8'), salt, { ...cost, dkLen: 80 }));
+  let bytes: Buffer;
+  try {
+    bytes = Buffer.from(derive(Buffer.from(passphrase, 'utf8'), salt, { ...cost, dkLen: 80 }));
+  } catch {
+    throw new KeyError('damaged', 'its key derivation is damaged'); // Argon2 has no such salt, passes or memory
+  }
   return { key: bytes.subarray(0, 32), iv: bytes.subarray(32, 48), mac: bytes.subarray(48) };
 }
 

@@ -124,7 +124,7 @@ function answer(values: SshValues, user: readonly string[], all: readonly string
 }
 
 /** Lines of `ssh -G`: a lower-case key, a space, a value. */
-function readOutput(output: string): SshValues {
+export function readOutput(output: string): SshValues {
   const values = new Map<string, string[]>();
   for (const line of output.split('\n')) {
     const at = line.indexOf(' ');

@@ -3,7 +3,7 @@ import { algorithmProblem } from '../algorithms.ts';
 import type { AlgorithmKind } from '../../keys/algorithms.ts';
 import { matchesList } from './match.ts';
 import type { ConfigLine } from './lines.ts';
-import { jumpProblem } from './settings.ts';
+import { isTime, jumpProblem } from './settings.ts';
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
@@ -117,7 +117,7 @@ function valueProblem(keyword: string, value: string): string | null {
       return isNumber(value, 2_147_483_647) ? null : `${keyword} must be a number, not "${value}"`;
     case 'connecttimeout':
     case 'serveraliveinterval':
-      return value === 'none' || /^(\d{1,9}[smhdw]?)+$/i.test(value)
+      return value === 'none' || (isTime(value) && !/\d{10}/.test(value))
         ? null
         : `${keyword} must be a time as in 90, 1m30s or none, not "${value}"`;
     default:

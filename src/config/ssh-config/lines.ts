@@ -26,7 +26,7 @@ export function readConfigLines(text: string): readonly (ConfigLine | FaultyLine
 }
 
 function readLine(line: string, number: number): ConfigLine | FaultyLine | null {
-  const written = line.replace(/[ \t\r\f]+$/, '').replace(/^[ \t\r]+/, '');
+  const written = trimEnd(line).replace(/^[ \t\r]+/, '');
   if (written === '' || written.startsWith('#')) return null;
   const split = splitKeyword(written);
   if (split === null) return null; // a quote that is never closed in front: ssh sees no keyword there
@@ -48,6 +48,13 @@ function splitKeyword(line: string): { keyword: string; rest: string } | null {
   }
   const keyword = /^[^ \t\r=]*/.exec(line)?.[0] ?? '';
   return { keyword, rest: trimStart(line.slice(keyword.length)).replace(/^=[ \t\r]*/, '') };
+}
+
+/** By hand: a pattern that ends in `$` would begin again at each blank of a line. */
+function trimEnd(line: string): string {
+  let end = line.length;
+  while (end > 0 && ' \t\r\f'.includes(line.charAt(end - 1))) end -= 1;
+  return line.slice(0, end);
 }
 
 const trimStart = (text: string): string => text.replace(/^[ \t\r]+/, '');

@@ -177,9 +177,12 @@ function number(value: string | undefined): number | undefined {
   return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
 }
 
+/** Told without going back: `(\\d+[smhdw]?)+` takes twice the time for each digit of what is none. */
+export const isTime = (value: string): boolean => /^(?=\d)(?:\d+[smhdw])*\d*$/i.test(value);
+
 /** ssh's times: seconds, or numbers with s m h d w (sshd_config(5), TIME FORMATS). None and 0 are no limit. */
 export function milliseconds(value: string | undefined): number | undefined {
-  if (value === undefined || !/^(\d+[smhdw]?)+$/i.test(value)) return undefined;
+  if (value === undefined || !isTime(value)) return undefined;
   const seconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
   let total = 0;
   for (const match of value.toLowerCase().matchAll(/(\d+)([smhdw]?)/g))
@@ -283,7 +286,7 @@ export function jumpProblem(written: string): string | null {
 }
 
 function isHop(hop: string): boolean {
-  const match = /^(?:.+@)?(?:\[[^\]]+\]|[^[\]:@/]+)(?::(\d+))?$/.exec(hop);
+  const match = /^(?:.+@)?(?:\[[^\]@]+\]|[^[\]:@/]+)(?::(\d+))?$/.exec(hop);
   const port = match?.[1];
   return match !== null && (port === undefined || (Number(port) > 0 && Number(port) <= 65_535));
 }

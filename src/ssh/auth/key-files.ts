@@ -3,7 +3,8 @@
 import type { KeyObject } from 'node:crypto';
 import { dirname } from 'node:path';
 import { readForeignFile, UnreadableFile } from '../../files/foreign-file.ts';
-import { openAgent, AgentError, type Agent, type AgentKey } from '../../keys/agent.ts';
+import { openAgent, type Agent } from '../../keys/agent.ts';
+import { AgentError, type AgentKey } from '../../keys/agent-messages.ts';
 import { parseCertificate, type Certificate } from '../../keys/certificate.ts';
 import { isCertificateType } from '../../keys/algorithms.ts';
 import { outlineKey } from '../../keys/key-file.ts';

@@ -1,7 +1,8 @@
 // The publickey step (RFC 4252 7), for keys of an agent and of files: offers one key or certificate after the other, and
 // asks for a passphrase only once the server wants the key. Below: unlocking a key file.
 import type { KeyObject } from 'node:crypto';
-import { agentFlags, AgentError, type Agent } from '../../keys/agent.ts';
+import { agentFlags, type Agent } from '../../keys/agent.ts';
+import { AgentError } from '../../keys/agent-messages.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';
 import { KeyError } from '../../keys/private-key.ts';
 import { publicKeyOf, shortTypeName, type PublicKey } from '../../keys/public-key.ts';

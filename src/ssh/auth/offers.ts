@@ -1,5 +1,5 @@
 // Offers: the order in which a login presents keys and certificates (SPEC 2); key.ts leaves out what was refused. Pure.
-import type { AgentKey } from '../../keys/agent.ts';
+import type { AgentKey } from '../../keys/agent-messages.ts';
 import {
   certificateDoubts,
   certificateWords,

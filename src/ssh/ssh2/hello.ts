@@ -81,7 +81,10 @@ function parseOffers(packet: Buffer): AlgorithmNames | null {
   const length = packet.readUInt32BE(0);
   if (length > largest || packet.length < 4 + length || packet[5] !== kexinit) return null;
   try {
-    const reader = wireReader(packet.subarray(4 + 1 + 1 + 16));
+    // To the end of the packet, without its padding: what came behind it in the same piece is another packet.
+    const reader = wireReader(
+      packet.subarray(packetHead + 16, Math.max(0, 4 + length - packet.readUInt8(4))),
+    );
     const list = (): string[] => reader.string().toString('latin1').split(',').filter(Boolean);
     const [kex, hostKey, cipher, , mac] = [list(), list(), list(), list(), list()];
     if (kex === undefined || hostKey === undefined || cipher === undefined || mac === undefined) return null;

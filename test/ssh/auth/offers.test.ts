@@ -1,7 +1,7 @@
 // The order of offers: what a login presents first, and what it never presents.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { AgentKey } from '../../../src/keys/agent.ts';
+import type { AgentKey } from '../../../src/keys/agent-messages.ts';
 import { parseCertificate, validityAt } from '../../../src/keys/certificate.ts';
 import { plainKeyType, signatureChoices } from '../../../src/keys/algorithms.ts';
 import { parsePublicLine, publicKeyOf, shortTypeName } from '../../../src/keys/public-key.ts';
