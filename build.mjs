@@ -1,4 +1,4 @@
-// Builds what ships. Two bundles: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
+// Builds what ships. Two bundles and the key thread: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
 // split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,6 @@ const rooms = {
   main: 'src/cli/main.ts',
   supervise: 'src/daemon/main.ts',
   'keychain-child': 'src/secrets/keychain-child.ts',
-  'unlock-worker': 'src/keys/unlock-worker.ts',
   chalk: 'chalk',
 };
 
@@ -95,9 +94,18 @@ const large = await build({
   },
 });
 
+/** In one file: the supervisor reads it at its start, and runs it from memory. */
+const worker = await build({
+  ...common,
+  format: 'cjs',
+  sourcemap: false,
+  outExtension: { '.js': '.cjs' },
+  entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
+});
+
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-for (const { path, contents } of [...small.outputFiles, ...large.outputFiles]) {
+for (const { path, contents } of [small, large, worker].flatMap(({ outputFiles }) => outputFiles)) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }

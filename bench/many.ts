@@ -17,6 +17,12 @@ function memory(pids: readonly number[]): number {
   return kibibytes.reduce((sum, each) => sum + each, 0) / 1024;
 }
 
+/** The most that a process had resident so far, in MiB (proc(5), VmHWM). */
+function peak(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? Number.NaN) / 1024;
+}
+
 interface Measured {
   readonly ms: number;
   readonly mebibytes: number;
@@ -39,7 +45,8 @@ async function ours(server: Server, ports: readonly number[], target: number): P
 interface Crowd {
   readonly upMs: number;
   readonly cpuMs: number;
-  readonly mebibytes: number;
+  /** After `up`, after some `status`, after the save; and the most that was resident before `down`. */
+  readonly mebibytes: Readonly<Record<'up' | 'status' | 'save' | 'peak', number>>;
   /** The slowest `status` of all while they came up; the median of some afterwards. */
   readonly statusMeanwhileMs: number;
   readonly statusMs: number;
@@ -80,13 +87,16 @@ async function crowd(server: Server, count: number, target: number): Promise<Cro
   };
   const [up] = await Promise.all([upMs, look()]);
   const pid = (await world.status()).supervisor.pid ?? 0;
+  const upMebibytes = memory([pid]);
   const after: number[] = [];
   for (let round = 0; round < 5; round += 1) after.push(await timed(() => world.status()));
+  const statusMebibytes = memory([pid]);
   write(target + 1);
   const changeMs = await timed(() =>
     world.until('t0', ({ forwards }) => forwards[0]?.target === `127.0.0.1:${target + 1}`),
   );
-  const spent = { cpuMs: cpuMs(pid) ?? Number.NaN, mebibytes: memory([pid]) };
+  const mebibytes = { up: upMebibytes, status: statusMebibytes, save: memory([pid]), peak: peak(pid) };
+  const spent = { cpuMs: cpuMs(pid) ?? Number.NaN, mebibytes };
   const downMs = await timed(() => told(['down']));
   const statusMeanwhileMs = Math.max(0, ...meanwhile);
   return { upMs: up, ...spent, statusMeanwhileMs, statusMs: quantile(after, 0.5), changeMs, downMs };
@@ -159,7 +169,10 @@ export async function crowds(): Promise<Row[]> {
   return [
     scale('all up', '1000 in 5 s', 'ms', ({ upMs }) => upMs),
     scale('processor time of the supervisor', 'grows with their number', 'ms', (one) => one.cpuMs),
-    scale('memory (PSS)', 'told', 'MiB', ({ mebibytes }) => mebibytes),
+    scale('memory after up (PSS)', 'told', 'MiB', ({ mebibytes }) => mebibytes.up),
+    scale('memory after status (PSS)', 'told', 'MiB', ({ mebibytes }) => mebibytes.status),
+    scale('memory after a save (PSS)', 'told', 'MiB', ({ mebibytes }) => mebibytes.save),
+    scale('most memory before down (RSS)', 'told', 'MiB', ({ mebibytes }) => mebibytes.peak),
     scale('status while they come up, slowest', '1000 in 0.3 s', 'ms', (one) => one.statusMeanwhileMs),
     scale('status', '1000 in 0.3 s', 'ms', ({ statusMs }) => statusMs),
     scale('a saved change of one', '1000 in 1 s', 'ms', ({ changeMs }) => changeMs),

@@ -1,5 +1,6 @@
 // The address of a supervisor, kept in the state folder: commands find its socket by it, whatever their environment.
-import { readFileSync, rmSync, writeFileSync, renameSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 export interface Address {
   readonly pid: number;
@@ -22,11 +23,14 @@ export function readAddress(path: string): Address | null {
   }
 }
 
-/** Replaces the file in one step, 0600. */
+/** Replaces the file in one step, 0600, and removes what a supervisor left that was killed at this. For the holder of the lock. */
 export function writeAddress(path: string, address: Address): void {
   const whole = `${path}.${address.pid}`;
   writeFileSync(whole, `${JSON.stringify({ version: 1, ...address })}\n`, { mode: 0o600 });
   renameSync(whole, path);
+  const half = new RegExp(`^${basename(path).replace('.', '\\.')}\\.\\d+$`);
+  for (const name of readdirSync(dirname(path)))
+    if (half.test(name)) rmSync(join(dirname(path), name), { force: true });
 }
 
 export function removeAddress(path: string): void {

@@ -1,11 +1,29 @@
 // Small files that several processes write: read, changed and replaced as a whole under a lock, so that no word is lost.
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { underLock } from './lock.ts';
 
 /** Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600. Throws the system's error. */
-export function replaceFile(path: string, text: string): Promise<void> {
-  return writeFileAtomic(path, text, { mode: 0o600 });
+export async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFileAtomic(path, text, { mode: 0o600 });
+  await removeHalves(path);
+}
+
+/** A write takes milliseconds: what is older belongs to a process that was killed in the middle of one. */
+const abandonedAfterMs = 60_000;
+
+/** Removes what killed writers left beside the file: PATH.NUMBER, as write-file-atomic names what it will rename. */
+async function removeHalves(path: string): Promise<void> {
+  const folder = dirname(path);
+  const start = `${basename(path)}.`;
+  const names = await readdir(folder).catch(() => []); // litter is no reason to fail a write that is done
+  for (const name of names) {
+    if (!name.startsWith(start) || !/^\d+$/.test(name.slice(start.length))) continue;
+    const half = join(folder, name);
+    const { mtimeMs } = (await stat(half).catch(() => null)) ?? { mtimeMs: Date.now() };
+    if (Date.now() - mtimeMs > abandonedAfterMs) await rm(half, { force: true }).catch(() => undefined);
+  }
 }
 
 /** From the text that is there ('' where there is none, or none that can be read) to the text that shall be. */

@@ -1,9 +1,9 @@
 // Key thread, outside: has encrypted keys opened in a worker, since 16 rounds of bcrypt stop this thread for half a second.
 import type { KeyObject } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Secret } from '../model/secret.ts';
+import { unlockKey } from './decrypt.ts';
 import { KeyError, type KeyProblem } from './private-key.ts';
 
 export interface UnlockRequest {
@@ -37,7 +37,6 @@ export const unlockInThread: Unlock = async (text, passphrase) => {
   } catch (error) {
     if (error instanceof KeyError) throw error;
     // no thread is to be had (limits, memory): a stall is better than no login
-    const { unlockKey } = await import('./decrypt.ts');
     return unlockKey(text, passphrase.reveal());
   }
 };
@@ -74,15 +73,25 @@ function startThread(): KeyThread {
 }
 
 /**
- * The bundle has the worker beside it (build.mjs, entry `unlock-worker`). From sources (tests, development) it is
- * TypeScript, which node 20 does not load: tsx, a development dependency, does that inside the worker.
+ * The bundle has the worker beside it (build.mjs), and it is read when the program starts: an update may remove the file under a
+ * supervisor that runs for weeks. Null: run from sources (tests, development).
  */
+const built = readBuilt(new URL('./unlock-worker.cjs', import.meta.url));
+
+function readBuilt(file: URL): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null; // not beside the sources
+  }
+}
+
+/** From sources it is TypeScript, which node 20 does not load: tsx, a development dependency, does that inside the worker. */
 function startWorker(): Worker {
-  const built = new URL('./unlock-worker.js', import.meta.url);
-  const options = { env: {}, execArgv: [], stdout: false, stderr: false };
-  if (existsSync(fileURLToPath(built))) return new Worker(built, options);
+  const options = { env: {}, execArgv: [], stdout: false, stderr: false, eval: true };
+  if (built !== null) return new Worker(built, options);
   const source = new URL('./unlock-worker.ts', import.meta.url).href;
   const loader = import.meta.resolve('tsx/esm/api');
   const program = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(source)}); });`;
-  return new Worker(program, { ...options, eval: true });
+  return new Worker(program, options);
 }

@@ -1,34 +1,20 @@
 // ssh2's native part: a package whose install scripts did not run works all the same, and the first `up` says what would build it.
-import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { cpSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { missingNativePart } from '../../src/client/launch.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
+import { copyPackage } from '../helpers/package-copy.ts';
 import { createWorld } from '../helpers/world.ts';
 
 const top = resolve(import.meta.dirname, '../..');
-
-/** The built package as `npm install --ignore-scripts` leaves it. */
-function packageWithoutScripts(folder: string): string {
-  for (const part of ['bin', 'dist', 'package.json'])
-    cpSync(join(top, part), join(folder, part), { recursive: true });
-  const packages = join(folder, 'node_modules');
-  mkdirSync(packages);
-  for (const name of readdirSync(join(top, 'node_modules'))) {
-    const from = join(top, 'node_modules', name);
-    if (name === 'ssh2')
-      cpSync(from, join(packages, name), { recursive: true, filter: (path) => basename(path) !== 'build' });
-    else symlinkSync(from, join(packages, name));
-  }
-  return join(folder, 'bin/tunnel.js');
-}
 
 const config =
   'tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 5432 }\n  cache: { host: "me@127.0.0.1:1", local: auto, remote: 6379 }\n';
 
 test('a package without native code says so once a supervisor, with the command that builds it', async () => {
   const folder = temporaryFolder('no scripts');
-  await using world = createWorld({ bin: packageWithoutScripts(folder) });
+  await using world = createWorld({ bin: copyPackage(folder, { native: false }) });
   world.config(config);
   const first = await world.run(['up', 'db', '--timeout', '0s']);
   expect(first.stderr).toContain('ssh2 runs without its native part');

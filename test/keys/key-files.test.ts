@@ -197,16 +197,17 @@ describe('the key thread', () => {
       format: 'esm',
       platform: 'node',
       outfile: join(out, 'cli.mjs'),
+      banner: {
+        js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+      },
     });
     await build({
       entryPoints: { 'unlock-worker': join(import.meta.dirname, '../../src/keys/unlock-worker.ts') },
       outdir: out,
+      outExtension: { '.js': '.cjs' },
       bundle: true,
-      format: 'esm',
+      format: 'cjs',
       platform: 'node',
-      banner: {
-        js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-      },
     });
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
     const path = makeKey(fresh(), ['-t', 'ed25519', '-a', '2'], passphrase);
