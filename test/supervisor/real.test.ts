@@ -308,7 +308,8 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     for (let sent = 0; sessions.size < 4; sent += 1) {
       const chunk = randomBytes(16_384);
       hash.update(chunk);
-      if (!transfer.write(chunk)) await new Promise((resolve) => transfer.once('drain', resolve));
+      if (!transfer.write(chunk))
+        await Promise.race([new Promise((resolve) => transfer.once('drain', resolve)), ended]);
       if (sent % 20 === 0) expect((await request(port, `n${sent}`)).text).toBe(`N${sent}`);
       sessions.add(engine.examine('upper')?.session);
     }
