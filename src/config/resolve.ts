@@ -133,6 +133,7 @@ async function resolveTunnel(tunnel: DeclaredTunnel, all: Work): Promise<Tunnel 
     idleTimeoutMs: settings.idle_timeout ?? null,
     hold: settings.hold ?? { kind: 'wait', ms: 30_000 },
     reconnect: { initialMs: settings.reconnect?.initial ?? 500, maxMs: settings.reconnect?.max ?? 30_000 },
+    rotateMs: settings.rotate ?? null,
     share: settings.share ?? true,
     env: settings.env ?? {},
     open: settings.open ?? null,

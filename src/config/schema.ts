@@ -222,6 +222,11 @@ const tunnelKeys = {
     })
     .meta({ description: 'Waits between attempts.' })
     .optional(),
+  rotate: leaf(
+    choice.rotation,
+    durationText,
+    'Replace the session by a fresh one at that age; the old one drains. At least 1s.',
+  ),
   env: leaf(
     value.variables,
     { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } },

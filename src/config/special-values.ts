@@ -43,6 +43,12 @@ export function idleTimeout(value: unknown): Parsed<number | null> {
   return positiveDuration(value);
 }
 
+/** A server is not logged in to more often than that without need. */
+export function rotation(value: unknown): Parsed<number> {
+  const read = duration(value);
+  return 'value' in read && read.value < 1_000 ? wrong('must be at least 1s') : read;
+}
+
 /** `none` clears what was inherited. */
 export function proxyCommand(value: unknown): Parsed<string> {
   const read = text(value);

@@ -18,6 +18,9 @@ import { connectHere, type ConnectHere, type Connected } from './remote-target.t
 import { Splice, type Traffic } from './splice.ts';
 
 const askMs = 10_000;
+/** A listener moves from a live session to a fresh one: so long a refusal is our own old listener, and this often it is asked anew. */
+const movingMs = 2_000;
+const movingRetryMs = 50;
 /** The server confirms the end of a listener at once, or is not waited for (SPEC 4, `down`). */
 const confirmMs = 2000;
 /** Removing its socket file together with the end of a listener must not keep `down` waiting. */
@@ -27,6 +30,8 @@ const samePortMs = 7_500;
 
 interface Asking {
   readonly session: Session;
+  /** Until then our own listener on the session before this one may have the address (monotonic). */
+  readonly movingUntilMs: number;
   attempt: number;
   /** When the server refused first (monotonic). */
   refusedAtMs: number | null;
@@ -61,14 +66,31 @@ export class RemoteCarrier implements Carrier {
   link(view: LinkView): void {
     const session = view.state === 'up' ? view.session : null;
     if (session === (this.#asking?.session ?? null)) return;
-    void this.#leave(this.#asking);
+    const before = this.#asking;
+    const left = this.#leave(before);
     this.#asking = null;
     this.#flows.broken(null);
-    if (session !== null && !this.#closed) {
-      this.#asking = { session, attempt: 0, refusedAtMs: null, listener: null, retry: null };
-      void this.#ask(this.#asking);
-    }
+    if (session !== null && !this.#closed) this.#askOver(session, before === null ? null : left);
     this.#parts.events.changed();
+  }
+
+  /** `left`: the listener on the session before this one is being cancelled. */
+  #askOver(session: Session, left: Promise<unknown> | null): void {
+    const movingUntilMs = left === null ? 0 : this.#parts.clock.monotonic() + movingMs;
+    const asking: Asking = {
+      session,
+      movingUntilMs,
+      attempt: 0,
+      refusedAtMs: null,
+      listener: null,
+      retry: null,
+    };
+    this.#asking = asking;
+    const ask = (): void => {
+      if (this.#asking === asking) void this.#ask(asking);
+    };
+    if (left === null) ask();
+    else void left.then(ask, ask);
   }
 
   accepts(forward: Forward, _hold: Hold): boolean {
@@ -182,18 +204,24 @@ export class RemoteCarrier implements Carrier {
 
   async #refused(asking: Asking, at: Endpoint, error: TunnelError): Promise<void> {
     if (this.#asking !== asking || error.code === 'LINK_LOST') return;
+    const { clock, backoffMs } = this.#parts;
+    if (clock.monotonic() < asking.movingUntilMs) return this.#askSoon(asking, movingRetryMs);
     asking.attempt += 1;
     if (this.#flows.status(0).error?.message !== error.message)
       this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
-    const { clock, backoffMs } = this.#parts;
     asking.refusedAtMs ??= clock.monotonic();
     if (clock.monotonic() - asking.refusedAtMs >= samePortMs) this.#lastPort = null;
     const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path, askMs));
     if (this.#asking !== asking) return;
     const delayMs = cleared ? 0 : backoffMs(asking.attempt);
+    this.#askSoon(asking, delayMs);
+    this.#flows.broken(error);
+  }
+
+  #askSoon(asking: Asking, delayMs: number): void {
+    const { clock } = this.#parts;
     const cancel = clock.schedule(delayMs, () => this.#again(asking));
     asking.retry = { atMs: clock.monotonic() + delayMs, cancel };
-    this.#flows.broken(error);
   }
 
   #again(asking: Asking): void {

@@ -19,6 +19,8 @@ export interface Tunnel {
   readonly idleTimeoutMs: number | null;
   readonly hold: Hold;
   readonly reconnect: { readonly initialMs: number; readonly maxMs: number };
+  /** The age at which a session is replaced by a fresh one; null: never. */
+  readonly rotateMs: number | null;
   readonly share: boolean;
   /** Variables for `env` and `exec`, with {host} {port} {address} to fill in. */
   readonly env: Readonly<Record<string, string>>;

@@ -13,6 +13,7 @@ import type { EngineLog, Hearer, Person } from './engine.ts';
 import type { Jumps } from './jumps.ts';
 import type { LinkUsers } from './link-users.ts';
 import type { LoginTurns } from './login-turns.ts';
+import { nobody } from './questions.ts';
 import type { Asker, Questions } from './questions.ts';
 import type { TimedError } from './status.ts';
 
@@ -35,6 +36,8 @@ export interface Beginning {
   readonly first: number;
   /** The link was up, and was lost. */
   readonly wasUp: boolean;
+  /** The link is up: the session is to replace the one it has, and nobody is asked for it. */
+  readonly beside: boolean;
 }
 
 export type AttemptResult =
@@ -60,6 +63,7 @@ export class Attempts {
   /** Names of what was refused since a person was there. The dialer adds to it. */
   readonly #refused = new Set<string>();
   #unanswered: Question | null = null;
+  #beside = false;
   #reached = false;
   #waiting: TimedError | null = null;
   #through = false;
@@ -147,9 +151,10 @@ export class Attempts {
   }
 
   /** Rejects only when the signal is aborted. A session that arrives after that is closed. */
-  async open(signal: AbortSignal, { first, wasUp }: Beginning): Promise<AttemptResult> {
+  async open(signal: AbortSignal, { first, wasUp, beside }: Beginning): Promise<AttemptResult> {
     const { ways } = this.#parts;
     this.#begin();
+    this.#beside = beside;
     this.#steps = [];
     this.#unanswered = null;
     const direct = ways.findIndex((way) => way.length === 1);
@@ -285,7 +290,7 @@ export class Attempts {
     return {
       signal,
       ask: (question) => this.#ask(question, signal),
-      personPresent: () => users.persons().length > 0,
+      personPresent: () => !this.#beside && users.persons().length > 0,
       get acceptNew() {
         return users.terms().acceptNew;
       },
@@ -351,6 +356,7 @@ export class Attempts {
 
   async #ask(question: Omit<PendingQuestion, 'id' | 'link'>, signal: AbortSignal): Promise<Answer> {
     try {
+      if (this.#beside) throw nobody(question.host);
       return await this.#parts.questions.ask(this.#asker, question, signal);
     } catch (error) {
       const { kind, host, text, echo, fingerprint } = question;

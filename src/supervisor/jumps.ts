@@ -22,6 +22,8 @@ export interface JumpLink {
   answered(): void;
   examine(): void;
   repeatTalk(hearer: Hearer): void;
+  /** The age for a rotation, as its users want it, may be another one now. */
+  replan(): void;
 }
 
 /** Finds or makes the link to the last hop of a way, and uses it. */
@@ -79,12 +81,12 @@ export class Jumps {
     for (const link of this.#links.values()) link.hurried(this.#user);
   }
 
-  /** Leaves every jump host but the one of the way in use. */
-  keepOnly(index: number | null): void {
+  /** Leaves every jump host but the one of the way in use. `drain`: a session that was replaced may still ride on another. */
+  keepOnly(index: number | null, drain = false): void {
     for (const [other, link] of this.#links) {
       if (other === index) continue;
       this.#links.delete(other);
-      link.release(this.#user, false);
+      link.release(this.#user, drain);
     }
   }
 

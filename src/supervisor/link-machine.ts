@@ -1,5 +1,6 @@
 // The state machine of a link. Its table is `step`: an event that has no place in the table changes nothing, and nobody else makes a
-// state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). Pure.
+// state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). While a link is up, a
+// second session may be dialled beside the first (`rotate`). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
 
@@ -16,7 +17,12 @@ export interface BackoffPolicy {
 export type LinkState =
   | { readonly kind: 'idle' }
   | { readonly kind: 'connecting'; readonly attempt: number; readonly hurried: number }
-  | { readonly kind: 'up'; readonly sinceMs: number; readonly attempt: number }
+  | {
+      readonly kind: 'up';
+      readonly sinceMs: number;
+      readonly attempt: number;
+      readonly second: Second | null;
+    }
   | {
       readonly kind: 'waiting';
       readonly attempt: number;
@@ -27,6 +33,12 @@ export type LinkState =
   | { readonly kind: 'blocked'; readonly cause: TunnelError }
   | { readonly kind: 'stopping'; readonly again: boolean };
 
+/** A rotation under way: the session beside the first one is being dialled, or its dial failed `tries` times and waits. */
+export interface Second {
+  readonly kind: 'opening' | 'waiting';
+  readonly tries: number;
+}
+
 export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
   /** A reason to try now: a wake from sleep, another network, a server that answers, a person who said `up`. */
@@ -35,17 +47,23 @@ export type LinkEvent =
   | { readonly kind: 'hurry' }
   /** A person came, or a credential or key store changed: the cause of a block may be gone. */
   | { readonly kind: 'answered' }
+  /** The age for a rotation is another one now; a rotation is due; its session is open and took the place of the first. */
+  | { readonly kind: 'planned' | 'due' | 'second-opened' }
+  | { readonly kind: 'second-failed'; readonly cause: TunnelError }
   /** An open came to nothing, or a session ended by itself. */
   | { readonly kind: 'failed' | 'lost'; readonly cause: TunnelError };
 
+/** `close` also ends the dial of a second session and takes a plan back; `drain` is for the session that was replaced. */
 export type LinkEffect =
-  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' }
-  | { readonly kind: 'arm'; readonly delayMs: number };
+  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' | 'open-second' | 'drain' | 'unplan' }
+  | { readonly kind: 'arm' | 'plan'; readonly delayMs: number };
 
 export interface MachineEnvironment {
   readonly policy: BackoffPolicy;
   /** Monotonic. */
   readonly now: number;
+  /** The age at which a session is replaced; null: never. */
+  readonly rotateMs: number | null;
   /** A client is held. */
   readonly held: boolean;
   /** Uniform in [0, 1). */
@@ -70,6 +88,9 @@ const open: LinkEffect = { kind: 'open' };
 const close: LinkEffect = { kind: 'close' };
 const disarm: LinkEffect = { kind: 'disarm' };
 const probe: LinkEffect = { kind: 'probe' };
+const openSecond: LinkEffect = { kind: 'open-second' };
+const drain: LinkEffect = { kind: 'drain' };
+const unplan: LinkEffect = { kind: 'unplan' };
 
 export function step(state: LinkState, event: LinkEvent, env: MachineEnvironment): Step {
   switch (state.kind) {
@@ -96,7 +117,10 @@ function whileConnecting(
   env: MachineEnvironment,
 ): Step {
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
-  if (event.kind === 'opened') return to({ kind: 'up', sinceMs: env.now, attempt: state.attempt });
+  if (event.kind === 'opened') {
+    const up: LinkState = { kind: 'up', sinceMs: env.now, attempt: state.attempt, second: null };
+    return to(up, ...(env.rotateMs === null ? [] : [plan(env.rotateMs)]));
+  }
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   // A bug of ours, or a config that cannot work, is told once and not tried for ever.
   if (!retryHelps(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
@@ -111,6 +135,7 @@ function whileConnecting(
 function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: MachineEnvironment): Step {
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'kick') return to(state, probe);
+  if (isOfRotation(event)) return whileRotating(state, event, env);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   if (needsPerson(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
   const upMs = env.now - state.sinceMs;
@@ -118,6 +143,49 @@ function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: Machi
   if (upMs >= servedMs) return to({ kind: 'connecting', attempt: retry, hurried: 0 }, close, open);
   const delayMs = Math.max(firstWaitMs(env.policy), backoffMs(retry, env.policy, env.random));
   return wait({ retry, hurried: 0, delayMs }, event.cause, env);
+}
+
+type RotationEvent = LinkEvent & { kind: 'planned' | 'due' | 'second-opened' | 'second-failed' };
+
+function isOfRotation(event: LinkEvent): event is RotationEvent {
+  return ['planned', 'due', 'second-opened', 'second-failed'].includes(event.kind);
+}
+
+/** A second dial that fails leaves the first session serving: no outage, and no retry that counts. */
+function whileRotating(
+  state: LinkState & { kind: 'up' },
+  event: RotationEvent,
+  env: MachineEnvironment,
+): Step {
+  const { second } = state;
+  const { rotateMs, now } = env;
+  switch (event.kind) {
+    case 'planned':
+      if (second?.kind === 'opening') return stay(state);
+      if (rotateMs === null) return to({ ...state, second: null }, unplan);
+      return to({ ...state, second: null }, plan(Math.max(0, state.sinceMs + rotateMs - now)));
+    case 'due':
+      if (second?.kind === 'opening' || rotateMs === null) return stay(state);
+      return to({ ...state, second: { kind: 'opening', tries: second?.tries ?? 0 } }, openSecond);
+    case 'second-opened': {
+      if (second?.kind !== 'opening') return stay(state);
+      const attempt = now - state.sinceMs >= steadyMs ? 0 : state.attempt;
+      const up: LinkState = { kind: 'up', sinceMs: now, attempt, second: null };
+      return to(up, drain, rotateMs === null ? unplan : plan(rotateMs));
+    }
+    case 'second-failed': {
+      if (second?.kind !== 'opening') return stay(state);
+      if (rotateMs === null) return to({ ...state, second: null }, unplan);
+      const tries = second.tries + 1;
+      // what a person must see to is not tried on and on: a server bans those who come with a refused login
+      const delayMs = retryHelps(event.cause) ? backoffMs(tries, env.policy, env.random) : rotateMs;
+      return to({ ...state, second: { kind: 'waiting', tries } }, plan(delayMs));
+    }
+  }
+}
+
+function plan(delayMs: number): LinkEffect {
+  return { kind: 'plan', delayMs };
 }
 
 function whileWaiting(

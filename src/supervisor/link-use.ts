@@ -36,6 +36,7 @@ export class LinkUse {
     this.#user = {
       tunnels: () => [tunnel().name],
       policy: () => tunnel().reconnect,
+      rotateMs: () => tunnel().rotateMs,
       persons: () => parts.persons(tunnel().name),
       haste: () => this.#haste,
       terms: () => this.#terms,

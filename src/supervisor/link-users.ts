@@ -25,6 +25,8 @@ export interface Wants {
   /** Names of the tunnels behind it. */
   tunnels(): readonly string[];
   policy(): BackoffPolicy;
+  /** The age at which a session is replaced by a fresh one; null: never. */
+  rotateMs(): number | null;
   persons(): readonly Person[];
   haste(): Haste;
   terms(): Terms;
@@ -74,6 +76,11 @@ export class LinkUsers implements Wants {
     return mostImpatient(this.all().map((user) => user.policy()));
   }
 
+  rotateMs(): number | null {
+    const ages = this.all().flatMap((user) => user.rotateMs() ?? []);
+    return ages.length === 0 ? null : Math.min(...ages);
+  }
+
   persons(): readonly Person[] {
     return [...new Set(this.all().flatMap((user) => user.persons()))];
   }
@@ -113,6 +120,7 @@ export function riderOf(users: LinkUsers, changed: () => void, moved: () => void
   return {
     tunnels: () => users.tunnels(),
     policy: () => users.policy(),
+    rotateMs: () => users.rotateMs(),
     persons: () => users.persons(),
     haste: () => users.haste(),
     terms: () => users.terms(),

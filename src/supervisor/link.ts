@@ -48,6 +48,7 @@ export class Link implements Asker, JumpLink {
   readonly #watchers = new Set<() => void>();
   #draining = false;
   #haste: Haste = 'none';
+  #rotateMs: number | null = null;
   #lastLogin: readonly DialStep[] | null = null;
   #outage: Outage = noOutage;
 
@@ -65,8 +66,8 @@ export class Link implements Asker, JumpLink {
     );
     this.#jumps = new Jumps(parts.ways, rider, parts.acquireJump);
     this.#attempts = new Attempts(parts, users, this.#jumps, this);
-    const attempt = (signal: AbortSignal): Promise<AttemptResult> =>
-      this.#attempts.open(signal, { first: this.#runner.index, wasUp: this.#outage.lost });
+    const attempt = (signal: AbortSignal, beside: boolean): Promise<AttemptResult> =>
+      this.#attempts.open(signal, { first: this.#runner.index, wasUp: this.#outage.lost, beside });
     this.#runner = new Runner(parts, users, attempt, {
       entered: (before, after, event) => this.#entered(before, after, event),
       changed,
@@ -98,6 +99,7 @@ export class Link implements Asker, JumpLink {
     this.#draining = false;
     if (this.state.kind === 'idle' || this.state.kind === 'stopping') this.#runner.send({ kind: 'start' });
     else this.#reconsider();
+    this.replan();
   }
 
   /** `drain`: connections that run over the link may end by themselves first. */
@@ -106,12 +108,13 @@ export class Link implements Asker, JumpLink {
     const { session } = this;
     if (drain && session !== null) {
       this.#draining = true;
-      session.onIdle(() => {
+      this.#runner.onIdle(() => {
         this.#draining = false;
         this.#stopIfUnused();
       });
     } else this.#stopIfUnused();
     this.#reconsider();
+    this.replan();
   }
 
   /** Ends a wait, or asks a live session for a sign of life. */
@@ -162,6 +165,14 @@ export class Link implements Asker, JumpLink {
     this.#reconsider();
   }
 
+  replan(): void {
+    const rotateMs = this.users.rotateMs();
+    if (rotateMs === this.#rotateMs) return;
+    this.#rotateMs = rotateMs;
+    for (const jump of this.#jumps.links) jump.replan();
+    this.#runner.send({ kind: 'planned' });
+  }
+
   watch(watcher: () => void): Cancel {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
@@ -186,6 +197,10 @@ export class Link implements Asker, JumpLink {
 
   /** The steps that the login of the live session recorded, jump hosts first. */
   loginSteps(): readonly DialStep[] {
+    return this.session === null || this.#lastLogin === null ? this.#steps() : this.#lastLogin;
+  }
+
+  #steps(): readonly DialStep[] {
     return [...(this.#jumps.at(this.#runner.index)?.loginSteps() ?? []), ...this.#attempts.steps];
   }
 
@@ -255,10 +270,10 @@ export class Link implements Asker, JumpLink {
     this.#outage = nextOutage(this.#outage, { before, after, event }, clock);
     if (after.kind !== 'connecting') this.#attempts.rest();
     this.#blocked.follow(after, this.#runner.inherited);
-    if (after.kind === 'up') {
+    if (event.kind === 'opened' || event.kind === 'second-opened') {
       this.#forgetRefusals();
-      this.#jumps.keepOnly(this.#runner.index);
-      this.#lastLogin = this.loginSteps();
+      this.#jumps.keepOnly(this.#runner.index, before.kind === 'up');
+      this.#lastLogin = this.#steps();
       attended.set(this.#runner.session?.login.attended ?? false);
     }
     if (after.kind === 'idle') {

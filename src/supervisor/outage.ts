@@ -77,6 +77,18 @@ export function logStep(log: EngineLog, link: string, facts: StepFacts): void {
     const about = { link, code: cause.code, ...(blocked && hint !== null ? { hint } : {}) };
     return log(inherited ? 'debug' : blocked ? 'error' : 'warn', `link.${after.kind}`, cause.message, about);
   }
+  if (event.kind === 'second-opened')
+    return log('info', 'link.rotated', `${link} has a fresh session; the old one drains`, { link });
+  if (event.kind === 'second-failed')
+    return log(
+      'warn',
+      'link.rotation-failed',
+      `rotation failed, the old session serves on: ${event.cause.message}`,
+      {
+        link,
+        code: event.cause.code,
+      },
+    );
   if (after.kind !== 'up' || !before.lost)
     return log('debug', `link.${after.kind}`, `link ${link} is ${after.kind}`, { link });
   const awayMs = Math.round(nowMs - before.sinceMs);

@@ -96,7 +96,7 @@ export class Questions {
   }
 }
 
-function nobody(host: string): TunnelError {
+export function nobody(host: string): TunnelError {
   return new TunnelError(
     'SECRET_MISSING',
     `login failed, on ${host}: nobody is at a terminal to answer its question`,

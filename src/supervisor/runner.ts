@@ -1,4 +1,5 @@
-// Runs one link machine: effects in order, opens numbered, late events dropped, at most one session and one timer.
+// Runs one link machine: effects in order, opens numbered, late events dropped, at most one session, one timer, and
+// beside them one rotation; sessions that were replaced drain.
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Session } from '../model/session.ts';
@@ -17,11 +18,16 @@ export interface RunnerEvents {
 /** `Session.close` promises 1 s; `stopping` must end even if it is broken. */
 const closeLimitMs = 2_000;
 const probeLimitMs = 5_000;
+/** So long a replaced session is there in any case: its remote listeners are cancelled meanwhile. */
+const drainFromMs = 2_000;
+
+/** `beside`: the link is up, and stays so if the attempt fails. */
+export type Attempt = (signal: AbortSignal, beside: boolean) => Promise<AttemptResult>;
 
 export class Runner {
   readonly #parts: { readonly clock: Clock; readonly random: () => number };
   readonly #users: LinkUsers;
-  readonly #attempt: (signal: AbortSignal) => Promise<AttemptResult>;
+  readonly #attempt: Attempt;
   readonly #events: RunnerEvents;
   readonly #queue: LinkEvent[] = [];
   #state: LinkState = { kind: 'idle' };
@@ -32,12 +38,19 @@ export class Runner {
   #openedAtMs = 0;
   #connecting: AbortController | null = null;
   #timer: Cancel | null = null;
+  #plan: Cancel | null = null;
+  #beside: AbortController | null = null;
+  /** The session that the last rotation replaced, until it drains. */
+  #replaced: Session | null = null;
+  /** Sessions that were replaced and still have connections, with what takes their timer back. */
+  readonly #draining = new Map<Session, Cancel>();
+  #idleListeners: (() => void)[] = [];
   #busy = false;
 
   constructor(
     parts: { readonly clock: Clock; readonly random: () => number },
     users: LinkUsers,
-    attempt: (signal: AbortSignal) => Promise<AttemptResult>,
+    attempt: Attempt,
     events: RunnerEvents,
   ) {
     this.#parts = parts;
@@ -86,6 +99,7 @@ export class Runner {
     const before = this.#state;
     const { state, effects } = step(before, event, {
       policy: this.#users.policy(),
+      rotateMs: this.#attended ? null : this.#users.rotateMs(),
       held: this.#users.haste() === 'held',
       now: clock.monotonic(),
       random,
@@ -112,6 +126,19 @@ export class Runner {
         this.#timer?.();
         this.#timer = null;
         return;
+      case 'plan':
+        this.#plan?.();
+        this.#plan = this.#parts.clock.schedule(effect.delayMs, () => {
+          this.#plan = null;
+          this.send({ kind: 'due' });
+        });
+        return;
+      case 'unplan':
+        return this.#unplan();
+      case 'open-second':
+        return this.#openSecond();
+      case 'drain':
+        return this.#drain();
       case 'probe':
         // A ping that is not answered ends the session, which reports itself: nothing more to do with the failure.
         this.#session?.ping(probeLimitMs).catch(() => null);
@@ -124,7 +151,7 @@ export class Runner {
     const controller = new AbortController();
     this.#connecting = controller;
     this.#openedAtMs = this.#parts.clock.monotonic();
-    this.#attempt(controller.signal).then(
+    this.#attempt(controller.signal, false).then(
       (result) => this.#settle(number, controller, result),
       (thrown: unknown) =>
         this.#settle(number, controller, { kind: 'failed', cause: asTunnelError(thrown), inherited: false }),
@@ -149,6 +176,66 @@ export class Runner {
     session.onEnd((reason) => this.#ended(session, reason));
   }
 
+  #openSecond(): void {
+    const controller = new AbortController();
+    this.#beside = controller;
+    this.#attempt(controller.signal, true).then(
+      (result) => this.#settleSecond(controller, result),
+      (thrown: unknown) =>
+        this.#settleSecond(controller, { kind: 'failed', cause: asTunnelError(thrown), inherited: false }),
+    );
+  }
+
+  #settleSecond(controller: AbortController, result: AttemptResult): void {
+    if (this.#beside !== controller || controller.signal.aborted) {
+      if (result.kind === 'opened') void result.session.close();
+      return;
+    }
+    this.#beside = null;
+    if (result.kind === 'failed') return this.send({ kind: 'second-failed', cause: result.cause });
+    const { session } = result;
+    this.#replaced = this.#session;
+    this.#session = session;
+    this.#index = result.index;
+    this.send({ kind: 'second-opened' });
+    session.onEnd((reason) => this.#ended(session, reason));
+  }
+
+  /** The replaced session goes once nothing runs over it. */
+  #drain(): void {
+    const session = this.#replaced;
+    this.#replaced = null;
+    if (session === null) return;
+    const cancel = this.#parts.clock.schedule(drainFromMs, () => session.onIdle(() => void session.close()));
+    this.#draining.set(session, cancel);
+    session.onEnd(() => {
+      cancel();
+      if (!this.#draining.delete(session) || this.#draining.size > 0) return;
+      for (const listener of this.#idleListeners.splice(0)) listener();
+    });
+  }
+
+  /** Calls once, when nothing runs over the session or one that it replaced. */
+  onIdle(listener: () => void): void {
+    const session = this.#session;
+    if (this.#draining.size > 0) this.#idleListeners.push(() => this.onIdle(listener));
+    else if (session === null) listener();
+    else
+      session.onIdle(() =>
+        this.#draining.size > 0 || this.#session !== session ? this.onIdle(listener) : listener(),
+      );
+  }
+
+  get #attended(): boolean {
+    const session = this.#session;
+    return session !== null && (session.host.attended ?? session.login.attended);
+  }
+
+  #unplan(): void {
+    this.#plan?.();
+    this.#plan = null;
+  }
+
   #ended(session: Session, reason: TunnelError | null): void {
     if (this.#session !== session) return;
     this.lose(reason ?? new TunnelError('LINK_LOST', 'link lost: the session was closed'), false);
@@ -166,9 +253,15 @@ export class Runner {
     const number = this.#number;
     this.#connecting?.abort(new TunnelError('LINK_LOST', 'connect stopped: nobody wants it any more'));
     this.#connecting = null;
+    this.#beside?.abort(new TunnelError('LINK_LOST', 'rotation stopped: the link is over'));
+    this.#beside = null;
+    this.#unplan();
     const session = this.#session;
     this.#session = null;
-    if (session === null) {
+    // a loss says nothing of the sessions before the lost one; a stop ends them all
+    const replaced = this.#state.kind === 'stopping' ? [...this.#draining.keys()] : [];
+    const closing = [...(session === null ? [] : [session]), ...replaced];
+    if (closing.length === 0) {
       this.#queue.push({ kind: 'closed' });
       return;
     }
@@ -180,6 +273,6 @@ export class Runner {
       if (number === this.#number) this.send({ kind: 'closed' });
     };
     const cancel = this.#parts.clock.schedule(closeLimitMs, closed);
-    session.close().then(closed, closed);
+    void Promise.allSettled(closing.map((each) => each.close())).then(closed);
   }
 }

@@ -129,6 +129,7 @@ export class TunnelRun {
     if (!this.#active) return this.refresh();
     const reshaped = this.#listeners?.reshape(tunnel.forwards, tunnel.hold);
     if (this.linkUse.link !== null && this.linkUse.key !== before) this.linkUse.move(true);
+    this.linkUse.link?.replan();
     this.refresh();
     await reshaped;
     this.refresh();

@@ -203,6 +203,7 @@ describe('a host', () => {
       idleTimeoutMs: null,
       hold: { kind: 'wait', ms: 30_000 },
       reconnect: { initialMs: 500, maxMs: 30_000 },
+      rotateMs: null,
       share: true,
       after: [],
     });

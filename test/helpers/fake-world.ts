@@ -57,6 +57,7 @@ export function tunnelOf(
     idleTimeoutMs: null,
     hold: { kind: 'wait', ms: 30_000 },
     reconnect: { initialMs: 500, maxMs: 30_000 },
+    rotateMs: null,
     share: true,
     env: {},
     open: null,

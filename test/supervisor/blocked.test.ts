@@ -89,7 +89,7 @@ describe('a blocked link', () => {
 
   test('leaves no timer behind when it is no longer blocked', async () => {
     const { blocked, clock } = await blockedBy(refused());
-    blocked.follow({ kind: 'up', sinceMs: 0, attempt: 0 }, false);
+    blocked.follow({ kind: 'up', sinceMs: 0, attempt: 0, second: null }, false);
     await settle();
     expect([clock.pending, blocked.lookAtMs, blocked.examining]).toEqual([0, null, false]);
   });

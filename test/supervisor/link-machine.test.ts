@@ -10,17 +10,25 @@ const silent = new TunnelError('LINK_LOST', 'silence');
 const person = new TunnelError('AUTH_REFUSED', 'no');
 const bug = new TunnelError('INTERNAL', 'undefined is not a function');
 const now = 1_000_000;
-const env = { policy: { initialMs: 500, maxMs: 30_000 }, now, held: false, random: () => 0.5 };
+const env = {
+  policy: { initialMs: 500, maxMs: 30_000 },
+  now,
+  rotateMs: null,
+  held: false,
+  random: () => 0.5,
+};
 
 const states = {
   idle: { kind: 'idle' },
   connecting: { kind: 'connecting', attempt: 3, hurried: 1 },
   first: { kind: 'connecting', attempt: 0, hurried: 0 },
-  up: { kind: 'up', sinceMs: now - 30_000, attempt: 3 },
-  fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0 },
-  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5 },
-  short: { kind: 'up', sinceMs: now - 4_999, attempt: 0 },
-  shorter: { kind: 'up', sinceMs: now - 1, attempt: 5 },
+  up: { kind: 'up', sinceMs: now - 30_000, attempt: 3, second: null },
+  fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0, second: null },
+  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5, second: null },
+  short: { kind: 'up', sinceMs: now - 4_999, attempt: 0, second: null },
+  shorter: { kind: 'up', sinceMs: now - 1, attempt: 5, second: null },
+  seconding: { kind: 'up', sinceMs: now - 60_000, attempt: 3, second: { kind: 'opening', tries: 1 } },
+  secondWaits: { kind: 'up', sinceMs: now - 60_000, attempt: 3, second: { kind: 'waiting', tries: 2 } },
   waiting: { kind: 'waiting', attempt: 3, hurried: 1, untilMs: now + 9_000, cause: silent },
   soon: { kind: 'waiting', attempt: 3, hurried: 0, untilMs: now + 1_000, cause: silent },
   spent: { kind: 'waiting', attempt: 3, hurried: 2, untilMs: now + 9_000, cause: silent },
@@ -43,6 +51,11 @@ const events = {
   bug: { kind: 'failed', cause: bug },
   timer: { kind: 'timer' },
   closed: { kind: 'closed' },
+  planned: { kind: 'planned' },
+  due: { kind: 'due' },
+  secondOpened: { kind: 'second-opened' },
+  secondFailed: { kind: 'second-failed', cause: silent },
+  secondRefused: { kind: 'second-failed', cause: person },
 } satisfies Record<string, LinkEvent>;
 
 type Row = readonly [keyof typeof states, keyof typeof events, LinkState, string];
@@ -60,14 +73,14 @@ const blocked: LinkState = { kind: 'blocked', cause: person };
 const table: readonly Row[] = [
   ['idle', 'start', connecting(0), 'open'],
   ['connecting', 'stop', stopping, 'close'],
-  ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3 }, ''],
+  ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3, second: null }, ''],
   ['connecting', 'failed', waiting(4, 1000, silent, 1), 'close arm 1000'],
   ['connecting', 'lost', waiting(4, 1000, silent, 1), 'close arm 1000'],
   ['connecting', 'unreachable', waiting(4, 1000, tcpDown, 1), 'close arm 1000'],
   ['connecting', 'refused', blocked, 'close'],
   ['connecting', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['first', 'stop', stopping, 'close'],
-  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0 }, ''],
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, ''],
   ['first', 'failed', waiting(1, 1000), 'close arm 1000'],
   ['first', 'lost', waiting(1, 1000), 'close arm 1000'],
   ['first', 'unreachable', waiting(1, 1000, tcpDown), 'close arm 1000'],
@@ -108,6 +121,30 @@ const table: readonly Row[] = [
   ['shorter', 'unreachable', waiting(6, 4000, tcpDown), 'close arm 4000'],
   ['shorter', 'bug', waiting(6, 4000, bug), 'close arm 4000'],
   ['shorter', 'refused', blocked, 'close'],
+  ...(['up', 'fresh', 'flapping', 'short', 'shorter'] as const).map((state): Row => [
+    state,
+    'planned',
+    states[state],
+    'unplan',
+  ]),
+  ['seconding', 'stop', stopping, 'close'],
+  ['seconding', 'kick', states.seconding, 'probe'],
+  ['seconding', 'lost', connecting(1), 'close open'],
+  ['seconding', 'failed', connecting(1), 'close open'],
+  ['seconding', 'unreachable', connecting(1), 'close open'],
+  ['seconding', 'bug', connecting(1), 'close open'],
+  ['seconding', 'refused', blocked, 'close'],
+  ['seconding', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain unplan'],
+  ['seconding', 'secondFailed', { ...states.seconding, second: null }, 'unplan'],
+  ['seconding', 'secondRefused', { ...states.seconding, second: null }, 'unplan'],
+  ['secondWaits', 'stop', stopping, 'close'],
+  ['secondWaits', 'kick', states.secondWaits, 'probe'],
+  ['secondWaits', 'lost', connecting(1), 'close open'],
+  ['secondWaits', 'failed', connecting(1), 'close open'],
+  ['secondWaits', 'unreachable', connecting(1), 'close open'],
+  ['secondWaits', 'bug', connecting(1), 'close open'],
+  ['secondWaits', 'refused', blocked, 'close'],
+  ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'unplan'],
   ['waiting', 'stop', stopping, 'disarm close'],
   ['waiting', 'kick', connecting(3, 1), 'disarm open'],
   ['waiting', 'timer', connecting(3, 1), 'open'],
@@ -129,7 +166,7 @@ const table: readonly Row[] = [
 ];
 
 const effectText = (effect: ReturnType<typeof step>['effects'][number]): string =>
-  effect.kind === 'arm' ? `arm ${effect.delayMs}` : effect.kind;
+  'delayMs' in effect ? `${effect.kind} ${effect.delayMs}` : effect.kind;
 
 describe('the table', () => {
   const pairs = Object.keys(states).flatMap((state) => Object.keys(events).map((event) => [state, event]));
@@ -146,11 +183,43 @@ describe('the table', () => {
   });
 });
 
+/** With `rotate: 100s`; every event that is not here does what the table above says. */
+const rotating: readonly Row[] = [
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'plan 100000'],
+  ['up', 'planned', states.up, 'plan 70000'],
+  ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0 } }, 'open-second'],
+  ['up', 'secondOpened', states.up, ''],
+  ['up', 'secondFailed', states.up, ''],
+  ['seconding', 'due', states.seconding, ''],
+  ['seconding', 'planned', states.seconding, ''],
+  ['seconding', 'lost', connecting(1), 'close open'],
+  ['seconding', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 100000'],
+  ['seconding', 'secondFailed', { ...states.seconding, second: { kind: 'waiting', tries: 2 } }, 'plan 250'],
+  [
+    'seconding',
+    'secondRefused',
+    { ...states.seconding, second: { kind: 'waiting', tries: 2 } },
+    'plan 100000',
+  ],
+  ['secondWaits', 'due', { ...states.seconding, second: { kind: 'opening', tries: 2 } }, 'open-second'],
+  ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'plan 40000'],
+  ['waiting', 'due', states.waiting, ''],
+  ['connecting', 'planned', states.connecting, ''],
+];
+
+describe('a session that is to be replaced', () => {
+  test.each(rotating)('%s on %s', (from, on, after, effects) => {
+    const took = step(states[from], events[on], { ...env, rotateMs: 100_000 });
+    expect(took.state).toEqual(after);
+    expect(took.effects.map(effectText).join(' ')).toBe(effects);
+  });
+});
+
 describe('while a client is held', () => {
   const held = { ...env, held: true, random: () => 0.999 };
 
   test('the next two waits are at most 1 s, however many outages were before; then the count goes on', () => {
-    let { state } = step({ kind: 'up', sinceMs: now - 4_000, attempt: 9 }, events.lost, held);
+    let { state } = step({ kind: 'up', sinceMs: now - 4_000, attempt: 9, second: null }, events.lost, held);
     const waits: number[] = [];
     for (let tries = 0; tries < 4; tries += 1) {
       if (state.kind !== 'waiting') throw new Error(`it is ${state.kind}`);
@@ -161,7 +230,7 @@ describe('while a client is held', () => {
   });
 
   test('a server that ends each session right after the login is not dialled more than once a second', () => {
-    let state: LinkState = { kind: 'up', sinceMs: now, attempt: 0 };
+    let state: LinkState = { kind: 'up', sinceMs: now, attempt: 0, second: null };
     for (let logins = 0; logins < 20; logins += 1) {
       const ended = step(state, events.lost, { ...held, random: () => 0 });
       expect(ended.effects).toContainEqual({ kind: 'arm', delayMs: 1000 });
@@ -175,11 +244,13 @@ class Model {
   state: LinkState = { kind: 'idle' };
   session: 'none' | 'opening' | 'open' = 'none';
   timer = false;
+  planned = false;
+  second: 'none' | 'opening' | 'open' = 'none';
   closing = 0;
   now = 0;
 
   send(event: LinkEvent): void {
-    const { state, effects } = step(this.state, event, { ...env, now: this.now });
+    const { state, effects } = step(this.state, event, { ...env, rotateMs: 20_000, now: this.now });
     this.state = state;
     for (const effect of effects) this.perform(effect);
     this.check();
@@ -195,6 +266,11 @@ class Model {
     if (name === 'opened') this.session = 'open';
     if (event.kind === 'failed' && this.session !== 'opening') return;
     if (event.kind === 'lost' && this.session !== 'open') return;
+    if (name === 'due' && !this.planned) return;
+    if (name === 'due') this.planned = false;
+    if (event.kind.startsWith('second-') && this.second !== 'opening') return;
+    if (name === 'secondOpened') this.second = 'open';
+    if (event.kind === 'second-failed') this.second = 'none';
     if (name === 'closed' && this.closing === 0) return;
     if (name === 'closed') this.closing -= 1;
     this.send(event);
@@ -206,7 +282,17 @@ class Model {
       this.session = 'opening';
     } else if (kind === 'close') {
       this.session = 'none';
+      this.second = 'none';
+      this.planned = false;
       if (this.state.kind === 'stopping') this.closing = 1;
+    } else if (kind === 'open-second') {
+      expect(this.second, 'no second beside a second').toBe('none');
+      this.second = 'opening';
+    } else if (kind === 'drain') {
+      expect(this.second, 'drains for one that is open').toBe('open');
+      this.second = 'none';
+    } else if (kind === 'plan' || kind === 'unplan') {
+      this.planned = kind === 'plan';
     } else if (kind === 'arm') {
       expect(this.timer, 'no second timer').toBe(false);
       this.timer = true;
@@ -218,6 +304,11 @@ class Model {
     const wanted = { connecting: 'opening', up: 'open' }[this.state.kind as string] ?? 'none';
     expect(this.session, `in ${this.state.kind}`).toBe(wanted);
     expect(this.timer, `timer in ${this.state.kind}`).toBe(this.state.kind === 'waiting');
+    const second = this.state.kind === 'up' ? this.state.second : null;
+    expect(this.second, `second in ${this.state.kind}`).toBe(second?.kind === 'opening' ? 'opening' : 'none');
+    expect(this.planned, `plan in ${this.state.kind}`).toBe(
+      this.state.kind === 'up' && this.second === 'none',
+    );
     if (this.state.kind === 'stopping') expect(this.closing, 'stopping ends').toBe(1);
   }
 }
@@ -253,13 +344,13 @@ describe('backoff', () => {
     const ceilings: number[] = [];
     for (let i = 0; i < 1200; i += 1) {
       const failed = step(state, events.unreachable, { ...env, random: () => 0.999_999 });
-      const arm = failed.effects.find((effect) => effect.kind === 'arm');
-      ceilings.push(arm?.delayMs ?? -1);
+      const arm = failed.effects.find((effect) => 'delayMs' in effect);
+      ceilings.push(arm !== undefined && 'delayMs' in arm ? arm.delayMs : -1);
       state = step(failed.state, events.timer, env).state;
     }
     expect(ceilings.slice(0, 9)).toEqual([1000, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     expect(Math.max(...ceilings)).toBe(30_000);
-    const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200 };
+    const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200, second: null };
     expect(step(up, events.lost, env).state).toEqual(connecting(1));
   });
 });

@@ -11,6 +11,7 @@ function userOf(name: string, policy = { initialMs: 500, maxMs: 30_000 }): User 
   return {
     now: 'none',
     tunnels: () => [name],
+    rotateMs: () => null,
     policy: () => policy,
     persons: () => [],
     haste() {

@@ -1,9 +1,10 @@
 // The engine over the real dialer, real carriers and a real sshd: what the fakes cannot show.
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCarrier } from '../../src/forward/create.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import type { Forward } from '../../src/model/forward.ts';
@@ -18,7 +19,7 @@ import { manualClock, type ManualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testDialer } from '../helpers/ssh-dialer.ts';
 import type { Sshd } from '../helpers/sshd.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
-import { request, startTarget, uppercase } from '../helpers/targets.ts';
+import { hashing, request, startTarget, uppercase } from '../helpers/targets.ts';
 import type { Target } from '../helpers/targets.ts';
 import { isAlive } from '../helpers/world.ts';
 
@@ -282,6 +283,45 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     await until(engine, 'hooks', ({ state, reconnects }) => state === 'up' && reconnects === 1);
     expect((await request(listen, 'again')).text).toBe('AGAIN');
     await engine.down(['hooks'], 0);
+    await expect(client(listen)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('many rotations disturb no transfer, no client and no remote port, and leave one session', async () => {
+    const [listen, bulkPort] = [await freePort(), await freePort()];
+    await using bulk = await startTarget(hashing);
+    const to = { kind: 'tcp', host: '127.0.0.1', port: target.port } as const;
+    const forwards = [
+      local(port, `127.0.0.1:${target.port}`),
+      { ...local(bulkPort, `127.0.0.1:${bulk.port}`), name: 'bulk' },
+      { ...remote(listen), target: to, name: 'hooks' },
+    ];
+    const engine = await engineFor(tunnelOf('upper', [hostOf(sshd)], forwards, { rotateMs: 1_000 }));
+    engine.up(['upper'], offTerminal);
+    expect(await engine.settled('upper', limit())).toBeNull();
+    const before = sshd.sessionPids().length;
+    const sessions = new Set<unknown>([engine.examine('upper')?.session]);
+    const transfer = connect({ port: bulkPort, host: '127.0.0.1' });
+    const answer: string[] = [];
+    transfer.on('data', (chunk) => answer.push(chunk.toString()));
+    const ended = new Promise((resolve, reject) => transfer.on('close', resolve).on('error', reject));
+    const hash = createHash('sha256');
+    for (let sent = 0; sessions.size < 4; sent += 1) {
+      const chunk = randomBytes(16_384);
+      hash.update(chunk);
+      if (!transfer.write(chunk))
+        await Promise.race([new Promise((resolve) => transfer.once('drain', resolve)), ended]);
+      if (sent % 20 === 0) expect((await request(port, `n${sent}`)).text).toBe(`N${sent}`);
+      sessions.add(engine.examine('upper')?.session);
+    }
+    transfer.end();
+    await ended;
+    expect(answer.join('')).toBe(hash.digest('hex'));
+    await engine.apply(configOf(tunnelOf('upper', [hostOf(sshd)], forwards)), { prune: false });
+    const status = await until(engine, 'upper', ({ state }) => state === 'up');
+    expect(status).toMatchObject({ reconnects: 0, lastError: null });
+    expect((await request(listen, 'moved')).text).toBe('MOVED');
+    await vi.waitUntil(() => sshd.sessionPids().length === before, { timeout: 10_000, interval: 50 });
+    await engine.down(['upper'], 0);
     await expect(client(listen)).rejects.toThrow('ECONNREFUSED');
   });
 });

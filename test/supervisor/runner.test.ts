@@ -13,6 +13,7 @@ const user: LinkUser = {
   policy: () => ({ initialMs: 500, maxMs: 30_000 }),
   persons: () => [],
   haste: () => 'none',
+  rotateMs: () => null,
   terms: () => noTerms,
   environments: () => [],
   changed: () => undefined,

@@ -1,0 +1,155 @@
+// Rotation: a fresh session beside the old one, which drains; what a second dial that fails may do, and who is never asked.
+import { describe, expect, test } from 'vitest';
+import { settle } from '../helpers/fake-clock.ts';
+import { refused, unreachable } from '../helpers/fake-ssh.ts';
+import {
+  configOf,
+  hostOf,
+  local,
+  offTerminal,
+  onTerminal,
+  tunnelOf,
+  worldOf,
+} from '../helpers/fake-world.ts';
+import type { World } from '../helpers/fake-world.ts';
+
+const katie = hostOf('katie');
+const bastion = hostOf('bastion');
+const hour = 3_600_000;
+const rotating = (rotateMs: number | null = hour, way: Parameters<typeof tunnelOf>[1] = [katie]) =>
+  tunnelOf('db', way, local(1), { rotateMs });
+
+async function upWorld(tunnel = rotating()): Promise<World> {
+  const world = await worldOf(tunnel);
+  await world.up('db');
+  await world.dialer.dialTo().open();
+  expect(world.one('db').state).toBe('up');
+  return world;
+}
+
+describe('a session as old as rotate says', () => {
+  test('is replaced by one that is dialled beside it, and ends when its last connection does', async () => {
+    const world = await upWorld();
+    const [old] = world.dialer.sessions;
+    const running = await old?.openChannel();
+    await world.clock.advance(hour - 1);
+    expect(world.dialer.dials).toHaveLength(0);
+    await world.clock.advance(1);
+    expect(world.one('db').state).toBe('up');
+    const fresh = await world.dialer.dialTo().open();
+    expect(world.engine.examine('db')?.session).toBe(fresh);
+    await world.clock.advance(60_000);
+    expect(old?.ended).toBe(false);
+    running?.close();
+    await settle();
+    expect([old?.ended, world.dialer.liveSessions]).toEqual([true, 1]);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+    expect(world.logged.filter((line) => line.startsWith('link.rotated'))).toEqual([
+      'link.rotated katie#1 has a fresh session; the old one drains',
+    ]);
+  });
+
+  test('serves on while the second dial fails, which is no outage and is tried again by the backoff', async () => {
+    const world = await upWorld();
+    await world.clock.advance(hour);
+    await world.dialer.dialTo().fail(unreachable());
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+    expect(world.logged.some((line) => line.startsWith('link.rotation-failed'))).toBe(true);
+    expect(world.dialer.liveSessions).toBe(1);
+    await world.clock.advance(1_000);
+    await world.dialer.dialTo().open();
+    await world.clock.advance(2_000);
+    expect([world.dialer.liveSessions, world.one('db').reconnects]).toEqual([1, 0]);
+  });
+
+  test('is not tried again before it is due once more where the server refuses the login', async () => {
+    const world = await upWorld();
+    await world.clock.advance(hour);
+    await world.dialer.dialTo().fail(refused());
+    await world.clock.advance(hour - 1);
+    expect(world.dialer.dials).toHaveLength(0);
+    expect(world.one('db').state).toBe('up');
+    await world.clock.advance(1);
+    expect(world.dialer.dials).toHaveLength(1);
+  });
+
+  test.each([
+    ['whose login asked a person', true, null],
+    ['that is said to be attended', false, true],
+  ])('stays when it is one %s', async (_what, asked, attended) => {
+    const world = await worldOf(rotating(hour, [hostOf('katie', { attended })]));
+    await world.up('db', onTerminal);
+    await world.dialer.dialTo().open(asked);
+    await world.clock.advance(10 * hour);
+    expect([world.dialer.dialCount, world.dialer.reachCount]).toEqual([1, 0]);
+    expect(world.one('db').state).toBe('up');
+  });
+
+  test('has nobody asked for the fresh one, though a person is there', async () => {
+    const world = await upWorld();
+    const questions: string[] = [];
+    world.engine.attend(['db'], {
+      banner: () => undefined,
+      question: ({ text }) => questions.push(text),
+      withdrawn: () => undefined,
+    });
+    await world.clock.advance(hour);
+    const { context, host } = world.dialer.dialTo();
+    expect(context.personPresent()).toBe(false);
+    const asked = { kind: 'password', host: host.name, text: 'Password:', echo: false, fingerprint: null };
+    await expect(context.ask(asked as never)).rejects.toThrow();
+    expect(questions).toEqual([]);
+  });
+
+  test('ends with the one that is to replace it when the tunnel goes down, and at a loss the link is dialled anew', async () => {
+    const world = await upWorld();
+    await world.clock.advance(hour);
+    const aborted = world.dialer.dialTo().context.signal;
+    world.dialer.sessions[0]?.end(unreachable());
+    await settle();
+    expect(aborted.aborted).toBe(true);
+    await world.dialer.dialTo().open();
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 1 });
+    await world.clock.advance(hour);
+    const last = world.dialer.sessions.at(-1);
+    await last?.openChannel();
+    await world.dialer.dialTo().open();
+    expect(world.dialer.liveSessions).toBe(2);
+    await world.engine.down(['db'], 0);
+    expect([world.dialer.liveSessions, world.dialer.dials.length]).toEqual([0, 0]);
+    expect(world.clock.pending).toBe(0);
+  });
+
+  test('is due at once when the config comes to say an age that it has, and never when it says none', async () => {
+    const world = await upWorld(rotating(null));
+    await world.clock.advance(2 * hour);
+    await world.engine.apply(configOf(rotating(hour)), { prune: false });
+    await world.clock.advance(0);
+    await world.dialer.dialTo().open();
+    await world.engine.apply(configOf(rotating(null)), { prune: false });
+    await world.clock.advance(5 * hour);
+    expect(world.dialer.dialCount).toBe(2);
+  });
+});
+
+test('a session of a jump host that was replaced stays until nothing rides on it', async () => {
+  const world = await worldOf(rotating(hour, [bastion, katie]));
+  await world.up('db');
+  const jump = await world.dialer.dialTo('bastion').open();
+  await jump.openChannel();
+  await world.dialer.dialTo('katie').open();
+  await world.clock.advance(hour);
+  const freshJump = await world.dialer.dialTo('bastion').open();
+  expect([world.one('db').state, jump.ended]).toEqual(['up', false]);
+  for (const dial of Array.from(world.dialer.dials)) await dial.fail(unreachable());
+  await world.clock.advance(1_000);
+  const dial = world.dialer.dialTo('katie');
+  expect(dial.via).toBe(freshJump);
+  await dial.open();
+  jump.channels[0]?.close();
+  await world.clock.advance(2_000);
+  expect([jump.ended, world.one('db').state, world.one('db').reconnects]).toEqual([true, 'up', 0]);
+  world.engine.up(['db'], offTerminal);
+  await world.engine.down(['db'], 0);
+  expect([world.dialer.liveSessions, world.clock.pending]).toEqual([0, 0]);
+});
