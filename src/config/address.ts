@@ -247,6 +247,7 @@ interface Taken {
 function takeListen(parts: readonly string[], zero: boolean): Parsed<Taken & { readonly used: number }> {
   const [first = '', second = ''] = parts;
   if (first.startsWith('/')) return { value: { endpoint: { kind: 'unix', path: first }, used: 1, count: 1 } };
+  if (first === 'auto' && !zero) return { value: { endpoint: tcp('127.0.0.1', 0), used: 1, count: 1 } };
   const bare = /^\d+(-\d+)?$/.test(first);
   const written = bare ? first : second;
   const ports = zero && written === '0' ? { value: { first: 0, count: 1 } } : portRange(written);

@@ -3,9 +3,12 @@ import { readFile } from 'node:fs/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { underLock } from './lock.ts';
 
-/** Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600. Throws the system's error. */
-export function replaceFile(path: string, text: string): Promise<void> {
-  return writeFileAtomic(path, text, { mode: 0o600 });
+/**
+ * Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600, or with `isPrivate` false
+ * the mode that it has. Throws the system's error.
+ */
+export function replaceFile(path: string, text: string, isPrivate = true): Promise<void> {
+  return writeFileAtomic(path, text, isPrivate ? { mode: 0o600 } : {});
 }
 
 /** From the text that is there ('' where there is none, or none that can be read) to the text that shall be. */
