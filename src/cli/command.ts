@@ -16,6 +16,8 @@ export interface CommandSpec {
   readonly words: string;
   /** How many of those words there may be. */
   readonly takes: { readonly least: number; /** Absent: any number. */ readonly most?: number };
+  /** Takes forwards and servers in ssh's own letters: `-L 5432:db:5432`. */
+  readonly ssh?: true;
   readonly about: string;
   /** Further sentences for its own --help. */
   readonly more?: readonly string[];
@@ -29,6 +31,8 @@ export type Run = (context: Context, args: Args) => Promise<number>;
 /** What stood on the command line, after the parser. */
 export interface Args {
   readonly words: readonly string[];
+  /** Options in ssh's own letters, with their values, of a command that takes them. */
+  readonly sshWords: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
   /** A duration with a unit, in milliseconds. Throws USAGE. */

@@ -16,6 +16,9 @@ import { spec as secret } from './commands/secret.ts';
 import { spec as allow } from './commands/allow.ts';
 import { spec as reload } from './commands/reload.ts';
 import { spec as init } from './commands/init.ts';
+import { spec as add } from './commands/add.ts';
+import { spec as remove } from './commands/remove.ts';
+import { spec as importing } from './commands/import.ts';
 import { spec as schema } from './commands/schema.ts';
 import { spec as demo } from './commands/demo.ts';
 
@@ -35,6 +38,9 @@ export const commands: readonly CommandSpec[] = [
   allow,
   reload,
   init,
+  add,
+  remove,
+  importing,
   schema,
   demo,
 ];

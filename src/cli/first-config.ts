@@ -4,6 +4,10 @@ import { addTunnel } from '../config/edit.ts';
 import { parseFile } from '../config/parse.ts';
 import { namePattern } from '../config/value.ts';
 
+/** Of a file that we write. */
+export const firstLine =
+  '# Tunnels of `tunnel`. Every key: tunnels.example.yaml in the package, or `tunnel schema`.';
+
 export interface FirstTunnel {
   /** As answered: user@host[:port], or an ssh_config alias. */
   readonly host: string;
@@ -26,7 +30,7 @@ export function firstConfig({ host, remote, local, name }: FirstTunnel): string 
     '',
   ];
   return [
-    '# Tunnels of `tunnel`. Every key: tunnels.example.yaml in the package, or `tunnel schema`.',
+    firstLine,
     ...(own ? entry : []),
     'tunnels:',
     `  ${name}:`,

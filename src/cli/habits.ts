@@ -29,10 +29,39 @@ export function insteadOf(word: string, others: readonly string[], configFile: s
 }
 
 /** [bind:]port:host:hostport, as behind ssh's -L. */
-const forwardWords = /^(?:[^\s:]*:|\[[^\]]*\]:)?(\d{1,5}):([^\s:]+|\[[^\]]*\]):(\d{1,5})$/;
-/** What ssh takes a value behind, of the options that come with a forward (ssh(1)). */
-const withValue = /^-[bceilmopBDEFIJLOQRSWw]$/;
+const forwardWords =
+  /^(?:[^\s:]*:|\[[^\]]*\]:)?(\d{1,5}(?:-\d{1,5})?):([^\s:]+|\[[^\]]*\]):(\d{1,5}(?:-\d{1,5})?)$/;
+/** Letters of ssh(1) that take a value, and flags; -q -v -V -h and -c are ours. */
+const sshOption = /^-([46AaCfGgkKMNnsTtXxYy]*)([bDEeFIiJLlmOoPpQRSWw])(.*)$/s;
+const sshFlags = /^-[46AaCfGgkKMNnqsTtXxYy]+$/;
 const forwardOption = /^-[46AaCfGgkNnqTtvXxYy]*([LRD])(.*)$/;
+
+export interface TakenApart {
+  readonly rest: readonly string[];
+  /** ssh's options, each with its value, in order. */
+  readonly sshWords: readonly string[];
+}
+
+/** What yargs cannot read: one-letter options, glued to their value, repeated, run together. Behind -- nothing is taken. */
+export function takeSshOptions(argv: readonly string[]): TakenApart {
+  const rest: string[] = [];
+  const sshWords: string[] = [];
+  const end = argv.indexOf('--');
+  const before = end < 0 ? argv : argv.slice(0, end);
+  for (let at = 0; at < before.length; at += 1) {
+    const word = before[at] ?? '';
+    const [, , letter, glued] = word === '-q' ? [] : (sshOption.exec(word) ?? []);
+    if (letter !== undefined) {
+      sshWords.push(word);
+      if (glued !== '') continue;
+      at += 1;
+      const value = before[at];
+      if (value !== undefined) sshWords.push(value);
+    } else if (word !== '-q' && sshFlags.test(word)) sshWords.push(word);
+    else rest.push(word);
+  }
+  return { rest: [...rest, ...argv.slice(before.length)], sshWords };
+}
 
 /** An ssh command line: the option that asks for a forward, and the command that writes such a tunnel down. */
 export interface SshLine {
@@ -46,28 +75,20 @@ export interface SshLine {
  */
 export function readSshLine(argv: readonly string[], command: CommandSpec | null): SshLine | null {
   if (command !== null && command.name !== 'up') return null;
-  let said: string | null = null;
-  let forward: string | null = null;
-  let server: string | null = null;
-  for (let at = command === null ? 0 : argv.indexOf(command.name) + 1; at < argv.length; at += 1) {
-    const word = argv[at] ?? '';
-    const option = word.startsWith('--') ? null : forwardOption.exec(word);
-    if (option !== null) {
-      said ??= `-${option[1]}`;
-      forward ??= option[1] === 'L' ? option[2] || argv[at + 1] || null : null;
-      if (option[2] === '') at += 1;
-    } else if (forwardWords.test(word)) {
-      said ??= word;
-      forward ??= word;
-    } else if (withValue.test(word)) at += 1;
-    else if (!word.startsWith('-') && parseDuration(word) === null) server ??= word;
-  }
-  return said === null ? null : { said, instead: initLine(forward, server) };
+  const from = command === null ? 0 : argv.indexOf(command.name) + 1;
+  const { rest, sshWords } = takeSshOptions(argv.slice(from));
+  const option = sshWords.map((word) => forwardOption.exec(word)).find((match) => match !== null);
+  const bare = rest.find((word) => forwardWords.test(word));
+  if (option === undefined && bare === undefined) return null;
+  const server = rest.find((word) => word !== bare && !word.startsWith('-') && parseDuration(word) === null);
+  const words = bare === undefined ? sshWords : ['-L', bare, ...sshWords];
+  return { said: option === undefined ? (bare ?? '') : `-${option[1]}`, instead: addLine(words, server) };
 }
 
-function initLine(forward: string | null, server: string | null): string {
-  const [, local, host, port] = forwardWords.exec(forward ?? '') ?? [];
-  if (local === undefined) return 'tunnel init';
-  const same = local === port ? '' : ` --local ${local}`;
-  return `tunnel init --host ${shellWord(server ?? 'user@host')} --remote ${shellWord(`${host}:${port}`)}${same}`;
+/** The same forwards and settings as a tunnel that is written down; flags that mean nothing here are left out. */
+function addLine(words: readonly string[], server: string | undefined): string {
+  const kept = words
+    .filter((word) => !/^-[fNTnqk]+$/.test(word))
+    .map((word) => word.replace(/^-[fNTnqk]+(?=[LRD])/, '-'));
+  return ['tunnel add NAME', ...kept.map(shellWord), shellWord(server ?? 'user@host')].join(' ');
 }

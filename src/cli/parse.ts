@@ -7,7 +7,7 @@ import { shellWord } from '../model/shell-word.ts';
 import { globalOptions, usage, type Args, type CommandSpec, type OptionSpec } from './command.ts';
 import { listNames } from '../render/error.ts';
 import type { GlobalOptions } from '../client/context.ts';
-import { habitWords, insteadOf, readSshLine } from './habits.ts';
+import { habitWords, insteadOf, readSshLine, takeSshOptions } from './habits.ts';
 import { commands } from './commands.ts';
 
 export interface Parsed {
@@ -32,7 +32,9 @@ export function parseCommandLine(
   if (command === null && askedFor !== null && askedFor !== 'help')
     throw noCommand(askedFor, argv.slice(argv.indexOf(askedFor) + 1), configFile);
   const options = [...globalOptions, ...(command?.options ?? [])];
-  const found = readOptions(argv, command, options);
+  const { rest: ours, sshWords } =
+    command?.ssh === true ? takeSshOptions(argv) : { rest: argv, sshWords: [] };
+  const found = readOptions(ours, command, options);
   // Behind -- stand words too, as everywhere;.
   const rest = Array.isArray(found['--']) ? found['--'].map(String) : [];
   const words = [...found._.map(String).slice(command === null ? 0 : 1), ...rest];
@@ -49,7 +51,7 @@ export function parseCommandLine(
       verbose: found['verbose'] === true,
       color: typeof found['color'] === 'boolean' ? found['color'] : undefined,
     },
-    args: argsOf(found, words, command),
+    args: argsOf(found, { words, sshWords }, command),
     wants,
   };
 }
@@ -161,11 +163,11 @@ function textOf(found: Found, name: string, command: CommandSpec | null): string
   throw usage(`--${name} needs a value`, { command: `${on}--help` });
 }
 
-function argsOf(found: Found, words: readonly string[], command: CommandSpec | null): Args {
+function argsOf(found: Found, taken: Pick<Args, 'words' | 'sshWords'>, command: CommandSpec | null): Args {
   const text = (name: string): string | undefined => textOf(found, name, command);
   const on = command === null ? '' : `${command.name} `;
   return {
-    words,
+    ...taken,
     flag: (name) => found[name] === true,
     text,
     durationMs(name, otherwise) {

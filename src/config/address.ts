@@ -12,6 +12,7 @@ import {
   type Parsed,
 } from './value.ts';
 import { isIPv6, tcp, type Endpoint } from '../model/endpoint.ts';
+import { portRange } from './ranges.ts';
 
 const localForms = 'must be PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto';
 const targetForms = 'must be PORT, HOST:PORT, "[V6]:PORT" or /path.sock';
@@ -186,6 +187,8 @@ export interface SpelledForward {
   readonly type: 'local' | 'remote' | 'dynamic';
   readonly local?: Endpoint;
   readonly remote?: Endpoint;
+  /** Of a range: how many forwards it stands for; the endpoints are the first one's. */
+  readonly count?: number;
 }
 
 const forms =
@@ -202,6 +205,8 @@ export function spelledForward(value: unknown): Parsed<SpelledForward> {
   const listen = takeListen(parts, zero);
   if ('problem' in listen) return listen;
   const rest = parts.slice(listen.value.used);
+  if (rest.length === 0 && listen.value.count > 1)
+    return wrong('is a range: only a forward with a target at its other end can be one');
   if (match[1] === 'D')
     return rest.length === 0
       ? { value: { spelled: true, type: 'dynamic', local: listen.value.endpoint } }
@@ -210,9 +215,13 @@ export function spelledForward(value: unknown): Parsed<SpelledForward> {
     return { value: { spelled: true, type: 'remote', remote: listen.value.endpoint } };
   const dialled = takeTarget(rest);
   if ('problem' in dialled) return dialled;
+  const { endpoint, count } = dialled.value;
+  if (count !== listen.value.count)
+    return wrong(`has ${listen.value.count} and ${count} ports: a range needs the same number at both ends`);
+  const spelled = { spelled: true, ...(count === 1 ? {} : { count }) } as const;
   return match[1] === 'L'
-    ? { value: { spelled: true, type: 'local', local: listen.value.endpoint, remote: dialled.value } }
-    : { value: { spelled: true, type: 'remote', remote: listen.value.endpoint, local: dialled.value } };
+    ? { value: { ...spelled, type: 'local', local: listen.value.endpoint, remote: endpoint } }
+    : { value: { ...spelled, type: 'remote', remote: listen.value.endpoint, local: endpoint } };
 }
 
 /** Cuts at colons outside brackets; brackets are taken off. Null when they do not pair. */
@@ -230,27 +239,34 @@ function splitColons(written: string): string[] | null {
 
 interface Taken {
   readonly endpoint: Endpoint;
-  readonly used: number;
+  /** How many ports; 1 for what is no range. */
+  readonly count: number;
 }
 
 /** The listening side: a socket path, a port, or bind and port. An empty or `*` bind is every interface, as in ssh. */
-function takeListen(parts: readonly string[], zero: boolean): Parsed<Taken> {
+function takeListen(parts: readonly string[], zero: boolean): Parsed<Taken & { readonly used: number }> {
   const [first = '', second = ''] = parts;
-  if (first.startsWith('/')) return { value: { endpoint: { kind: 'unix', path: first }, used: 1 } };
-  const bare = /^\d+$/.test(first);
+  if (first.startsWith('/')) return { value: { endpoint: { kind: 'unix', path: first }, used: 1, count: 1 } };
+  if (first === 'auto' && !zero) return { value: { endpoint: tcp('127.0.0.1', 0), used: 1, count: 1 } };
+  const bare = /^\d+(-\d+)?$/.test(first);
   const written = bare ? first : second;
-  if (!/^\d+$/.test(written)) return wrong(forms);
-  const number = zero && written === '0' ? { value: 0 } : port(written);
-  if ('problem' in number) return wrong(`has a port that ${number.problem}`);
+  const ports = zero && written === '0' ? { value: { first: 0, count: 1 } } : portRange(written);
+  if (ports === null) return wrong(forms);
+  if ('problem' in ports) return inPort(ports);
   const bind = bare ? '127.0.0.1' : first === '' ? '*' : first;
-  return { value: { endpoint: tcp(bind, number.value), used: bare ? 1 : 2 } };
+  const { first: number, count } = ports.value;
+  return { value: { endpoint: tcp(bind, number), used: bare ? 1 : 2, count } };
 }
 
-function takeTarget(parts: readonly string[]): Parsed<Endpoint> {
+function takeTarget(parts: readonly string[]): Parsed<Taken> {
   const [first = '', second = ''] = parts;
-  if (parts.length === 1 && first.startsWith('/')) return { value: { kind: 'unix', path: first } };
-  if (parts.length !== 2 || first === '') return wrong(forms);
-  const number = port(second);
-  if ('problem' in number) return wrong(`has a port that ${number.problem}`);
-  return { value: tcp(first, number.value) };
+  if (parts.length === 1 && first.startsWith('/'))
+    return { value: { endpoint: { kind: 'unix', path: first }, count: 1 } };
+  const ports = portRange(second);
+  if (parts.length !== 2 || first === '' || ports === null) return wrong(forms);
+  if ('problem' in ports) return inPort(ports);
+  return { value: { endpoint: tcp(first, ports.value.first), count: ports.value.count } };
 }
+
+const inPort = ({ problem }: Fault): Fault =>
+  wrong<never>(problem.startsWith('is ') ? problem : `has a port that ${problem}`) as Fault;

@@ -13,7 +13,9 @@ import {
 import { TunnelError } from '../errors.ts';
 
 /** Keys of a tunnel as they are to be written, in that order. */
-export type NewTunnel = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+export type NewTunnel = Readonly<
+  Record<string, string | number | boolean | readonly string[] | Readonly<Record<string, string | number>>>
+>;
 
 /** The text with one tunnel more, behind the others. Throws USAGE when the name is taken, CONFIG_INVALID for broken YAML. */
 export function addTunnel(text: string, name: string, tunnel: NewTunnel): string {
@@ -99,6 +101,10 @@ function indentOf(text: string, tunnels: YAMLMap | null): string {
   const before = text.slice(text.lastIndexOf('\n', offset - 1) + 1, offset);
   return /^ +$/.test(before) ? before : '  ';
 }
+
+/** The lines that `addTunnel` writes for a tunnel, as they stand in a file. */
+export const stringifyTunnel = (name: string, tunnel: NewTunnel): readonly string[] =>
+  tunnelText(name, tunnel, '  ').trimEnd().split('\n');
 
 function tunnelText(name: string, tunnel: NewTunnel, indent: string): string {
   const body = stringify({ [name]: tunnel }, { lineWidth: 0, indent: 2 })

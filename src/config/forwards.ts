@@ -1,7 +1,8 @@
 // The forwards of one tunnel: what its keys mean together, and what is wrong with them. Pure.
-import { isLoopback, type Endpoint } from '../model/endpoint.ts';
+import { isLoopback, placeOf, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, Probe } from '../model/forward.ts';
 import { localListen, remoteListen, target } from './address.ts';
+import { expandEnds } from './ranges.ts';
 import type { Forwarding, TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import type { Parsed } from './value.ts';
@@ -26,8 +27,8 @@ export function buildForwards(
   if (settings.forwards === undefined) {
     if (faulty(['forwards'])) return [];
     const single = { ...settings, name: undefined };
-    const forward = buildForward(single, [], { settings, tell, faulty });
-    return forward === null ? [] : [{ forward, at: [] }];
+    const forwards = buildItem(single, [], { settings, tell, faulty });
+    return forwards.map((forward) => ({ forward, at: [] }));
   }
   for (const key of ['local', 'remote'] as const)
     if (settings[key] !== undefined) tell([key], 'key', 'stands beside forwards: write it as one of them');
@@ -40,8 +41,7 @@ export function buildForwards(
     const name = 'name' in item ? item.name : undefined;
     if (name !== undefined && names.has(name)) tell([...at, 'name'], 'value', `"${name}" stands here twice`);
     if (name !== undefined) names.set(name, index);
-    const forward = buildForward(item, at, { settings, tell, faulty });
-    if (forward !== null) built.push({ forward, at });
+    for (const forward of buildItem(item, at, { settings, tell, faulty })) built.push({ forward, at });
   }
   return built;
 }
@@ -53,6 +53,44 @@ interface Tunnel {
   readonly settings: TunnelSettings;
   readonly tell: Tell;
   readonly faulty: (path: Path) => boolean;
+}
+
+/** One forward, or one for each port of a range. What is wrong with the first is not told again for the others. */
+function buildItem(item: Item, at: Path, tunnel: Tunnel): readonly Forward[] {
+  const items = expand(item, at, tunnel);
+  const forwards: Forward[] = [];
+  for (const each of items) {
+    const forward = buildForward(each, at, tunnel);
+    if (forward === null) break;
+    forwards.push(items.length === 1 ? forward : { ...forward, name: nameByPort(forward) });
+  }
+  return forwards;
+}
+
+function expand(item: Item, at: Path, { tell }: Tunnel): readonly Item[] {
+  if ('spelled' in item)
+    return Array.from({ length: item.count ?? 1 }, (_, index) => ({
+      ...item,
+      ...(item.local === undefined ? {} : { local: shifted(item.local, index) }),
+      ...(item.remote === undefined ? {} : { remote: shifted(item.remote, index) }),
+    }));
+  if (item.type === 'dynamic' || item.local === undefined || item.remote === undefined) return [item];
+  const ends = expandEnds({ local: item.local as unknown, remote: item.remote as unknown });
+  if (ends === null) return [item];
+  if ('problem' in ends) {
+    tell([...at, ends.side], 'value', ends.problem);
+    return [];
+  }
+  return ends.map((each) => ({ ...item, ...each }));
+}
+
+const shifted = (end: Endpoint, by: number): Endpoint =>
+  end.kind === 'tcp' ? { ...end, port: end.port + by } : end;
+
+/** `3000`, or `app-3000` of a range that has a name. */
+function nameByPort({ name, listen }: Forward): string {
+  const port = String(placeOf(listen));
+  return name === null ? port : `${name}-${port}`;
 }
 
 function buildForward(item: Item, at: Path, tunnel: Tunnel): Forward | null {

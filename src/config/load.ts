@@ -67,7 +67,22 @@ export async function loadConfig(
 /** Every issue of the file. Runs nothing, needs no consent, asks nobody. Throws CONFIG_MISSING only. */
 export async function checkConfig(file: string, facts: PlaceFacts): Promise<CheckedConfig> {
   const account = accountOf(facts);
-  const read = readAll(file, account);
+  return checkFiles(readAll(file, account), account);
+}
+
+/** The same, as if the file had this text. */
+export async function checkText(file: string, text: string, facts: PlaceFacts): Promise<CheckedConfig> {
+  const account = accountOf(facts);
+  return checkFiles(readAll(file, account, text), account);
+}
+
+/** The config as written, if the file had this text. Throws ConfigError. */
+export function declaredText(file: string, text: string, facts: PlaceFacts): Declared {
+  const account = accountOf(facts);
+  return declaredOf(file, readAll(file, account, text), account);
+}
+
+async function checkFiles(read: readonly ParsedFile[], account: Account): Promise<CheckedConfig> {
   const combined = combine(read, account);
   if ('issues' in combined) return { ok: false, config: null, issues: combined.issues };
   const resolved = await resolve(combined.config, account, false);
@@ -145,12 +160,15 @@ function problemIssues({ problems }: Resolved, read: readonly ParsedFile[]): Con
 }
 
 /** The file and, behind it, what it includes, each once, in the order of the lines that include them. */
-function readAll(file: string, account: Account): readonly ParsedFile[] {
-  if (!existsSync(file))
+function readAll(file: string, account: Account, text?: string): readonly ParsedFile[] {
+  if (text === undefined && !existsSync(file))
     throw new TunnelError('CONFIG_MISSING', `no config, looked at ${file}`, { hint: { command: 'init' } });
   const files: ParsedFile[] = [];
   const visit = (path: string, behind: readonly string[]): void => {
-    const parsed = readOne(path, behind.length > 0, account);
+    const parsed =
+      text !== undefined && behind.length === 0
+        ? parseFile(path, text)
+        : readOne(path, behind.length > 0, account);
     const issues: ConfigIssue[] = [];
     files.push({ ...parsed, issues: parsed.issues });
     const place = files.length - 1;

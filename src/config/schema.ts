@@ -158,8 +158,8 @@ const forwardKeys = {
     { enum: ['local', 'remote', 'dynamic'] },
     'local (-L), remote (-R) or dynamic (-D).',
   ),
-  local: address('Here: PORT, HOST:PORT, "[V6]:PORT", /path.sock or auto.'),
-  remote: address('At the server: HOST:PORT, PORT or /path.sock.'),
+  local: address('Here: PORT, HOST:PORT, "[V6]:PORT", a range (3000-3005), /path.sock or auto.'),
+  remote: address('At the server: HOST:PORT, PORT, a range as long as the one here, or /path.sock.'),
   probe: leaf(
     probe,
     { type: ['string', 'object'] },

@@ -4,10 +4,13 @@ import { basename, dirname, join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { underLock } from './lock.ts';
 
-/** Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600. Throws the system's error. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  await writeFileAtomic(path, text, { mode: 0o600 });
-  await removeHalves(path);
+/**
+ * Writes beside the file and renames: whoever reads it sees the old text or the new, whole. 0600, or with `isPrivate` false, for
+ * a file of the user's, the mode that it has. Throws the system's error.
+ */
+export async function replaceFile(path: string, text: string, isPrivate = true): Promise<void> {
+  await writeFileAtomic(path, text, isPrivate ? { mode: 0o600 } : {});
+  if (isPrivate) await removeHalves(path); // in a folder of the user's, such a name may be a copy that he made
 }
 
 /** A write takes milliseconds: what is older belongs to a process that was killed in the middle of one. */

@@ -112,19 +112,16 @@ describe('the command line', () => {
   });
 
   test.each([
-    ['-L 5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
-    [
-      '-N -L 127.0.0.1:6000:db:5432 -p 22 bastion',
-      'tunnel init --host bastion --remote db:5432 --local 6000',
-    ],
-    ['-NfL6000:db:5432 bastion', 'tunnel init --host bastion --remote db:5432 --local 6000'],
-    ['bastion -L 80:[::1]:80', "tunnel init --host bastion --remote '[::1]:80'"],
-    ['5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
-    ['5432:db:5432', 'tunnel init --host user@host --remote db:5432'],
-    ['up -L 5432:db:5432 me@bastion', 'tunnel init --host me@bastion --remote db:5432'],
-    ['-D 1080 bastion', 'tunnel init'],
-    ['-R 8080:localhost:3000 bastion', 'tunnel init'],
-  ])('names init for a command line of ssh: %s', (line, hint) => {
+    ['-L 5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
+    ['-N -L 127.0.0.1:6000:db:5432 -p 22 bastion', 'tunnel add NAME -L 127.0.0.1:6000:db:5432 -p 22 bastion'],
+    ['-NfL6000:db:5432 bastion', 'tunnel add NAME -L6000:db:5432 bastion'],
+    ['bastion -L 80:[::1]:80', "tunnel add NAME -L '80:[::1]:80' bastion"],
+    ['5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
+    ['5432:db:5432', 'tunnel add NAME -L 5432:db:5432 user@host'],
+    ['up -L 5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
+    ['-D 1080 bastion', 'tunnel add NAME -D 1080 bastion'],
+    ['-R 8080:localhost:3000 bastion', 'tunnel add NAME -R 8080:localhost:3000 bastion'],
+  ])('names add for a command line of ssh: %s', (line, hint) => {
     const fault = faultOf(line);
     expect(hintOf(fault)).toBe(hint);
     expect(fault.code).toBe('USAGE');

@@ -70,6 +70,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   trust: { may: floor2 },
   secrets: { may: floor2 },
   control: { may: floor2 },
+  import: { may: floor2 },
   render: { may: floor2 },
   ssh: { may: [...floor2, 'trust', 'secrets'] },
   forward: { may: floor2, types: ['ssh/session.ts'] },
@@ -90,7 +91,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   demo: { may: floor1 },
   'library.ts': { may: floor4 },
-  cli: { may: [...floor3, 'client', 'demo'], late: ['daemon'] },
+  cli: { may: [...floor3, 'import', 'client', 'demo'], late: ['daemon'] },
 };
 
 export function allowed(file: string, { specifier, typeOnly, late }: Import): boolean {
@@ -110,6 +111,7 @@ export const doors: readonly (readonly [RegExp, RegExp])[] = [
   [/^ssh2\//, /^ssh\/ssh2\//],
   [/^ssh2$/, /^(ssh\/(ssh2\/|handshake)|demo\/ssh-server)/],
   [/^yaml$/, /^config\//],
+  [/^smol-toml$/, /^import\/read/],
   [/^yargs/, /^cli\//],
   [/^keytar$/, /^secrets\/keychain-child/],
   [/^zod/, /^(config\/schema|control\/requests)/],

@@ -17,6 +17,7 @@ import { run as up } from './up.ts';
 
 const patienceMs = 10_000;
 const noArgs: Args = {
+  sshWords: [],
   words: [],
   flag: () => false,
   text: () => undefined,

@@ -1,0 +1,148 @@
+// add, remove and import on the built program: what they write passes check, comes up, and leaves the rest of the file alone.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
+import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { built, createWorld, type World } from '../helpers/world.ts';
+
+const mine = '# mine\ntunnels:\n  # the first\n  a: { host: h, local: 1025, remote: 1 } # flow\n';
+const fileOf = (world: World): string => readFileSync(join(world.folder, 'tunnels.yaml'), 'utf8');
+
+describe('tunnel add', () => {
+  test('writes a tunnel in the letters of ssh behind the others, and remove takes it out again', async () => {
+    await using world = createWorld();
+    world.config(mine);
+    const line = [
+      'add',
+      'db',
+      '-fNL',
+      '5432:db:5432',
+      '-L6000-6001:db:7000-7001',
+      '-p',
+      '2222',
+      'me@bastion',
+    ];
+    const added = await world.run([...line, '--tag', 'work,db', '--lazy', '--json']);
+    expect(added, added.stderr).toMatchObject({ code: 0 });
+    expect(JSON.parse(added.stdout)).toMatchObject({ added: [{ name: 'db', host: 'me@bastion' }] });
+    expect(fileOf(world)).toBe(
+      `${mine}  db:\n    host: me@bastion\n    forwards:\n      - L 5432:db:5432\n      - L 6000-6001:db:7000-7001\n` +
+        '    port: 2222\n    tags:\n      - work\n      - db\n    lazy: true\n',
+    );
+    expect((await world.run(['check'])).code).toBe(0);
+    const removed = await world.run(['remove', 'db']);
+    expect(removed.stdout).toMatch(/^removed from .*tunnels\.yaml: db$/m);
+    expect(fileOf(world)).toBe(mine);
+  });
+
+  test.each([
+    [['add', 'b', '-L', '1025:x:1', 'h'], 3],
+    [['add', 'a', '-L', '1026:x:1', 'h'], 2],
+    [['add', 'b', '-R', '1026', 'h'], 2],
+    [['add', 'b', '-g', '-L', '1026:x:1', 'h'], 2],
+    [['add', 'b', '-L', '99999:x:1', 'h'], 2],
+    [['add', 'b', 'h'], 2],
+    [['remove', 'nope'], 2],
+  ])('%j is refused, and nothing is written', async (args, code) => {
+    await using world = createWorld();
+    world.config(mine);
+    expect(await world.run(args)).toMatchObject({ code, stdout: '' });
+    expect(fileOf(world)).toBe(mine);
+  });
+});
+
+describe('tunnel import', () => {
+  test('off a terminal writes with --yes only, skips what is there, and gives a taken name a suffix', async () => {
+    await using world = createWorld();
+    world.config(mine);
+    const script = join(world.folder, 'x.sh');
+    writeFileSync(
+      script,
+      'ssh -N -L 1025:127.0.0.1:1 h\nssh -N -L 9:127.0.0.1:9 h\nssh -N -L 1025:other:9 h\n',
+    );
+    const shown = await world.run(['import', script]);
+    expect(shown.stdout).toContain('  h-9:');
+    expect(shown.stderr).toContain('import --yes');
+    expect(fileOf(world)).toBe(mine);
+    const written = await world.run(['import', '--yes', script]);
+    expect(written.stderr).toMatch(/x\.sh:1 is there already, as a$/m);
+    expect(written.stderr).toMatch(/x\.sh:3 other-1025 shares a port .* autostart: false$/m);
+    expect(fileOf(world).startsWith(mine)).toBe(true);
+    writeFileSync(script, 'ssh -N -L 127.0.0.2:9:127.0.0.1:9 h.example.org');
+    expect((await world.run(['import', '--yes', script])).stderr).toMatch(
+      /there is a h-9 already: it is named h-9-2/,
+    );
+    expect((await world.run(['check'])).code).toBe(0);
+  });
+
+  test.skipIf(tmuxMissing() !== null)('on a terminal asks, and no is no', async () => {
+    await using world = createWorld();
+    writeFileSync(join(world.folder, 'x.sh'), 'ssh -N -D 1080 h\n');
+    using terminal = openTerminal(world.env);
+    const command = `${process.execPath} ${built} import ${join(world.folder, 'x.sh')}`;
+    terminal.type(command);
+    terminal.key('Enter');
+    await terminal.until(/Add 1 tunnel to .*\? yes or no \[no\]:/);
+    terminal.key('Enter');
+    await terminal.until(/nothing is written/);
+    expect(existsSync(join(world.folder, 'tunnels.yaml'))).toBe(false);
+    terminal.type(command);
+    terminal.key('Enter');
+    await terminal.until(/nothing is written[\s\S]*yes or no \[no\]:/);
+    terminal.type('yes');
+    terminal.key('Enter');
+    await terminal.until(/added to .*tunnels\.yaml: socks-1080/);
+    expect(fileOf(world)).toContain('  socks-1080:');
+  });
+});
+
+interface Way {
+  readonly user: string;
+  readonly port: number;
+  readonly key: string;
+  readonly local: number;
+}
+
+/** A file of each kind that leads to the server itself. */
+const files: Readonly<Record<string, (way: Way) => string>> = {
+  ssh_config: ({ user, port, key, local }) =>
+    `Host box\n HostName 127.0.0.1\n Port ${port}\n User ${user}\n IdentityFile ${key}\n LocalForward ${local} 127.0.0.1:${port}\n`,
+  'a script': ({ user, port, key, local }) =>
+    `AT=${user}@127.0.0.1\nautossh -M 0 -fN -i ${key} \\\n -p ${port} -L ${local}:127.0.0.1:${port} "$AT"\n`,
+  boring: ({ user, port, key, local }) =>
+    `[[tunnels]]\nname = "b"\nlocal = "${local}"\nremote = "127.0.0.1:${port}"\nhost = "127.0.0.1"\nuser = "${user}"\nport = ${port}\nidentity = "${key}"\n`,
+  mole: ({ user, port, key, local }) =>
+    `source = [":${local}"]\ndestination = [":${port}"]\nserver = "${user}@127.0.0.1:${port}"\nkey = "${key}"\n`,
+  Portato: ({ user, port, key, local }) =>
+    `tubers:\n  - name: p\n    type: local\n    local: ${local}\n    remote: 127.0.0.1:${port}\n    ssh: ${user}@127.0.0.1:${port}\n    identity: ${key}\n`,
+  tunlite: ({ user, port, key, local }) =>
+    JSON.stringify({
+      tunnels: [
+        {
+          name: 't',
+          host: `${user}@127.0.0.1`,
+          port,
+          identityFile: key,
+          forwards: [{ type: 'local', srcPort: local, destHost: '127.0.0.1', destPort: port }],
+        },
+      ],
+    }),
+};
+
+describe.skipIf(sshdMissing() !== null)('what was imported', () => {
+  test.each(Object.keys(files))('from %s passes check and comes up', async (kind) => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const way = { user: sshd.user, port: sshd.port, key: sshd.identity, local: await freePort() };
+    mkdirSync(join(world.folder, 'home', '.ssh'), { mode: 0o700 });
+    const file = join(world.folder, kind === 'ssh_config' ? 'home/.ssh/config' : 'foreign');
+    writeFileSync(file, files[kind]?.(way) ?? '', { mode: 0o600 });
+    const imported = await world.run(['import', ...(kind === 'ssh_config' ? [] : [file]), '--yes']);
+    expect(imported, imported.stderr).toMatchObject({ code: 0 });
+    expect((await world.run(['check'])).code).toBe(0);
+    const up = await world.run(['up', '*', '--accept-new']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    expect(up.stdout).toContain(`127.0.0.1:${way.local}`);
+  });
+});
