@@ -44,6 +44,7 @@ export interface SupervisorPlaces {
   /** Where its socket is: read by every command, whatever its environment. */
   readonly address: string;
   readonly wanted: string;
+  readonly history: string;
   readonly log: string;
   readonly socket: string;
   /** See `spareRuntimeDir`. */
@@ -129,6 +130,7 @@ export function supervisorPlaces(
     lock: join(folder, 'lock'),
     address: join(folder, 'address.json'),
     wanted: join(folder, 'wanted.json'),
+    history: join(folder, 'history.jsonl'),
     log: join(folder, 'tunnel.log'),
     socket,
     spareSocket: spare === null ? null : join(spare, `${id}.sock`),

@@ -7,6 +7,7 @@ import { spec as restart } from './commands/restart.ts';
 import { spec as status } from './commands/status.ts';
 import { spec as wait } from './commands/wait.ts';
 import { spec as logs } from './commands/logs.ts';
+import { spec as history } from './commands/history.ts';
 import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
 import { spec as trust } from './commands/trust.ts';
@@ -29,6 +30,7 @@ export const commands: readonly CommandSpec[] = [
   status,
   wait,
   logs,
+  history,
   check,
   show,
   trust,

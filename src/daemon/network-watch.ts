@@ -10,6 +10,8 @@ export interface NetworkWatchParts {
   readonly clock: Clock;
   readonly interfaces: () => Interfaces;
   readonly changed: (reason: string) => void;
+  /** After a wake, before `changed`: wall clock when the machine was last seen awake. */
+  readonly slept?: (fromMs: number) => void;
 }
 
 const lookMs = 2_000;
@@ -19,7 +21,7 @@ const aheadMs = 5_000;
 const lateMs = 10_000;
 
 /** Looks every 2 s until cancelled. */
-export function watchNetwork({ clock, interfaces, changed }: NetworkWatchParts): Cancel {
+export function watchNetwork({ clock, interfaces, changed, slept }: NetworkWatchParts): Cancel {
   let before = addressesNow(interfaces);
   let looked = { wallMs: clock.now(), ms: clock.monotonic() };
   let cancel: Cancel = () => {};
@@ -28,12 +30,14 @@ export function watchNetwork({ clock, interfaces, changed }: NetworkWatchParts):
     const passedMs = now.ms - looked.ms;
     const ahead = now.wallMs - looked.wallMs - passedMs;
     const late = passedMs - lookMs;
+    const woke = ahead >= aheadMs || late > lateMs;
+    if (woke) slept?.(looked.wallMs);
     looked = now;
     cancel = clock.schedule(lookMs, look);
     const addresses = addressesNow(interfaces);
     const change = before === null || addresses === null ? null : describeChange(before, addresses);
     before = addresses ?? before;
-    if (ahead >= aheadMs || late > lateMs) changed(`woke after ${Math.round(Math.max(ahead, late) / 1000)}s`);
+    if (woke) changed(`woke after ${Math.round(Math.max(ahead, late) / 1000)}s`);
     else if (change !== null) changed(change);
   };
   cancel = clock.schedule(lookMs, look);

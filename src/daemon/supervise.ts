@@ -11,6 +11,7 @@ import { version } from '../model/version.ts';
 import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
 import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
 import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig } from './config-source.ts';
+import { openHistory, type HistoryFile } from './history.ts';
 import { createHandlers, select, selector } from './handlers.ts';
 import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
@@ -89,6 +90,8 @@ class Life {
   readonly #signals: Cancel;
   readonly #metrics: MetricsServer;
   readonly #notifier: Notifier;
+  /** Null where nothing can be remembered on disk. */
+  readonly #history: HistoryFile | null;
   /** End the watches that a supervisor keeps beside its tunnels. */
   readonly #cancels: readonly Cancel[];
   #notifies = true;
@@ -117,8 +120,19 @@ class Life {
       : { remember: () => undefined, written: () => Promise.resolve() };
     this.#metrics = new MetricsServer(() => this.#statuses(), log.write, clock);
     this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
+    this.#history = parts.writable
+      ? openHistory(at.history, clock, (failure) => {
+          log.write('error', 'history', `${at.history} cannot be written: ${asTunnelError(failure).message}`);
+        })
+      : null;
     this.#cancels = [
-      watchNetwork({ clock, interfaces: networkInterfaces, changed: (reason) => engine.lookAround(reason) }),
+      watchNetwork({
+        clock,
+        interfaces: networkInterfaces,
+        changed: (reason) => engine.lookAround(reason),
+        slept: (fromMs) => this.#history?.slept(fromMs),
+      }),
+      engine.onState((change) => this.#history?.changed(change)),
       engine.onChange(() => this.#notifySoon()),
       () => this.#notifyTimer?.(),
     ];
@@ -346,6 +360,7 @@ class Life {
     await engine.close(drainMs);
     for (const cancel of this.#cancels) cancel();
     await this.#metrics.close();
+    await this.#history?.close();
     await this.#wanted.written();
     release();
     await this.#presence?.close();

@@ -4,6 +4,7 @@ import type { CreateCarrier } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Answer, PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
+import type { StateChange } from '../model/history.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 
@@ -110,6 +111,8 @@ export interface Engine {
   /** False: answered or withdrawn before. Everybody who saw the question but `from` is told that it is withdrawn. */
   answer(questionId: string, answer: Answer, from?: Person): boolean;
   onChange(listener: () => void): Cancel;
+  /** Called at each change of a tunnel's state, once. */
+  onState(listener: (change: StateChange) => void): Cancel;
   /** Called with the wanted names whenever they change. */
   onWanted(listener: (names: readonly string[]) => void): Cancel;
   onPorts(listener: (ports: Readonly<Record<string, number>>) => void): Cancel;

@@ -1,5 +1,6 @@
 // The record of one tunnel: its state and since when, its last error, how often it came back. Only `judge` changes the state.
 import { TunnelError } from '../errors.ts';
+import type { StateChange } from '../model/history.ts';
 import type { TunnelState } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { EngineLog } from './engine.ts';
@@ -20,6 +21,7 @@ const levels: Readonly<Record<TunnelState, 'info' | 'warn' | 'error'>> = {
 export class TunnelRecord {
   readonly #log: EngineLog;
   readonly #tunnel: () => Tunnel;
+  readonly #moved: (change: StateChange) => void;
   #verdict: Verdict = { state: 'down', error: null, retryAtMs: null, attempt: 0 };
   #sinceMs: number | null = null;
   #lastError: TimedError | null = null;
@@ -28,8 +30,9 @@ export class TunnelRecord {
   /** The state that the log told last, whatever the link did meanwhile. */
   #told: TunnelState = 'down';
 
-  constructor(tunnel: () => Tunnel, log: EngineLog) {
+  constructor(tunnel: () => Tunnel, log: EngineLog, moved: (change: StateChange) => void) {
     this.#tunnel = tunnel;
+    this.#moved = moved;
     this.#log = log;
   }
 
@@ -81,6 +84,8 @@ export class TunnelRecord {
     if (state === before.state) return;
     if (!sameStretch(state, before.state)) this.#sinceMs = facts.now;
     this.#tell(facts, before.state);
+    const why = { code: error?.error.code ?? null, message: error?.error.message ?? null };
+    this.#moved({ atMs: facts.now, tunnel: this.#tunnel().name, from: before.state, to: state, ...why });
   }
 
   /** The link tells its own changes once for all its tunnels, and a listener tells that a port is taken: `debug` here. */

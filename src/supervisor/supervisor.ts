@@ -4,6 +4,7 @@ import type { Cancel } from '../model/clock.ts';
 import { formatAddress, formatLogin } from '../model/host.ts';
 import type { Answer } from '../model/question.ts';
 import type { DialStep } from '../model/session.ts';
+import type { StateChange } from '../model/history.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import { describeChange, diffTunnels } from './diff.ts';
@@ -45,6 +46,7 @@ class Supervisor implements Engine {
   readonly #attendances = new Set<Attendance<Person>>();
   readonly #hearings = new Set<Attendance<Hearer>>();
   readonly #changeListeners = new Set<() => void>();
+  readonly #stateListeners = new Set<(change: StateChange) => void>();
   readonly #wantedListeners = new Set<(names: readonly string[]) => void>();
   readonly #portListeners = new Set<(ports: Readonly<Record<string, number>>) => void>();
   readonly #lastStates = new Map<string, TunnelState>();
@@ -74,6 +76,9 @@ class Supervisor implements Engine {
       portChosen: (tunnel, forward, port) => this.#portChosen(`${tunnel}/${forward}`, port),
       stateOf: (name) => this.#runs.get(name)?.state ?? null,
       changed: (name) => this.#changed(name),
+      moved: (change) => {
+        for (const listener of this.#stateListeners) listener(change);
+      },
     };
   }
 
@@ -176,6 +181,11 @@ class Supervisor implements Engine {
   onChange(listener: () => void): Cancel {
     this.#changeListeners.add(listener);
     return () => this.#changeListeners.delete(listener);
+  }
+
+  onState(listener: (change: StateChange) => void): Cancel {
+    this.#stateListeners.add(listener);
+    return () => this.#stateListeners.delete(listener);
   }
 
   onWanted(listener: (names: readonly string[]) => void): Cancel {

@@ -4,6 +4,7 @@ import { TunnelError } from '../errors.ts';
 import type { CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { DialStep } from '../model/session.ts';
+import type { StateChange } from '../model/history.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { decisionOf, lateError, Waiters } from './awaited.ts';
@@ -30,6 +31,7 @@ export interface TunnelParts extends LinkUseParts {
   /** Null for a tunnel that does not exist. */
   readonly stateOf: (tunnel: string) => TunnelState | null;
   readonly changed: (tunnel: string) => void;
+  readonly moved: (change: StateChange) => void;
 }
 
 /** How long listeners may take to end: remote ones give their server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
@@ -59,7 +61,7 @@ export class TunnelRun {
   constructor(tunnel: Tunnel, parts: TunnelParts) {
     this.#tunnel = tunnel;
     this.#parts = parts;
-    this.#record = new TunnelRecord(() => this.#tunnel, parts.log);
+    this.#record = new TunnelRecord(() => this.#tunnel, parts.log, parts.moved);
     this.linkUse = new LinkUse(
       parts,
       () => this.#tunnel,

@@ -55,12 +55,15 @@ test('a wake is seen too where the monotonic clock goes on in sleep', () => {
     wallAt: (ms) => 1e12 + ms,
     schedule: (_ms, task) => ((due = task), () => {}),
   };
-  watchNetwork({ clock, interfaces: () => lan, changed: (reason) => told.push(reason) });
+  const slept: number[] = [];
+  const changed = (reason: string): void => void told.push(reason);
+  watchNetwork({ clock, interfaces: () => lan, changed, slept: (fromMs) => slept.push(fromMs) });
   passedMs += 3_600_000;
   due();
   passedMs += 2_000;
   due();
   expect(told).toEqual(['woke after 3598s']);
+  expect(slept).toEqual([1e12]);
 });
 
 test('the network watch goes on when the system cannot tell its interfaces, and misses no change for it', async () => {
