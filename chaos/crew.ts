@@ -12,6 +12,8 @@ export interface CrewParts {
   readonly patience: (way: OpenWay) => { readonly sinceMs: number; readonly boundMs: number } | null;
   /** False while nobody is to connect there: the port of a remote forward is gone while its link is. */
   readonly mayConnect: (way: OpenWay) => boolean;
+  /** The number of the first connection: those of rounds before are not known any more. Default 0. */
+  readonly firstId?: number;
 }
 
 /** How often somebody looks for connections that hang. */
@@ -31,9 +33,13 @@ export class Crew {
     setMaxListeners(0, this.#over.signal); // as many as there are workers
   }
 
-  /** A connection by its number, which counts from 0. */
+  /** A connection by its number. */
   known(id: number): Connection | undefined {
-    return this.connections[id];
+    return this.connections[id - this.#firstId];
+  }
+
+  get #firstId(): number {
+    return this.#parts.firstId ?? 0;
   }
 
   /** Lets so many clients work by a way until `stop`; resolves when the last connection is over. */
@@ -66,7 +72,7 @@ export class Crew {
   /** One connection from its beginning to its end, at both ends. */
   async connect(way: OpenWay, script: Script = touchScript): Promise<Connection> {
     const { clock } = this.#parts;
-    const connection = createConnection(this.connections.length, way, script, clock.now());
+    const connection = createConnection(this.#firstId + this.connections.length, way, script, clock.now());
     this.connections.push(connection);
     this.#open.add(connection);
     const begin = performance.now();

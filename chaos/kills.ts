@@ -295,7 +295,7 @@ function tornFiles(scene: Scene): string[] {
   if (!text.endsWith('\n') || parseKnownHosts(text, store).entries.length !== lines)
     faults.push(`a torn line in known_hosts: ${text}`);
   for (const name of readdirSync(state, { recursive: true, encoding: 'utf8' })) {
-    if (!name.endsWith('.json') && !name.endsWith('tunnel.log')) continue;
+    if (!/(\.json|\.jsonl|tunnel\.log)$/.test(name)) continue;
     const written = readFileSync(join(state, name), 'utf8');
     const documents = name.endsWith('.json') ? [written] : written.trimEnd().split('\n');
     for (const document of documents.filter((each) => name.endsWith('.json') || each !== ''))
@@ -327,7 +327,7 @@ function lost(scene: Scene, deed: Deed, wantedBefore: readonly string[]): string
 /** The names that files may have when all is done; each is looked at after what was abandoned has come of age. */
 const known =
   /^(known_hosts|known_hosts\.seen\.json|allowed\.json|[\w-]+\.json|secrets(\/[0-9a-f]{32}\.json)?)$/;
-const knownBelow = /^(lock|address\.json|wanted\.json|tunnel\.log(\.[1-4])?)$/;
+const knownBelow = /^(lock|address\.json|wanted\.json|history\.jsonl|tunnel\.log(\.[1-4])?)$/;
 
 async function litter(scene: Scene, all: readonly Deed[]): Promise<readonly string[]> {
   const old = new Date(Date.now() - 120_000);

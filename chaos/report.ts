@@ -44,12 +44,12 @@ export const again = ({ seed, seconds }: Verdict): string =>
   `npm run chaos -- --seconds ${seconds} --seed ${seed}`;
 
 /** What broke, a line each, and how to see it again. */
-export function complaintsOf(verdict: Verdict): string[] {
+export function complaintsOf(verdict: Verdict, command = again(verdict)): string[] {
   if (verdict.broken.length === 0) return [];
   const lines = verdict.broken.map(
     ({ invariant, atMs, text }) => `  ${(atMs / 1000).toFixed(2).padStart(8)} s  ${invariant}: ${text}`,
   );
-  return [`seed ${verdict.seed} broke ${verdict.broken.length}:`, ...lines, `  again: ${again(verdict)}`];
+  return [`seed ${verdict.seed} broke ${verdict.broken.length}:`, ...lines, `  again: ${command}`];
 }
 
 /** Writes all that was seen of a round that broke; returns the folder. */

@@ -9,7 +9,7 @@ import { resourcesOf, type Resources } from './resources.ts';
 import { pathOf, setScene, type Scene } from './scene.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import type { OpenWay } from './traffic.ts';
-import { statusBoundMs, type History } from './truth.ts';
+import { saidBetween, statusBoundMs, type History } from './truth.ts';
 import { watchStatus, type Watch } from './watch.ts';
 
 export interface RoundOptions {
@@ -47,33 +47,79 @@ const touchBoundMs = 5000;
 /** Descriptors are given back so soon. */
 const settleBoundMs = 5000;
 
+/** A scene with its supervisor, which rounds are played on, one after the other. */
+export interface Stage extends AsyncDisposable {
+  readonly scene: Scene;
+  readonly watch: Watch;
+  readonly clock: FairClock;
+  /** Who is at work now: the targets ask it which connections to expect. */
+  crew: Crew | null;
+}
+
+/** What the tunnels and servers are told is the schedule's. */
+export async function setStage(schedule: Schedule): Promise<Stage> {
+  const clock = startFairClock();
+  const at: { stage: Stage | null } = { stage: null };
+  const scene = await setScene(schedule, (id) => at.stage?.crew?.known(id), clock);
+  const watch = await watchStatus(scene.world, clock);
+  at.stage = {
+    scene,
+    watch,
+    clock,
+    crew: null,
+    async [Symbol.asyncDispose]() {
+      await watch[Symbol.asyncDispose]();
+      await scene[Symbol.asyncDispose]();
+      clock[Symbol.dispose]();
+    },
+  };
+  return at.stage;
+}
+
 export async function runRound(options: RoundOptions): Promise<Evidence> {
   const schedule = createSchedule(options.seed, options.seconds);
-  using clock = startFairClock();
-  const strikes: Struck[] = [];
-  const watching: { now: Watch | null } = { now: null };
-  const crew = new Crew({
+  await using stage = await setStage(schedule);
+  return await playRound(stage, schedule, options); // the stage goes when it is over
+}
+
+type PlayOptions = Pick<RoundOptions, 'disguise'> & {
+  /** The number of the round's first connection: no number comes twice on a stage. */
+  readonly firstId?: number;
+};
+
+function crewFor({ clock, watch }: Stage, strikes: readonly Struck[], firstId: number): Crew {
+  return new Crew({
     clock,
+    firstId,
     patience(way) {
       const sinceMs = calmSinceMs(way.tunnel, strikes);
       return sinceMs === null ? null : { sinceMs, boundMs: hangBoundMs(way.tunnel) };
     },
-    mayConnect: (way) => way.type !== 'remote' || watching.now?.of(way.tunnel).at(-1)?.state === 'up',
+    mayConnect: (way) => way.type !== 'remote' || watch.of(way.tunnel).at(-1)?.state === 'up',
   });
-  await using scene = await setScene(schedule, (id) => crew.known(id), clock);
-  await using watch = await watchStatus(scene.world, clock);
-  watching.now = watch;
-  const ways = await Promise.all(scene.ways.map((way) => options.disguise?.(way) ?? Promise.resolve(way)));
+}
+
+export async function playRound(
+  stage: Stage,
+  schedule: Schedule,
+  { disguise, firstId = 0 }: PlayOptions = {},
+): Promise<Evidence> {
+  const { scene, watch, clock } = stage;
+  const strikes: Struck[] = [];
+  const crew = crewFor(stage, strikes, firstId);
+  stage.crew = crew;
+  const ways = await Promise.all(scene.ways.map((way) => disguise?.(way) ?? Promise.resolve(way)));
   const over = new AbortController();
   const looking = crew.watch(over.signal);
   const pid = scene.supervisor;
+  const [startMs, counted] = [clock.now(), await countsOf(scene, {})];
   for (let round = 0; round < 3; round += 1) await touch(crew, ways, clock);
   const before = await settled(pid, watch, clock, null);
 
-  const random = createRandom(options.seed).fork('clients');
+  const random = createRandom(schedule.seed).fork('clients');
   const working = Promise.all(ways.map((way) => crew.work(way, workersPerWay, random)));
   await strikeAll(scene, schedule.strikes, clock, (struck) => strikes.push(struck));
-  await clock.sleep(strikes.length === 0 ? options.seconds * 1000 : 0);
+  await clock.sleep(strikes.length === 0 ? schedule.seconds * 1000 : 0);
   crew.stop();
   const calmMs = clock.now();
   const isUp = watch.until(
@@ -95,22 +141,28 @@ export async function runRound(options: RoundOptions): Promise<Evidence> {
     after,
     leftOpen,
     unserved,
-    forwards: countsOf(watch),
+    forwards: await countsOf(scene, counted),
     calmMs,
     endMs: clock.now(),
     connections: crew.connections,
-    histories: Object.fromEntries(Object.keys(pathOf).map((tunnel) => [tunnel, watch.of(tunnel)])),
+    histories: Object.fromEntries(
+      Object.keys(pathOf).map((tunnel) => [tunnel, saidBetween(watch.of(tunnel), startMs, Infinity)]),
+    ),
     sshdLogs: { near: scene.sshds.near.log(), inner: scene.sshds.inner.log() },
     supervisorLog: await logOf(scene),
   };
 }
 
-function countsOf(watch: Watch): Evidence['forwards'] {
-  const counts = watch
-    .last()
-    .tunnels.flatMap(({ name, forwards }) =>
-      forwards.map(({ name: forward, total, failed }) => [`${name}.${forward}`, { total, failed }] as const),
-    );
+/** What the status counted since it had counted so much. Asked anew: the watcher may not have been told of the last ones yet. */
+async function countsOf({ world }: Scene, since: Evidence['forwards']): Promise<Evidence['forwards']> {
+  const { tunnels } = await world.status();
+  const counts = tunnels.flatMap(({ name, forwards }) =>
+    forwards.map(({ name: forward, total, failed }) => {
+      const way = `${name}.${forward}`;
+      const before = since[way] ?? { total: 0, failed: 0 };
+      return [way, { total: total - before.total, failed: failed - before.failed }] as const;
+    }),
+  );
   return Object.fromEntries(counts);
 }
 

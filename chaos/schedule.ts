@@ -109,11 +109,16 @@ const spots: Readonly<Record<Spot, { readonly kinds: readonly FaultKind[]; reado
   here: { kinds: ['sleep'], restMs: 60_000 },
 };
 
-/** One fault after the other at each place, places independent of each other, each kind about as often as the next. */
-export function createSchedule(seed: number, seconds: number): Schedule {
+/**
+ * One fault after the other at each place, places independent of each other, each kind about as often as the next.
+ * `rest`: how many times longer it rests between faults than a chaos run does.
+ */
+export function createSchedule(seed: number, seconds: number, rest = 1): Schedule {
   const random = createRandom(seed).fork('schedule');
   const endMs = seconds * 1000;
-  const strikes = (Object.keys(spots) as Spot[]).flatMap((spot) => strikesAt(spot, endMs, random.fork(spot)));
+  const strikes = (Object.keys(spots) as Spot[]).flatMap((spot) =>
+    strikesAt(spot, { endMs, rest }, random.fork(spot)),
+  );
   return {
     seed,
     seconds,
@@ -129,10 +134,15 @@ export function createSchedule(seed: number, seconds: number): Schedule {
   };
 }
 
-function strikesAt(place: Spot, endMs: number, random: Random): Strike[] {
-  const { kinds, restMs } = spots[place];
+function strikesAt(
+  place: Spot,
+  { endMs, rest }: { readonly endMs: number; readonly rest: number },
+  random: Random,
+): Strike[] {
+  const { kinds } = spots[place];
+  const restMs = spots[place].restMs * rest;
   const strikes: Strike[] = [];
-  let atMs = random.scaled(100, restMs);
+  let atMs = random.scaled(100 * rest, restMs);
   let bag: FaultKind[] = [];
   while (atMs < endMs) {
     if (bag.length === 0) bag = shuffled(kinds, random);
@@ -140,7 +150,7 @@ function strikesAt(place: Spot, endMs: number, random: Random): Strike[] {
     const forMs = Math.min(random.scaled(30, longestMs), Math.max(30, Math.round(endMs - atMs)));
     const strike = { atMs, place, fault: draws[kind](random, forMs) };
     strikes.push(strike);
-    atMs = endOf(strike) + random.scaled(20, restMs);
+    atMs = endOf(strike) + random.scaled(20 * rest, restMs);
   }
   return strikes;
 }

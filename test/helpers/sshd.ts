@@ -1,7 +1,7 @@
 // A real OpenSSH sshd on 127.0.0.1 in a temp folder: own host keys, own config, own log. One a test, gone with the test.
 import { randomInt } from 'node:crypto';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync, truncateSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +49,8 @@ export interface Sshd {
   fingerprint(type?: 'ed25519' | 'ecdsa' | 'rsa'): string;
   /** Everything sshd logged so far (LogLevel DEBUG1). */
   log(): string;
+  /** Empties the log: a run of hours keeps no more than its newest part. Not while sshd is starting. */
+  forgetLog(): void;
   /** Pids of the session children of this sshd (both of the privilege-separated pair). */
   sessionPids(): number[];
   /** Signals every session child and returns their pids. One that has ended in the meantime is no fault. */
@@ -186,6 +188,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     fingerprint: (type) =>
       execFileSync('ssh-keygen', ['-lf', `${hostKey(type)}.pub`], { encoding: 'utf8' }).split(' ')[1] ?? '',
     log: () => readFileSync(logFile, 'utf8'),
+    forgetLog: () => truncateSync(logFile), // sshd appends (O_APPEND)
     sessionPids: () => descendants(child?.pid ?? 0),
     signalSessions(signal) {
       const pids = descendants(child?.pid ?? 0);
