@@ -115,8 +115,10 @@ class OpenAgent implements Agent {
       if (length === 0 || length > longestAnswer) return this.#end('it does not speak the agent protocol');
       if (this.#held.length < 4 + length) return;
       const caller = this.#waiting.shift();
-      caller?.cancel();
-      caller?.resolve(this.#held.subarray(4, 4 + length));
+      // nobody asked: whoever asks next would take it for the answer
+      if (caller === undefined) return this.#end('it does not speak the agent protocol');
+      caller.cancel();
+      caller.resolve(this.#held.subarray(4, 4 + length));
       this.#held = this.#held.subarray(4 + length);
     }
   }

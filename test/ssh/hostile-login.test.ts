@@ -186,22 +186,23 @@ describe('a server that begins, and never comes to its identification', () => {
 });
 
 describe('a packet before the keys', () => {
-  const ident = 'SSH-2.0-Test\r\n';
+  const ident = Buffer.from('SSH-2.0-Test\r\n');
   test.each([0, 1, 4, 5, 11, 13, 256 * 1024 + 4, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1])(
     'of a length of %i ends the attempt',
     async (length) => {
-      const server = createServer((socket) => {
-        socket.on('error', () => undefined);
-        socket.end(Buffer.concat([Buffer.from(ident), uint32(length), Buffer.alloc(64, 20)]));
+      const { error } = await logInto({
+        greet: (socket) => void socket.write(Buffer.concat([ident, uint32(length), Buffer.alloc(64, 20)])),
       });
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      const { port } = server.address() as AddressInfo;
-      const error = await failureOf(
-        testDialer().dialer.dial(hostOf({ port, user: 'me', identity }), anew, testContext()),
-      );
-      server.close();
-      expect(['KEX_FAILED', 'LINK_LOST']).toContain(error.code);
-      expect(error.facts).toMatchObject({ layer: 'kex' });
+      expect(error).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex' } });
     },
   );
+
+  test('that comes before the algorithms of a strict server ends the attempt (Terrapin)', async () => {
+    const kex = ['mlkem768x25519-sha256', 'kex-strict-s-v00@openssh.com'];
+    const packet = Buffer.concat([uint32(12), Buffer.of(6), ignore(0), Buffer.alloc(6)]);
+    const greet: HybridServerOptions['greet'] = (socket, words) =>
+      void socket.write(Buffer.concat([Buffer.from(`${words}\r\n`), packet]));
+    const { error } = await logInto({ kex, greet });
+    expect(error).toMatchObject({ code: 'KEX_FAILED', facts: { layer: 'kex' } });
+  });
 });
