@@ -70,7 +70,9 @@ export class RemoteCarrier implements Carrier {
     const left = this.#leave(before);
     this.#asking = null;
     this.#flows.broken(null);
-    if (session !== null && !this.#closed) this.#askOver(session, before === null ? null : left);
+    // One that the server refused has nothing that could be in the way of the next.
+    const mayHave = before !== null && (before.listener !== null || before.refusedAtMs === null);
+    if (session !== null && !this.#closed) this.#askOver(session, mayHave ? left : null);
     this.#parts.events.changed();
   }
 

@@ -96,8 +96,10 @@ class OpenAgent implements Agent {
 
   #take(answer: Buffer): void {
     const caller = this.#waiting.shift();
-    caller?.cancel();
-    caller?.resolve(answer);
+    // nobody asked: whoever asks next would take it for the answer
+    if (caller === undefined) return this.#end('it does not speak the agent protocol');
+    caller.cancel();
+    caller.resolve(answer);
   }
 
   #end(why: string): void {

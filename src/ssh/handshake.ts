@@ -8,7 +8,14 @@ import { onAbort } from '../model/give-up.ts';
 import type { Host } from '../model/host.ts';
 import type { DialContext, DialStep } from '../model/session.ts';
 import type { NegotiatedAlgorithms } from '../model/status.ts';
-import { attemptFailure, silenceFailure, wordsOf, type AttemptFacts, type Layer } from './failure.ts';
+import {
+  attemptFailure,
+  loginFailed,
+  silenceFailure,
+  wordsOf,
+  type AttemptFacts,
+  type Layer,
+} from './failure.ts';
 import { isCertificateType } from '../keys/algorithms.ts';
 import { createHelloReader, type HelloReader } from './ssh2/hello.ts';
 import { installKex } from './ssh2/kex.ts';
@@ -54,6 +61,11 @@ export class ConfirmedTooLate extends Error {
 /** Silence in which a login is given up: LoginGraceTime of OpenSSH, and longer than any push waits for a thumb. */
 const loginSilenceMs = 120_000;
 
+/** A login in which the server goes on talking: so long, so many bytes and so many banners, and it is given up too. */
+const longestLoginMs = 600_000;
+const mostLoginBytes = 4 * 1024 * 1024;
+const mostBanners = 100;
+
 interface Negotiated {
   readonly kex: string;
   readonly serverHostKey?: string;
@@ -66,6 +78,10 @@ export class Handshake {
   readonly #client: Client = new ssh2.Client();
   readonly #hello: HelloReader = createHelloReader();
   readonly #deadline: Deadline;
+  /** Of the whole login, whatever the server says meanwhile. */
+  readonly #patience: Deadline;
+  #loginBytes = 0;
+  #banners = 0;
   #layer: Extract<Layer, 'kex' | 'auth'> = 'kex';
   #layerSince: number;
   #thinking = 0;
@@ -85,17 +101,25 @@ export class Handshake {
     this.#parts = parts;
     this.#layerSince = parts.clock.monotonic();
     this.#deadline = new Deadline(parts.clock, () => this.#late());
+    this.#patience = new Deadline(parts.clock, () =>
+      this.#tired(
+        'TIMED_OUT',
+        `goes on talking, and has not let us in for ${longestLoginMs / 60_000} minutes`,
+      ),
+    );
   }
 
   /** A person is at a question: no deadline runs meanwhile. Nests. */
   pause(): void {
     this.#deadline.pause();
+    this.#patience.pause();
     this.#thinking += 1;
     if (this.#thinking === 1) this.#thinkingSince = this.#now();
   }
 
   resume(): void {
     this.#deadline.resume();
+    this.#patience.resume();
     this.#thinking -= 1;
     if (this.#thinking === 0) this.#layerSince += this.#now() - this.#thinkingSince;
   }
@@ -119,6 +143,7 @@ export class Handshake {
     });
     cancel();
     this.#deadline.stop();
+    this.#patience.stop();
     if (!(outcome instanceof Error)) return outcome;
     transport.stream.destroy();
     throw await this.#afterQuestion(outcome);
@@ -185,26 +210,48 @@ export class Handshake {
       key.expect(); // this listener was here first: ssh2 sees the chunk after it
       if (this.#hello.received === 0 && this.#settle !== null) this.#deadline.start(host.connectTimeoutMs);
       this.#hello.feed(chunk);
-      if (this.#layer === 'auth' && this.#settle !== null) this.#deadline.start(loginSilenceMs);
+      if (this.#layer === 'auth' && this.#settle !== null) this.#loginTalk(chunk.length);
     });
   }
 
   #listen(): void {
-    const { context, transport } = this.#parts;
-    const { stream } = transport;
+    const { stream } = this.#parts.transport;
     const client = this.#client;
     client.on('error', (error) => this.#failed(error));
     client.on('ready', () => this.#guard(() => this.#ready()));
     client.on('handshake', (negotiated) =>
       this.#guard(() => this.#keyed(negotiated as unknown as Negotiated)),
     );
-    client.on('banner', (text) => this.#guard(() => context.banner(cleanBanner(text))));
+    client.on('banner', (text) => this.#guard(() => this.#banner(text)));
     stream.on('error', (error) => {
       this.#thrown ??= error;
     });
     // 'close' always comes, 'error' and 'end' may not; a moment later, so that every reason is in
     stream.once('close', () => setImmediate(() => this.#over()));
     stream.once('end', () => setImmediate(() => this.#over()));
+  }
+
+  /** A sign of life of the server's during the login. */
+  #loginTalk(bytes: number): void {
+    this.#deadline.start(loginSilenceMs);
+    this.#loginBytes += bytes;
+    if (this.#loginBytes > mostLoginBytes)
+      this.#tired('LINK_LOST', `has sent ${mostLoginBytes / 1024 / 1024} MiB, and not let us in`);
+  }
+
+  #banner(text: string): void {
+    if (this.#settle === null) return; // they belong to the login (RFC 4252 5.4)
+    this.#banners += 1;
+    if (this.#banners <= mostBanners) return this.#parts.context.banner(cleanBanner(text));
+    this.#tired('LINK_LOST', `has sent more than ${mostBanners} banners, and not let us in`);
+  }
+
+  /** The server talks, and comes to no end. */
+  #tired(code: 'LINK_LOST' | 'TIMED_OUT', why: string): void {
+    if (this.#settle === null) return;
+    const failure = loginFailed(this.#parts.host, code, `the server ${why}`);
+    this.#step(this.#layer, 'failed', failure.message);
+    this.#end(failure);
   }
 
   #failed(error: Error & { level?: string }): void {
@@ -303,6 +350,7 @@ export class Handshake {
     this.#layer = 'auth';
     this.#layerSince = this.#now();
     this.#deadline.start(loginSilenceMs);
+    this.#patience.start(longestLoginMs);
     this.#stored = this.#parts.key.proved(accepted);
     this.#stored.catch((thrown: unknown) => this.#end(asTunnelError(thrown)));
   }

@@ -164,6 +164,39 @@ describe('http', () => {
   });
 });
 
+describe('a target that speaks without end', () => {
+  /** Until nobody takes it any more; what was taken. */
+  const floods = (piece: string): { port: Promise<number>; bytes: () => number } => {
+    let bytes = 0;
+    const port = serve((socket) => {
+      const more = (): void => {
+        bytes += piece.length;
+        if (!socket.destroyed) socket.write(piece, () => setImmediate(more));
+      };
+      more();
+    });
+    return { port, bytes: () => bytes };
+  };
+  test.each([
+    ['http', { kind: 'http', url: 'http://a/' }, 'x'.repeat(1000), /does not speak HTTP/],
+    ['greeting', { kind: 'greeting', pattern: '^SSH-' }, 'x'.repeat(1000), /^no: target said x{60}…$/],
+    [
+      'greeting in escapes',
+      { kind: 'greeting', pattern: '^SSH-' },
+      '\u001b[2J'.repeat(300),
+      /^no: target said/,
+    ],
+    ['postgres', { kind: 'postgres' }, 'N'.repeat(1000), /postgres|does not speak PostgreSQL/],
+    ['redis', { kind: 'redis' }, '+'.repeat(1000), /does not speak Redis/],
+  ] as const)('is left by %s at its limit', async (_what, probe, piece, words) => {
+    const { port, bytes } = floods(piece);
+    const said = await look(await port, probe);
+    expect(said).toMatch(words);
+    expect(said).not.toContain('\u001b');
+    expect(bytes()).toBeLessThan(16 * 1024 * 1024);
+  });
+});
+
 describe('greeting', () => {
   test('matches what the target says first', async () => {
     const port = await serve(says('220 \x1b[31mmail.in ESMTP\r\n'));

@@ -32,6 +32,8 @@ export interface RawPeer {
   readonly socket: Socket;
   /** A packet, as it is: also where the RFC forbids it. */
   send(payload: Buffer): void;
+  /** A packet by its insides: the length of the padding, the payload, the padding. Nothing of it needs to be right. */
+  seal(body: Buffer): void;
 }
 
 export interface HybridServerOptions {
@@ -42,6 +44,8 @@ export interface HybridServerOptions {
   readonly greet?: (socket: Socket, ident: string) => void;
   /** Sees a message of the client first; true: it was answered. */
   readonly heard?: (payload: Buffer, peer: RawPeer) => boolean;
+  /** Which of its two keys it shows in an exchange, and which signs; `done`: exchanges before it. The first one, else. */
+  readonly keys?: (done: number) => { readonly shown: 0 | 1; readonly signs: 0 | 1 };
   /** Called in each exchange, after both KEXINITs and before the reply; `done`: exchanges before it. */
   readonly midway?: (peer: RawPeer, done: number) => void;
 }
@@ -121,11 +125,13 @@ function serve(
   state: { offered: readonly string[]; exchanges: number; waiting: { at: number; go(): void }[] },
 ): { rekey: () => void; peer: RawPeer } {
   const identS = 'SSH-2.0-HybridTest';
-  const host = generateKeyPairSync('ed25519');
-  const hostBlob = Buffer.concat([
-    string('ssh-ed25519'),
-    string(host.publicKey.export({ type: 'spki', format: 'der' }).subarray(-32)),
-  ]);
+  const hosts = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')] as const;
+  const blobs = hosts.map(({ publicKey }) =>
+    Buffer.concat([
+      string('ssh-ed25519'),
+      string(publicKey.export({ type: 'spki', format: 'der' }).subarray(-32)),
+    ]),
+  );
   let identC = '';
   let input = Buffer.alloc(0);
   let inKeys: Keys | null = null;
@@ -141,7 +147,9 @@ function serve(
     const covered = outKeys === null ? 4 : 0; // GCM: the length is not part of what is padded
     let padding = block - ((covered + 1 + payload.length) % block);
     if (padding < 4) padding += block;
-    const body = Buffer.concat([Buffer.from([padding]), payload, randomBytes(padding)]);
+    seal(Buffer.concat([Buffer.from([padding]), payload, randomBytes(padding)]));
+  };
+  const seal = (body: Buffer): void => {
     const length = uint32(body.length);
     if (outKeys === null) return void socket.write(Buffer.concat([length, body]));
     const cipher = createCipheriv('aes-128-gcm', outKeys.key, outKeys.iv).setAAD(length);
@@ -172,6 +180,8 @@ function serve(
   };
   const exchange = (payload: Buffer): void => {
     const clientInit = take(payload, 1);
+    const { shown, signs } = options.keys?.(state.exchanges) ?? { shown: 0, signs: 0 };
+    const hostBlob = blobs[shown] ?? Buffer.alloc(0);
     options.midway?.(peer, state.exchanges);
     if (clientInit.length !== 1184 + 32) return void socket.destroy(new Error('C_INIT has a wrong length'));
     const { cipherText, sharedSecret } = ml_kem768.encapsulate(clientInit.subarray(0, 1184));
@@ -204,7 +214,7 @@ function serve(
         .subarray(0, length);
     const signature = Buffer.concat([
       string('ssh-ed25519'),
-      string(sign(null, exchangeHash, host.privateKey)),
+      string(sign(null, exchangeHash, hosts[signs].privateKey)),
     ]);
     send(Buffer.concat([Buffer.from([message.reply]), string(hostBlob), string(reply), string(signature)]));
     send(Buffer.from([message.newkeys]));
@@ -219,7 +229,7 @@ function serve(
     if (ourInit === null) send(payload);
     else queued.push(payload);
   };
-  const peer: RawPeer = { socket, send: (payload) => send(payload) };
+  const peer: RawPeer = { socket, send: (payload) => send(payload), seal: (body) => seal(body) };
   const handle = (payload: Buffer): void => {
     const type: number = payload[0] ?? 0;
     if (options.heard?.(payload, peer) === true) return;
@@ -274,7 +284,11 @@ function serve(
       identC = input.subarray(0, end).toString();
       input = input.subarray(end + 2);
     }
-    for (let payload = open(); payload !== null; payload = open()) handle(payload);
+    try {
+      for (let payload = open(); payload !== null; payload = open()) handle(payload);
+    } catch {
+      socket.destroy(); // sealed with other keys: the last words of a client that gives up in an exchange
+    }
   });
   return { rekey: sendKexinit, peer };
 }

@@ -23,6 +23,8 @@ export interface ChannelHome {
   waitForRoom(channel: OpenChannel): void;
   /** A reader threw: a bug, reported; the channel is closed. */
   bug(thrown: unknown): void;
+  /** We have closed it, and the server has not yet. */
+  closing(): void;
   /** The number is free again. */
   over(channel: OpenChannel): void;
 }
@@ -31,6 +33,8 @@ export interface ChannelHome {
 export interface OpenChannel extends Channel {
   readonly id: number;
   readonly remoteId: number;
+  /** `home.closing` was called. */
+  readonly closing: boolean;
   received(chunk: Buffer): void;
   receivedExtended(bytes: number): void;
   granted(bytes: number): void;
@@ -73,6 +77,7 @@ export class SshChannel implements OpenChannel {
   #sentEnd = false;
   #sentClose = false;
   #gotEnd = false;
+  #closing = false;
   #over = false;
   /** What the peer may still send. */
   #window: number;
@@ -102,6 +107,10 @@ export class SshChannel implements OpenChannel {
     this.#sinceMs = home.nowMs();
     home.budget.open += 1;
     home.budget.used += window;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
   }
 
   attach(reader: ChannelReader): void {
@@ -265,10 +274,25 @@ export class SshChannel implements OpenChannel {
   }
 
   close(): void {
-    if (this.#sentClose || this.#over) return;
+    if (!this.#sendClose()) return;
+    this.#closing = true;
+    this.#home.closing();
+  }
+
+  /** False: it was sent before. From here on nothing is kept for it: a peer that never answers must not hold the budget. */
+  #sendClose(): boolean {
+    if (this.#sentClose || this.#over) return false;
     this.#sentClose = true;
     this.#queue = [];
+    this.#giveBack();
     this.#home.wire.close(this.remoteId);
+    return true;
+  }
+
+  #giveBack(): void {
+    const { budget } = this.#home;
+    budget.open -= 1;
+    budget.used -= this.#target;
   }
 
   ended(): void {
@@ -280,12 +304,13 @@ export class SshChannel implements OpenChannel {
 
   closedByPeer(): void {
     this.#flush();
-    this.close();
+    this.#sendClose();
     this.#finally(true);
   }
 
   lost(): void {
     this.#flush();
+    if (!this.#sentClose) this.#giveBack();
     this.#sentClose = true;
     this.#queue = [];
     this.#finally(false);
@@ -294,8 +319,6 @@ export class SshChannel implements OpenChannel {
   #finally(clean: boolean): void {
     if (this.#over) return;
     this.#over = true;
-    this.#home.budget.open -= 1;
-    this.#home.budget.used -= this.#target;
     this.#home.over(this);
     this.#tell((reader) => reader.closed(clean));
   }

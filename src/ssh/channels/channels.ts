@@ -13,6 +13,12 @@ import type { WindowBudget } from './window.ts';
 /** More than this in the transport's own queue, and bulk waits: keystrokes and pings stay quick (SSH2.md 2.2). */
 export const transportQueue = 256 * 1024;
 
+/**
+ * Connections that nobody waits for any more, and that the server has neither opened nor closed: each keeps its number.
+ * A server that answers has a few of them, for targets that are silent; without an answer they would grow for ever.
+ */
+export const mostUnanswered = 32_768;
+
 interface OpenLimits {
   readonly timeoutMs: number;
   readonly signal?: GiveUpSignal | undefined;
@@ -41,6 +47,8 @@ export class Channels {
   /** Channels that are open, and those that somebody still waits for. */
   #count = 0;
   #opening = 0;
+  /** Of the openings and the open channels: those that only the server's answer is missing to. */
+  #unanswered = 0;
   #idleListeners: (() => void)[] = [];
   #waiting: OpenChannel[] = [];
   #pumping = false;
@@ -77,9 +85,11 @@ export class Channels {
       crowded: () => this.#crowded(),
       waitForRoom: (channel) => this.#waitForRoom(channel),
       bug: (thrown) => this.#parts.bug(thrown),
+      closing: () => this.#unansweredOne(),
       over: (channel) => {
         this.#open[channel.id] = undefined;
         this.#count -= 1;
+        if (channel.closing) this.#unanswered -= 1;
         wire.release(channel.id);
         this.#tellIdle();
       },
@@ -95,6 +105,12 @@ export class Channels {
   #tellIdle(): void {
     if (this.#count > 0 || this.#opening > 0) return;
     for (const listener of this.#idleListeners.splice(0)) listener();
+  }
+
+  #unansweredOne(): void {
+    this.#unanswered += 1;
+    if (this.#unanswered > mostUnanswered)
+      this.#parts.broken(new Error('the server does not answer when connections are opened or closed'));
   }
 
   #crowded(): boolean {
@@ -143,6 +159,7 @@ export class Channels {
     if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
     const id = home.wire.reserve();
     const opening = new Opening(to, openingWindow(home.budget), limits, this.#parts.clock);
+    opening.abandoned = () => this.#unansweredOne();
     this.#openings[id] = opening;
     this.#opening += 1;
     const settled = (): void => {
@@ -159,6 +176,7 @@ export class Channels {
     const opening = this.#openings[id];
     if (opening === undefined) return undefined;
     this.#openings[id] = undefined;
+    if (opening.over) this.#unanswered -= 1;
     if (this.#open[id] === undefined) this.#home?.wire.release(id);
     return opening;
   }
@@ -167,6 +185,7 @@ export class Channels {
     const opening = this.#openings[id];
     if (opening === undefined || this.#home === null) return;
     this.#openings[id] = undefined;
+    if (opening.over) this.#unanswered -= 1;
     const channel = new SshChannel(this.#home, { id, remoteId: peer.remoteId }, peer, opening.window);
     this.#open[id] = channel;
     this.#count += 1;
@@ -221,6 +240,8 @@ class Opening {
   readonly window: number;
   /** The number stays taken until the server has answered, also when nobody waits for that any more. */
   readonly channel: Promise<Channel>;
+  /** Called when nobody waits any more, though the server has not answered. */
+  abandoned: () => void = () => undefined;
   readonly #to: Endpoint;
   readonly #limits: OpenLimits;
   readonly #cancel: Cancel;
@@ -240,6 +261,11 @@ class Opening {
     limits.signal?.addEventListener('abort', this.#gaveUp);
   }
 
+  /** Nobody waits for it any more. */
+  get over(): boolean {
+    return this.#settled;
+  }
+
   /** A confirmation that comes too late is closed again. */
   opened(channel: Channel): void {
     if (this.#settle()) this.#resolve(channel);
@@ -255,11 +281,15 @@ class Opening {
   }
 
   readonly #timedOut = (): void => {
-    if (this.#settle()) this.#reject(openTimedOut(this.#to, this.#limits.timeoutMs));
+    if (!this.#settle()) return;
+    this.#reject(openTimedOut(this.#to, this.#limits.timeoutMs));
+    this.abandoned();
   };
 
   readonly #gaveUp = (): void => {
-    if (this.#settle()) this.#reject(gaveUp(this.#to));
+    if (!this.#settle()) return;
+    this.#reject(gaveUp(this.#to));
+    this.abandoned();
   };
 
   /** False when it was settled before. */

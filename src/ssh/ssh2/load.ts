@@ -5,6 +5,7 @@
 //   3 SUPPORTED_KEX: the post-quantum key exchange (kex.ts).
 //   4 SUPPORTED_SERVER_HOST_KEY: host certificates (kex.ts).
 //   5 zlib.js: a packet has no more bytes unpacked than it may have plain.
+//   6 handlers.js: of a server's host keys one list is read, of a bearable length (wire.ts).
 import { readFileSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';

@@ -2,7 +2,9 @@
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
 import type { PendingMemory, ReadSlabs } from '../channels/buffers.ts';
+import { wireString } from '../../keys/wire.ts';
 import { IdentReader } from './hello.ts';
+import { ssh2Part } from './load.ts';
 import { checkParts, privateParts, type PrivateClient, type PrivateProtocol } from './parts.ts';
 import { installCork, installPadding, mostQueued, type PacketSink } from './speed.ts';
 
@@ -99,7 +101,7 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
   const protocol = parts._protocol;
   const meter = createMeter(protocol);
   hookChannels(protocol, events, meter);
-  checkHostKeysOnce(protocol);
+  hostKeysTold.set(protocol, false);
   const guard = createGuard(events);
   const tooMany = (): void => guard.fail(new Error('the server does not read what it is sent'));
   watchArrivals(client, tooMany);
@@ -284,6 +286,7 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
   hook('CHANNEL_WINDOW_ADJUST', (id: number, bytes: number) => events.adjusted(id, bytes));
   hook('CHANNEL_EOF', (id: number) => events.end(id));
   hook('CHANNEL_CLOSE', (id: number) => events.closed(id));
+  hook('CHANNEL_SUCCESS', () => undefined); // ssh2 looks for a channel of its own, and throws at numbers beyond its range
   hook('CHANNEL_FAILURE', (id: number) => events.requestFailed(id));
   hook('CHANNEL_REQUEST', (id: number, _type: string, wantsReply: boolean) => {
     if (wantsReply) events.asked(id);
@@ -300,18 +303,33 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
   });
 }
 
-/** A server tells its host keys once (ssh takes it for an attack when it does so again): each time costs a proof. */
-function checkHostKeysOnce(protocol: PrivateProtocol): void {
-  type Ask = (protocol: PrivateProtocol, name: string, wantsReply: boolean, content: unknown) => void;
-  const handlers = protocol._handlers;
-  const ask = handlers['GLOBAL_REQUEST'] as Ask;
-  let told = false;
-  handlers['GLOBAL_REQUEST'] = ((_protocol: PrivateProtocol, name, wantsReply, content) => {
-    const isAgain = told && name === 'hostkeys-00@openssh.com';
-    told ||= name === 'hostkeys-00@openssh.com';
-    if (!isAgain) ask(protocol, name, wantsReply, content);
-    else if (wantsReply) protocol.requestFailure();
-  }) satisfies Ask as never;
+/** Thirty of the longest that servers have: ssh2 reads and checks each of them in the same turn, thousands take it seconds. */
+const mostHostKeyBytes = 16 * 1024;
+const globalRequest = 80;
+const hostKeysName = wireString('hostkeys-00@openssh.com');
+/** Connections of ours: has the server told its host keys? */
+const hostKeysTold = new WeakMap<PrivateProtocol, boolean>();
+
+type MessageHandler = (protocol: PrivateProtocol, payload: Buffer) => unknown;
+/** By message number: before and while keys are made, too (kex.js). */
+const messageHandlers = ssh2Part('protocol/handlers.js') as MessageHandler[];
+messageHandlers[globalRequest] = hostKeysOnce(messageHandlers[globalRequest]);
+
+/**
+ * A server tells its host keys once (ssh takes it for an attack when it does so again), and not by the thousand: each
+ * time costs a proof.
+ */
+function hostKeysOnce(known: MessageHandler | undefined): MessageHandler {
+  return (protocol, payload) => {
+    const told = hostKeysTold.get(protocol);
+    const end = 1 + hostKeysName.length;
+    if (told === undefined || !payload.subarray(1, end).equals(hostKeysName))
+      return known?.(protocol, payload);
+    hostKeysTold.set(protocol, true);
+    if (!told && payload.length <= mostHostKeyBytes) return known?.(protocol, payload);
+    if (payload[end] !== 0) protocol.requestFailure();
+    return undefined;
+  };
 }
 
 // What comes in, before ssh2 sees it.

@@ -49,6 +49,7 @@ function scene(more: { window?: number; packetSize?: number } = {}): {
     crowded: () => crowded,
     waitForRoom: (waiting) => turns.push(waiting),
     bug: (thrown) => bugs.push(thrown),
+    closing: () => undefined,
     over: () => (over = true),
   };
   const peer = { window: more.window ?? 2 * mib, packetSize: more.packetSize ?? 32 * 1024 };
@@ -344,6 +345,19 @@ describe('a channel ends', () => {
     expect([sent, reader.seen]).toEqual([['close'], []]);
     channel.closedByPeer();
     expect(reader.seen).toEqual(['closed true']);
+  });
+
+  test('and gives its share of the windows back when we close it, whether the peer answers or not, once', () => {
+    const { channel, budget, over } = scene();
+    expect(budget).toMatchObject({ open: 1, used: 2 * mib });
+    channel.close();
+    expect(budget).toMatchObject({ open: 0, used: 0 });
+    channel.closedByPeer();
+    expect(over()).toBe(true);
+    expect(budget).toMatchObject({ open: 0, used: 0 });
+    const other = scene();
+    other.channel.lost();
+    expect(other.budget).toMatchObject({ open: 0, used: 0 });
   });
 
   test('alone when its reader throws: that is a bug, not the end of the link', () => {

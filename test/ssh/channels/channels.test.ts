@@ -1,9 +1,11 @@
 // The channels of a session: they tell when the last one has ended, however it ended.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../../src/errors.ts';
+import { systemClock } from '../../../src/model/clock.ts';
 import { tcp } from '../../../src/model/endpoint.ts';
+import { GiveUp } from '../../../src/model/give-up.ts';
 import type { Channel } from '../../../src/model/session.ts';
-import { Channels } from '../../../src/ssh/channels/channels.ts';
+import { Channels, mostUnanswered } from '../../../src/ssh/channels/channels.ts';
 import { createWindowBudget } from '../../../src/ssh/channels/window.ts';
 import type { Wire } from '../../../src/ssh/ssh2/wire.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
@@ -14,18 +16,21 @@ interface Scene {
   readonly channels: Channels;
   readonly clock: FakeClock;
   /** Opens a channel, which the server has not confirmed yet: its number is as high as many were opened before. */
-  open(): Promise<Channel>;
+  open(signal?: GiveUp): Promise<Channel>;
   confirm(id: number): Promise<void>;
   /** How often it was told that nothing is open. */
   idle: number;
   /** Packets of data that went out. */
   packets: number;
+  /** Why nothing can be sent any more. */
+  broken: unknown[];
 }
 
-function sceneOf(): Scene {
+/** `still`: no time passes, and a great many deadlines cost nothing. */
+function sceneOf(still = false): Scene {
   const clock = new FakeClock();
   const channels = new Channels({
-    clock,
+    clock: still ? { ...systemClock, schedule: () => nothing } : clock,
     budget: createWindowBudget(),
     stream: { writableLength: 0 },
     slabs: null,
@@ -34,7 +39,7 @@ function sceneOf(): Scene {
     accept: () => nothing,
     debug: nothing,
     disconnect: nothing,
-    broken: nothing,
+    broken: (thrown) => scene.broken.push(thrown),
   });
   let last = 0;
   const reserve = (): number => last++;
@@ -46,7 +51,9 @@ function sceneOf(): Scene {
     clock,
     idle: 0,
     packets: 0,
-    open: () => channels.open(tcp('db', 1), { host: '127.0.0.1', port: 2 }, { timeoutMs: 1000 }),
+    broken: [],
+    open: (signal) =>
+      channels.open(tcp('db', 1), { host: '127.0.0.1', port: 2 }, { timeoutMs: 1000, signal }),
     confirm: async (id) => (channels.events.opened(id, 100 + id, 1000, 1000), await settle()),
   };
   return scene;
@@ -125,4 +132,39 @@ test('a peer that takes a byte a packet keeps nobody waiting: the loop goes roun
   await new Promise((resolve) => setImmediate(resolve));
   expect(scene.packets).toBeLessThan(1000);
   await expect.poll(() => scene.packets).toBe(10_000);
+});
+
+describe('a server that never answers', () => {
+  test('when connections are opened loses its link at a number of them, not before', async () => {
+    const scene = sceneOf(true);
+    const inVain = (): void => {
+      const leaves = new GiveUp();
+      scene.open(leaves).catch(nothing);
+      leaves.abort();
+    };
+    for (let count = 0; count < mostUnanswered; count += 1) inVain();
+    scene.channels.events.refused(0, 2, 'late'); // an answer makes room for one
+    scene.channels.events.opened(1, 100, 1000, 1000); // closed at once, and that is not answered
+    inVain();
+    expect(scene.broken).toEqual([]);
+    inVain();
+    expect(scene.broken).toEqual([
+      new Error('the server does not answer when connections are opened or closed'),
+    ]);
+  });
+
+  test('when they are closed does too', async () => {
+    const scene = sceneOf(true);
+    const closed = async (id: number): Promise<void> => {
+      const opening = scene.open();
+      scene.channels.events.opened(id, 100, 1000, 1000);
+      (await opening).close();
+    };
+    for (let id = 0; id < mostUnanswered; id += 1) await closed(id);
+    scene.channels.events.closed(0); // an answer makes room for one
+    await closed(mostUnanswered);
+    expect(scene.broken).toEqual([]);
+    await closed(mostUnanswered + 1);
+    expect(scene.broken).toHaveLength(1);
+  });
 });

@@ -8,6 +8,7 @@ import type { Host } from '../../../src/model/host.ts';
 import type { SecretRef } from '../../../src/model/secret.ts';
 import { passProxy } from '../../../src/ssh/transport/proxy.ts';
 import { failureOf } from '../../helpers/failure.ts';
+import { manualClock, type ManualClock } from '../../helpers/manual-clock.ts';
 import { socketPair } from '../../helpers/socket-pair.ts';
 import { hostOf } from '../../helpers/ssh-dialer.ts';
 
@@ -23,6 +24,7 @@ async function pass(
   scheme: 'http' | 'socks5',
   pieces: readonly Buffer[],
   own: { readonly user?: string; readonly password?: SecretRef } = {},
+  clock: ManualClock | null = null,
 ): Promise<string> {
   const { client, served } = await socketPair();
   sockets.push(client, served);
@@ -31,11 +33,12 @@ async function pass(
     { port: 22, user: 'me', identity: '/dev/null' },
     { proxy: { scheme, host: '127.0.0.1', port: 3128, user: null, password: null, ...own } },
   );
-  const limits = { clock: systemClock, signal: new AbortController().signal };
+  const limits = { clock: clock ?? systemClock, signal: new AbortController().signal };
   const passed = passProxy(client, host, { user: null, password: null }, limits);
   passed.catch(() => undefined);
   for (const piece of pieces) {
     await new Promise((resolve) => served.write(piece, resolve));
+    clock?.advance(1000);
     for (let turns = 0; turns < 3; turns += 1) await turn(); // the other side of the pair reads it in one of them
   }
   await passed;
@@ -110,4 +113,26 @@ describe('a SOCKS proxy', () => {
     const failed = await failureOf(pass('socks5', [Buffer.from([5, 0, 4, 0, 0, 1, 0, 0, 0, 0, 0, 0])]));
     expect(failed.message).toContain('does not speak SOCKS5');
   });
+});
+
+describe('a proxy that says a byte a second', () => {
+  test.each([
+    ['http', text('HTTP/1.1 200 OK, in a while, for sure\r\n')],
+    ['socks5', Buffer.from([5, 0, 5, 0, 0, 3, 255, ...text('a name that takes its time')])],
+  ] as const)('%s: is given up at connect_timeout', async (scheme, answer) => {
+    const clock = manualClock();
+    const failed = await failureOf(pass(scheme, bytes(answer), {}, clock));
+    expect(failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'tcp' } });
+    expect(failed.message).toMatch(/proxy 127\.0\.0\.1:3128 gave no answer in \d+s$/);
+    expect(clock.armed()).toBe(0);
+  });
+});
+
+test.each([
+  ['http', text(`HTTP/1.1 403 \u001b[2J\u001b]0;owned\u0007no\r\n\r\n`)],
+  ['http', text('\u001b[31m SSH-2.0-x\r\n\r\n')],
+  ['socks5', text('\u001b[2J\u001b[2J')],
+] as const)('%s: nothing of an escape sequence is told', async (scheme, answer) => {
+  const failed = await failureOf(pass(scheme, [answer]));
+  expect(failed.message).not.toContain('\u001b');
 });
