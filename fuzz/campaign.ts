@@ -31,7 +31,9 @@ export async function campaign(target: Target, runs: number, seed: string): Prom
   });
   try {
     for (; run < runs; run += 1) {
-      input = target.corpus[run] ?? mutate(random.pick(kept), random, { words: target.words, others: kept });
+      // Half of them from the corpus, which is short: what is kept grows longer and longer.
+      const from = random.chance(0.5) ? target.corpus : kept;
+      input = target.corpus[run] ?? mutate(random.pick(from), random, { words: target.words, others: kept });
       const checked = target.check(input);
       const outcome = typeof checked === 'string' ? checked : await checked;
       if (outcomes.has(outcome)) continue;
