@@ -123,7 +123,8 @@ tunnels:
     expect([logins(bastion), logins(first), logins(second)]).toEqual([1, 1, 1]);
 
     bastion.signalSessions('SIGKILL');
-    await world.until('one', ({ state, reconnects }) => state === 'up' && reconnects === 1);
+    for (const name of ['one', 'two', 'three'])
+      await world.until(name, ({ state, reconnects }) => state === 'up' && reconnects === 1);
     for (const local of [one, two, three])
       expect(await request(local, 'again')).toEqual({ text: 'AGAIN', error: null });
     expect([logins(bastion), logins(first), logins(second)]).toEqual([2, 2, 2]);
