@@ -136,6 +136,11 @@ export function formatTime(seconds: bigint): string {
   return new Date(Number(milliseconds)).toISOString().replace('.000Z', 'Z');
 }
 
+/** When it is no longer valid, milliseconds since 1970; null for a certificate that is valid for ever. */
+export function endOf({ validBefore }: Certificate): number | null {
+  return validBefore > 8_640_000_000_000n ? null : Number(validBefore) * 1000;
+}
+
 /** Where a moment lies in a certificate's time. */
 export function validityAt(certificate: Certificate, nowMs: number): 'valid' | 'expired' | 'not-yet' {
   const now = BigInt(Math.floor(nowMs / 1000));

@@ -100,6 +100,15 @@ export interface LoginRecord {
   readonly accepted: readonly string[];
   /** A person typed something that is not kept (a code, a push): SPEC 3 "attended". */
   readonly attended: boolean;
+  /** The user certificate that let us in, of several the one that ends first. Absent: none was used, or none has an end. */
+  readonly certificate?: UserCertificate;
+}
+
+export interface UserCertificate {
+  /** The digest of the whole certificate: a renewed one has another. */
+  readonly id: string;
+  /** The wall clock's time at which it is no longer valid, milliseconds since 1970. */
+  readonly endsAtMs: number;
 }
 
 /** A step of a dial, as `why` reports it and the log keeps it. */

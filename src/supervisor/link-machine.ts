@@ -1,8 +1,9 @@
 // The state machine of a link. Its table is `step`: an event that has no place in the table changes nothing, and nobody else makes a
 // state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). While a link is up, a
-// second session may be dialled beside the first (`rotate`). Pure.
+// second session may be dialled beside the first (`rotate`, a user certificate that ends). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
+import type { UserCertificate } from '../model/session.ts';
 
 /** `reconnect:` of a tunnel, in milliseconds. */
 export interface BackoffPolicy {
@@ -37,7 +38,11 @@ export type LinkState =
 export interface Second {
   readonly kind: 'opening' | 'waiting';
   readonly tries: number;
+  readonly why: Why;
 }
+
+/** Why a session is to be replaced: it is as old as `rotate` says, or the certificate that let it in ends soon. */
+export type Why = 'age' | 'certificate';
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
@@ -50,12 +55,17 @@ export type LinkEvent =
   /** The age for a rotation is another one now; a rotation is due; its session is open and took the place of the first. */
   | { readonly kind: 'planned' | 'due' | 'second-opened' }
   | { readonly kind: 'second-failed'; readonly cause: TunnelError }
+  /** The second login used the certificate that ends: its session was closed again. */
+  | { readonly kind: 'not-renewed'; readonly endsAtMs: number }
   /** An open came to nothing, or a session ended by itself. */
   | { readonly kind: 'failed' | 'lost'; readonly cause: TunnelError };
 
-/** `close` also ends the dial of a second session and takes a plan back; `drain` is for the session that was replaced. */
+/**
+ * `close` also ends the dial of a second session and takes a plan back; `drain` is for the session that was replaced; after
+ * `forgo` the certificate of this session is no reason any more.
+ */
 export type LinkEffect =
-  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' | 'open-second' | 'drain' | 'unplan' }
+  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' | 'open-second' | 'drain' | 'unplan' | 'forgo' }
   | { readonly kind: 'arm' | 'plan'; readonly delayMs: number };
 
 export interface MachineEnvironment {
@@ -64,6 +74,8 @@ export interface MachineEnvironment {
   readonly now: number;
   /** The age at which a session is replaced; null: never. */
   readonly rotateMs: number | null;
+  /** Monotonic: when the session is replaced because its certificate ends; null: never. */
+  readonly renewAtMs: number | null;
   /** A client is held. */
   readonly held: boolean;
   /** Uniform in [0, 1). */
@@ -91,6 +103,7 @@ const probe: LinkEffect = { kind: 'probe' };
 const openSecond: LinkEffect = { kind: 'open-second' };
 const drain: LinkEffect = { kind: 'drain' };
 const unplan: LinkEffect = { kind: 'unplan' };
+const forgo: LinkEffect = { kind: 'forgo' };
 
 export function step(state: LinkState, event: LinkEvent, env: MachineEnvironment): Step {
   switch (state.kind) {
@@ -118,8 +131,8 @@ function whileConnecting(
 ): Step {
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'opened') {
-    const up: LinkState = { kind: 'up', sinceMs: env.now, attempt: state.attempt, second: null };
-    return to(up, ...(env.rotateMs === null ? [] : [plan(env.rotateMs)]));
+    const up: Up = { kind: 'up', sinceMs: env.now, attempt: state.attempt, second: null };
+    return to(up, ...(nextDue(up, env) === null ? [] : [planned(up, env)]));
   }
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   // A bug of ours, or a config that cannot work, is told once and not tried for ever.
@@ -132,9 +145,15 @@ function whileConnecting(
   );
 }
 
-function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: MachineEnvironment): Step {
+type Up = LinkState & { kind: 'up' };
+
+function whileUp(state: Up, event: LinkEvent, env: MachineEnvironment): Step {
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
-  if (event.kind === 'kick') return to(state, probe);
+  if (event.kind === 'kick') {
+    // a sleep or a clock that was set brings the end of a certificate nearer than the timer knows
+    const nearer = env.renewAtMs !== null && state.second === null;
+    return to(state, probe, ...(nearer ? [planned(state, env)] : []));
+  }
   if (isOfRotation(event)) return whileRotating(state, event, env);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   if (needsPerson(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
@@ -145,43 +164,74 @@ function whileUp(state: LinkState & { kind: 'up' }, event: LinkEvent, env: Machi
   return wait({ retry, hurried: 0, delayMs }, event.cause, env);
 }
 
-type RotationEvent = LinkEvent & { kind: 'planned' | 'due' | 'second-opened' | 'second-failed' };
+type RotationEvent = LinkEvent & {
+  kind: 'planned' | 'due' | 'second-opened' | 'second-failed' | 'not-renewed';
+};
 
 function isOfRotation(event: LinkEvent): event is RotationEvent {
-  return ['planned', 'due', 'second-opened', 'second-failed'].includes(event.kind);
+  return ['planned', 'due', 'second-opened', 'second-failed', 'not-renewed'].includes(event.kind);
 }
 
 /** A second dial that fails leaves the first session serving: no outage, and no retry that counts. */
-function whileRotating(
-  state: LinkState & { kind: 'up' },
-  event: RotationEvent,
+function whileRotating(state: Up, event: RotationEvent, env: MachineEnvironment): Step {
+  const { second } = state;
+  const { now } = env;
+  if (event.kind === 'planned') return second?.kind === 'opening' ? stay(state) : serveOn(state, env);
+  if (event.kind === 'due') {
+    const due = nextDue(state, env);
+    if (second?.kind === 'opening' || due === null) return stay(state);
+    const { tries, why } = second ?? { tries: 0, why: due.why };
+    return to({ ...state, second: { kind: 'opening', tries, why } }, openSecond);
+  }
+  if (second?.kind !== 'opening') return stay(state);
+  if (event.kind === 'not-renewed') return serveOn(state, { ...env, renewAtMs: null }, forgo);
+  if (event.kind === 'second-failed') return afterFailure(state, { ...second, cause: event.cause }, env);
+  const attempt = now - state.sinceMs >= steadyMs ? 0 : state.attempt;
+  const up: Up = { kind: 'up', sinceMs: now, attempt, second: null };
+  return to(up, drain, planned(up, env));
+}
+
+function afterFailure(
+  state: Up,
+  { tries, why, cause }: Second & { cause: TunnelError },
   env: MachineEnvironment,
 ): Step {
-  const { second } = state;
-  const { rotateMs, now } = env;
-  switch (event.kind) {
-    case 'planned':
-      if (second?.kind === 'opening') return stay(state);
-      if (rotateMs === null) return to({ ...state, second: null }, unplan);
-      return to({ ...state, second: null }, plan(Math.max(0, state.sinceMs + rotateMs - now)));
-    case 'due':
-      if (second?.kind === 'opening' || rotateMs === null) return stay(state);
-      return to({ ...state, second: { kind: 'opening', tries: second?.tries ?? 0 } }, openSecond);
-    case 'second-opened': {
-      if (second?.kind !== 'opening') return stay(state);
-      const attempt = now - state.sinceMs >= steadyMs ? 0 : state.attempt;
-      const up: LinkState = { kind: 'up', sinceMs: now, attempt, second: null };
-      return to(up, drain, rotateMs === null ? unplan : plan(rotateMs));
-    }
-    case 'second-failed': {
-      if (second?.kind !== 'opening') return stay(state);
-      if (rotateMs === null) return to({ ...state, second: null }, unplan);
-      const tries = second.tries + 1;
-      // what a person must see to is not tried on and on: a server bans those who come with a refused login
-      const delayMs = retryHelps(event.cause) ? backoffMs(tries, env.policy, env.random) : rotateMs;
-      return to({ ...state, second: { kind: 'waiting', tries } }, plan(delayMs));
-    }
-  }
+  const { rotateMs, policy, random } = env;
+  if (nextDue(state, env) === null) return serveOn(state, env);
+  const again = retryHelps(cause);
+  if (!again && (why === 'certificate' || rotateMs === null))
+    return serveOn(state, { ...env, renewAtMs: null }, forgo);
+  // what a person must see to is not tried on and on: a server bans those who come with a refused login
+  const delayMs = again || rotateMs === null ? backoffMs(tries + 1, policy, random) : rotateMs;
+  return to({ ...state, second: { kind: 'waiting', tries: tries + 1, why } }, plan(delayMs));
+}
+
+/** The session goes on, until it is due by what is a reason now. */
+function serveOn(state: Up, env: MachineEnvironment, ...effects: LinkEffect[]): Step {
+  return to({ ...state, second: null }, ...effects, planned(state, env));
+}
+
+function planned(state: Up, env: MachineEnvironment): LinkEffect {
+  const due = nextDue(state, env);
+  return due === null ? unplan : plan(Math.max(0, due.atMs - env.now));
+}
+
+function nextDue(
+  { sinceMs }: Up,
+  { rotateMs, renewAtMs }: MachineEnvironment,
+): { readonly why: Why; readonly atMs: number } | null {
+  const agedMs = rotateMs === null ? null : sinceMs + rotateMs;
+  if (agedMs !== null && (renewAtMs === null || agedMs <= renewAtMs)) return { why: 'age', atMs: agedMs };
+  return renewAtMs === null ? null : { why: 'certificate', atMs: renewAtMs };
+}
+
+/** So long before its certificate ends a session is replaced, or a tenth of what was left at its login where that is less. */
+const renewalMs = 300_000;
+
+/** When a session that logged in now is to be replaced for its certificate, by the wall clock; null: never. */
+export function renewalAt(certificate: UserCertificate | undefined, nowMs: number): number | null {
+  if (certificate === undefined || certificate.endsAtMs <= nowMs) return null;
+  return certificate.endsAtMs - Math.min(renewalMs, (certificate.endsAtMs - nowMs) / 10);
 }
 
 function plan(delayMs: number): LinkEffect {

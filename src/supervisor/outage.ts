@@ -79,6 +79,13 @@ export function logStep(log: EngineLog, link: string, facts: StepFacts): void {
   }
   if (event.kind === 'second-opened')
     return log('info', 'link.rotated', `${link} has a fresh session; the old one drains`, { link });
+  if (event.kind === 'not-renewed')
+    return log(
+      'warn',
+      'link.certificate-not-renewed',
+      `the user certificate ends ${new Date(event.endsAtMs).toISOString()} and was not renewed; the session goes on`,
+      { link },
+    );
   if (event.kind === 'second-failed')
     return log(
       'warn',

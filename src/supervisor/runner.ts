@@ -2,9 +2,10 @@
 // beside them one rotation; sessions that were replaced drain.
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import type { Session } from '../model/session.ts';
+import { longestMs } from '../model/duration.ts';
+import type { Session, UserCertificate } from '../model/session.ts';
 import type { AttemptResult } from './attempts.ts';
-import { step } from './link-machine.ts';
+import { renewalAt, step } from './link-machine.ts';
 import type { LinkEffect, LinkEvent, LinkState } from './link-machine.ts';
 import type { LinkUsers } from './link-users.ts';
 
@@ -40,6 +41,8 @@ export class Runner {
   #timer: Cancel | null = null;
   #plan: Cancel | null = null;
   #beside: AbortController | null = null;
+  /** When the live session is to be replaced for its certificate, by the wall clock. */
+  #renewAtMs: number | null = null;
   /** The session that the last rotation replaced, until it drains. */
   #replaced: Session | null = null;
   /** Sessions that were replaced and still have connections, with what takes their timer back. */
@@ -87,19 +90,21 @@ export class Runner {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#take(next);
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next);
     } finally {
       this.#busy = false;
     }
     this.#events.changed();
   }
 
-  #take(event: LinkEvent): void {
+  #step(event: LinkEvent): void {
     const { clock, random } = this.#parts;
     const before = this.#state;
     const { state, effects } = step(before, event, {
       policy: this.#users.policy(),
       rotateMs: this.#attended ? null : this.#users.rotateMs(),
+      renewAtMs:
+        this.#attended || this.#renewAtMs === null ? null : clock.monotonic() + this.#renewAtMs - clock.now(),
       held: this.#users.haste() === 'held',
       now: clock.monotonic(),
       random,
@@ -127,11 +132,9 @@ export class Runner {
         this.#timer = null;
         return;
       case 'plan':
-        this.#plan?.();
-        this.#plan = this.#parts.clock.schedule(effect.delayMs, () => {
-          this.#plan = null;
-          this.send({ kind: 'due' });
-        });
+        return this.#planFor(effect.delayMs);
+      case 'forgo':
+        this.#renewAtMs = null;
         return;
       case 'unplan':
         return this.#unplan();
@@ -143,6 +146,15 @@ export class Runner {
         // A ping that is not answered ends the session, which reports itself: nothing more to do with the failure.
         this.#session?.ping(probeLimitMs).catch(() => null);
     }
+  }
+
+  /** Of a wait that is longer than a timer can be, the rest is planned when the timer ends. */
+  #planFor(delayMs: number): void {
+    this.#plan?.();
+    this.#plan = this.#parts.clock.schedule(Math.min(delayMs, longestMs), () => {
+      this.#plan = null;
+      this.send({ kind: delayMs > longestMs ? 'planned' : 'due' });
+    });
   }
 
   #open(): void {
@@ -169,11 +181,9 @@ export class Runner {
       this.send({ kind: 'failed', cause: result.cause });
       return;
     }
-    const { session } = result;
-    this.#session = session;
-    this.#index = result.index;
+    this.#take(result);
     this.send({ kind: 'opened' });
-    session.onEnd((reason) => this.#ended(session, reason));
+    this.#hearEnd(result.session);
   }
 
   #openSecond(): void {
@@ -193,11 +203,30 @@ export class Runner {
     }
     this.#beside = null;
     if (result.kind === 'failed') return this.send({ kind: 'second-failed', cause: result.cause });
-    const { session } = result;
+    const { certificate } = result.session.login;
+    if (certificate !== undefined && this.#renewsNothing(certificate)) {
+      void result.session.close();
+      return this.send({ kind: 'not-renewed', endsAtMs: certificate.endsAtMs });
+    }
     this.#replaced = this.#session;
-    this.#session = session;
-    this.#index = result.index;
+    this.#take(result);
     this.send({ kind: 'second-opened' });
+    this.#hearEnd(result.session);
+  }
+
+  /** The second session is there for its certificate alone, and has the same. */
+  #renewsNothing({ id }: UserCertificate): boolean {
+    const second = this.#state.kind === 'up' ? this.#state.second : null;
+    return second?.why === 'certificate' && id === this.#session?.login.certificate?.id;
+  }
+
+  #take({ session, index }: AttemptResult & { kind: 'opened' }): void {
+    this.#session = session;
+    this.#index = index;
+    this.#renewAtMs = renewalAt(session.login.certificate, this.#parts.clock.now());
+  }
+
+  #hearEnd(session: Session): void {
     session.onEnd((reason) => this.#ended(session, reason));
   }
 

@@ -12,6 +12,7 @@ import type {
   OpenTransport,
   RemoteListener,
   Session,
+  UserCertificate,
 } from '../../src/model/session.ts';
 import { settle } from './fake-clock.ts';
 
@@ -37,9 +38,9 @@ export class FakeSession implements Session {
   #listeners: ((reason: TunnelError | null) => void)[] = [];
   #reason: TunnelError | null = null;
 
-  constructor(host: Host, attended = false) {
+  constructor(host: Host, attended = false, certificate: UserCertificate | null = null) {
     this.host = host;
-    this.login = { accepted: ['agent key'], attended };
+    this.login = { accepted: ['agent key'], attended, ...(certificate === null ? {} : { certificate }) };
   }
 
   openChannel(): Promise<Channel> {
@@ -125,7 +126,7 @@ export interface PendingDial {
   readonly via: Session | null;
   readonly transport: OpenTransport | null;
   readonly context: DialContext;
-  open(attended?: boolean): Promise<FakeSession>;
+  open(attended?: boolean, certificate?: UserCertificate | null): Promise<FakeSession>;
   fail(error: TunnelError): Promise<void>;
 }
 
@@ -190,8 +191,8 @@ export class FakeDialer implements Dialer {
         host,
         ...from,
         context,
-        open: async (attended = false) => {
-          const session = new FakeSession(host, attended);
+        open: async (attended = false, certificate = null) => {
+          const session = new FakeSession(host, attended, certificate);
           this.sessions.push(session);
           // What is aborted already has been cleaned up by the dialer.
           if (!this.dials.includes(pending)) session.end(null);

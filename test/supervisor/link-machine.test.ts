@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
-import { backoffMs, step } from '../../src/supervisor/link-machine.ts';
+import { backoffMs, renewalAt, step } from '../../src/supervisor/link-machine.ts';
 import type { LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts';
 
 const tcpDown = new TunnelError('UNREACHABLE', 'refused', { facts: { tcpLevel: true } });
@@ -14,6 +14,7 @@ const env = {
   policy: { initialMs: 500, maxMs: 30_000 },
   now,
   rotateMs: null,
+  renewAtMs: null,
   held: false,
   random: () => 0.5,
 };
@@ -27,8 +28,24 @@ const states = {
   flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5, second: null },
   short: { kind: 'up', sinceMs: now - 4_999, attempt: 0, second: null },
   shorter: { kind: 'up', sinceMs: now - 1, attempt: 5, second: null },
-  seconding: { kind: 'up', sinceMs: now - 60_000, attempt: 3, second: { kind: 'opening', tries: 1 } },
-  secondWaits: { kind: 'up', sinceMs: now - 60_000, attempt: 3, second: { kind: 'waiting', tries: 2 } },
+  seconding: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'opening', tries: 1, why: 'age' },
+  },
+  secondWaits: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'waiting', tries: 2, why: 'age' },
+  },
+  renewing: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'opening', tries: 1, why: 'certificate' },
+  },
   waiting: { kind: 'waiting', attempt: 3, hurried: 1, untilMs: now + 9_000, cause: silent },
   soon: { kind: 'waiting', attempt: 3, hurried: 0, untilMs: now + 1_000, cause: silent },
   spent: { kind: 'waiting', attempt: 3, hurried: 2, untilMs: now + 9_000, cause: silent },
@@ -56,6 +73,7 @@ const events = {
   secondOpened: { kind: 'second-opened' },
   secondFailed: { kind: 'second-failed', cause: silent },
   secondRefused: { kind: 'second-failed', cause: person },
+  notRenewed: { kind: 'not-renewed', endsAtMs: now },
 } satisfies Record<string, LinkEvent>;
 
 type Row = readonly [keyof typeof states, keyof typeof events, LinkState, string];
@@ -127,16 +145,19 @@ const table: readonly Row[] = [
     states[state],
     'unplan',
   ]),
-  ['seconding', 'stop', stopping, 'close'],
-  ['seconding', 'kick', states.seconding, 'probe'],
-  ['seconding', 'lost', connecting(1), 'close open'],
-  ['seconding', 'failed', connecting(1), 'close open'],
-  ['seconding', 'unreachable', connecting(1), 'close open'],
-  ['seconding', 'bug', connecting(1), 'close open'],
-  ['seconding', 'refused', blocked, 'close'],
-  ['seconding', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain unplan'],
-  ['seconding', 'secondFailed', { ...states.seconding, second: null }, 'unplan'],
-  ['seconding', 'secondRefused', { ...states.seconding, second: null }, 'unplan'],
+  ...(['seconding', 'renewing'] as const).flatMap((state): Row[] => [
+    [state, 'stop', stopping, 'close'],
+    [state, 'kick', states[state], 'probe'],
+    [state, 'lost', connecting(1), 'close open'],
+    [state, 'failed', connecting(1), 'close open'],
+    [state, 'unreachable', connecting(1), 'close open'],
+    [state, 'bug', connecting(1), 'close open'],
+    [state, 'refused', blocked, 'close'],
+    [state, 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain unplan'],
+    [state, 'secondFailed', { ...states[state], second: null }, 'unplan'],
+    [state, 'secondRefused', { ...states[state], second: null }, 'unplan'],
+    [state, 'notRenewed', { ...states[state], second: null }, 'forgo unplan'],
+  ]),
   ['secondWaits', 'stop', stopping, 'close'],
   ['secondWaits', 'kick', states.secondWaits, 'probe'],
   ['secondWaits', 'lost', connecting(1), 'close open'],
@@ -187,21 +208,31 @@ describe('the table', () => {
 const rotating: readonly Row[] = [
   ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'plan 100000'],
   ['up', 'planned', states.up, 'plan 70000'],
-  ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0 } }, 'open-second'],
+  ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0, why: 'age' } }, 'open-second'],
   ['up', 'secondOpened', states.up, ''],
   ['up', 'secondFailed', states.up, ''],
   ['seconding', 'due', states.seconding, ''],
   ['seconding', 'planned', states.seconding, ''],
   ['seconding', 'lost', connecting(1), 'close open'],
   ['seconding', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 100000'],
-  ['seconding', 'secondFailed', { ...states.seconding, second: { kind: 'waiting', tries: 2 } }, 'plan 250'],
+  [
+    'seconding',
+    'secondFailed',
+    { ...states.seconding, second: { kind: 'waiting', tries: 2, why: 'age' } },
+    'plan 250',
+  ],
   [
     'seconding',
     'secondRefused',
-    { ...states.seconding, second: { kind: 'waiting', tries: 2 } },
+    { ...states.seconding, second: { kind: 'waiting', tries: 2, why: 'age' } },
     'plan 100000',
   ],
-  ['secondWaits', 'due', { ...states.seconding, second: { kind: 'opening', tries: 2 } }, 'open-second'],
+  [
+    'secondWaits',
+    'due',
+    { ...states.seconding, second: { kind: 'opening', tries: 2, why: 'age' } },
+    'open-second',
+  ],
   ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'plan 40000'],
   ['waiting', 'due', states.waiting, ''],
   ['connecting', 'planned', states.connecting, ''],
@@ -212,6 +243,57 @@ describe('a session that is to be replaced', () => {
     const took = step(states[from], events[on], { ...env, rotateMs: 100_000 });
     expect(took.state).toEqual(after);
     expect(took.effects.map(effectText).join(' ')).toBe(effects);
+  });
+});
+
+/** With a certificate that is to be renewed in 20 s. */
+const renewing: readonly Row[] = [
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'plan 20000'],
+  ['up', 'planned', states.up, 'plan 20000'],
+  ['up', 'kick', states.up, 'probe plan 20000'],
+  ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0, why: 'certificate' } }, 'open-second'],
+  ['up', 'notRenewed', states.up, ''],
+  ['renewing', 'kick', states.renewing, 'probe'],
+  ['renewing', 'due', states.renewing, ''],
+  ['renewing', 'notRenewed', { ...states.renewing, second: null }, 'forgo unplan'],
+  ['renewing', 'secondRefused', { ...states.renewing, second: null }, 'forgo unplan'],
+  [
+    'renewing',
+    'secondFailed',
+    { ...states.renewing, second: { kind: 'waiting', tries: 2, why: 'certificate' } },
+    'plan 250',
+  ],
+  ['renewing', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 20000'],
+  ['renewing', 'lost', connecting(1), 'close open'],
+  ['renewing', 'stop', stopping, 'close'],
+];
+
+describe('a session whose certificate ends', () => {
+  const ending = { ...env, renewAtMs: now + 20_000 };
+
+  test.each(renewing)('%s on %s', (from, on, after, effects) => {
+    const took = step(states[from], events[on], ending);
+    expect(took.state).toEqual(after);
+    expect(took.effects.map(effectText).join(' ')).toBe(effects);
+  });
+
+  test('is due by its age where that comes first, and by its age alone once the certificate was not renewed', () => {
+    const both = { ...ending, rotateMs: 40_000 };
+    expect(step(states.up, events.due, both).state).toMatchObject({ second: { why: 'age' } });
+    expect(step(states.up, events.due, { ...both, rotateMs: 90_000 }).state).toMatchObject({
+      second: { why: 'certificate' },
+    });
+    const { effects } = step(states.renewing, events.notRenewed, { ...both, rotateMs: 90_000 });
+    expect(effects.map(effectText)).toEqual(['forgo', 'plan 30000']);
+  });
+
+  test.each([
+    ['5 min before, of a long one', 7_200_000, 6_900_000],
+    ['at 90 % of a short one', 60_000, 54_000],
+    ['never by one that has ended by our clock', 0, null],
+  ])('is to be replaced %s', (_what, leftMs, afterMs) => {
+    const at = renewalAt({ id: 'one', endsAtMs: now + leftMs }, now);
+    expect(at === null ? null : at - now).toBe(afterMs);
   });
 });
 
@@ -245,12 +327,18 @@ class Model {
   session: 'none' | 'opening' | 'open' = 'none';
   timer = false;
   planned = false;
+  renewable = true;
   second: 'none' | 'opening' | 'open' = 'none';
   closing = 0;
   now = 0;
 
   send(event: LinkEvent): void {
-    const { state, effects } = step(this.state, event, { ...env, rotateMs: 20_000, now: this.now });
+    const { state, effects } = step(this.state, event, {
+      ...env,
+      rotateMs: 20_000,
+      renewAtMs: this.renewable ? this.now + 10_000 : null,
+      now: this.now,
+    });
     this.state = state;
     for (const effect of effects) this.perform(effect);
     this.check();
@@ -264,13 +352,15 @@ class Model {
     if (name === 'timer') this.timer = false;
     if (name === 'opened' && this.session !== 'opening') return;
     if (name === 'opened') this.session = 'open';
+    if (name === 'opened' || name === 'secondOpened') this.renewable = true;
     if (event.kind === 'failed' && this.session !== 'opening') return;
     if (event.kind === 'lost' && this.session !== 'open') return;
     if (name === 'due' && !this.planned) return;
     if (name === 'due') this.planned = false;
     if (event.kind.startsWith('second-') && this.second !== 'opening') return;
     if (name === 'secondOpened') this.second = 'open';
-    if (event.kind === 'second-failed') this.second = 'none';
+    if (event.kind === 'not-renewed' && this.second !== 'opening') return;
+    if (event.kind === 'second-failed' || event.kind === 'not-renewed') this.second = 'none';
     if (name === 'closed' && this.closing === 0) return;
     if (name === 'closed') this.closing -= 1;
     this.send(event);
@@ -297,6 +387,7 @@ class Model {
       expect(this.timer, 'no second timer').toBe(false);
       this.timer = true;
     } else if (kind === 'disarm') this.timer = false;
+    else if (kind === 'forgo') this.renewable = false;
     else expect(this.session, 'probes what lives').toBe('open');
   }
 

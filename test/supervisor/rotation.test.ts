@@ -132,6 +132,90 @@ describe('a session as old as rotate says', () => {
   });
 });
 
+describe('a session that a certificate let in', () => {
+  const certificateOf = (world: World, id: string, leftMs: number) => ({
+    id,
+    endsAtMs: world.clock.now() + leftMs,
+  });
+  async function certifiedWorld(attended: boolean | null = null): Promise<World> {
+    const world = await worldOf(rotating(null, [hostOf('katie', { attended })]));
+    await world.up('db', onTerminal);
+    await world.dialer.dialTo().open(false, certificateOf(world, 'first', hour));
+    return world;
+  }
+  const beforeEndMs = hour - 300_000;
+
+  test('is replaced 5 min before that ends, by a renewed one, and so is the fresh one', async () => {
+    const world = await certifiedWorld();
+    const [old] = world.dialer.sessions;
+    const running = await old?.openChannel();
+    await world.clock.advance(beforeEndMs - 1);
+    expect(world.dialer.dials).toHaveLength(0);
+    await world.clock.advance(1);
+    const fresh = await world.dialer.dialTo().open(false, certificateOf(world, 'second', hour));
+    expect(world.engine.examine('db')?.session).toBe(fresh);
+    await world.clock.advance(2_000);
+    expect(old?.ended).toBe(false);
+    running?.close();
+    await settle();
+    expect([old?.ended, world.dialer.liveSessions]).toEqual([true, 1]);
+    await world.clock.advance(beforeEndMs - 2_000);
+    expect(world.dialer.dials).toHaveLength(1);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+  });
+
+  test('goes on where the second login has the same certificate, which is said once', async () => {
+    const world = await certifiedWorld();
+    const [old] = world.dialer.sessions;
+    await world.clock.advance(beforeEndMs);
+    const { certificate } = old?.login ?? {};
+    const second = await world.dialer.dialTo().open(false, certificate);
+    world.engine.lookAround('another network');
+    await world.clock.advance(2 * hour);
+    expect([second.ended, old?.ended, world.dialer.dialCount]).toEqual([true, false, 2]);
+    expect(world.engine.examine('db')?.session).toBe(old);
+    expect(world.logged.filter((line) => line.startsWith('link.certificate-not-renewed'))).toHaveLength(1);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+  });
+
+  test('is replaced after a sleep that left little of the time', async () => {
+    const world = await certifiedWorld();
+    world.clock.setWall(hour - 60_000);
+    world.engine.lookAround('the machine slept');
+    await world.clock.advance(0);
+    expect(world.dialer.dials).toHaveLength(1);
+  });
+
+  test('is not replaced where a login needs a person', async () => {
+    const world = await certifiedWorld(true);
+    await world.clock.advance(2 * hour);
+    expect([world.dialer.dialCount, world.dialer.reachCount]).toEqual([1, 0]);
+  });
+
+  test('has its dial repeated by the backoff, and not at all once the login was refused', async () => {
+    const world = await certifiedWorld();
+    await world.clock.advance(beforeEndMs);
+    await world.dialer.dialTo().fail(unreachable());
+    await world.clock.advance(1_000);
+    await world.dialer.dialTo().fail(refused());
+    world.engine.lookAround('another network');
+    await world.clock.advance(2 * hour);
+    expect([world.dialer.dialCount, world.dialer.liveSessions]).toEqual([3, 1]);
+    expect(world.one('db').state).toBe('up');
+  });
+
+  test('of a certificate for a year is no reason to dial before that is over', async () => {
+    const world = await worldOf(rotating(null));
+    await world.up('db');
+    const year = 365 * 24 * hour;
+    await world.dialer.dialTo().open(false, certificateOf(world, 'first', year));
+    await world.clock.advance(year - 300_001);
+    expect(world.dialer.dialCount).toBe(1);
+    await world.clock.advance(1);
+    expect(world.dialer.dialCount).toBe(2);
+  });
+});
+
 test('a session of a jump host that was replaced stays until nothing rides on it', async () => {
   const world = await worldOf(rotating(hour, [bastion, katie]));
   await world.up('db');

@@ -56,7 +56,7 @@ export class HostbasedSteps implements Steps {
     if (choice === undefined) return { kind: 'skipped' };
     login.begin(
       `host key ${shortTypeName(publicKey.type)} ${fingerprint(publicKey.blob)} of ${parts.hostname} (host-based)`,
-      { method: 'hostbased', credential: null, refusal: refusalOfHost },
+      { method: 'hostbased', credential: null, refusal: refusalOfHost, certificate: null },
     );
     const request = [
       wireString(choice.requested),

@@ -3,6 +3,7 @@
 import type { KeyObject } from 'node:crypto';
 import { agentFlags, type Agent } from '../../keys/agent.ts';
 import { AgentError } from '../../keys/agent-messages.ts';
+import { endOf } from '../../keys/certificate.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';
 import { KeyError } from '../../keys/private-key.ts';
 import { publicKeyOf, shortTypeName, type PublicKey } from '../../keys/public-key.ts';
@@ -12,6 +13,7 @@ import { unlockInThread } from '../../keys/unlock.ts';
 import { wireBoolean, wireReader, wireString } from '../../keys/wire.ts';
 import { formatLogin } from '../../model/host.ts';
 import { Secret } from '../../model/secret.ts';
+import type { UserCertificate } from '../../model/session.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { gatherKeys, shownPath, type KeyFile, type KeyFileSecret, type KeyRing } from './key-files.ts';
 import type { Login } from './login.ts';
@@ -161,8 +163,12 @@ export class Keys {
   async #offerOnce(attempt: Attempt): Promise<StepEnd> {
     const login = this.#login;
     const { offer, key, choice } = attempt;
-    const refusal = refusalOfKey(key.blob);
-    login.begin(offer.words, { method: 'publickey', credential: offer.credential, refusal });
+    login.begin(offer.words, {
+      method: 'publickey',
+      credential: offer.credential,
+      refusal: refusalOfKey(key.blob),
+      certificate: certificateOf(offer),
+    });
     const named = [wireString(choice.requested), wireString(key.blob)];
     if (!signsAtOnce(offer)) {
       const reply = await login.request('publickey', [notSigned, ...named]);
@@ -209,6 +215,12 @@ export class Keys {
 
 /** Whether a signature follows (RFC 4252 7). */
 const [notSigned, signed] = [wireBoolean(false), wireBoolean(true)];
+
+/** Null for a plain key, and for a certificate without an end. */
+function certificateOf({ certificate }: Offer): UserCertificate | null {
+  const endsAtMs = certificate === null ? null : endOf(certificate);
+  return certificate === null || endsAtMs === null ? null : { id: refusalOfKey(certificate.blob), endsAtMs };
+}
 
 /** A key in memory signs without asking first: that saves a round trip and bothers nobody. */
 function signsAtOnce({ signer }: Offer): boolean {

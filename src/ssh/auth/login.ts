@@ -6,7 +6,7 @@ import { wireString } from '../../keys/wire.ts';
 import { formatLogin, type AuthMethod, type Host } from '../../model/host.ts';
 import type { QuestionKind } from '../../model/question.ts';
 import { Secret } from '../../model/secret.ts';
-import type { DialContext, LoginRecord } from '../../model/session.ts';
+import type { DialContext, LoginRecord, UserCertificate } from '../../model/session.ts';
 import type { StoredRef } from '../../secrets/read.ts';
 import { ConnectionGone, hookAuth, type AuthReply, type AuthWire } from '../ssh2/auth.ts';
 import type { CredentialParts } from './credentials.ts';
@@ -41,6 +41,8 @@ export interface OfferedKey {
   readonly credential: string | null;
   /** Its name among the refused ones. */
   readonly refusal: string;
+  /** What it is when it is a certificate that ends. */
+  readonly certificate: UserCertificate | null;
 }
 
 /** A credential under way. */
@@ -91,6 +93,8 @@ export class Login {
   #host: Host;
   readonly #before: Failure | null;
   readonly #notes: Notes = startNotes();
+  /** The certificates with an end that the server took. */
+  readonly #certificates: UserCertificate[] = [];
   /** How many of the refused ones were refused to an earlier login. */
   readonly #recalled: number;
   #steps: ReadonlyMap<AuthMethod, Steps> = new Map();
@@ -290,7 +294,9 @@ export class Login {
   /** What the server accepted. Complete once the login succeeded. */
   record(): LoginRecord {
     const { accepted, marks } = this.#notes;
+    const [certificate] = this.#certificates.toSorted((one, other) => one.endsAtMs - other.endsAtMs);
     return {
+      ...(certificate === undefined ? {} : { certificate }),
       accepted: [...accepted],
       attended: this.#given.attended ?? (marks.has('typed-code') || this.#byPerson()),
     };
@@ -418,6 +424,7 @@ export class Login {
   #judge(key: OfferedKey, taken: boolean, reply: AuthReply): void {
     if (!taken && reply.kind === 'failure' && reply.methods.includes(key.method))
       this.context.refused?.add(key.refusal);
+    if (taken && key.certificate !== null) this.#certificates.push(key.certificate);
     if (taken && key.credential !== null) this.parts.proven.add(formatLogin(this.#host), key.credential);
   }
 
