@@ -103,6 +103,10 @@ export const knownPlaceholders: readonly string[] = ['host', 'port', 'address'];
 function filled(text: string, end: Endpoint | undefined): string {
   if (end === undefined) return text;
   const { host, port } = end.kind === 'tcp' ? end : { host: '', port: '' };
-  const values: Readonly<Record<string, string>> = { host, port: String(port), address: formatEndpoint(end) };
-  return text.replace(placeholder, (whole, word: string) => values[word] ?? whole);
+  const values = new Map([
+    ['host', host],
+    ['port', String(port)],
+    ['address', formatEndpoint(end)],
+  ]);
+  return text.replace(placeholder, (whole, word: string) => values.get(word) ?? whole);
 }

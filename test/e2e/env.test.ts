@@ -1,5 +1,7 @@
 // `tunnel env` from outside: what a real sh has after eval, with a supervisor and without, and what cannot be known.
 import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bringUp, onlyForward, portOf } from '../helpers/forwards-world.ts';
 import { startSshd } from '../helpers/sshd.ts';
@@ -83,4 +85,25 @@ tunnels:
   });
   expect(await world.run(['env', 'back'])).toMatchObject({ code: 0, stdout: '' });
   expect(await world.run(['env', 'nope'])).toMatchObject({ code: 2, stdout: '' });
+});
+
+test('nothing of a project file that nobody has allowed reaches a shell', async () => {
+  await using world = createWorld();
+  const folder = join(world.folder, 'work');
+  mkdirSync(folder);
+  const file = join(folder, 'tunnels.yaml');
+  writeFileSync(
+    file,
+    'tunnels: { db: { host: "me@127.0.0.1:1", local: 5, remote: 9, env: { EDITOR: x } } }\n',
+  );
+  chmodSync(file, 0o600);
+  const place = { cwd: folder, env: { TUNNEL_HOME: '' } };
+  expect(await world.run(['env'], place)).toMatchObject({
+    code: 3,
+    stdout: '',
+    stderr: expect.stringContaining('is not allowed yet') as string,
+  });
+  const allowed = await world.run(['allow'], place);
+  expect(allowed.stderr).toContain('sets variables for env and exec EDITOR=x (db)');
+  expect((await world.run(['env'], place)).stdout).toContain('\nexport EDITOR=x\n');
 });

@@ -65,8 +65,8 @@ describe('the variables of a tunnel', () => {
     ],
     [
       'braces that are no placeholder',
-      reached('j', [local(at(7))], { J: '{"a":{port}} ${HOME}' }),
-      { J_HOST: '127.0.0.1', J_PORT: '7', J: '{"a":7} ${HOME}' },
+      reached('j', [local(at(7))], { J: '{"a":{port}} ${HOME} {constructor}' }),
+      { J_HOST: '127.0.0.1', J_PORT: '7', J: '{"a":7} ${HOME} {constructor}' },
     ],
     [
       'an own entry in place of what the name gives',
