@@ -10,6 +10,7 @@ import { spec as logs } from './commands/logs.ts';
 import { spec as history } from './commands/history.ts';
 import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
+import { spec as env } from './commands/env.ts';
 import { spec as trust } from './commands/trust.ts';
 import { spec as hosts } from './commands/hosts.ts';
 import { spec as why } from './commands/why.ts';
@@ -33,6 +34,7 @@ export const commands: readonly CommandSpec[] = [
   history,
   check,
   show,
+  env,
   trust,
   hosts,
   why,

@@ -166,7 +166,7 @@ export function summarizeProject(declared: Declared): readonly SummaryLine[] {
     ['reads secrets', [...places.flatMap(secretsOf), ...tunnels.flatMap(socksSecrets)]],
     ['uses', places.flatMap(filesOf)],
     ['trusts', places.flatMap(trustOf)],
-    ['sets variables for exec', tunnels.flatMap(variablesOf)],
+    ['sets variables for env and exec', tunnels.flatMap(variablesOf)],
     [
       'opens by tunnel open',
       tunnels.flatMap(({ name, settings }) =>
@@ -286,7 +286,7 @@ function trustOf([name, settings]: Place): string[] {
   ];
 }
 
-/** A variable can make a program do anything (LD_PRELOAD), so each is shown whole. */
+/** A variable can make a program do anything (a URL leads anywhere), so each is shown whole. */
 function variablesOf({ name, settings }: DeclaredTunnel): string[] {
   return Object.entries(settings.env ?? {}).map(([variable, text]) => `${variable}=${text} (${name})`);
 }

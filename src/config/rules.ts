@@ -10,6 +10,7 @@ import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
 import { collide, placeOf, type Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
+import { localListeners, placeholdersOf } from '../model/tunnel-variables.ts';
 
 /** A tunnel with what the rules need to judge it. */
 export interface Entry extends DeclaredTunnel {
@@ -67,6 +68,7 @@ export function tunnelRules(entries: readonly Entry[]): void {
     oneWay(own, tell);
     if (own.reconnect !== undefined) reconnectOrder(settings, tell);
     socksAuth(entry);
+    placeholders(entry);
     if (settings.lazy === true && entry.forwards.some((forward) => forward.type === 'remote'))
       tell(
         own.lazy === undefined ? [] : ['lazy'],
@@ -104,6 +106,21 @@ function socksAuth({ own, settings, tell, forwards, from, name }: Entry): void {
     !forwards.some((each) => each.type === 'dynamic')
   )
     tell(['socks_auth'], 'key', 'is for dynamic forwards only');
+}
+
+/** `env:`: what is filled in must be there. */
+function placeholders({ own, settings, forwards, tell }: Entry): void {
+  const [first] = localListeners(forwards);
+  if (forwards.length === 0) return; // told already
+  for (const [variable, text] of Object.entries(settings.env ?? {})) {
+    const lacks = placeholdersOf(text).find(
+      (word) => first === undefined || (first.listen.kind === 'unix' && word !== 'address'),
+    );
+    if (lacks === undefined) continue;
+    const why = first === undefined ? 'the tunnel has no local port' : 'a Unix socket has only an {address}';
+    const path = own.env === undefined ? [] : ['env', variable];
+    tell(path, path.length === 0 ? 'key' : 'value', `cannot fill in {${lacks}} of ${variable}: ${why}`);
+  }
 }
 
 /** `after`: names that are there, and no circle. */

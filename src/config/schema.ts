@@ -229,8 +229,12 @@ const tunnelKeys = {
   ),
   env: leaf(
     value.variables,
-    { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } },
-    'Variables for `tunnel env` and `exec`; {host} {port} {address} are filled in.',
+    {
+      type: 'object',
+      propertyNames: { pattern: value.variablePattern.source },
+      additionalProperties: { type: ['string', 'number', 'boolean'] },
+    },
+    'Variables for `tunnel env` and `exec`; {host} {port} {address} of the first local port are filled in.',
   ),
   open: leaf(value.text, string, 'What `tunnel open` opens, a URL with {host} {port} {address}.'),
   ways: leaf(

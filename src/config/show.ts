@@ -1,4 +1,5 @@
 // `tunnel show`: what each tunnel resolves to, as the JSON of SPEC 4 and as text. Secrets only by their source. Pure.
+import { cleanText } from '../model/clean.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import { formatDuration, longestMs } from '../model/duration.ts';
 import type { Forward } from '../model/forward.ts';
@@ -26,6 +27,8 @@ export interface ShownTunnel {
   readonly hops: readonly ShownHop[];
   readonly forwards: readonly { readonly type: string; readonly listen: string; readonly target: string }[];
   readonly tags: readonly string[];
+  /** As written, where there are any. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Every way, where there are several. */
   readonly ways?: readonly (readonly ShownHop[])[];
 }
@@ -50,6 +53,7 @@ export function showDocument(
       hops: ways[0] ?? [],
       forwards: tunnel.forwards.map((forward) => ({ type: forward.type, ...ends(forward) })),
       tags: tunnel.tags,
+      ...(Object.keys(tunnel.env).length > 0 ? { env: tunnel.env } : {}),
       ...(ways.length > 1 ? { ways } : {}),
     };
   });
@@ -106,6 +110,8 @@ function tunnelLines(tunnel: Tunnel, ownStore: string): string[] {
     if (forward.probe !== null) lines.push(line('probe', forward.probe.kind));
   }
   if (tunnel.tags.length > 0) lines.push(line('tags', tunnel.tags.join(', ')));
+  for (const [variable, text] of Object.entries(tunnel.env))
+    lines.push(line('env', `${variable}=${cleanText(text)}`));
   const hold = tunnel.hold.kind === 'refuse' ? 'refuse' : formatDuration(tunnel.hold.ms);
   const { initialMs, maxMs } = tunnel.reconnect;
   lines.push(

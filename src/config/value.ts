@@ -1,6 +1,8 @@
 // Values of one key: from what stands in the YAML to what it means, or a sentence that says what is wrong with it.
 import type { Hint, HintCommand } from '../errors.ts';
 import { parseDuration } from '../model/duration.ts';
+import { isVisible } from '../model/clean.ts';
+import { knownPlaceholders, placeholdersOf } from '../model/tunnel-variables.ts';
 import { nearest } from './nearest.ts';
 
 /** A problem never repeats the value: it may be a secret. */
@@ -169,19 +171,32 @@ export function argumentList(value: unknown): Parsed<readonly string[]> {
   return ok(value.map(String));
 }
 
+/** Variables that decide what a program or a shell runs (SPEC 2), in any case: zsh's path is PATH, Windows knows no case. */
+const refused = /^(PATH|IFS|ENV|SHELL|BASH_ENV|LD_.*|DYLD_.*|NODE_OPTIONS|GIT_.*|PYTHON.*)$/i;
+export const variablePattern = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
 /** Values for `env:`: numbers and flags are written as they stand. */
 export function variables(value: unknown): Parsed<Readonly<Record<string, string>>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return wrong('must be a map of NAME: text');
   const read = several(Object.entries(value), (each, key): Parsed<readonly [string, string]> => {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(String(key)))
-      return { problem: 'is not the name of a variable', side: 'key' };
-    if (typeof each === 'string') return ok([String(key), each]);
-    return typeof each === 'number' || typeof each === 'boolean'
-      ? ok([String(key), String(each)])
-      : wrong('must be text');
+    const variable = String(key);
+    if (!variablePattern.test(variable)) return { problem: 'is not the name of a variable', side: 'key' };
+    if (refused.test(variable))
+      return { problem: 'is refused: it decides what a program or a shell runs', side: 'key' };
+    if (typeof each === 'number' || typeof each === 'boolean') return ok([variable, String(each)]);
+    const read = typeof each === 'string' ? variableText(each) : wrong<string>('must be text');
+    return 'value' in read ? ok([variable, read.value]) : read;
   });
   return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
+}
+
+/** Several lines are allowed; what cannot be seen is not, since whoever consents to it goes by what is shown. */
+function variableText(text: string): Parsed<string> {
+  if (!isVisible(text)) return wrong('must be text that can be seen, without control characters');
+  return placeholdersOf(text).every((word) => knownPlaceholders.includes(word))
+    ? ok(text)
+    : wrong('has a word in braces that stands for nothing: {host}, {port} and {address} are filled in');
 }
 
 /** "a, b or c". */

@@ -9,6 +9,11 @@ export function shellWord(word: string): string {
   return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
+/** For any POSIX shell, with no quoting that only some know: the word as it is, for a shell to evaluate rather than to look at. */
+export function posixWord(word: string): string {
+  return /^[\w@%+:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** A character within $'…' (bash(1), QUOTING): what cannot be seen as its bytes. */
 function escaped(character: string): string {
   if (character === "'" || character === '\\') return `\\${character}`;

@@ -164,7 +164,7 @@ hosts:
   b: { hostname: b.x, proxy_command: "nc %h %p", passphrase: "env:P", known_hosts: ./kh, agent: ./a.sock }
   p: { hostname: p.x, proxy: { url: "socks5://u@proxy:1", password: keychain } }
 tunnels:
-  a: { host: katie, local: 5432, remote: 1, env: { LD_PRELOAD: ./x.so }, open: "http://{address}" }
+  a: { host: katie, local: 5432, remote: 1, env: { URL: "x\\ny{address}" }, open: "http://{address}" }
   w: { host: p, local: 0.0.0.0:80, remote: 1, ways: [alias, direct] }
   r: { host: katie, type: remote, remote: 8080, local: 3000 }
   s: { host: katie, type: remote, remote: 8081, allow: ["*:22"] }
@@ -177,7 +177,7 @@ tunnels:
     'reads secrets: command:[cat, pw] (password of katie) | env:P (passphrase of b) | keychain (proxy password of p) | file:pw (SOCKS password of d)',
     'uses: key ~/.ssh/id (for katie) | agent ./a.sock (for b)',
     'trusts: host keys in ./kh (b) | new host keys without asking (defaults)',
-    'sets variables for exec: LD_PRELOAD=./x.so (a)',
+    'sets variables for env and exec: URL=x y{address} (a)',
     'opens by tunnel open: http://{address} (a)',
     'opens on the server: 127.0.0.1:8080, which reaches 127.0.0.1:3000 here (r) | 127.0.0.1:8081, which reaches anything from here that matches *:22 (s)',
     'listens beyond this machine: 0.0.0.0:80 (w) | [::]:1080 (d) | 0.0.0.0:9464 (metrics)',

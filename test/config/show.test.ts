@@ -9,7 +9,7 @@ hosts:
   katie: { hostname: k.x, user: u, identity: ~/k, jump: b, password: "command:[pass, show, k]", host_key_alias: kk }
   b: { hostname: b.x, user: v, agent: /run/a.sock, host_keys: strict, known_hosts: /kh, proxy: "socks5://me@p:1080" }
 tunnels:
-  a: { host: katie, local: auto, remote: "db:5432", tags: [x], ways: [b, direct] }
+  a: { host: katie, local: auto, remote: "db:5432", tags: [x], ways: [b, direct], env: { U: "pg://{address}" } }
   s:
     host: b
     forwards:
@@ -65,6 +65,7 @@ describe('what is shown', () => {
         hops: [bastion, katie],
         forwards: [{ type: 'local', listen: '127.0.0.1:auto', target: 'db:5432' }],
         tags: ['x'],
+        env: { U: 'pg://{address}' },
         ways: [[bastion, katie], [katie]],
       },
       {
@@ -86,7 +87,9 @@ describe('what is shown', () => {
   test('reads well, and names a secret by its source', async () => {
     const { home, config: resolved } = await config();
     const shown = showText(resolved, ['a', 's'], ownStore).replaceAll(home.folder, '~');
-    expect(shown).toContain('a\n  local         127.0.0.1:auto → db:5432\n  tags          x\n');
+    expect(shown).toContain(
+      'a\n  local         127.0.0.1:auto → db:5432\n  tags          x\n  env           U=pg://{address}\n',
+    );
     expect(shown).toContain('  way 2         katie\n  server        katie  u@k.x:22\n');
     expect(shown).toContain('    password      command:[pass, show, k]\n');
     expect(shown).toContain('    proxy         socks5://p:1080\n');
