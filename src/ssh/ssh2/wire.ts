@@ -260,6 +260,13 @@ function createMeter(protocol: PrivateProtocol): Meter {
   };
 }
 
+interface Confirmation {
+  readonly recipient: number;
+  readonly sender: number;
+  readonly window: number;
+  readonly packetSize: number;
+}
+
 /** No channel but ours is ever opened, so ssh2's own handlers of them are replaced, not wrapped. */
 function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Meter): void {
   const handlers = protocol._handlers;
@@ -270,10 +277,8 @@ function hookChannels(protocol: PrivateProtocol, events: WireEvents, meter: Mete
   hook('CHANNEL_OPEN', (open: IncomingOpen) => {
     if (!events.incoming(open)) incoming(protocol, open);
   });
-  hook(
-    'CHANNEL_OPEN_CONFIRMATION',
-    (info: { recipient: number; sender: number; window: number; packetSize: number }) =>
-      events.opened(info.recipient, info.sender, info.window, info.packetSize),
+  hook('CHANNEL_OPEN_CONFIRMATION', ({ recipient, sender, window, packetSize }: Confirmation) =>
+    events.opened(recipient, sender, window, packetSize),
   );
   hook('CHANNEL_OPEN_FAILURE', (id: number, reason: number, words: string) =>
     events.refused(id, reason, words),
