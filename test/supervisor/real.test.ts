@@ -19,9 +19,8 @@ import { manualClock, type ManualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testDialer } from '../helpers/ssh-dialer.ts';
 import type { Sshd } from '../helpers/sshd.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
-import { hashing, outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
+import { hashing, request, startTarget, uppercase } from '../helpers/targets.ts';
 import type { Target } from '../helpers/targets.ts';
-import { logins } from '../helpers/ways-in.ts';
 import { isAlive } from '../helpers/world.ts';
 
 const limit = (): AbortSignal => AbortSignal.timeout(20_000);
@@ -324,37 +323,5 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     await vi.waitUntil(() => sshd.sessionPids().length === before, { timeout: 10_000, interval: 50 });
     await engine.down(['upper'], 0);
     await expect(client(listen)).rejects.toThrow('ECONNREFUSED');
-  });
-
-  test('rotations over a jump host disturb no transfer, and pile up no sessions at either server', async () => {
-    await using gate = await startSshd();
-    await using bulk = await startTarget(hashing);
-    const way: Way = [hostOf(gate, { name: 'gate' }), hostOf(sshd)];
-    const forward = local(port, `127.0.0.1:${bulk.port}`);
-    const engine = await engineFor(tunnelOf('upper', way, forward, { rotateMs: 1_000 }));
-    engine.up(['upper'], offTerminal);
-    expect(await engine.settled('upper', limit())).toBeNull();
-    const before = [gate, sshd].map((each) => each.sessionPids().length);
-    const sessions = new Set<unknown>([engine.examine('upper')?.session]);
-    const atGate = logins(gate);
-    const transfer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    const outcome = outcomeOf(transfer);
-    const hash = createHash('sha256');
-    while (!transfer.closed && (sessions.size < 4 || logins(gate) < atGate + 3)) {
-      const chunk = randomBytes(16_384);
-      hash.update(chunk);
-      if (!transfer.write(chunk))
-        await Promise.race([new Promise((resolve) => transfer.once('drain', resolve)), outcome]);
-      sessions.add(engine.examine('upper')?.session);
-    }
-    transfer.end();
-    expect(await outcome).toEqual({ text: hash.digest('hex'), error: null });
-    await engine.apply(configOf(tunnelOf('upper', way, forward)), { prune: false });
-    const status = await until(engine, 'upper', ({ state }) => state === 'up');
-    expect(status).toMatchObject({ reconnects: 0, lastError: null });
-    // at the gate the last session may ride on the one before the newest
-    const few = (): boolean =>
-      gate.sessionPids().length <= 2 * (before[0] ?? 0) && sshd.sessionPids().length === before[1];
-    await vi.waitUntil(few, { timeout: 10_000, interval: 50 });
   });
 });
