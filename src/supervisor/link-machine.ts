@@ -1,6 +1,6 @@
 // The state machine of a link. Its table is `step`: an event that has no place in the table changes nothing, and nobody else makes a
 // state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). While a link is up, a
-// second session may be dialled beside the first (`rotate`, a user certificate that ends, an answer that is late). Pure.
+// second session may be dialled beside the first (`rotate`, a user certificate that ends). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
 import type { UserCertificate } from '../model/session.ts';
@@ -41,8 +41,8 @@ export interface Second {
   readonly why: Why;
 }
 
-/** Why a session is to be replaced: it is as old as `rotate` says, its certificate ends soon, or it does not answer. */
-export type Why = 'age' | 'certificate' | 'silence';
+/** Why a session is to be replaced: it is as old as `rotate` says, or the certificate that let it in ends soon. */
+export type Why = 'age' | 'certificate';
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
@@ -57,18 +57,15 @@ export type LinkEvent =
   | { readonly kind: 'second-failed'; readonly cause: TunnelError }
   /** The second login used the certificate that ends: its session was closed again. */
   | { readonly kind: 'not-renewed'; readonly endsAtMs: number }
-  /** The session owes an answer; it gave a sign of life after that. */
-  | { readonly kind: 'late' | 'alive' }
   /** An open came to nothing, or a session ended by itself. */
   | { readonly kind: 'failed' | 'lost'; readonly cause: TunnelError };
 
 /**
- * `close` also ends the dial of a second session and takes a plan back, `close-second` ends that dial alone; `drain` is for
- * the session that was replaced; after `forgo` the certificate of this session is no reason any more.
+ * `close` also ends the dial of a second session and takes a plan back; `drain` is for the session that was replaced; after
+ * `forgo` the certificate of this session is no reason any more.
  */
 export type LinkEffect =
-  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' }
-  | { readonly kind: 'open-second' | 'close-second' | 'drain' | 'unplan' | 'forgo' }
+  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' | 'open-second' | 'drain' | 'unplan' | 'forgo' }
   | { readonly kind: 'arm' | 'plan'; readonly delayMs: number };
 
 export interface MachineEnvironment {
@@ -79,8 +76,6 @@ export interface MachineEnvironment {
   readonly rotateMs: number | null;
   /** Monotonic: when the session is replaced because its certificate ends; null: never. */
   readonly renewAtMs: number | null;
-  /** A second session may be dialled: its login needs no person. */
-  readonly doubles: boolean;
   /** A client is held. */
   readonly held: boolean;
   /** Uniform in [0, 1). */
@@ -108,7 +103,6 @@ const probe: LinkEffect = { kind: 'probe' };
 const openSecond: LinkEffect = { kind: 'open-second' };
 const drain: LinkEffect = { kind: 'drain' };
 const unplan: LinkEffect = { kind: 'unplan' };
-const closeSecond: LinkEffect = { kind: 'close-second' };
 const forgo: LinkEffect = { kind: 'forgo' };
 
 export function step(state: LinkState, event: LinkEvent, env: MachineEnvironment): Step {
@@ -160,8 +154,6 @@ function whileUp(state: Up, event: LinkEvent, env: MachineEnvironment): Step {
     const nearer = env.renewAtMs !== null && state.second === null;
     return to(state, probe, ...(nearer ? [planned(state, env)] : []));
   }
-  if (event.kind === 'late') return whenLate(state, env);
-  if (event.kind === 'alive') return whenAlive(state, env);
   if (isOfRotation(event)) return whileRotating(state, event, env);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   if (needsPerson(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
@@ -170,20 +162,6 @@ function whileUp(state: Up, event: LinkEvent, env: MachineEnvironment): Step {
   if (upMs >= servedMs) return to({ kind: 'connecting', attempt: retry, hurried: 0 }, close, open);
   const delayMs = Math.max(firstWaitMs(env.policy), backoffMs(retry, env.policy, env.random));
   return wait({ retry, hurried: 0, delayMs }, event.cause, env);
-}
-
-/** A second session is dialled before the first is given up: it takes over, unless the first answers meanwhile. */
-function whenLate(state: Up, { doubles }: MachineEnvironment): Step {
-  const { second } = state;
-  if (!doubles || second?.why === 'silence') return stay(state);
-  const opening: Up = { ...state, second: { kind: 'opening', tries: 0, why: 'silence' } };
-  return second?.kind === 'opening' ? to(opening) : to(opening, unplan, openSecond);
-}
-
-function whenAlive(state: Up, env: MachineEnvironment): Step {
-  const { second } = state;
-  if (second?.why !== 'silence') return stay(state);
-  return second.kind === 'opening' ? serveOn(state, env, closeSecond) : serveOn(state, env);
 }
 
 type RotationEvent = LinkEvent & {
@@ -198,9 +176,13 @@ function isOfRotation(event: LinkEvent): event is RotationEvent {
 function whileRotating(state: Up, event: RotationEvent, env: MachineEnvironment): Step {
   const { second } = state;
   const { now } = env;
-  if (event.kind === 'planned')
-    return second?.kind === 'opening' || second?.why === 'silence' ? stay(state) : serveOn(state, env);
-  if (event.kind === 'due') return whenDue(state, env);
+  if (event.kind === 'planned') return second?.kind === 'opening' ? stay(state) : serveOn(state, env);
+  if (event.kind === 'due') {
+    const due = nextDue(state, env);
+    if (second?.kind === 'opening' || due === null) return stay(state);
+    const { tries, why } = second ?? { tries: 0, why: due.why };
+    return to({ ...state, second: { kind: 'opening', tries, why } }, openSecond);
+  }
   if (second?.kind !== 'opening') return stay(state);
   if (event.kind === 'not-renewed') return serveOn(state, { ...env, renewAtMs: null }, forgo);
   if (event.kind === 'second-failed') return afterFailure(state, { ...second, cause: event.cause }, env);
@@ -209,22 +191,14 @@ function whileRotating(state: Up, event: RotationEvent, env: MachineEnvironment)
   return to(up, drain, planned(up, env));
 }
 
-function whenDue(state: Up, env: MachineEnvironment): Step {
-  const { second } = state;
-  const due = nextDue(state, env);
-  const why = second?.why === 'silence' ? 'silence' : due === null ? null : (second?.why ?? due.why);
-  if (second?.kind === 'opening' || why === null) return stay(state);
-  return to({ ...state, second: { kind: 'opening', tries: second?.tries ?? 0, why } }, openSecond);
-}
-
 function afterFailure(
   state: Up,
   { tries, why, cause }: Second & { cause: TunnelError },
   env: MachineEnvironment,
 ): Step {
   const { rotateMs, policy, random } = env;
+  if (nextDue(state, env) === null) return serveOn(state, env);
   const again = retryHelps(cause);
-  if (why === 'silence' ? !again : nextDue(state, env) === null) return serveOn(state, env);
   if (!again && (why === 'certificate' || rotateMs === null))
     return serveOn(state, { ...env, renewAtMs: null }, forgo);
   // what a person must see to is not tried on and on: a server bans those who come with a refused login

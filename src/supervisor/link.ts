@@ -10,7 +10,7 @@ import type { Look } from './blocked.ts';
 import type { Hearer, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
 import type { AcquireJump, JumpLink } from './jumps.ts';
-import type { LinkEvent, LinkState, Why } from './link-machine.ts';
+import type { LinkEvent, LinkState } from './link-machine.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
 import { hintFor } from '../model/tunnel-hints.ts';
@@ -266,7 +266,7 @@ export class Link implements Asker, JumpLink {
 
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, attended } = this.#parts;
-    this.#tell(after, event, before.kind === 'up' ? (before.second?.why ?? null) : null);
+    this.#tell(after, event);
     this.#outage = nextOutage(this.#outage, { before, after, event }, clock);
     if (after.kind !== 'connecting') this.#attempts.rest();
     this.#blocked.follow(after, this.#runner.inherited);
@@ -283,7 +283,7 @@ export class Link implements Asker, JumpLink {
     }
   }
 
-  #tell(after: LinkState, event: LinkEvent, why: Why | null): void {
+  #tell(after: LinkState, event: LinkEvent): void {
     const { clock, log, ways } = this.#parts;
     const hint = 'cause' in event ? event.cause.hint : null;
     const name = this.users.tunnels()[0] ?? this.host.name;
@@ -291,7 +291,6 @@ export class Link implements Asker, JumpLink {
       before: this.#outage,
       after,
       event,
-      why,
       inherited: this.#runner.inherited,
       nowMs: clock.monotonic(),
       hint: hint === null ? null : hintFor(hint, { name, ways }),

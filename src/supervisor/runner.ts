@@ -100,13 +100,11 @@ export class Runner {
   #step(event: LinkEvent): void {
     const { clock, random } = this.#parts;
     const before = this.#state;
-    const doubles = this.#users.size > 0 && !this.#attended;
     const { state, effects } = step(before, event, {
       policy: this.#users.policy(),
-      rotateMs: doubles ? this.#users.rotateMs() : null,
+      rotateMs: this.#attended ? null : this.#users.rotateMs(),
       renewAtMs:
-        doubles && this.#renewAtMs !== null ? clock.monotonic() + this.#renewAtMs - clock.now() : null,
-      doubles,
+        this.#attended || this.#renewAtMs === null ? null : clock.monotonic() + this.#renewAtMs - clock.now(),
       held: this.#users.haste() === 'held',
       now: clock.monotonic(),
       random,
@@ -142,8 +140,6 @@ export class Runner {
         return this.#unplan();
       case 'open-second':
         return this.#openSecond();
-      case 'close-second':
-        return this.#closeSecond('the first session answers');
       case 'drain':
         return this.#drain();
       case 'probe':
@@ -187,7 +183,7 @@ export class Runner {
     }
     this.#take(result);
     this.send({ kind: 'opened' });
-    this.#hear(result.session);
+    this.#hearEnd(result.session);
   }
 
   #openSecond(): void {
@@ -215,7 +211,7 @@ export class Runner {
     this.#replaced = this.#session;
     this.#take(result);
     this.send({ kind: 'second-opened' });
-    this.#hear(result.session);
+    this.#hearEnd(result.session);
   }
 
   /** The second session is there for its certificate alone, and has the same. */
@@ -230,16 +226,8 @@ export class Runner {
     this.#renewAtMs = renewalAt(session.login.certificate, this.#parts.clock.now());
   }
 
-  #hear(session: Session): void {
-    session.onLate((late) => {
-      if (this.#session === session) this.send({ kind: late ? 'late' : 'alive' });
-    });
+  #hearEnd(session: Session): void {
     session.onEnd((reason) => this.#ended(session, reason));
-  }
-
-  #closeSecond(why: string): void {
-    this.#beside?.abort(new TunnelError('LINK_LOST', `second session given up: ${why}`));
-    this.#beside = null;
   }
 
   /** The replaced session goes once nothing runs over it. */
@@ -294,7 +282,8 @@ export class Runner {
     const number = this.#number;
     this.#connecting?.abort(new TunnelError('LINK_LOST', 'connect stopped: nobody wants it any more'));
     this.#connecting = null;
-    this.#closeSecond('the link is over');
+    this.#beside?.abort(new TunnelError('LINK_LOST', 'rotation stopped: the link is over'));
+    this.#beside = null;
     this.#unplan();
     const session = this.#session;
     this.#session = null;

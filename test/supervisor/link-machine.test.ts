@@ -15,7 +15,6 @@ const env = {
   now,
   rotateMs: null,
   renewAtMs: null,
-  doubles: true,
   held: false,
   random: () => 0.5,
 };
@@ -47,18 +46,6 @@ const states = {
     attempt: 3,
     second: { kind: 'opening', tries: 1, why: 'certificate' },
   },
-  late: {
-    kind: 'up',
-    sinceMs: now - 60_000,
-    attempt: 3,
-    second: { kind: 'opening', tries: 1, why: 'silence' },
-  },
-  lateWaits: {
-    kind: 'up',
-    sinceMs: now - 60_000,
-    attempt: 3,
-    second: { kind: 'waiting', tries: 2, why: 'silence' },
-  },
   waiting: { kind: 'waiting', attempt: 3, hurried: 1, untilMs: now + 9_000, cause: silent },
   soon: { kind: 'waiting', attempt: 3, hurried: 0, untilMs: now + 1_000, cause: silent },
   spent: { kind: 'waiting', attempt: 3, hurried: 2, untilMs: now + 9_000, cause: silent },
@@ -86,8 +73,6 @@ const events = {
   secondOpened: { kind: 'second-opened' },
   secondFailed: { kind: 'second-failed', cause: silent },
   secondRefused: { kind: 'second-failed', cause: person },
-  late: { kind: 'late' },
-  alive: { kind: 'alive' },
   notRenewed: { kind: 'not-renewed', endsAtMs: now },
 } satisfies Record<string, LinkEvent>;
 
@@ -160,19 +145,7 @@ const table: readonly Row[] = [
     states[state],
     'unplan',
   ]),
-  ...(['up', 'fresh', 'flapping', 'short', 'shorter', 'secondWaits'] as const).map((state): Row => [
-    state,
-    'late',
-    { ...states[state], second: { kind: 'opening', tries: 0, why: 'silence' } },
-    'unplan open-second',
-  ]),
   ...(['seconding', 'renewing'] as const).flatMap((state): Row[] => [
-    [state, 'late', { ...states[state], second: { kind: 'opening', tries: 0, why: 'silence' } }, ''],
-    [state, 'secondFailed', { ...states[state], second: null }, 'unplan'],
-  ]),
-  ['late', 'alive', { ...states.late, second: null }, 'close-second unplan'],
-  ['late', 'secondFailed', { ...states.lateWaits }, 'plan 250'],
-  ...(['seconding', 'renewing', 'late'] as const).flatMap((state): Row[] => [
     [state, 'stop', stopping, 'close'],
     [state, 'kick', states[state], 'probe'],
     [state, 'lost', connecting(1), 'close open'],
@@ -181,20 +154,17 @@ const table: readonly Row[] = [
     [state, 'bug', connecting(1), 'close open'],
     [state, 'refused', blocked, 'close'],
     [state, 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain unplan'],
+    [state, 'secondFailed', { ...states[state], second: null }, 'unplan'],
     [state, 'secondRefused', { ...states[state], second: null }, 'unplan'],
     [state, 'notRenewed', { ...states[state], second: null }, 'forgo unplan'],
   ]),
-  ...(['secondWaits', 'lateWaits'] as const).flatMap((state): Row[] => [
-    [state, 'stop', stopping, 'close'],
-    [state, 'kick', states[state], 'probe'],
-    [state, 'lost', connecting(1), 'close open'],
-    [state, 'failed', connecting(1), 'close open'],
-    [state, 'unreachable', connecting(1), 'close open'],
-    [state, 'bug', connecting(1), 'close open'],
-    [state, 'refused', blocked, 'close'],
-  ]),
-  ['lateWaits', 'due', { ...states.lateWaits, second: { ...states.late.second, tries: 2 } }, 'open-second'],
-  ['lateWaits', 'alive', { ...states.lateWaits, second: null }, 'unplan'],
+  ['secondWaits', 'stop', stopping, 'close'],
+  ['secondWaits', 'kick', states.secondWaits, 'probe'],
+  ['secondWaits', 'lost', connecting(1), 'close open'],
+  ['secondWaits', 'failed', connecting(1), 'close open'],
+  ['secondWaits', 'unreachable', connecting(1), 'close open'],
+  ['secondWaits', 'bug', connecting(1), 'close open'],
+  ['secondWaits', 'refused', blocked, 'close'],
   ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'unplan'],
   ['waiting', 'stop', stopping, 'disarm close'],
   ['waiting', 'kick', connecting(3, 1), 'disarm open'],
@@ -264,11 +234,6 @@ const rotating: readonly Row[] = [
     'open-second',
   ],
   ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'plan 40000'],
-  ['late', 'alive', { ...states.late, second: null }, 'close-second plan 40000'],
-  ['late', 'secondRefused', { ...states.late, second: null }, 'plan 40000'],
-  ['late', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 100000'],
-  ['lateWaits', 'alive', { ...states.lateWaits, second: null }, 'plan 40000'],
-  ['lateWaits', 'planned', states.lateWaits, ''],
   ['waiting', 'due', states.waiting, ''],
   ['connecting', 'planned', states.connecting, ''],
 ];
@@ -330,10 +295,6 @@ describe('a session whose certificate ends', () => {
     const at = renewalAt({ id: 'one', endsAtMs: now + leftMs }, now);
     expect(at === null ? null : at - now).toBe(afterMs);
   });
-});
-
-test('a session that a person let in is waited for, however late it is', () => {
-  expect(step(states.up, events.late, { ...env, doubles: false })).toEqual({ state: states.up, effects: [] });
 });
 
 describe('while a client is held', () => {
@@ -417,9 +378,6 @@ class Model {
     } else if (kind === 'open-second') {
       expect(this.second, 'no second beside a second').toBe('none');
       this.second = 'opening';
-    } else if (kind === 'close-second') {
-      expect(this.second, 'ends what is dialled').toBe('opening');
-      this.second = 'none';
     } else if (kind === 'drain') {
       expect(this.second, 'drains for one that is open').toBe('open');
       this.second = 'none';

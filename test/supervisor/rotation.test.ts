@@ -1,7 +1,7 @@
 // Rotation: a fresh session beside the old one, which drains; what a second dial that fails may do, and who is never asked.
 import { describe, expect, test } from 'vitest';
 import { settle } from '../helpers/fake-clock.ts';
-import { lost, refused, unreachable } from '../helpers/fake-ssh.ts';
+import { refused, unreachable } from '../helpers/fake-ssh.ts';
 import {
   configOf,
   hostOf,
@@ -213,102 +213,6 @@ describe('a session that a certificate let in', () => {
     expect(world.dialer.dialCount).toBe(1);
     await world.clock.advance(1);
     expect(world.dialer.dialCount).toBe(2);
-  });
-});
-
-describe('a session that owes an answer', () => {
-  test('is replaced by a second one that is up first, and ends with its last connection', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    const running = await old?.openChannel();
-    await old?.late(true);
-    expect(world.one('db').state).toBe('up');
-    expect(world.engine.examine('db')?.session).toBe(old);
-    const fresh = await world.dialer.dialTo().open();
-    expect(world.engine.examine('db')?.session).toBe(fresh);
-    await world.clock.advance(2_000);
-    expect(old?.ended).toBe(false);
-    running?.close();
-    await settle();
-    expect([old?.ended, world.dialer.liveSessions]).toEqual([true, 1]);
-    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
-  });
-
-  test('is declared lost after it was replaced, which is no outage', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    await old?.openChannel();
-    await old?.late(true);
-    await world.dialer.dialTo().open();
-    old?.end(lost());
-    await world.clock.advance(60_000);
-    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
-    expect([world.dialer.dialCount, world.clock.pending]).toEqual([2, 0]);
-  });
-
-  test('keeps its place when it answers first: the second dial is given up', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    await old?.late(true);
-    const { signal } = world.dialer.dialTo().context;
-    await old?.late(false);
-    expect([signal.aborted, world.dialer.dials.length, world.clock.pending]).toEqual([true, 0, 0]);
-    expect(world.engine.examine('db')?.session).toBe(old);
-    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
-  });
-
-  test('has the session closed that comes of a dial which was given up too late', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    world.dialer.deaf = true;
-    await old?.late(true);
-    const dial = world.dialer.dialTo();
-    await old?.late(false);
-    const late = await dial.open();
-    expect([late.ended, world.engine.examine('db')?.session]).toEqual([true, old]);
-  });
-
-  test('has the second dial repeated while it is silent, and no more once it answers', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    await old?.late(true);
-    await world.dialer.dialTo().fail(unreachable());
-    expect(world.one('db')).toMatchObject({ state: 'up', lastError: null });
-    await world.clock.advance(1_000);
-    await world.dialer.dialTo().fail(unreachable());
-    await old?.late(false);
-    await world.clock.advance(hour);
-    expect([world.dialer.dialCount, world.dialer.liveSessions]).toEqual([3, 1]);
-  });
-
-  test('is lost with its second dial, and the link is dialled anew', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    await world.clock.advance(10_000);
-    await old?.late(true);
-    const { signal } = world.dialer.dialTo().context;
-    old?.end(lost());
-    await settle();
-    expect(signal.aborted).toBe(true);
-    await world.dialer.dialTo().open();
-    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 1 });
-  });
-
-  test('goes down with the second dial', async () => {
-    const world = await upWorld(rotating(null));
-    const [old] = world.dialer.sessions;
-    await old?.late(true);
-    await world.engine.down(['db'], 0);
-    expect([world.dialer.liveSessions, world.dialer.dials.length, world.clock.pending]).toEqual([0, 0, 0]);
-    expect(world.one('db').state).toBe('down');
-  });
-
-  test('is waited for where a login needs a person', async () => {
-    const world = await worldOf(rotating(null));
-    await world.up('db', onTerminal);
-    const old = await world.dialer.dialTo().open(true);
-    await old.late(true);
-    expect([world.dialer.dialCount, world.dialer.reachCount]).toEqual([1, 0]);
   });
 });
 

@@ -122,14 +122,6 @@ describe('a runner', () => {
     expect([scene.runner.state.kind, scene.attempts.length]).toEqual(['idle', 1]);
   });
 
-  test('dials no second session for one that nobody uses any more', async () => {
-    const scene = sceneOf();
-    const session = await last(scene).open();
-    scene.users.delete(user);
-    await session.late(true);
-    expect([scene.runner.state.kind, scene.attempts.length]).toEqual(['up', 1]);
-  });
-
   test('comes to rest though a session never says that it is closed', async () => {
     const scene = sceneOf();
     const session = await last(scene).open();
