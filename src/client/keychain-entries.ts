@@ -6,11 +6,8 @@ import type { Context } from './context.ts';
 /** Somebody may be asked to unlock it. */
 const unlockLimitMs = 60_000;
 
-export function keychainEntries(context: Context): SecretEntries {
-  return createEntries(
-    keychainOf(context, unlockLimitMs),
-    createBindings(bindingsFolder(context.places.stateDir)),
-  );
+export function keychainEntries(context: Context, limitMs = unlockLimitMs): SecretEntries {
+  return createEntries(keychainOf(context, limitMs), createBindings(bindingsFolder(context.places.stateDir)));
 }
 
 /** `timeoutMs`: for one answer. */

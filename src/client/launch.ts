@@ -161,10 +161,18 @@ export function missingNativePart(
   folder = packageFolder(),
   prefix = dirname(dirname(process.execPath)),
 ): string[] {
-  return [
-    'ssh2 runs without its native part, which was not built at install time: transfers are slower, nothing else changes',
-    `hint: ${rebuildCommand(folder, prefix)}    # needs python3, make and a C++ compiler; serves the next supervisor`,
-  ];
+  return [withoutNativePart, `hint: ${nativePartHint(folder, prefix)}`];
+}
+
+export const withoutNativePart =
+  'ssh2 runs without its native part, which was not built at install time: transfers are slower, nothing else changes';
+
+/** The command that builds it. `prefix`: see `rebuildCommand`. */
+export function nativePartHint(
+  folder = packageFolder(),
+  prefix = dirname(dirname(process.execPath)),
+): string {
+  return `${rebuildCommand(folder, prefix)}    # needs python3, make and a C++ compiler; serves the next supervisor`;
 }
 
 /** `prefix`: where this Node is installed; with its headers there, nothing has to be downloaded to build. */

@@ -97,18 +97,18 @@ async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): 
   const pid = thrown.code === 'DAEMON_MISMATCH' ? await holderOf(at, owner) : null;
   if (pid === null) return thrown;
   const { code, message, facts } = thrown;
-  return new TunnelError(code, message, { hint: await ending(pid), facts, cause: thrown });
+  return new TunnelError(code, message, { hint: await replacing(pid), facts, cause: thrown });
 }
 
 async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
   const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
   return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
-    hint: pid === null ? { command: 'up' } : await ending(pid),
+    hint: pid === null ? { command: 'up' } : await replacing(pid),
   });
 }
 
 /** By SIGKILL: what is told to end gives up what was wanted, and only what crashed is brought back (SPEC 3). */
-async function ending(pid: number): Promise<readonly (string | HintCommand)[]> {
+export async function replacing(pid: number): Promise<readonly (string | HintCommand)[]> {
   const { unitCommand } = await import('./stop-command.ts');
   const restart = unitCommand('restart', pid);
   return restart === null ? [`kill -9 ${pid} && `, { command: 'up' }, comeBack] : [restart];

@@ -28,14 +28,18 @@ export function ensureOwnFolder(path: string, owner: Owner, rule: FolderRule = '
 }
 
 /** Null: the folder exists and is ours alone, or does not exist. For commands, which make nothing. */
-export function checkOwnFolder(path: string, owner: Owner): TunnelError | null {
+export function checkOwnFolder(
+  path: string,
+  owner: Owner,
+  rule: FolderRule = 'unwritable',
+): TunnelError | null {
   let stats: Stats;
   try {
     stats = lstatSync(path);
   } catch {
     return null; // absent, or not to be looked at: then there is nothing in it that we could connect to
   }
-  const complaint = folderComplaint(stats, owner, 'unwritable');
+  const complaint = folderComplaint(stats, owner, rule);
   if (complaint === null) return null;
   return new TunnelError('DAEMON_DOWN', `the folder ${path} is not used: ${complaint.why}`, {
     hint: complaint.hint(path),
@@ -76,17 +80,38 @@ export function makeFolders(path: string): void {
   }
 }
 
+/** The folders of a supervisor, outermost first, each with its rule. */
+export function stateFolders(
+  places: Places,
+  at: SupervisorPlaces,
+): readonly (readonly [path: string, rule: FolderRule])[] {
+  // $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600.
+  const homemade = places.stateDir === dirname(places.defaultConfig);
+  return [
+    [places.stateDir, homemade ? 'unwritable' : 'private'],
+    [places.machineDir, 'private'],
+    [at.folder, 'private'],
+  ];
+}
+
+/** False: the folder, or the first above it that is there, cannot be written. */
+export function canBeWritten(path: string): boolean {
+  if (!existsSync(path) && dirname(path) !== path) return canBeWritten(dirname(path));
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false; // whatever the reason, nothing can be kept there
+  }
+}
+
 /**
  * Makes the state folders of a supervisor. False: they cannot be made or written (a read-only file system), which only
  * a supervisor in the foreground can live with. Throws DAEMON_DOWN when one is not ours alone.
  */
 export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner: Owner): boolean {
   try {
-    // $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600.
-    const homemade = places.stateDir === dirname(places.defaultConfig);
-    ensureOwnFolder(places.stateDir, owner, homemade ? 'unwritable' : 'private');
-    ensureOwnFolder(places.machineDir, owner);
-    ensureOwnFolder(at.folder, owner);
+    for (const [path, rule] of stateFolders(places, at)) ensureOwnFolder(path, owner, rule);
     accessSync(at.folder, constants.W_OK);
     return true;
   } catch (thrown) {

@@ -46,7 +46,14 @@ export function renderTable(
   const headRow: Row[] = head === null ? [] : [{ cells: head.map((text) => ({ text, paint: paint.bold })) }];
   const whole = [...headRow, ...rows];
   if (frame === undefined || frame.columns === Infinity) return linesOf(whole, columnWidths(whole), Infinity);
-  if (head === null) return rows.flatMap((row) => wrapLast(row, columnWidths(whole), frame.columns));
+  if (head === null) {
+    const widths = columnWidths(whole);
+    const indent = noteIndent(widths, frame.columns);
+    return rows.flatMap((row) => [
+      ...wrapLast(row, widths, frame.columns),
+      ...noteLines(row, indent, frame.columns),
+    ]);
+  }
   const kept = columnsThatFit(head, whole, frame);
   const keep = (row: Row): Row => ({ ...row, cells: row.cells.filter((_, column) => kept.has(column)) });
   const widths = [...kept.values()];
@@ -54,17 +61,21 @@ export function renderTable(
 }
 
 function linesOf(rows: readonly Row[], widths: readonly number[], columns: number): string[] {
+  const indent = noteIndent(widths, columns);
+  return rows.flatMap((row) => [renderRow(row, widths), ...noteLines(row, indent, columns)]);
+}
+
+function noteIndent(widths: readonly number[], columns: number): string {
   const wide = (widths[0] ?? 0) + gap.length;
-  const indent = ' '.repeat(columns === Infinity || wide * 3 <= columns ? wide : narrowIndent);
-  return rows.flatMap((row) => [
-    renderRow(row, widths),
-    ...(row.notes ?? []).flatMap((note) =>
-      (columns === Infinity || note.whole === true
-        ? [note.text]
-        : wrap(note.text, columns - indent.length)
-      ).map((text) => indent + painted({ ...note, text })),
-    ),
-  ]);
+  return ' '.repeat(columns === Infinity || wide * 3 <= columns ? wide : narrowIndent);
+}
+
+function noteLines(row: Row, indent: string, columns: number): string[] {
+  return (row.notes ?? []).flatMap((note) => {
+    const whole = columns === Infinity || note.whole === true;
+    const lines = whole ? [note.text] : wrap(note.text, columns - indent.length);
+    return lines.map((text) => indent + painted({ ...note, text }));
+  });
 }
 
 /** The columns that are shown, with their widths, in order. */

@@ -240,7 +240,7 @@ export async function readKeyFile(path: string, uid: number | null): Promise<Key
       return problem(
         path,
         `others may read it (mode ${file.mode.toString(8).padStart(4, '0')})`,
-        `chmod 600 ${path}`,
+        `chmod 600 ${shellWord(path)}`,
       );
     return await readPrivate(path, file);
   } catch (error) {
