@@ -66,6 +66,7 @@ export function createWorld({ bin = built, uid }: { bin?: string; uid?: number }
       env: { ...env, ...options.env },
       cwd: options.cwd ?? folder,
     });
+    child.stdin.on('error', () => undefined); // it ended before it read: its exit tells
     child.stdin.end(options.input ?? '');
     return finished(child);
   };
