@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bringUp, onlyForward, portOf } from '../helpers/forwards-world.ts';
-import { startSshd } from '../helpers/sshd.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { built, createWorld, finished, type Ran, type World } from '../helpers/world.ts';
 
 /** Evaluates what `tunnel env WORDS` prints, in sh, then runs the rest there. */
@@ -14,7 +14,9 @@ function evaluated(world: World, words: string, script: string): Promise<Ran> {
   return finished(spawn('sh', ['-c', text], { env, cwd: world.folder }));
 }
 
-test('a shell has the port that is bound, and the own variables of the tunnel', async () => {
+const withSshd = test.skipIf(sshdMissing() !== null);
+
+withSshd('a shell has the port that is bound, and the own variables of the tunnel', async () => {
   await using sshd = await startSshd();
   await using world = createWorld();
   await bringUp(
