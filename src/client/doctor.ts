@@ -1,9 +1,8 @@
 // What of this machine would keep tunnels from coming up: one check after the other, in the order in which their exit codes
 // count (SPEC 4). No server is dialled, a port is tried for a moment, and nothing that a project file names is touched before it
 // is allowed.
-import { consentDigest, isAllowed } from '../config/consent.ts';
 import { ConfigError, formatIssue } from '../config/issue.ts';
-import { loadConfig, readDeclared } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
 import { replacing } from '../control/reach.ts';
 import { asTunnelError, type ErrorCode, type Hint } from '../errors.ts';
@@ -36,7 +35,6 @@ import { readKnownHostsFile } from '../trust/store.ts';
 import type { Context } from './context.ts';
 import { keychainEntries } from './keychain-entries.ts';
 import { nativePartHint, withoutNativePart } from './launch.ts';
-import { notAllowed } from './ready-config.ts';
 import { ask, locateTarget, type Target } from './supervisor.ts';
 
 export interface Check {
@@ -126,13 +124,7 @@ interface ConfigLook {
 async function examineConfig({ facts, places, options }: Context): Promise<ConfigLook> {
   try {
     const found = findConfig(places, facts, options.config);
-    const allowedIn = found.project ? places.stateDir : null;
-    if (
-      allowedIn !== null &&
-      !isAllowed(allowedIn, found.path, consentDigest(readDeclared(found.path, facts)))
-    )
-      return { checks: [failed('config', notAllowed({ facts }, found.path))], config: null, found };
-    const config = await loadConfig(found.path, facts, allowedIn === null ? {} : { allowedIn });
+    const config = await loadConfig(found.path, facts, found.project ? { allowedIn: places.stateDir } : {});
     const guarded = facts.platform === 'win32' ? '' : '; nobody else may write it';
     const detail = `${shortPath(found.path, facts)}: ${count(config.tunnels.length, 'tunnel')}${guarded}`;
     const warnings = config.warnings.map((each) => warning('config', each, { command: 'show' }));

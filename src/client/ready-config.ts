@@ -58,7 +58,7 @@ export function summaryLines(declared: Declared): string[] {
   return summarizeProject(declared).map(({ what, items }) => `  ${what} ${items.join(', ')}`);
 }
 
-export function notAllowed(context: Pick<Context, 'facts'>, path: string): TunnelError {
+function notAllowed(context: Context, path: string): TunnelError {
   const shown = shortPath(path, context.facts);
   return new TunnelError(
     'CONFIG_NOT_ALLOWED',
