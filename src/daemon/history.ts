@@ -1,6 +1,5 @@
 // Writes the history: a line for each change of state, appended. A supervisor that dies leaves at most a torn last line.
-import { readFileSync, statSync } from 'node:fs';
-import { appendFile, utimes } from 'node:fs/promises';
+import { appendFile, readFile, stat, utimes } from 'node:fs/promises';
 import { replaceFile } from '../files/atomic.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import {
@@ -26,18 +25,25 @@ const signMs = 60_000;
 const slack = 1000;
 
 export function openHistory(path: string, clock: Clock, complain: (failure: unknown) => void): HistoryFile {
-  const old = readOld(path);
-  const started: HistoryLine = { kind: 'start', atMs: clock.now(), seenMs: old.seenMs };
-  let recent: HistoryLine[] = [...keptOf([...old.lines, started], clock.now())];
+  const startedMs = clock.now();
+  let recent: HistoryLine[] = [];
   let pending: HistoryLine[] = [];
   let failed = false;
   let isWhole = false;
   const write = async (): Promise<void> => {
     const text = pending.splice(0).map(formatHistoryLine).join('');
+    if (isWhole && text === '') return;
     if (isWhole && recent.length <= keptHistoryLines + slack) return appendFile(path, text, { mode: 0o600 });
     recent = [...keptOf(recent, clock.now())];
     await replaceFile(path, recent.map(formatHistoryLine).join(''));
     isWhole = true;
+  };
+  /** Beside the start of the tunnels, which waits for no history; what changes meanwhile stands behind the start. */
+  const begin = async (): Promise<void> => {
+    const old = await readOld(path);
+    const started: HistoryLine = { kind: 'start', atMs: startedMs, seenMs: old.seenMs };
+    recent = [...keptOf([...old.lines, started], startedMs), ...recent];
+    await write();
   };
   // After a failure the file is written anew: a line may have been cut.
   const told = (thrown: unknown): void => {
@@ -45,7 +51,7 @@ export function openHistory(path: string, clock: Clock, complain: (failure: unkn
     if (!failed) complain(thrown);
     failed = true;
   };
-  let writing = write().catch(told);
+  let writing = begin().catch(told);
   const add = (line: HistoryLine): void => {
     recent.push(line);
     pending.push(line);
@@ -66,9 +72,14 @@ export function openHistory(path: string, clock: Clock, complain: (failure: unkn
   };
 }
 
-function readOld(path: string): { readonly lines: readonly HistoryLine[]; readonly seenMs: number | null } {
+interface Old {
+  readonly lines: readonly HistoryLine[];
+  readonly seenMs: number | null;
+}
+
+async function readOld(path: string): Promise<Old> {
   try {
-    return { lines: parseHistory(readFileSync(path, 'utf8')), seenMs: statSync(path).mtimeMs };
+    return { lines: parseHistory(await readFile(path, 'utf8')), seenMs: (await stat(path)).mtimeMs };
   } catch {
     return { lines: [], seenMs: null }; // the first one, or not to be read: then writing tells why
   }
