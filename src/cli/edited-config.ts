@@ -12,6 +12,7 @@ import { replaceFile } from '../files/atomic.ts';
 import { makeFolders } from '../files/folders.ts';
 import { underLock } from '../files/lock.ts';
 import { ownershipHint, readOwned } from '../files/owned.ts';
+import { shellWord } from '../model/shell-word.ts';
 import { namedConfig } from '../paths.ts';
 import { firstLine } from './first-config.ts';
 
@@ -68,6 +69,7 @@ export async function writeConfig(context: Context, config: EditedConfig, text: 
         throw new TunnelError(
           'USAGE',
           `${config.shown} was changed by somebody else meanwhile: nothing is written`,
+          { hint: { command: 'check', note: 'then give the command again' } },
         );
       await replaceFile(isNew ? path : realpathSync(path), text, isNew);
     });
@@ -75,6 +77,7 @@ export async function writeConfig(context: Context, config: EditedConfig, text: 
     if (thrown instanceof TunnelError && thrown.code === 'USAGE') throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new TunnelError('CONFIG_MISSING', `cannot write the config, ${config.shown}: ${why}`, {
+      hint: `ls -ld ${shellWord(dirname(path))}    # may you write there?`,
       cause: thrown,
     });
   }

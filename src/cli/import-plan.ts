@@ -65,37 +65,38 @@ async function take(work: Work, file: string, found: FoundTunnel): Promise<void>
   const composed = composeTunnel(found.host, found.forwards, found.settings);
   if ('problem' in composed) return void work.left.push({ ...place, reason: composed.problem });
   const name = freeName(work, found);
-  const tries = [composed.value, { ...composed.value, autostart: false }];
-  for (const [index, tunnel] of tries.entries()) {
-    const text = addTunnel(work.text, name, tunnel);
-    const problem = await problemWith(work.context, work.config, text);
-    if (problem !== null && index === 0 && / is the address of /.test(problem)) {
-      const same = sameAs(work, alone(work, name, tunnel), name);
-      if (same !== null) return void work.skipped.push({ ...place, name: same });
-      continue;
-    }
-    if (problem !== null) return void work.left.push({ ...place, reason: `cannot be added: ${problem}` });
-    const declared = declaredOrNull(work, text);
-    const same = sameAs(work, declared, name);
-    if (same !== null) return void work.skipped.push({ ...place, name: same });
-    if (index === 1)
-      work.left.push({
-        ...place,
-        reason: `${name} shares a port with another tunnel: it has autostart: false`,
-      });
-    const wanted = found.name ?? nameByForward(found.host, found.forwards);
-    if (name !== wanted)
-      work.left.push({ ...place, reason: `there is a ${wanted} already: it is named ${name}` });
-    work.added.push({ ...place, name, tunnel });
-    work.text = text;
-    work.declared = declared;
-    return;
-  }
+  const judged = await judge(work, name, composed.value);
+  if ('problem' in judged)
+    return void work.left.push({ ...place, reason: `cannot be added: ${judged.problem}` });
+  const declared = declaredOrNull(work, judged.text);
+  const same = sameAs(work, declared, name);
+  if (same !== null) return void work.skipped.push({ ...place, name: same });
+  const tell = (reason: string): unknown => work.left.push({ ...place, reason });
+  if (judged.shares) tell(`${name} shares a port with another tunnel: it has autostart: false`);
+  const wanted = found.name ?? nameByForward(found.host, found.forwards);
+  if (name !== wanted) tell(`there is a ${wanted} already: it is named ${name}`);
+  work.added.push({ ...place, name, tunnel: judged.tunnel });
+  work.text = judged.text;
+  work.declared = declared;
 }
 
-/** The config with this tunnel in place of those that are in its way, to compare it with them. */
-function alone(work: Work, name: string, tunnel: NewTunnel): Declared | null {
-  return declaredOrNull(work, addTunnel(work.text, name, { ...tunnel, autostart: false }));
+type Judged =
+  | {
+      readonly tunnel: NewTunnel;
+      readonly text: string;
+      /** A port, with a tunnel that is there. */ readonly shares: boolean;
+    }
+  | { readonly problem: string };
+
+/** As it is, or so that it does not start by itself, which mends one fault only: an address that another tunnel has. */
+async function judge({ context, config, text }: Work, name: string, tunnel: NewTunnel): Promise<Judged> {
+  const whole = addTunnel(text, name, tunnel);
+  const problem = await problemWith(context, config, whole);
+  if (problem === null) return { tunnel, text: whole, shares: false };
+  const waiting = { ...tunnel, autostart: false };
+  const other = addTunnel(text, name, waiting);
+  const cured = (await problemWith(context, config, other)) === null;
+  return cured ? { tunnel: waiting, text: other, shares: true } : { problem };
 }
 
 function freeName({ text, declared, added }: Work, found: FoundTunnel): string {

@@ -35,7 +35,7 @@ export function parseCommandLine(
   const { rest: ours, sshWords } =
     command?.ssh === true ? takeSshOptions(argv) : { rest: argv, sshWords: [] };
   const found = readOptions(ours, command, options);
-  // Behind -- stand words too, as everywhere;.
+  // Behind -- stand words too, as everywhere.
   const rest = Array.isArray(found['--']) ? found['--'].map(String) : [];
   const words = [...found._.map(String).slice(command === null ? 0 : 1), ...rest];
   if (first === null && words.length > 0) throw usage('a command must come before --', 'tunnel --help');

@@ -4,7 +4,7 @@ import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/status.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import { forgetWanted, readWanted } from '../../control/wanted.ts';
-import { anyWords, drainOption, selectorWords, type Args, type CommandSpec, type Run } from '../command.ts';
+import { anyWords, drainOption, selectorWords, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { statusWithout } from '../../client/no-supervisor.ts';
 import { ask, locateTarget, type Target } from '../../client/supervisor.ts';
@@ -23,17 +23,29 @@ export const spec: CommandSpec = {
 };
 
 export const run: Run = async (context, args) => {
-  const drainMs = args.durationMs('drain', 0);
-  const target = targetOrNothing(context);
-  if (target === null) return 0;
-  const before = await ask(target, 'status', { selectors: args.words });
-  const result = before === null ? null : await ask(target, 'down', { selectors: args.words, drainMs });
-  if (before === null || result === null) return downWithout(context, target, args);
-  if (context.options.json) context.json(result.document);
-  else showLines(context, before, result.document);
-  if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
+  const report = context.options.json ? 'document' : 'lines';
+  await takeDown(context, { selectors: args.words, drainMs: args.durationMs('drain', 0), report });
   return 0;
 };
+
+export interface Downing {
+  readonly selectors: readonly string[];
+  readonly drainMs: number;
+  /** What stands on stdout of it. */
+  readonly report: 'document' | 'lines' | 'nothing';
+}
+
+export async function takeDown(context: Context, downing: Downing): Promise<void> {
+  const { selectors, drainMs, report } = downing;
+  const target = targetOrNothing(context);
+  if (target === null) return;
+  const before = await ask(target, 'status', { selectors });
+  const result = before === null ? null : await ask(target, 'down', { selectors, drainMs });
+  if (before === null || result === null) return downWithout(context, target, downing);
+  if (report === 'document') context.json(result.document);
+  else if (report === 'lines') showLines(context, before, result.document);
+  if (result.ending) context.talk('nothing is wanted any more: supervisor ended');
+}
 
 /** Without a config and a supervisor there is nothing to take down; a file that was named must be there, though. */
 function targetOrNothing(context: Context): Target | null {
@@ -75,16 +87,16 @@ function leftBehind(before: TunnelStatus, { lastError }: TunnelStatus): string |
 }
 
 /** Nothing runs, but what one that ended unexpectedly served would come back with the next one. */
-async function downWithout(context: Context, target: Target, args: Args): Promise<number> {
+async function downWithout(context: Context, target: Target, downing: Downing): Promise<void> {
+  const { selectors, report } = downing;
   const marks = readWanted(target.supervisor.wanted, () => undefined).names;
-  const meant = await namesMeant(context, target, args.words, marks);
+  const meant = await namesMeant(context, target, selectors, marks);
   const forgotten = await forgetWanted(target.supervisor, context.facts.platform, (name) => meant.has(name));
-  if (forgotten === null) return run(context, args); // one has started meanwhile
-  if (context.options.json) await showDocument(context, target, args.words);
+  if (forgotten === null) return takeDown(context, downing); // one has started meanwhile
+  if (report === 'document') await showDocument(context, target, selectors);
   context.talk('no supervisor is running: everything is down');
   if (forgotten.length > 0)
     context.talk(`the last one ended unexpectedly; ${forgotten.join(', ')} will not be brought back`);
-  return 0;
 }
 
 /** The file is only looked at for names and tags, and its faults are no matter: what was wanted has its name. */

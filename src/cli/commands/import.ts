@@ -1,8 +1,7 @@
 // `tunnel import`: tunnels out of ssh_config, scripts, units and the files of other programs. Shows, asks, then writes.
 import { join } from 'node:path';
 import type { Context } from '../../client/context.ts';
-import { textLimitBytes } from '../../config/source.ts';
-import { readSource } from '../../config/source.ts';
+import { readSource, textLimitBytes } from '../../config/source.ts';
 import { readConfigLines } from '../../config/ssh-config/lines.ts';
 import { shortPath } from '../../config/locate.ts';
 import { stringifyTunnel } from '../../config/edit.ts';
