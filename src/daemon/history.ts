@@ -25,51 +25,76 @@ const signMs = 60_000;
 const slack = 1000;
 
 export function openHistory(path: string, clock: Clock, complain: (failure: unknown) => void): HistoryFile {
-  const startedMs = clock.now();
-  let recent: HistoryLine[] = [];
-  let pending: HistoryLine[] = [];
-  let failed = false;
-  let isWhole = false;
-  const write = async (): Promise<void> => {
-    const text = pending.splice(0).map(formatHistoryLine).join('');
-    if (isWhole && text === '') return;
-    if (isWhole && recent.length <= keptHistoryLines + slack) return appendFile(path, text, { mode: 0o600 });
-    recent = [...keptOf(recent, clock.now())];
-    await replaceFile(path, recent.map(formatHistoryLine).join(''));
-    isWhole = true;
-  };
-  /** Beside the start of the tunnels, which waits for no history; what changes meanwhile stands behind the start. */
-  const begin = async (): Promise<void> => {
-    const old = await readOld(path);
-    const started: HistoryLine = { kind: 'start', atMs: startedMs, seenMs: old.seenMs };
-    recent = [...keptOf([...old.lines, started], startedMs), ...recent];
-    await write();
-  };
-  // After a failure the file is written anew: a line may have been cut.
-  const told = (thrown: unknown): void => {
-    isWhole = false;
-    if (!failed) complain(thrown);
-    failed = true;
-  };
-  let writing = begin().catch(told);
-  const add = (line: HistoryLine): void => {
-    recent.push(line);
-    pending.push(line);
-    if (pending.length === 1) writing = writing.then(write).catch(told);
-  };
+  const writer = new Writer(path, clock, complain);
   const signs = giveSigns(path, clock);
   const isNews = createNews();
   return {
     changed(change) {
-      if (isNews(change)) add({ kind: 'change', ...change });
+      if (isNews(change)) writer.add({ kind: 'change', ...change });
     },
-    slept: (fromMs) => add({ kind: 'sleep', atMs: clock.now(), fromMs }),
+    slept: (fromMs) => writer.add({ kind: 'sleep', atMs: clock.now(), fromMs }),
     close() {
       signs();
-      add({ kind: 'end', atMs: clock.now() });
-      return writing;
+      writer.add({ kind: 'end', atMs: clock.now() });
+      return writer.written;
     },
   };
+}
+
+class Writer {
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #complain: (failure: unknown) => void;
+  #recent: HistoryLine[] = [];
+  #pending: HistoryLine[] = [];
+  #failed = false;
+  /** The file ends with a whole line. */
+  #isWhole = false;
+  #written: Promise<void>;
+
+  constructor(path: string, clock: Clock, complain: (failure: unknown) => void) {
+    this.#path = path;
+    this.#clock = clock;
+    this.#complain = complain;
+    this.#written = this.#begin(clock.now()).catch((thrown: unknown) => this.#told(thrown));
+  }
+
+  /** Resolves when all that was added is on disk, or could not be written. */
+  get written(): Promise<void> {
+    return this.#written;
+  }
+
+  add(line: HistoryLine): void {
+    this.#recent.push(line);
+    this.#pending.push(line);
+    if (this.#pending.length > 1) return;
+    this.#written = this.#written.then(() => this.#write()).catch((thrown: unknown) => this.#told(thrown));
+  }
+
+  /** Beside the start of the tunnels, which waits for no history; what changes meanwhile stands behind the start. */
+  async #begin(atMs: number): Promise<void> {
+    const old = await readOld(this.#path);
+    const started: HistoryLine = { kind: 'start', atMs, seenMs: old.seenMs };
+    this.#recent = [...keptOf([...old.lines, started], atMs), ...this.#recent];
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    const text = this.#pending.splice(0).map(formatHistoryLine).join('');
+    if (this.#isWhole && text === '') return;
+    if (this.#isWhole && this.#recent.length <= keptHistoryLines + slack)
+      return appendFile(this.#path, text, { mode: 0o600 });
+    this.#recent = [...keptOf(this.#recent, this.#clock.now())];
+    await replaceFile(this.#path, this.#recent.map(formatHistoryLine).join(''));
+    this.#isWhole = true;
+  }
+
+  /** The file is written anew next time: a line may have been cut. */
+  #told(thrown: unknown): void {
+    this.#isWhole = false;
+    if (!this.#failed) this.#complain(thrown);
+    this.#failed = true;
+  }
 }
 
 interface Old {
