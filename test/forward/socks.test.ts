@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allows } from '../../src/forward/allow.ts';
 import { createHandshake, loginCheck, replyFor, type Asked } from '../../src/forward/proxy-request.ts';
-import type { CheckLogin } from '../../src/forward/socks.ts';
+import { shortestIpv6, type CheckLogin } from '../../src/forward/socks.ts';
 import { tcp } from '../../src/model/endpoint.ts';
 
 interface Result {
@@ -235,4 +235,21 @@ test.each([
   ['a*a*a*a*a*a*b:*', 'a'.repeat(200), 1, false],
 ])('the glob %s and %s:%i', (glob, host, port, wanted) => {
   expect(allows([glob], tcp(host, port))).toBe(wanted);
+});
+
+describe('the one written form of an IPv6 address', () => {
+  test.each([
+    ['0:0:0:0:0:0:0:1', '::1'],
+    ['::FFFF:127.0.0.1', '::ffff:7f00:1'],
+  ])('of %s is %s', (address, shortest) => {
+    expect(shortestIpv6(address)).toBe(shortest);
+  });
+
+  // A URL would find an address in each: an allow-list must not be asked about another one than is dialled.
+  test.each(['a:b@[::1', '::1]/x', '::1]:80@[2001:db8::1', '::1%25eth0', 'db.example.org', ''])(
+    'is none of what is no address: %s',
+    (text) => {
+      expect(shortestIpv6(text)).toBeNull();
+    },
+  );
 });

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { outlineKey } from '../../src/keys/key-file.ts';
+import { KeyError } from '../../src/keys/private-key.ts';
 import { publicKeyOf } from '../../src/keys/public-key.ts';
 import { unlockKey } from '../../src/keys/decrypt.ts';
 
@@ -36,6 +37,20 @@ describe('a PuTTY key file', () => {
 
   test('with Windows line ends is read', () => {
     expect(outlineKey(textOf('ed25519-v2.ppk').replaceAll('\n', '\r\n')).key).not.toBeNull();
+  });
+
+  test.each([
+    ['Argon2-Memory: 8192', 'Argon2-Memory: 0'],
+    ['Argon2-Parallelism: 1', 'Argon2-Parallelism: 0'],
+    ['Argon2-Passes: ', 'Argon2-Passes: -'],
+    ['Key-Derivation: Argon2id', 'Key-Derivation: toString'],
+    ['Key-Derivation: Argon2id', 'Key-Derivation: constructor'],
+  ])('whose key derivation cannot be is told as such: %s as %s', (written, instead) => {
+    const text = textOf('ed25519-v3-locked.ppk');
+    expect(text).toContain(written);
+    const unlock = (): unknown => unlockKey(text.replace(written, instead), 'correct horse');
+    expect(unlock).toThrow(KeyError);
+    expect(unlock).toThrow(/derivation/);
   });
 
   test('cut short anywhere is told so', () => {
