@@ -8,10 +8,14 @@ const seed = process.env['FUZZ_SEED'] ?? String(Math.floor(Math.random() * 1e9))
 
 describe('whatever comes', () => {
   test.each(targets)('$name keeps its properties', async (target) => {
-    const { broken, outcomes } = await campaign(target, 1500, seed);
+    const { broken } = await campaign(target, 1500, seed);
     const input = broken?.input.toString('base64') ?? '';
     expect(broken, `seed ${seed}, input ${input}: ${inspect(broken?.thrown)}`).toBeNull();
-    expect(outcomes, 'different outcomes').toBeGreaterThan(4);
+  });
+
+  // By one seed for ever: how far chance gets with another one is no property of the parser.
+  test.each(targets)('$name is led to different outcomes', async (target) => {
+    expect((await campaign(target, 1500, 'different outcomes')).outcomes).toBeGreaterThan(4);
   });
 });
 
