@@ -41,7 +41,9 @@ export function removeTunnel(text: string, name: string): string {
   const tunnels = tunnelsOf(document);
   const pair = tunnels === null ? null : pairOf(tunnels, name);
   if (tunnels === null || pair === null)
-    throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel in this file is named ${name}`);
+    throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel in this file is named ${name}`, {
+      hint: { command: 'show', note: 'names them all; one of an included file stands there' },
+    });
   const { [name]: removed, ...others } = tunnels.toJS(document) as Record<string, unknown>;
   void removed;
   const expected = { ...(document.toJS() as object), tunnels: others };
