@@ -1,5 +1,6 @@
 // npm run chaos -- [--seconds N] [--seed S] [--seeds N] [--json]: rounds of faults against a real sshd and the built program.
 // With --kills N instead: N times SIGKILL at a random moment of what changes files (kills.ts).
+// With --plan 150x10,40x60 [--jobs N] instead: so many rounds of so many seconds, and on where it was broken off (plan.ts).
 // Prints its seed, then a table; exit 1 when an invariant broke, with what is needed to see it again.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { sshdMissing } from '../test/helpers/sshd.ts';
 import { runKills } from './kills.ts';
+import { planFile, playApart, playPlan, roundsOf, type Outcome } from './plan.ts';
 import { again, complaintsOf, keep, tableOf } from './report.ts';
 import { runRound } from './round.ts';
 import { judge, type Verdict } from './verdict.ts';
@@ -16,6 +18,8 @@ interface Asked {
   readonly seeds: readonly number[];
   readonly json: boolean;
   readonly kills: number;
+  readonly plan: string | undefined;
+  readonly jobs: number;
 }
 
 function whole(text: string, name: string): number {
@@ -34,19 +38,30 @@ function asked(argv: readonly string[]): Asked {
       seeds: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       kills: { type: 'string', default: '0' },
+      plan: { type: 'string' },
+      jobs: { type: 'string', default: '1' },
     },
   });
   const first = values.seed === undefined ? Math.floor(Math.random() * 1e9) : whole(values.seed, 'seed');
   const seeds = Array.from({ length: whole(values.seeds, 'seeds') }, (_, index) => first + index);
-  const { json } = values;
-  return { seconds: whole(values.seconds, 'seconds'), seeds, json, kills: whole(values.kills, 'kills') };
+  const { json, plan } = values;
+  const seconds = whole(values.seconds, 'seconds');
+  return {
+    seconds,
+    seeds,
+    json,
+    kills: whole(values.kills, 'kills'),
+    plan,
+    jobs: whole(values.jobs, 'jobs'),
+  };
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { seconds, seeds, json, kills } = asked(argv);
+  const { seconds, seeds, json, kills, plan, jobs } = asked(argv);
   const missing = sshdMissing();
   if (missing !== null) throw new Error(`chaos needs an OpenSSH server: ${missing}`);
   if (kills > 0) return killing(seeds[0] ?? 0, kills);
+  if (plan !== undefined) return proving(plan, seeds[0] ?? 0, jobs);
   const talk = (line: string): void => (json ? console.error : console.log)(line);
   const verdicts: Verdict[] = [];
   for (const seed of seeds) {
@@ -62,6 +77,24 @@ async function main(argv: readonly string[]): Promise<number> {
   else for (const line of tableOf(verdicts)) console.log(line);
   for (const verdict of broken) talk(`broken: ${again(verdict)}`);
   return broken.length === 0 ? 0 : 1;
+}
+
+async function proving(plan: string, firstSeed: number, jobs: number): Promise<number> {
+  const rounds = roundsOf(plan, firstSeed);
+  const file = planFile(firstSeed);
+  console.log(`${rounds.length} rounds from seed ${firstSeed} on, kept in ${file}`);
+  const told = (outcome: Outcome, done: number): void => {
+    const { seed, seconds, verdict, failure } = outcome;
+    const broken = verdict === null ? 1 : verdict.broken.length;
+    console.log(`${done}/${rounds.length} seed ${seed}, ${seconds} s: ${broken === 0 ? 'held' : 'BROKEN'}`);
+    for (const line of verdict === null ? [`  ${failure}`] : complaintsOf(verdict)) console.log(line);
+  };
+  const outcomes = await playPlan({ rounds, jobs, file, play: playApart, told });
+  const verdicts = outcomes.flatMap(({ verdict }) => verdict ?? []);
+  for (const line of tableOf(verdicts)) console.log(line);
+  const held = verdicts.filter(({ broken }) => broken.length === 0).length;
+  console.log(`${held} of ${rounds.length} rounds held`);
+  return held === rounds.length ? 0 : 1;
 }
 
 async function killing(seed: number, kills: number): Promise<number> {
