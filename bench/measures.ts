@@ -102,3 +102,25 @@ export async function roundTrips(port: number, count: number, pauseMs = 0): Prom
   socket.destroy();
   return times;
 }
+
+/** Milliseconds of `count` answers in two small parts, from the question to the second one. */
+export async function answersInParts(port: number, count: number): Promise<number[]> {
+  const socket = open(port);
+  const until = async (word: string): Promise<void> => {
+    while (!heard.endsWith(word)) await next(socket, 'data');
+  };
+  let heard = '';
+  socket.setEncoding('latin1').on('data', (text: string) => (heard = text));
+  socket.write('parts');
+  await until('ready');
+  const times: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    heard = '';
+    const begin = process.hrtime.bigint();
+    socket.write('?');
+    await until('second');
+    times.push(seconds(begin) * 1000);
+  }
+  socket.destroy();
+  return times;
+}

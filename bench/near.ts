@@ -1,8 +1,8 @@
 // Rows of a link without distance: bulk, new connections, requests, and requests beside bulk.
 import { startSshd } from '../test/helpers/sshd.ts';
-import { connections, down, quantile, roundTrips, up } from './measures.ts';
+import { answersInParts, connections, down, quantile, roundTrips, up } from './measures.ts';
 import { compare, plainRow, rounds, type Row } from './rows.ts';
-import { startFlood, startService, viaSsh, viaTunnel, type Way } from './ways.ts';
+import { jumpOptions, startFlood, startService, viaSsh, viaTunnel, type Way } from './ways.ts';
 
 const bulkBytes = Number(process.env['BULK_MB'] ?? 256) * 1024 * 1024;
 const aes = ['-c', 'aes128-gcm@openssh.com'];
@@ -64,4 +64,26 @@ export async function beside(): Promise<Row[]> {
     }
   }
   return rows;
+}
+
+/** An answer in two small parts, 2 ms apart: what PostgreSQL, FTP and redis do all day. Directly, too. */
+export async function parts(): Promise<Row[]> {
+  await using sshd = await startSshd({ config: ['LogLevel ERROR'] });
+  await using gate = await startSshd({ config: ['LogLevel ERROR'] });
+  await using target = await startService();
+  const server = { sshd, port: sshd.port };
+  const jump = { sshd: gate, port: gate.port };
+  await using tunnel = await viaTunnel(server, target.port);
+  await using ssh = await viaSsh('ssh -L', server, target.port);
+  await using hopping = await viaTunnel(server, target.port, jump);
+  await using sshHopping = await viaSsh('ssh -J -L', server, target.port, jumpOptions(jump));
+  const direct: Way = {
+    name: 'direct',
+    port: target.port,
+    pid: process.pid,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const ways = [tunnel, direct, ssh, { ...hopping, name: 'tunnel, jump host' }, sshHopping];
+  const row = { what: 'an answer in two small parts', unit: 'ms', goal: '<= direct + 2 ms' };
+  return [await compare(row, ways, async (port) => quantile(await answersInParts(port, 100), 0.5))];
 }

@@ -1,4 +1,5 @@
-// The service behind the tunnels, a process of its own: "down N" sends N bytes, "up" swallows, anything else is echoed.
+// The service behind the tunnels, a process of its own: "down N" sends N bytes, "up" swallows, "parts" answers each byte from then on
+// in two small parts that lie 2 ms apart, anything else is echoed.
 // Prints its port. With two arguments it is a delay line instead: every byte to PORT and back arrives MS later.
 import { connect, createServer, type Socket } from 'node:net';
 
@@ -14,10 +15,21 @@ function serve(socket: Socket): void {
       socket.resume();
       return;
     }
+    if (line.startsWith('parts')) return answerInParts(socket);
     socket.write(first);
     socket.on('data', (data) => socket.write(data));
     socket.on('end', () => socket.end());
   });
+}
+
+/** As PostgreSQL, FTP and redis do: what is known is said, the rest when it is known. */
+function answerInParts(socket: Socket): void {
+  socket.write('ready');
+  socket.on('data', () => {
+    socket.write('first');
+    setTimeout(() => socket.write('second'), 2);
+  });
+  socket.on('end', () => socket.end());
 }
 
 async function send(socket: Socket, bytes: number): Promise<void> {

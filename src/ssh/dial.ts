@@ -18,6 +18,7 @@ import { offeredAlgorithms } from './algorithms.ts';
 import type { Credentials } from './auth/credentials.ts';
 import type { DialLogin } from './auth/login.ts';
 import { createWindowBudget, type WindowBudget } from './channels/window.ts';
+import { createAckBudget, type AckBudget } from './channels/prompt-acks.ts';
 import { dialTrouble, wordsOf } from './failure.ts';
 import { ConfirmedTooLate, Handshake, type Handshaken } from './handshake.ts';
 import { Connection } from './session.ts';
@@ -61,6 +62,7 @@ export function createDialer(parts: DialerParts): Dialer {
     random: parts.random ?? Math.random,
     turns: parts.turns ?? createCommandTurns(),
     budget: createWindowBudget(),
+    ackBudget: createAckBudget(clock),
   };
   return {
     reach: (host, signal) => knock(host, clock, signal),
@@ -105,6 +107,7 @@ interface DialParts extends TransportParts {
   readonly trust: TrustStore;
   readonly credentials: Credentials;
   readonly budget: WindowBudget;
+  readonly ackBudget: AckBudget;
   readonly keyLimits?: KeyLimits;
 }
 

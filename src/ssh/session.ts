@@ -15,6 +15,7 @@ import { recycleReads, watchPayloads } from './ssh2/wire.ts';
 import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
 import { Listeners, type Accept } from './channels/listeners.ts';
 import { RoundTrips, watchLiveness } from './channels/liveness.ts';
+import { PromptAcks, type AckBudget } from './channels/prompt-acks.ts';
 import { removeSocketOver } from './channels/sftp.ts';
 import type { ReadSlabs } from './channels/buffers.ts';
 import type { WindowBudget } from './channels/window.ts';
@@ -28,6 +29,7 @@ export interface ConnectionParts {
   /** 0 to 1. */
   readonly random: () => number;
   readonly budget: WindowBudget;
+  readonly ackBudget: AckBudget;
   /** How much one set of keys carries; tests make it little. */
   readonly keyLimits?: KeyLimits;
   readonly log: (level: 'debug' | 'info' | 'warn', event: string, message: string) => void;
@@ -61,6 +63,7 @@ export class Connection {
   readonly #roundTrips: RoundTrips;
   #wire: Wire | null = null;
   #listeners: Listeners | null = null;
+  #promptAcks: PromptAcks | null = null;
   #received = 0;
   #drained = 0;
   #stopLiveness: Cancel = () => undefined;
@@ -104,8 +107,10 @@ export class Connection {
       hostName: host.name,
       stray: (where) => this.#parts.log('warn', 'remote-stray', strayWords(cleanQuote(where))),
     });
-    stream.on('data', (chunk: Buffer) => {
+    // before ssh2: what it sends in answer is sent after the read
+    stream.prependListener('data', (chunk: Buffer) => {
       this.#received += chunk.length;
+      this.#promptAcks?.received(chunk.length);
     });
     stream.on('drain', () => {
       this.#drained += 1;
@@ -128,9 +133,16 @@ export class Connection {
   open(result: LoggedIn): Session {
     const { host, stream } = this.#parts;
     const client = this.#client;
-    if (this.#wire === null)
+    const wire = this.#wire;
+    if (wire === null)
       throw new TunnelError('INTERNAL', 'session open failed: the client was never connected');
-    this.channels.start(this.#wire);
+    this.channels.start(wire);
+    this.#promptAcks = new PromptAcks({
+      clock: this.#parts.clock,
+      budget: this.#parts.ackBudget,
+      sent: () => wire.sent(),
+      ignore: () => wire.ignore(),
+    });
     if (this.#parts.slabs !== null) recycleReads(client, this.#parts.slabs);
     client.on('error', (error: Error & { level?: string }) => {
       if (error.level === 'agent') return;
@@ -265,6 +277,8 @@ export class Connection {
     this.#ended = { reason };
     this.#stopLiveness();
     this.#roundTrips.stop();
+    this.#promptAcks?.stop();
+    this.#promptAcks = null;
     const why = this.#reason();
     this.#listeners?.lose(why);
     this.channels.lose(why);

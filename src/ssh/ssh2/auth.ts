@@ -1,8 +1,7 @@
 // The authentication conversation (RFC 4252, 4256) on a client's connection: one request, one reply, past ssh2's own.
 // ssh2 signs certificates wrongly, falls back to SHA-1, and runs through every agent key after a partial success (SSH2.md 3).
 import type { Client } from 'ssh2';
-import { privateParts, type PrivateProtocol } from './parts.ts';
-import { ssh2Part } from './load.ts';
+import { privateParts, sendMessage, type PrivateProtocol } from './parts.ts';
 import { wireString, wireUint32 } from '../../keys/wire.ts';
 
 export interface Prompt {
@@ -49,10 +48,6 @@ export interface AuthWire {
 export class ConnectionGone extends Error {
   override readonly name = 'ConnectionGone';
 }
-
-const { sendPacket } = ssh2Part('protocol/utils.js') as {
-  sendPacket: (protocol: PrivateProtocol, packet: Buffer) => boolean;
-};
 
 const messageRequest = 50;
 const messageInfoResponse = 61;
@@ -170,15 +165,6 @@ class Conversation implements AuthWire {
       return verify(key, done);
     };
   }
-}
-
-function sendMessage(protocol: PrivateProtocol, message: number, body: Buffer): void {
-  const { write } = protocol._packetRW;
-  const start = write.allocStart;
-  const packet = write.alloc(1 + body.length);
-  packet[start] = message;
-  body.copy(packet, start + 1);
-  sendPacket(protocol, write.finalize(packet));
 }
 
 /** Replaces ssh2's handlers of replies; its own method in progress is never set, so nothing of it may run. */

@@ -84,8 +84,21 @@ export function privateParts(client: Client): PrivateClient {
 }
 
 const constants = ssh2Part('protocol/constants.js') as Record<string, readonly string[]>;
+const { sendPacket } = ssh2Part('protocol/utils.js') as {
+  sendPacket: (protocol: PrivateProtocol, packet: Buffer) => boolean;
+};
 const cryptoParts = ssh2Part('protocol/crypto.js') as { bindingAvailable: boolean };
 const ownPackage = ssh2Part('../package.json') as { version: string };
+
+/** Sends a message by its number (RFC 4250 4.1), as ssh2 sends its own: after a key exchange under way, compressed where that is on. */
+export function sendMessage(protocol: PrivateProtocol, message: number, body: Buffer): void {
+  const { write } = protocol._packetRW;
+  const start = write.allocStart;
+  const packet = write.alloc(1 + body.length);
+  packet[start] = message;
+  body.copy(packet, start + 1);
+  sendPacket(protocol, write.finalize(packet));
+}
 
 /** The version of ssh2 that this folder was written against. */
 export const knownVersion = '1.17.0';

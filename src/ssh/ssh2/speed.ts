@@ -22,8 +22,10 @@ const plenty = 64 * 1024;
  * of a thousand small connections several share one. `setImmediate` comes right after the sockets that are ready.
  * Ciphers take `_onWrite` when they are made, so this is in force from the first key exchange on.
  * `tooMany`: as `watchArrivals`, for what waits in the sink.
+ * @returns how many packets were written so far
  */
-export function installCork(protocol: PrivateProtocol, sink: PacketSink, tooMany: () => void): void {
+export function installCork(protocol: PrivateProtocol, sink: PacketSink, tooMany: () => void): () => number {
+  let written = 0;
   let piled = 0;
   let corked = false;
   let hurried = false;
@@ -47,6 +49,7 @@ export function installCork(protocol: PrivateProtocol, sink: PacketSink, tooMany
   };
   protocol._onWrite = (chunk) => {
     if (!sink.writable) return;
+    written += 1;
     if (sink.writableLength < plenty) piled = 0;
     else if ((piled += 1) > mostQueued) return tooMany();
     if (!corked) cork();
@@ -57,6 +60,7 @@ export function installCork(protocol: PrivateProtocol, sink: PacketSink, tooMany
     hurried = true;
     process.nextTick(uncork);
   };
+  return () => written;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { PendingMemory, ReadSlabs } from '../channels/buffers.ts';
 import { wireString } from '../../keys/wire.ts';
 import { IdentReader } from './hello.ts';
 import { ssh2Part } from './load.ts';
-import { checkParts, privateParts, type PrivateClient, type PrivateProtocol } from './parts.ts';
+import { checkParts, privateParts, sendMessage, type PrivateClient, type PrivateProtocol } from './parts.ts';
 import { installCork, installPadding, mostQueued, type PacketSink } from './speed.ts';
 
 /** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
@@ -84,6 +84,10 @@ export interface Wire {
   unlistenUnix(path: string, reply: (reply: Reply) => void): void;
   /** `reply` is called when the server answers. */
   ping(reply: () => void): void;
+  /** SSH_MSG_IGNORE without a byte (RFC 4253 11.2); nothing while keys are made. */
+  ignore(): void;
+  /** Packets written so far. */
+  sent(): number;
   /** True while a key exchange holds back what is sent. */
   readonly rekeying: boolean;
   rekey(): void;
@@ -105,7 +109,7 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
   const guard = createGuard(events);
   const tooMany = (): void => guard.fail(new Error('the server does not read what it is sent'));
   watchArrivals(client, tooMany);
-  installCork(protocol, stream, tooMany);
+  const sent = installCork(protocol, stream, tooMany);
   installPadding(protocol);
   return {
     ...channelNumbers(),
@@ -118,6 +122,10 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
     end: guard.call((remoteId) => protocol.channelEOF(remoteId)),
     close: guard.call((remoteId) => protocol.channelClose(remoteId)),
     ...globalRequests(parts, guard),
+    ignore: guard.call(() => {
+      if (protocol._kexinit === undefined) sendMessage(protocol, messageIgnore, emptyString);
+    }),
+    sent,
     get rekeying() {
       return protocol._kexinit !== undefined;
     },
@@ -259,6 +267,9 @@ function createMeter(protocol: PrivateProtocol): Meter {
     },
   };
 }
+
+const messageIgnore = 2;
+const emptyString = Buffer.alloc(4);
 
 interface Confirmation {
   readonly recipient: number;
