@@ -122,6 +122,9 @@ export async function playRound(
   await clock.sleep(strikes.length === 0 ? schedule.seconds * 1000 : 0);
   crew.stop();
   const calmMs = clock.now();
+  // a status of the last moment may be of before the last cut
+  const newsMs = Math.max(...strikes.map(({ cutMs }) => (cutMs ?? 0) + statusBoundMs));
+  await clock.sleep(Math.max(0, newsMs - calmMs));
   const isUp = watch.until(
     ({ tunnels }) => tunnels.every(({ state }) => state === 'up'),
     Math.max(...Object.keys(pathOf).map(recoveryBoundMs)),

@@ -77,12 +77,7 @@ export function judge(evidence: Evidence): Verdict {
     channels[way.tunnel.startsWith('near') ? 'near' : 'inner'];
   const findings = evidence.connections.flatMap((connection) => [
     ...findingsOf(connection),
-    ...lossesOf(
-      connection,
-      historyOf(evidence, connection),
-      channelsFor(connection),
-      evidence.schedule.holdMs,
-    ),
+    ...lossesOf(connection, historyOf(evidence, connection), channelsFor(connection), evidence),
   ]);
   const kept = findings.filter((finding) => counts(finding, evidence));
   const liars = new Map(
@@ -159,11 +154,11 @@ function lossesOf(
   connection: Connection,
   history: History,
   channels: readonly Channel[],
-  holdMs: number,
+  { schedule: { holdMs }, strikes }: Evidence,
 ): Finding[] {
   const { client, target, startedMs, endedMs, arrivals, hung, refused } = connection;
   if (endedMs === null || hung !== null || refused !== null) return [];
-  if (cameLate(connection, history))
+  if (cameLate(connection, history) && !sleptThrough(connection, strikes))
     return [{ flaw: 'late', connection, sender: 'client', text: 'its client had left while it was held' }];
   const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
@@ -195,6 +190,15 @@ function cameLate({ way, client, startedMs, arrivedMs }: Connection, history: Hi
   const surelyMs = client.endedMs + statusBoundMs; // had it been up by the end, the status would say so by now
   return (
     arrivedMs > surelyMs && saidBetween(history, startedMs, surelyMs).every(({ state }) => state !== 'up')
+  );
+}
+
+/** A supervisor that sleeps holds nobody: whoever comes and ends meanwhile is taken in at its wake, when the link may be there. */
+function sleptThrough({ client, arrivedMs }: Connection, strikes: Evidence['strikes']): boolean {
+  const [fromMs, toMs] = [client.endedMs ?? 0, arrivedMs ?? Infinity];
+  return strikes.some(
+    ({ strike, beganMs, endedMs }) =>
+      strike.fault.kind === 'sleep' && beganMs <= fromMs && (endedMs ?? Infinity) >= toMs - statusBoundMs,
   );
 }
 

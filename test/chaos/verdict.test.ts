@@ -1,9 +1,11 @@
 // The verdict on what a whole round left behind: late tunnels, untrue status, leaks.
 import { describe, expect, test } from 'vitest';
+import { createConnection, type Connection } from '../../chaos/connection.ts';
 import type { Struck } from '../../chaos/faults.ts';
 import type { Evidence } from '../../chaos/round.ts';
 import { createSchedule, type Fault } from '../../chaos/schedule.ts';
 import type { History } from '../../chaos/truth.ts';
+import { touchScript } from '../../chaos/script.ts';
 import { judge } from '../../chaos/verdict.ts';
 
 const up: History = [{ atMs: 0, state: 'up', since: 'a' }];
@@ -89,4 +91,39 @@ describe('a verdict', () => {
       'service: near.port did not serve when all was over',
     ]);
   });
+
+  test('finds a held connection that is served after its client had left, unless the supervisor slept', () => {
+    const near: History = [
+      { atMs: 0, state: 'retrying', since: 'a' },
+      { atMs: 5000, state: 'up', since: 'b' },
+    ];
+    const connections = [lateConnection(1000, 5100)];
+    const histories = { ...allUp, near };
+    expect(brokenOf({ connections, histories })).toEqual([
+      expect.stringMatching(/^late: connection 1 by near\.port.*had left while it was held$/),
+    ]);
+    const slept = (toMs: number): Struck => struck({ kind: 'sleep', forMs: toMs - 900 }, 900, toMs);
+    expect(brokenOf({ connections, histories, strikes: [slept(5000)] })).toEqual([]);
+    expect(brokenOf({ connections, histories, strikes: [slept(3000)] })).toEqual([
+      expect.stringMatching(/^late: /),
+    ]);
+  });
 });
+
+/** Of a client that ended at once, and arrived later. */
+function lateConnection(endedMs: number, arrivedMs: number): Connection {
+  const way = {
+    name: 'near.port',
+    tunnel: 'near',
+    forward: 'port',
+    type: 'local',
+    socksTo: null,
+    clientIsUnix: false,
+    targetIsUnix: false,
+  } as const;
+  const connection = createConnection(1, way, touchScript, endedMs);
+  const all = { ended: 'end', endedMs, seen: 'end', closed: true } as const;
+  Object.assign(connection.client, all);
+  Object.assign(connection.target, { ...all, endedMs: arrivedMs });
+  return Object.assign(connection, { arrivals: 1, arrivedMs, endedMs: arrivedMs });
+}
