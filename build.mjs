@@ -1,9 +1,10 @@
 // Builds what ships. Two bundles and the key thread: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
 // split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
+import ts from 'typescript';
 
 /** Entries of the second bundle, by the file they are made from. */
 const rooms = {
@@ -11,7 +12,11 @@ const rooms = {
   supervise: 'src/daemon/main.ts',
   'keychain-child': 'src/secrets/keychain-child.ts',
   chalk: 'chalk',
+  library: 'src/library.ts',
 };
+
+/** What the declarations of the library are made of. */
+const declared = ['library', 'errors', 'model/status', 'model/question', 'model/secret'];
 
 const common = {
   absWorkingDir: import.meta.dirname,
@@ -104,9 +109,16 @@ const worker = await build({
   entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
 });
 
+const declarations = declared.map((name) => {
+  const source = readFileSync(new URL(`./src/${name}.ts`, import.meta.url), 'utf8');
+  const { outputText } = ts.transpileDeclaration(source, { fileName: `${name}.ts`, compilerOptions: {} });
+  return { path: `${import.meta.dirname}/dist/types/${name}.d.ts`, contents: outputText };
+});
+
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-for (const { path, contents } of [small, large, worker].flatMap(({ outputFiles }) => outputFiles)) {
+const outputs = [small, large, worker].flatMap(({ outputFiles }) => outputFiles);
+for (const { path, contents } of [...outputs, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }

@@ -58,7 +58,22 @@ export async function loadConfig(
       `${file} is not allowed yet: it was found in its folder, and somebody else may have written it`,
       { hint: 'tunnel allow' },
     );
-  const resolved = await resolve(declared, account, true, options.environmentOf);
+  return meaningOf({ file, read, declared }, account, options.environmentOf);
+}
+
+/** What a file of that name with this text would mean; there need not be one. Throws ConfigError with every issue. */
+export function loadText(file: string, text: string, facts: PlaceFacts): Promise<ResolvedConfig> {
+  const account = accountOf(facts);
+  const read = readAll(file, account, text);
+  return meaningOf({ file, read, declared: declaredOf(file, read, account) }, account);
+}
+
+async function meaningOf(
+  { file, read, declared }: { file: string; read: readonly ParsedFile[]; declared: Declared },
+  account: Account,
+  environmentOf?: EnvironmentOf,
+): Promise<ResolvedConfig> {
+  const resolved = await resolve(declared, account, true, environmentOf);
   const issues = problemIssues(resolved, read);
   if (issues.length > 0) throw new ConfigError(file, issues);
   return resolved.config;

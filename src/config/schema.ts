@@ -130,7 +130,9 @@ const hostKeys = {
     })
     .meta({ description: 'How a dead server is noticed.' })
     .optional(),
-  connect_timeout: duration(
+  connect_timeout: leaf(
+    value.duration,
+    durationText,
     'Limit for each of TCP connect, first words and key exchange; 0s is none. Through a proxy command the first words have none unless this is written.',
   ),
   ciphers: algorithms('cipher', 'Ciphers'),

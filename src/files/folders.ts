@@ -85,14 +85,16 @@ export function stateFolders(
   places: Places,
   at: SupervisorPlaces,
 ): readonly (readonly [path: string, rule: FolderRule])[] {
-  // $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600.
-  const homemade = places.stateDir === dirname(places.defaultConfig);
   return [
-    [places.stateDir, homemade ? 'unwritable' : 'private'],
+    [places.stateDir, ruleOfState(places)],
     [places.machineDir, 'private'],
     [at.folder, 'private'],
   ];
 }
+
+/** $TUNNEL_HOME is a folder that the user made himself: others may look at it, since what is inside is 0600. */
+const ruleOfState = (places: Places): FolderRule =>
+  places.stateDir === dirname(places.defaultConfig) ? 'unwritable' : 'private';
 
 /** False: the folder, or the first above it that is there, cannot be written. */
 export function canBeWritten(path: string): boolean {
@@ -110,15 +112,29 @@ export function canBeWritten(path: string): boolean {
  * a supervisor in the foreground can live with. Throws DAEMON_DOWN when one is not ours alone.
  */
 export function prepareStateFolders(places: Places, at: SupervisorPlaces, owner: Owner): boolean {
+  return prepareFolders(stateFolders(places, at), 'supervisor start', owner);
+}
+
+/** Makes the folder where host keys are kept, for a program without a supervisor. False, and throws, as above. */
+export function prepareTrustFolder(places: Places, owner: Owner): boolean {
+  return prepareFolders([[places.stateDir, ruleOfState(places)]], 'start', owner);
+}
+
+function prepareFolders(
+  folders: readonly (readonly [path: string, rule: FolderRule])[],
+  deed: string,
+  owner: Owner,
+): boolean {
+  const innermost = folders.at(-1)?.[0] ?? '';
   try {
-    for (const [path, rule] of stateFolders(places, at)) ensureOwnFolder(path, owner, rule);
-    accessSync(at.folder, constants.W_OK);
+    for (const [path, rule] of folders) ensureOwnFolder(path, owner, rule);
+    accessSync(innermost, constants.W_OK);
     return true;
   } catch (thrown) {
     if (thrown instanceof TunnelError) throw thrown;
     const { code } = thrown as NodeJS.ErrnoException;
     if (isUnwritable(code)) return false;
-    throw systemFailure(thrown, 'supervisor start', at.folder);
+    throw systemFailure(thrown, deed, innermost);
   }
 }
 

@@ -4,6 +4,7 @@ import { parseConfig } from '../helpers/config.ts';
 import { checkConfig } from '../../src/config/load.ts';
 import { resolveConfig, type Resolved } from '../../src/config/resolve.ts';
 import type { AskSsh, SshQuery } from '../../src/config/ssh-config/settings.ts';
+import { longestMs } from '../../src/model/duration.ts';
 import { formatLogin } from '../../src/model/host.ts';
 import { createHome } from './home.ts';
 
@@ -328,6 +329,7 @@ tunnels:
     const own = 'host: h.x, proxy_command: "cloudflared access ssh --hostname %h"';
     expect(await limits(own)).toEqual([10_000, null]);
     expect(await limits(`${own}, connect_timeout: 3s`)).toEqual([3000, 3000]);
+    expect(await limits(`${own}, connect_timeout: 0s`)).toEqual([longestMs, null]);
     const proxycommand = ['aws ssm start-session --target %h'];
     expect(await limits('host: a', { proxycommand })).toEqual([10_000, null]);
     expect(await limits('host: a', { proxycommand, connecttimeout: ['7'] })).toEqual([7000, 7000]);

@@ -90,7 +90,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   demo: { may: floor1 },
-  'library.ts': { may: floor4 },
+  'library.ts': { may: [...floor4, 'supervisor'] },
   cli: { may: [...floor3, 'import', 'client', 'demo'], late: ['daemon'] },
 };
 
