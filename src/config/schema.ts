@@ -1,5 +1,5 @@
 // The shape of the config file: which keys there are, where, and how each value reads. The one definition behind parsing and `tunnel schema`.
-import { z } from 'zod';
+import * as z from 'zod';
 import { hostAddress, hops, targetGlob, tcpListen, spelledForward, type SpelledForward } from './address.ts';
 import { algorithmList } from './algorithms.ts';
 import * as choice from './special-values.ts';

@@ -1,5 +1,5 @@
 // Requests as the supervisor believes them: checked with zod before a handler sees them. Never imported by the client.
-import { z } from 'zod';
+import * as z from 'zod';
 import { TunnelError } from '../errors.ts';
 import type { Method, Methods, Request } from './protocol.ts';
 
