@@ -14,6 +14,7 @@ import { spec as env } from './commands/env.ts';
 import { spec as trust } from './commands/trust.ts';
 import { spec as hosts } from './commands/hosts.ts';
 import { spec as why } from './commands/why.ts';
+import { spec as ports } from './commands/ports.ts';
 import { spec as doctor } from './commands/doctor.ts';
 import { spec as secret } from './commands/secret.ts';
 import { spec as allow } from './commands/allow.ts';
@@ -39,6 +40,7 @@ export const commands: readonly CommandSpec[] = [
   trust,
   hosts,
   why,
+  ports,
   doctor,
   secret,
   allow,

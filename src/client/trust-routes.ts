@@ -1,4 +1,4 @@
-// Where `tunnel trust` goes: to the tunnels its words select, or to hosts, be they on the way of a tunnel or not.
+// Where `tunnel trust` and `tunnel ports` go: to the tunnels their words select, or to hosts, be they on the way of a tunnel or not.
 import { login } from '../config/address.ts';
 import { openHostNames, type HostNames } from '../config/named-host.ts';
 import { nearest } from '../config/nearest.ts';
@@ -16,7 +16,7 @@ export interface Route {
   readonly ways: Tunnel['ways'];
   /** The tunnel it is the way of; null for a host. */
   readonly tunnel: string | null;
-  /** What to call a hop so that `tunnel trust` finds it again. */
+  /** What to call a hop so that the command finds it again. */
   readonly wordFor: (host: Host) => string;
 }
 
@@ -28,6 +28,7 @@ export async function routesTo(
   words: readonly string[],
   config: ReadyConfig,
   context: Context,
+  command: 'trust' | 'ports' = 'trust',
 ): Promise<readonly Route[]> {
   const { tunnels } = config.resolved;
   const isTunnel = (word: string): boolean => tunnels.some((tunnel) => selects(word, tunnel));
@@ -41,7 +42,9 @@ export async function routesTo(
   for (const word of words) {
     if (isTunnel(word)) continue;
     const ways = waysBySight(word, tunnels);
-    for (const each of ways.length > 0 ? ways : [await waysByName(word, tunnels, hostNames, context)])
+    for (const each of ways.length > 0
+      ? ways
+      : [await waysByName({ word, command }, tunnels, hostNames, context)])
       routes.push({
         ways: each,
         tunnel: null,
@@ -78,8 +81,13 @@ function waysBySight(word: string, tunnels: readonly Tunnel[]): readonly Tunnel[
   return [...found.values()];
 }
 
+interface Asked {
+  readonly word: string;
+  readonly command: 'trust' | 'ports';
+}
+
 async function waysByName(
-  word: string,
+  { word, command }: Asked,
   tunnels: readonly Tunnel[],
   names: HostNames,
   context: Context,
@@ -94,7 +102,7 @@ async function waysByName(
     });
   const isBare = !/[@:]/.test(word);
   const known = names.isDeclared(word) || (isBare && (await names.isAlias(word)));
-  if (isBare && !known && !word.includes('.')) throw nobody(word, tunnels, names);
+  if (isBare && !known && !word.includes('.')) throw nobody({ word, command }, tunnels, names);
   const near = nearest(
     word,
     tunnels.map(({ name }) => name),
@@ -105,9 +113,9 @@ async function waysByName(
 }
 
 /** A slip in a tunnel's name must not become a look-up in the DNS: a bare word is a host only where somebody wrote it down. */
-function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): TunnelError {
+function nobody({ word, command }: Asked, tunnels: readonly Tunnel[], names: HostNames): TunnelError {
   const near = nearest(word, [...tunnels.map(({ name }) => name), ...names.declared]);
-  const server = { command: 'trust', on: { words: [`${word}:22`] }, note: `if ${word} is a server's name` };
+  const server = { command, on: { words: [`${word}:22`] }, note: `if ${word} is a server's name` };
   return new TunnelError(
     'NO_SUCH_TUNNEL',
     `no tunnel is named ${word}, and no host in hosts: or ssh_config`,
@@ -115,7 +123,7 @@ function nobody(word: string, tunnels: readonly Tunnel[], names: HostNames): Tun
       hint:
         near === null
           ? server
-          : [{ command: 'trust', on: { words: [near] }, note: 'did you mean that?' }, '\n', server],
+          : [{ command, on: { words: [near] }, note: 'did you mean that?' }, '\n', server],
     },
   );
 }

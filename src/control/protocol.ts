@@ -47,6 +47,8 @@ export interface Methods {
   recheck: { params: { hosts: readonly string[] }; result: null };
   /** The record of the live link's login. Null steps: there is no live link. */
   why: { params: { name: string }; result: WhyResult };
+  /** What the command of model/server-ports wrote on the server of that tunnel; null: there is no live link. */
+  ports: { params: { name: string }; result: { readonly output: string } | null };
   /** Ends the supervisor, wanted marks kept. */
   shutdown: { params: Record<string, never>; result: null };
 }

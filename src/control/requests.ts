@@ -39,6 +39,7 @@ const schemas = {
   answer: z.object({ question: z.string().max(256), value: z.string().nullable() }),
   recheck: z.object({ hosts: z.array(z.string().max(1024)).max(10_000) }),
   why: z.object({ name: z.string().max(1024) }),
+  ports: z.object({ name: z.string().max(1024) }),
   shutdown: z.object({}),
 } satisfies { [M in Method]: z.ZodType<Methods[M]['params']> };
 

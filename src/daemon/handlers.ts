@@ -6,6 +6,7 @@ import type { DownResult, UpParams, UpProgress, UpResult, WhyResult } from '../c
 import type { Cancel, Clock } from '../model/clock.ts';
 import { meantByDefault } from '../model/status.ts';
 import { Secret } from '../model/secret.ts';
+import { portsCommand, portsLimits } from '../model/server-ports.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Engine, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
@@ -80,13 +81,19 @@ export function createHandlers(parts: HandlerParts): Handlers {
 function lookers(
   parts: HandlerParts,
   document: (names: readonly string[]) => StatusDocument,
-): Pick<Handlers, 'status' | 'watch' | 'why'> {
+): Pick<Handlers, 'status' | 'watch' | 'why' | 'ports'> {
   const chosen = (selectors: readonly string[]): StatusDocument =>
     document(select(selectors, parts.engine.known(), 'all'));
   return {
     status: ({ selectors }) => Promise.resolve(chosen(selectors)),
     watch: ({ selectors }, call) => watch(() => chosen(selectors), call, parts),
     why: ({ name }, call) => why(name, call, parts),
+    async ports({ name }) {
+      const [known] = select([name], parts.engine.known(), 'all');
+      const session = known === undefined ? null : (parts.engine.examine(known)?.session ?? null);
+      const output = await session?.runCommand?.(portsCommand, portsLimits);
+      return output === undefined ? null : { output: output.toString('utf8') };
+    },
   };
 }
 

@@ -85,6 +85,14 @@ export interface Session {
    * or there is none. Absent where a session cannot.
    */
   removeSocket?(path: string, timeoutMs: number): Promise<boolean>;
+  /**
+   * What a command writes on the server, at most so many bytes of it and as long as it may take; empty where the server runs
+   * none. Throws FORWARD_REFUSED where the server opens no session channel, TIMED_OUT or LINK_LOST. Absent where a session cannot.
+   */
+  runCommand?(
+    command: string,
+    limits: { readonly timeoutMs: number; readonly mostBytes: number },
+  ): Promise<Buffer>;
   /** Round trip in milliseconds. Throws LINK_LOST when nothing answers within the limit (and ends the session). */
   ping(timeoutMs: number): Promise<number>;
   /** Called once when the session ends: with the reason, or null after `close`. Called at once if it has ended. */

@@ -15,6 +15,7 @@ import { recycleReads, watchPayloads } from './ssh2/wire.ts';
 import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
 import { Listeners, type Accept } from './channels/listeners.ts';
 import { RoundTrips, watchLiveness } from './channels/liveness.ts';
+import { outputOf, type OutputLimits } from './channels/output.ts';
 import { PromptAcks, type AckBudget } from './channels/prompt-acks.ts';
 import { removeSocketOver } from './channels/sftp.ts';
 import type { ReadSlabs } from './channels/buffers.ts';
@@ -166,6 +167,7 @@ export class Connection {
       openChannel: (to, from, limits) => this.#openChannel(to, from, limits),
       listenRemote: (at, accept, limits) => this.#listenRemote(at, accept, limits),
       removeSocket: (path, timeoutMs) => this.#removeSocket(path, timeoutMs),
+      runCommand: (command, limits) => this.#runCommand(command, limits),
       ping: (timeoutMs) => this.#askPing(timeoutMs),
       onEnd: (listener) => this.#whenEnded(listener),
       onIdle: (listener) => this.channels.onIdle(listener),
@@ -239,6 +241,12 @@ export class Connection {
     const channel = await this.channels.openSubsystem('sftp', { timeoutMs });
     const cancel = this.#parts.clock.schedule(timeoutMs, () => channel.close());
     return removeSocketOver(channel, path).finally(cancel);
+  }
+
+  async #runCommand(command: string, limits: OutputLimits): Promise<Buffer> {
+    if (this.#ended !== null) throw this.#reason();
+    const channel = await this.channels.openCommand(command, { timeoutMs: limits.timeoutMs });
+    return outputOf(channel, this.#parts.clock, limits);
   }
 
   #whenEnded(listener: (reason: TunnelError | null) => void): void {

@@ -38,6 +38,7 @@ const idle: Handlers = {
   answer: none,
   recheck: none,
   why: none,
+  ports: none,
   shutdown: none,
 };
 

@@ -142,10 +142,23 @@ export class Channels {
   }
 
   /** A session channel with a subsystem on it (RFC 4254 6.5). It is closed when the server has no such subsystem. */
-  async openSubsystem(name: string, limits: OpenLimits): Promise<Channel> {
-    const label: Endpoint = { kind: 'unix', path: name };
-    const channel = await this.#openWith(label, limits, (wire, id, window) => wire.openSession(id, window));
-    if (channel instanceof SshChannel) this.#home?.wire.subsystem(channel.remoteId, name);
+  openSubsystem(name: string, limits: OpenLimits): Promise<Channel> {
+    return this.#openSession(name, limits, (wire, remoteId) => wire.subsystem(remoteId, name));
+  }
+
+  /** A session channel that runs a command (RFC 4254 6.5). It is closed when the server runs none. */
+  openCommand(command: string, limits: OpenLimits): Promise<Channel> {
+    return this.#openSession('a command', limits, (wire, remoteId) => wire.exec(remoteId, command));
+  }
+
+  async #openSession(
+    label: string,
+    limits: OpenLimits,
+    request: (wire: Wire, remoteId: number) => void,
+  ): Promise<Channel> {
+    const to: Endpoint = { kind: 'unix', path: label };
+    const channel = await this.#openWith(to, limits, (wire, id, window) => wire.openSession(id, window));
+    if (channel instanceof SshChannel && this.#home !== null) request(this.#home.wire, channel.remoteId);
     return channel;
   }
 

@@ -36,6 +36,7 @@ export interface PrivateProtocol {
   openssh_directStreamLocal(id: number, window: number, packetSize: number, at: { socketPath: string }): void;
   session(id: number, window: number, packetSize: number): void;
   subsystem(remoteId: number, name: string, wantReply: boolean): void;
+  exec(remoteId: number, command: string, wantReply: boolean): void;
   channelOpenConfirm(remoteId: number, id: number, window: number, packetSize: number): void;
   channelOpenFail(remoteId: number, reason: number, words: string): void;
   channelFailure(remoteId: number): void;
@@ -134,6 +135,7 @@ const protocolMethods = [
   'openssh_directStreamLocal',
   'session',
   'subsystem',
+  'exec',
   'channelOpenConfirm',
   'channelOpenFail',
   'channelFailure',

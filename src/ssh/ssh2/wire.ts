@@ -69,6 +69,8 @@ export interface Wire {
   openSession(id: number, window: number): void;
   /** The server answers with `requestFailed` or with the subsystem's own words. */
   subsystem(remoteId: number, name: string): void;
+  /** The server answers with `requestFailed` or with what the command writes (RFC 4254 6.5). */
+  exec(remoteId: number, command: string): void;
   confirm(remoteId: number, id: number, window: number): void;
   refuse(remoteId: number, reason: number): void;
   /** The answer to `asked`. */
@@ -136,7 +138,7 @@ export function takeWire(client: Client, stream: PacketSink, events: WireEvents)
 
 type ChannelOpens = Pick<
   Wire,
-  'openTcp' | 'openUnix' | 'openSession' | 'subsystem' | 'confirm' | 'refuse' | 'deny'
+  'openTcp' | 'openUnix' | 'openSession' | 'subsystem' | 'exec' | 'confirm' | 'refuse' | 'deny'
 >;
 
 function channelOpens(protocol: PrivateProtocol, guard: Guard): ChannelOpens {
@@ -154,6 +156,7 @@ function channelOpens(protocol: PrivateProtocol, guard: Guard): ChannelOpens {
     ),
     openSession: guard.call((id, window) => protocol.session(id, window, maxPacket)),
     subsystem: guard.call((remoteId, name) => protocol.subsystem(remoteId, name, true)),
+    exec: guard.call((remoteId, command) => protocol.exec(remoteId, command, true)),
     confirm: guard.call((remoteId, id, window) =>
       protocol.channelOpenConfirm(remoteId, id, window, maxPacket),
     ),

@@ -1,0 +1,85 @@
+// `tunnel ports` from outside: what a real server's shell tells, over a live link and by a login, and a server that runs nothing.
+import { expect, test } from 'vitest';
+import { bringUp } from '../helpers/forwards-world.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { startTarget, uppercase } from '../helpers/targets.ts';
+import { createWorld } from '../helpers/world.ts';
+
+const withSshd = test.skipIf(sshdMissing() !== null);
+
+interface Port {
+  readonly address: string;
+  readonly port: number;
+  readonly program: string | null;
+  readonly pid: number | null;
+  readonly tunnel: string | null;
+}
+
+const logins = (sshd: Sshd): number => sshd.log().split('Accepted publickey').length - 1;
+
+withSshd(
+  'a live link tells what listens, whose it is and which tunnel leads there, without a login',
+  async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using other = await startTarget(uppercase);
+    await using world = createWorld();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const before = logins(sshd);
+    const ran = await world.run(['ports', 'db', '--json']);
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    const ports = JSON.parse(ran.stdout) as Port[];
+    const at = (port: number): Port | undefined => ports.find((each) => each.port === port);
+    expect(at(target.port)).toMatchObject({ address: '127.0.0.1', tunnel: 'db' });
+    expect(at(other.port)).toMatchObject({ address: '127.0.0.1', tunnel: null });
+    expect(Object.keys(at(sshd.port) ?? {})).toEqual(['address', 'port', 'program', 'pid', 'tunnel']);
+    expect(ports.map(({ port }) => port)).toEqual(ports.map(({ port }) => port).sort((a, b) => a - b));
+    expect(logins(sshd)).toBe(before);
+    const table = await world.run(['ports', 'box']);
+    expect(table.stdout.split('\n')[0]?.trim().split(/\s+/)).toEqual([
+      'PORT',
+      'ADDRESS',
+      'PROGRAM',
+      'TUNNEL',
+    ]);
+    expect(table.stdout).toMatch(new RegExp(`^${target.port} +127\\.0\\.0\\.1 .*db$`, 'm'));
+  },
+);
+
+withSshd('without a supervisor it logs in itself, and starts none', async () => {
+  await using sshd = await startSshd();
+  await using world = createWorld();
+  world.config(`
+hosts: { box: { hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, identity: [${sshd.identity}], agent: false, host_keys: strict } }
+tunnels: { db: { host: box, local: auto, remote: 5432 } }
+`);
+  const unknown = await world.run(['ports', 'db']);
+  expect(unknown.code).toBe(7);
+  expect(unknown.stdout).toBe('');
+  await world.run(['trust', '--fingerprint', sshd.fingerprint(), 'db']);
+  const ran = await world.run(['ports', 'box', '--json']);
+  expect(ran).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(ran.stdout)).toContainEqual(expect.objectContaining({ port: sshd.port, tunnel: null }));
+  expect((await world.status()).supervisor.running).toBe(false);
+});
+
+withSshd.each([
+  ['a forced command', 'ForceCommand echo no shell here', /answers another thing: no shell here/],
+  ['no session at all', 'MaxSessions 0', /refused|prohibited|open failed/i],
+])('a server with %s is told as that, with its word and exit 8', async (_what, line, words) => {
+  await using sshd = await startSshd({ config: [line] });
+  await using world = createWorld();
+  await bringUp(world, sshd, '  db: { host: box, local: auto, remote: 9 }');
+  const ran = await world.run(['ports', 'db', '--json']);
+  expect(ran).toMatchObject({ code: 8, stdout: '' });
+  expect(ran.stderr).toMatch(words);
+  expect(ran.stderr).toMatch(/^hint: /m);
+});
+
+test('a word that is no tunnel and no host is exit 2, with the way to mean a server', async () => {
+  await using world = createWorld();
+  world.config('tunnels: { db: { host: "me@127.0.0.1:1", local: 5, remote: 9 } }\n');
+  const ran = await world.run(['ports', 'dv']);
+  expect(ran.code).toBe(2);
+  expect(ran.stderr).toMatch(/hint: tunnel ports db/);
+});
