@@ -41,6 +41,8 @@ export function createFtpCarrier(forward: LocalForward, hold: Hold, parts: Carri
 const unreadLimit = 64 * 1024;
 /** Our own answer waits for those of earlier commands, but not longer: a server may answer two commands in one. */
 const turnMs = 1000;
+/** Our own answers that wait, before the client is asked to. */
+const mostAnswers = 100;
 
 type FromServer =
   | { kind: 'bytes'; bytes: Buffer }
@@ -62,10 +64,16 @@ export class FtpControl implements Channel {
   #busy = false;
   /** What goes to the client at the end of this turn, in one piece: a line each would cost memory of its own. */
   #out: Buffer[] = [];
-  /** Commands the server has still to answer; the greeting is the first. */
-  #unanswered = 1;
-  /** Our own answers, each behind so many of the server's. */
-  #answers: { after: number; reply: Buffer }[] = [];
+  /** Replies that the server owes from the beginning on, the greeting first, and those that it has given. */
+  #asked = 1;
+  #answered = 0;
+  /** Our own answers in their order, each behind so many of the server's. */
+  #answers: { readonly after: number; readonly reply: Buffer }[] = [];
+  /** Set while one of them waits. */
+  #cancelTurn: Cancel | null = null;
+  /** The channel takes no more for now; the client was told to wait, for that or for what it leaves unread. */
+  #channelFull = false;
+  #clientWaits = false;
   /** Delivered to the client's side and not consumed; received from the server and not consumed. */
   #unread = 0;
   #owed = 0;
@@ -82,16 +90,20 @@ export class FtpControl implements Channel {
       data: (chunk) => this.#received(chunk),
       end: () => this.#enqueue({ kind: 'end' }),
       closed: (clean) => {
-        this.#data.close();
+        this.#release();
         this.#enqueue({ kind: 'closed', clean });
       },
-      drain: () => reader.drain(),
+      drain: () => {
+        this.#channelFull = false;
+        this.#goOn();
+      },
     });
   }
 
   consumed(bytes: number): void {
     this.#unread -= bytes;
     this.#settle();
+    this.#goOn();
   }
 
   write(chunk: Buffer): boolean {
@@ -100,7 +112,7 @@ export class FtpControl implements Channel {
       const command =
         line === null ? ({ kind: 'answer', reply: lineTooLong, verb: '' } as const) : readCommand(line);
       if (command.kind === 'pass') {
-        this.#unanswered += 1;
+        this.#asked += 1;
         passed.push(command.line);
       } else {
         if (command.verb === 'AUTH')
@@ -109,10 +121,25 @@ export class FtpControl implements Channel {
             'ftp-auth',
             'AUTH answered 502: the tunnel encrypts already, TLS would hide the data ports',
           );
-        this.#answerInTurn(command.reply);
+        this.#answers.push({ after: this.#asked, reply: command.reply });
       }
     }
-    return passed.length === 0 || this.#channel.write(Buffer.concat(passed));
+    this.#sayAnswers();
+    this.#say();
+    if (passed.length > 0) this.#channelFull = !this.#channel.write(Buffer.concat(passed));
+    this.#clientWaits = this.#channelFull || this.#isBehind();
+    return !this.#clientWaits;
+  }
+
+  /** A client that asks, and reads none of our own answers, would fill the memory with them. */
+  #isBehind(): boolean {
+    return this.#answers.length > mostAnswers || this.#unread > unreadLimit;
+  }
+
+  #goOn(): void {
+    if (!this.#clientWaits || this.#channelFull || this.#isBehind()) return;
+    this.#clientWaits = false;
+    this.#reader?.drain();
   }
 
   end(): void {
@@ -122,8 +149,13 @@ export class FtpControl implements Channel {
   }
 
   close(): void {
-    this.#data.close();
+    this.#release();
     this.#channel.close();
+  }
+
+  #release(): void {
+    this.#cancelTurn?.();
+    this.#data.close();
   }
 
   #received(chunk: Buffer): void {
@@ -201,8 +233,7 @@ export class FtpControl implements Channel {
   #final(line: Buffer, code: number): void {
     this.#deliver(line);
     if (code < 200) return; // 1xx: the reply that ends the command is still to come (RFC 959 4.2.1)
-    this.#unanswered = Math.max(0, this.#unanswered - 1);
-    for (const answer of this.#answers) answer.after -= 1;
+    this.#answered = Math.min(this.#asked, this.#answered + 1);
     this.#sayAnswers();
   }
 
@@ -218,23 +249,21 @@ export class FtpControl implements Channel {
     }
   }
 
-  #answerInTurn(reply: Buffer): void {
-    this.#answers.push({ after: this.#unanswered, reply });
-    this.#sayAnswers();
-    this.#say();
-    if (this.#answers.length === 0) return;
-    this.#request.clock.schedule(turnMs, () => {
-      for (const answer of this.#answers) answer.after = 0;
-      this.#unanswered = 0;
-      this.#sayAnswers();
-      this.#say();
-    });
+  #sayAnswers(): void {
+    const waiting = this.#answers.findIndex(({ after }) => after > this.#answered);
+    const due = this.#answers.splice(0, waiting === -1 ? this.#answers.length : waiting);
+    for (const { reply } of due) this.#deliver(reply);
+    if (this.#answers.length > 0)
+      this.#cancelTurn ??= this.#request.clock.schedule(turnMs, () => this.#turn());
   }
 
-  #sayAnswers(): void {
-    const due = this.#answers.filter(({ after }) => after <= 0);
-    this.#answers = this.#answers.filter(({ after }) => after > 0);
-    for (const { reply } of due) this.#deliver(reply);
+  /** The answers have waited long enough. */
+  #turn(): void {
+    this.#cancelTurn = null;
+    this.#answered = this.#asked;
+    this.#sayAnswers();
+    this.#say();
+    this.#goOn();
   }
 
   #deliver(bytes: Buffer): void {

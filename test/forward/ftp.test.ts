@@ -1,4 +1,6 @@
 // FTP's control connection: lines, replies and what is rewritten, split anywhere and mangled anyhow.
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FtpControl } from '../../src/forward/ftp.ts';
@@ -11,7 +13,9 @@ import {
   type Reply,
 } from '../../src/forward/ftp-lines.ts';
 import type { OpenRequest } from '../../src/forward/local.ts';
-import { systemClock } from '../../src/model/clock.ts';
+import { systemClock, type Clock } from '../../src/model/clock.ts';
+import { listenersOf } from '../helpers/forwards-world.ts';
+import { manualClock } from '../helpers/manual-clock.ts';
 import { channelPair, type MemoryChannel } from '../helpers/memory-session.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -74,6 +78,7 @@ test.each([
   ['227 Entering Passive Mode (10,0,0,1,4,1).', final(227, 1025)],
   ['227 =10,0,0,1,4,1', final(227, 1025)],
   ['227 Entering Passive Mode (10,0,0,1,400,1).', final(227)],
+  ['227 Entering Passive Mode (10,0,0,1,4,300).', final(227)],
   ['227 Entering Passive Mode (10,0,0,1,0,0).', final(227)],
   ['229 Entering Extended Passive Mode (|||6446|)', final(229, 6446)],
   ['229 Extended (!!!99!)', final(229, 99)],
@@ -123,20 +128,24 @@ describe('a control connection', () => {
     readonly said: () => string;
     /** How many pieces the two sides were handed. */
     readonly pieces: () => number;
+    /** How often the client was asked to go on. */
+    readonly drains: () => number;
     readonly logged: string[];
   }
-  function start(): Control {
+  /** `reads`: the client does. `from`: its address. */
+  function start({ reads = true, from = '127.0.0.1', clock = systemClock as Clock } = {}): Control {
     const { near, far } = channelPair();
     const logged: string[] = [];
     const request = {
-      client: { socket: { localAddress: '127.0.0.1' }, origin: { host: '127.0.0.1', port: 1 } },
-      clock: systemClock,
+      client: { socket: { localAddress: '127.0.0.1' }, origin: { host: from, port: 1 } },
+      clock,
       log: (_level: string, event: string) => logged.push(event),
     } as unknown as OpenRequest;
     const control = new FtpControl(near, request, 'ftp.in');
     let heard = '';
     let said = '';
     let pieces = 0;
+    let drains = 0;
     far.attach({
       data(chunk) {
         pieces += 1;
@@ -151,14 +160,22 @@ describe('a control connection', () => {
       data(chunk) {
         pieces += 1;
         said += chunk.toString('latin1');
-        control.consumed(chunk.length);
+        if (reads) control.consumed(chunk.length);
       },
       end: () => undefined,
       closed: () => undefined,
-      drain: () => undefined,
+      drain: () => (drains += 1),
     });
     closing.push(() => control.close());
-    return { control, server: far, heard: () => heard, said: () => said, pieces: () => pieces, logged };
+    return {
+      control,
+      server: far,
+      heard: () => heard,
+      said: () => said,
+      pieces: () => pieces,
+      drains: () => drains,
+      logged,
+    };
   }
   const until = async (condition: () => boolean): Promise<void> => {
     while (!condition()) await new Promise((resolve) => setImmediate(resolve));
@@ -196,6 +213,58 @@ describe('a control connection', () => {
     server.write(bytes('220 hi\r\n200 noop\r\n215 unix\r\n'));
     await until(() => said().includes('215'));
     expect(said().match(/^\d{3}/gm)).toEqual(['220', '200', '502', '215']);
+  });
+
+  test('a server that answers nothing keeps our own answers for a second, and a client that asks on waits for them', async () => {
+    const clock = manualClock();
+    const { control, said, drains } = start({ clock });
+    const asks = (): boolean => control.write(bytes('PORT 1,2,3,4,5,6\r\n'.repeat(100)));
+    expect([asks(), asks()]).toEqual([true, false]);
+    expect([said(), drains(), clock.armed()]).toEqual(['', 0, 1]);
+    clock.advance(1000);
+    expect(said().match(/^502 /gm)).toHaveLength(200);
+    expect([drains(), clock.armed()]).toEqual([1, 0]);
+  });
+
+  test('a client that asks without end and reads none of our answers is read no further until it does', async () => {
+    const { control, server, said, drains } = start({ reads: false });
+    server.write(bytes('220 hi\r\n'));
+    await until(() => said() !== '');
+    let asked = 0;
+    for (let goesOn = true; goesOn && asked < 10_000; asked += 100)
+      goesOn = control.write(bytes('PORT 1,2,3,4,5,6\r\n'.repeat(100)));
+    expect(asked).toBeLessThan(10_000);
+    control.consumed(1000);
+    expect(drains()).toBe(0);
+    control.consumed(said().length - 1000);
+    expect(drains()).toBe(1);
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'a server that names port after port has one listener here at a time, and none when it is gone',
+    async () => {
+      const { control, server, said } = start();
+      const replies = Array.from({ length: 50 }, (_, at) => `227 Entering (10,9,8,7,200,${at})\r\n`);
+      server.write(bytes(`220 hi\r\n${replies.join('')}200 next\r\n`));
+      await until(() => said().includes('200 next'));
+      const ports = [...said().matchAll(/,(\d+),(\d+)\)/g)].map(
+        ([, high, low]) => Number(high) * 256 + Number(low),
+      );
+      expect(ports).toHaveLength(50);
+      expect(listenersOf(process.pid).filter((port) => ports.includes(port))).toEqual([ports.at(-1)]);
+      control.close();
+      await until(() => !listenersOf(process.pid).some((port) => ports.includes(port)));
+    },
+  );
+
+  test('a data connection from elsewhere than the control connection is reset, and told of', async () => {
+    const { server, said, logged } = start({ from: '10.0.0.9' });
+    server.write(bytes('220 hi\r\n229 Extended (|||6446|)\r\n'));
+    await until(() => said().includes('229 '));
+    const stranger = connect(Number(/\|\|\|(\d+)\|/.exec(said())?.[1]), '127.0.0.1');
+    const [error] = (await once(stranger, 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+    expect(logged).toEqual(['ftp-stranger']);
   });
 
   test('bytes mangled and cut anyhow never crash, and every AUTH and PORT is answered by us', async () => {

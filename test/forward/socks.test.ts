@@ -149,6 +149,13 @@ describe('a proxy client', () => {
     ['an empty name', hex('05 01 00 05 01 00 03 00 1538'), '05010001000000000000'],
     ['a name with control characters', hex('05 01 00 05 01 00 03 02 1b5b 1538'), '05010001000000000000'],
     ['no methods', hex('05 00'), '05ff'],
+    ['a request of another version', hex('05 01 00 04 01 00 01 0a000001 1538'), '05010001000000000000'],
+    ['a login of another version', hex('05 01 02 05 01 61 01 62'), '0101'],
+    [
+      'a name of 255 control characters',
+      Buffer.concat([hex('05 01 00 05 01 00 03 ff'), Buffer.alloc(255, 0x1b), hex('1538')]),
+      '05010001000000000000',
+    ],
     ['BIND over SOCKS4', hex('04 02 1538 0a000001 00'), '005b000000000000'],
     [
       'a SOCKS4 user without end',

@@ -108,6 +108,13 @@ const lineLimit = 8192;
 /** A question without a line end is one all the same, once nothing has followed for so long. */
 const lineWaitMs = 200;
 
+/**
+ * Lines of its standard error that are told in a second. One that says more is read no faster than that, and the rest is
+ * counted: a supervisor that took the words of a command that never ends had no time for anybody else.
+ */
+const mostLines = 100;
+const secondMs = 1000;
+
 /** How long after the end of its output a command's own end, with its reason, is waited for. */
 const lastWordsMs = 250;
 
@@ -120,6 +127,8 @@ export class CommandStream extends Duplex {
   readonly #parts: CommandParts;
   readonly #over: (reached: boolean) => void;
   #lastWords = '';
+  /** The last line that was counted only. */
+  #untold = '';
   #reached = false;
   #dismissed = false;
   #cancelEnd: Cancel = () => undefined;
@@ -154,29 +163,48 @@ export class CommandStream extends Duplex {
 
   /** The last complaint of the command; empty for none. */
   get lastWords(): string {
-    return this.#lastWords;
+    return cleanText(this.#untold).slice(0, 500) || this.#lastWords;
   }
 
   #listen(stderr: Readable): void {
-    const { clock, log, talk } = this.#parts;
-    let cancel: Cancel = () => undefined;
+    const { clock, log } = this.#parts;
+    let cancelLine: Cancel = () => undefined;
+    let cancelSecond: Cancel | null = null;
+    let count = 0;
     const lines = boundedLines(lineLimit, (line) => {
-      const clean = cleanText(line);
-      this.#lastWords = clean.slice(0, 500) || this.#lastWords;
-      log('info', 'proxy-command', `${this.#host.name}: ${clean}`);
-      if (clean !== '') talk(clean);
+      count += 1;
+      if (count <= mostLines) this.#tell(line);
+      else this.#untold = line;
     });
+    const second = (): void => {
+      cancelSecond = null;
+      const more = count - mostLines;
+      if (more > 0) log('info', 'proxy-command', `${this.#host.name}: … (${more} more lines)`);
+      count = 0;
+      stderr.resume();
+    };
     stderr.setEncoding('utf8').on('data', (chunk: string) => {
       this.#said(false);
-      cancel();
+      cancelLine();
       lines.feed(chunk);
-      cancel = clock.schedule(lineWaitMs, () => lines.end());
+      cancelLine = clock.schedule(lineWaitMs, () => lines.end());
+      cancelSecond ??= clock.schedule(secondMs, second);
+      if (count > mostLines) stderr.pause();
     });
     stderr.once('close', () => {
-      cancel();
+      cancelLine();
+      cancelSecond?.();
       lines.end();
     });
     stderr.on('error', () => undefined);
+  }
+
+  #tell(line: string): void {
+    const clean = cleanText(line);
+    this.#untold = '';
+    this.#lastWords = clean.slice(0, 500) || this.#lastWords;
+    this.#parts.log('info', 'proxy-command', `${this.#host.name}: ${clean}`);
+    if (clean !== '') this.#parts.talk(clean);
   }
 
   #said(byServer: boolean): void {
@@ -210,7 +238,8 @@ export class CommandStream extends Duplex {
     this.#cancelEnd();
     if (this.destroyed) return;
     const how = signal === null ? `ended with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
-    const said = this.#lastWords === '' ? '' : `: ${this.#lastWords}`;
+    const words = this.lastWords;
+    const said = words === '' ? '' : `: ${words}`;
     this.destroy(commandFailed(this.#host, `it ${how}${said}`, this.#reached ? 'kex' : 'tcp'));
   }
 

@@ -38,6 +38,11 @@ async function started(
   return { stream, logged, said, reached };
 }
 
+/** Goes round the loop until what has come is read. */
+async function allowPause(): Promise<void> {
+  for (let turns = 0; turns < 100; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const endOf = (stream: CommandStream): Promise<unknown> =>
   new Promise((resolve) => stream.resume().once('error', resolve).once('close', resolve));
 
@@ -84,6 +89,43 @@ describe('a proxy command', () => {
     expect(logged).toHaveLength(1);
     expect(logged[0]).toHaveLength('katie: '.length + 8192 + ' … (cut at 8192 characters)'.length);
     expect(logged[0]).toMatch(/x … \(cut at 8192 characters\)$/);
+  });
+
+  test('that complains without end is heard a hundred lines a second, and read no faster', async () => {
+    const clock = manualClock();
+    const { stream, logged, said } = await started('x=1; while :; do seq 1000000 1999999 >&2; done', {
+      clock,
+    });
+    await expect.poll(() => said.length).toBe(100);
+    await allowPause();
+    expect(said).toHaveLength(100);
+    clock.advance(1000);
+    expect(logged.at(100)).toMatch(/^katie: … \(\d{1,5} more lines\)$/);
+    await expect.poll(() => said.length).toBe(200);
+    expect(said.at(-1)).toMatch(/^1\d{6}$/);
+    stream.destroy();
+    await expect.poll(() => clock.armed()).toBe(1); // what is to end it for good
+  });
+
+  test('that complains of a thousand things and leaves is told with the last of them', async () => {
+    const { stream, said } = await started('x=1; seq 1000 >&2; echo the gate is shut >&2; exit 9');
+    expect(await endOf(stream)).toMatchObject({
+      message: expect.stringMatching(/ended with code 9: the gate is shut$/),
+    });
+    expect(said.length).toBeLessThan(1000);
+  });
+
+  test('that does not heed the word to end is killed, with what it started', async () => {
+    const clock = manualClock();
+    const deaf =
+      "x=1; trap '' TERM; sh -c 'trap \"\" TERM; echo $$ >&2; while :; do sleep 0.1; done' & echo $$ >&2; wait; wait";
+    const { stream, said } = await started(deaf, { clock });
+    await expect.poll(() => said).toHaveLength(2);
+    stream.destroy();
+    await expect.poll(() => clock.armed()).toBe(1);
+    expect(said.map((pid) => isAlive(Number(pid)))).toEqual([true, true]);
+    clock.advance(1000);
+    await expect.poll(() => said.some((pid) => isAlive(Number(pid)))).toBe(false);
   });
 
   test('passes a name with shell words on unharmed where no shell reads it', () => {
