@@ -16,6 +16,8 @@ export interface CommandSpec {
   readonly words: string;
   /** How many of those words there may be. */
   readonly takes: { readonly least: number; /** Absent: any number. */ readonly most?: number };
+  /** Runs a command of the user's: the words behind `--` are that one's. */
+  readonly runs?: true;
   /** Takes forwards and servers in ssh's own letters: `-L 5432:db:5432`. */
   readonly ssh?: true;
   readonly about: string;
@@ -31,6 +33,8 @@ export type Run = (context: Context, args: Args) => Promise<number>;
 /** What stood on the command line, after the parser. */
 export interface Args {
   readonly words: readonly string[];
+  /** The words behind `--`, of a command that runs them. */
+  readonly behind: readonly string[];
   /** Options in ssh's own letters, with their values, of a command that takes them. */
   readonly sshWords: readonly string[];
   flag(name: string): boolean;

@@ -11,6 +11,7 @@ import { spec as history } from './commands/history.ts';
 import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
 import { spec as env } from './commands/env.ts';
+import { spec as exec } from './commands/exec.ts';
 import { spec as trust } from './commands/trust.ts';
 import { spec as hosts } from './commands/hosts.ts';
 import { spec as why } from './commands/why.ts';
@@ -37,6 +38,7 @@ export const commands: readonly CommandSpec[] = [
   check,
   show,
   env,
+  exec,
   trust,
   hosts,
   why,

@@ -32,6 +32,8 @@ export interface ConversationParts {
   readonly typed?: (question: PendingQuestion, value: Secret) => void;
   /** Where the tunnels go: a hop is introduced as one of several. */
   readonly ways?: readonly Way[];
+  /** False: stdout is not ours, so what comes up is told by nothing but its end. Default true. */
+  readonly lines?: boolean;
   /** What the command waits for is told after a while. */
   readonly waiting?: Pick<WaitingNoticeParts, 'timeoutMs' | 'look' | 'isMeant'>;
 }
@@ -66,7 +68,7 @@ export function createConversation(parts: ConversationParts): Conversation {
         case 'notice':
           return say(() => context.talk(progress.text));
         case 'settled':
-          return say(() => showTunnel(context, progress));
+          return say(() => showTunnel(context, progress, parts.lines ?? true));
       }
     },
   };
@@ -76,9 +78,13 @@ function showBanner(context: Context, host: string, text: string): void {
   for (const line of attributed(`${host} says`, text, context.stderr.columns)) context.talk(line);
 }
 
-function showTunnel(context: Context, { tunnel }: Extract<UpProgress, { kind: 'settled' }>): void {
-  if (context.options.json) return;
-  context.out(renderTunnelLine(tunnel, context.paint));
+function showTunnel(
+  context: Context,
+  { tunnel }: Extract<UpProgress, { kind: 'settled' }>,
+  lines: boolean,
+): void {
+  if (context.options.json && lines) return;
+  if (lines) context.out(renderTunnelLine(tunnel, context.paint));
   for (const note of exposureNotes(tunnel)) context.talk(note);
 }
 

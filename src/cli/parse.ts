@@ -35,9 +35,10 @@ export function parseCommandLine(
   const { rest: ours, sshWords } =
     command?.ssh === true ? takeSshOptions(argv) : { rest: argv, sshWords: [] };
   const found = readOptions(ours, command, options);
-  // Behind -- stand words too, as everywhere.
+  // Behind -- stand words too, as everywhere, but for a command that runs them.
   const rest = Array.isArray(found['--']) ? found['--'].map(String) : [];
-  const words = [...found._.map(String).slice(command === null ? 0 : 1), ...rest];
+  const behind = command?.runs === true ? rest : [];
+  const words = [...found._.map(String).slice(command === null ? 0 : 1), ...(behind === rest ? [] : rest)];
   if (first === null && words.length > 0) throw usage('a command must come before --', 'tunnel --help');
   const wants =
     found['help'] === true || first === 'help' ? 'help' : found['version'] === true ? 'version' : 'run';
@@ -51,7 +52,7 @@ export function parseCommandLine(
       verbose: found['verbose'] === true,
       color: typeof found['color'] === 'boolean' ? found['color'] : undefined,
     },
-    args: argsOf(found, { words, sshWords }, command),
+    args: argsOf(found, { words, behind, sshWords }, command),
     wants,
   };
 }
@@ -163,7 +164,11 @@ function textOf(found: Found, name: string, command: CommandSpec | null): string
   throw usage(`--${name} needs a value`, { command: `${on}--help` });
 }
 
-function argsOf(found: Found, taken: Pick<Args, 'words' | 'sshWords'>, command: CommandSpec | null): Args {
+function argsOf(
+  found: Found,
+  taken: Pick<Args, 'words' | 'behind' | 'sshWords'>,
+  command: CommandSpec | null,
+): Args {
   const text = (name: string): string | undefined => textOf(found, name, command);
   const on = command === null ? '' : `${command.name} `;
   return {

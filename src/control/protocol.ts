@@ -36,6 +36,10 @@ export interface Methods {
     result: UpResult;
   };
   down: { params: { selectors: readonly string[]; drainMs: number }; result: DownResult };
+  /** Answers when the lease of this connection is over because the tunnels were taken down, or the supervisor told to end. */
+  leased: { params: Record<string, never>; result: null };
+  /** Ends the lease of this connection; answers when what nobody needs any more is down. */
+  release: { params: Record<string, never>; result: null };
   restart: { params: UpParams; progress: UpProgress; result: UpResult };
   reload: {
     params: { prune: boolean };
@@ -76,6 +80,13 @@ export interface UpParams {
   readonly environment: CallerEnvironment;
   /** Use a free port for this run where the configured one is taken. */
   readonly remap: boolean;
+  /** The tunnels are wanted as long as this connection lives, and are waited for with their probes. Absent: for good. */
+  readonly lease?: Lease | undefined;
+}
+
+export interface Lease {
+  /** The tunnels were made for this command alone. */
+  readonly once: boolean;
 }
 
 export type UpProgress =

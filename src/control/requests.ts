@@ -20,6 +20,7 @@ const up = z.object({
   acceptNew: z.boolean(),
   environment,
   remap: z.boolean(),
+  lease: z.object({ once: z.boolean() }).optional(),
 });
 
 /** Keys that we do not know are dropped, not refused: within a protocol version keys may be added. */
@@ -34,6 +35,8 @@ const schemas = {
   up,
   wait: z.object({ selectors, timeoutMs: duration }),
   down: z.object({ selectors, drainMs: duration }),
+  leased: z.object({}),
+  release: z.object({}),
   restart: up,
   reload: z.object({ prune: z.boolean() }),
   answer: z.object({ question: z.string().max(256), value: z.string().nullable() }),

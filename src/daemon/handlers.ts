@@ -11,6 +11,7 @@ import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Engine, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
 import type { ConfigSource } from './config-source.ts';
+import type { Leases } from './leases.ts';
 import { withKnownAgents } from '../model/environment.ts';
 import { waitFor, type WaitingCommand, type WaitingParts } from './waiting.ts';
 import { checkTargets } from '../forward/try-ends.ts';
@@ -28,6 +29,7 @@ export interface HandlerParts {
   readonly restore: (agents: readonly string[], except: readonly string[]) => void;
   /** Tunnels that were brought up again, at a command's call or by themselves, and that no command was told of yet. */
   readonly broughtBack: () => readonly string[];
+  readonly leases: Leases;
   /** Resolves when the wanted marks are on disk. */
   readonly remembered: () => Promise<void>;
   /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
@@ -69,6 +71,14 @@ export function createHandlers(parts: HandlerParts): Handlers {
     recheck({ hosts }) {
       engine.recheck(hosts);
       return Promise.resolve(null);
+    },
+    async leased(_, call) {
+      await parts.leases.over(call.signal);
+      return null;
+    },
+    async release(_, call) {
+      await parts.leases.release(call.signal);
+      return null;
     },
     shutdown() {
       parts.end(false);
@@ -121,6 +131,7 @@ function bringers(
     async down({ selectors, drainMs }): Promise<DownResult> {
       parts.restore([], []);
       const names = select(selectors, engine.known(), 'all');
+      parts.leases.drop(names);
       await engine.down(names, drainMs);
       await parts.remembered();
       const document = waiting.document(names);
@@ -167,13 +178,16 @@ async function broughtUp(
   if (everything) parts.restore(parts.agents(), []);
   const names = select(params.selectors, engine.known(), fresh ? 'wanted' : 'autostart');
   const start = (): void | Promise<void> => {
+    if (params.lease !== undefined) parts.leases.take(names, params.lease.once, call.signal);
+    else if (!everything) parts.leases.keep(names);
     parts.restore(parts.agents(), names);
     const back = parts.broughtBack().filter((name) => !names.includes(name));
     if (back.length > 0) call.progress({ kind: 'notice', text: backAgain(back) });
     return fresh ? engine.restart(names, asked) : engine.up(names, asked);
   };
   const { timeoutMs, interactive } = params;
-  const command: WaitingCommand = { names, timeoutMs, interactive, waiting: 'up', start };
+  const waiting = params.lease === undefined ? 'up' : 'exec';
+  const command: WaitingCommand = { names, timeoutMs, interactive, waiting, start };
   const result = await waitFor(command, call, parts.waiting);
   await parts.remembered();
   return result;

@@ -13,6 +13,7 @@ import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/en
 import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig } from './config-source.ts';
 import { openHistory, type HistoryFile } from './history.ts';
 import { createHandlers, select, selector } from './handlers.ts';
+import { Leases } from './leases.ts';
 import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
@@ -87,6 +88,7 @@ class Life {
   readonly #source: ConfigSource;
   readonly #wanted: WantedFile;
   readonly #restoration: Restoration;
+  readonly #leases: Leases;
   readonly #signals: Cancel;
   readonly #metrics: MetricsServer;
   readonly #notifier: Notifier;
@@ -112,6 +114,11 @@ class Life {
     this.#restoration = createRestoration(parts.foreground === null ? wanted.names : [], {
       ...parts,
       log: log.write,
+    });
+    this.#leases = new Leases({
+      wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting]),
+      down: (names) => engine.down(names, 0),
+      changed: () => this.#remember([]),
     });
     this.#wanted = parts.writable
       ? openWanted(at.wanted, wanted, (failure) => {
@@ -180,10 +187,9 @@ class Life {
     const unserved = this.#metrics.error;
     if (foreground !== null && unserved !== null) throw unserved;
     const names = foreground === null ? [] : select(foreground.selectors, engine.known(), 'autostart');
-    engine.onWanted((wanted) => {
+    engine.onWanted(() => {
       if (this.#ending) return;
-      // Until the old marks were brought up again they stay: a crash in between must not lose them.
-      this.#wanted.remember({ names: [...new Set([...wanted, ...this.#restoration.waiting])] });
+      this.#remember([]);
       this.#consider(nextCommandMs);
     });
     engine.onPorts((ports) => this.#wanted.remember({ ports }));
@@ -232,6 +238,7 @@ class Life {
       },
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
+      leases: this.#leases,
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
     });
@@ -281,8 +288,17 @@ class Life {
     if (this.#restoration.waiting.length === 0 || this.#ending) return;
     this.#restoration.now(agents, except);
     // What the command at hand brings up by itself is wanted a moment later, and remembered then.
-    this.#wanted.remember({ names: [...new Set([...this.#wantedNames(), ...except])] });
+    this.#remember(except);
     this.#consider(nextCommandMs);
+  }
+
+  /**
+   * What is wanted beyond the commands that lease it. Until the old marks were brought up again they stay: a crash in between
+   * must not lose them.
+   */
+  #remember(more: readonly string[]): void {
+    const names = new Set([...this.#wantedNames(), ...this.#restoration.waiting, ...more]);
+    this.#wanted.remember({ names: [...names].filter((name) => !this.#leases.has(name)) });
   }
 
   #statuses(): readonly TunnelStatus[] {
@@ -334,6 +350,7 @@ class Life {
     this.#parts.log.write('info', 'end', `supervisor ends: ${why}`);
     // Only a crash leaves marks for the next supervisor (SPEC 3): this one was told to end, or nothing is wanted any more.
     this.#wanted.remember({ names: [] });
+    this.#leases.end();
     // Whatever hangs: a supervisor that was told to end ends.
     setTimeout(() => {
       this.#parts.log.last(

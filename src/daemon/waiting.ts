@@ -19,7 +19,7 @@ export interface WaitingCommand {
   readonly names: readonly string[];
   readonly timeoutMs: number;
   readonly interactive: boolean;
-  /** A tunnel whose time ran out gets its last error (`up`), or NOT_UP (`wait`). */
+  /** A tunnel whose time ran out gets its last error (`up`, `exec`), or NOT_UP (`wait`). */
   readonly waiting: Waiting;
   readonly start: () => void | Promise<void>;
 }
@@ -39,7 +39,7 @@ export async function waitFor(
   if (interactive) {
     cancels.push(parts.engine.attend(names, personAt(call, limit)));
     cancels.push(parts.onAnswered((question) => limit.resume(question)));
-  } else if (waiting === 'up') cancels.push(parts.engine.hear(names, hearerAt(call)));
+  } else if (waiting !== 'wait') cancels.push(parts.engine.hear(names, hearerAt(call)));
   try {
     await start();
     const settled = names.map(async (name) => {

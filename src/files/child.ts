@@ -1,6 +1,8 @@
 // Children: the one door for starting programs, and the lines they write. Whatever the system refuses is an answer, never an uncaught error,
 // and a child that must end is ended with all that it started.
 import { spawn, type ChildProcess, type ChildProcessByStdio, type StdioOptions } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import type { Readable, Writable } from 'node:stream';
 import { errnoWords } from './errno.ts';
 import type { Cancel } from '../model/clock.ts';
@@ -78,6 +80,63 @@ export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
     else process.kill(-child.pid, signal);
   } catch {
     // all of the group have ended by themselves
+  }
+}
+
+/** How a program ended by itself. */
+export type OwnEnding = Extract<Ending, { how: 'exited' | 'killed' }>;
+
+/**
+ * Runs a program in the place of this one: with its streams, in its folder, among its process group, so that the keys of a terminal
+ * reach it. Other signals that come to this process go on to it. Throws NotStarted.
+ */
+export function runInPlace(argv: readonly string[], env: StartOptions['env']): Promise<OwnEnding> {
+  const [program = '', ...args] = argv;
+  return new Promise((resolve, reject) => {
+    let child: ChildProcess;
+    const stop = passSignals((name) => child.kill(name)); // before it runs: it may be told to end at once
+    try {
+      child = spawn(program, args, { stdio: 'inherit', env: { ...env } });
+    } catch (thrown) {
+      stop();
+      return reject(new NotStarted(thrown));
+    }
+    child.on('error', (error) => {
+      if (child.pid !== undefined) return; // a signal that could not be sent
+      stop();
+      reject(new NotStarted(error));
+    });
+    child.once('exit', (code, by) => {
+      stop();
+      resolve(by === null ? { how: 'exited', code: code ?? 0 } : { how: 'killed', by });
+    });
+  });
+}
+
+const passed = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
+/** A terminal gives them to the whole group by itself: a second one would say more than the person did. */
+const typed = ['SIGINT', 'SIGQUIT', 'SIGWINCH'] as const;
+
+function passSignals(send: (name: NodeJS.Signals) => void): Cancel {
+  const taken = process.platform === 'win32' ? (['SIGINT', 'SIGTERM'] as const) : [...passed, ...typed];
+  const pass = (name: NodeJS.Signals): void => {
+    if (typed.some((each) => each === name) && isAtTerminal()) return;
+    send(name);
+  };
+  for (const name of taken) process.on(name, pass);
+  return () => {
+    for (const name of taken) process.off(name, pass);
+  };
+}
+
+/** Our group is the one that the terminal's keys go to: pgrp and tpgid of proc(5), /proc/PID/stat. */
+function isAtTerminal(): boolean {
+  try {
+    const stat = readFileSync('/proc/self/stat', 'latin1');
+    const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return group === foreground;
+  } catch {
+    return [0, 1, 2].some((descriptor) => isatty(descriptor)); // no /proc
   }
 }
 

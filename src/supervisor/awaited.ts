@@ -23,8 +23,13 @@ export function decisionOf(waiting: Waiting, facts: Decided): TunnelError | null
   }
   if (facts.takenDown) return takenDown(status.name);
   if (status.state === 'asleep') return null;
-  if (status.state === 'up') return awaitsProbe(status) ? undefined : null;
+  if (status.state === 'up') return isServing(waiting, status) ? null : undefined;
   return troubleOf(verdict, link) ?? undefined;
+}
+
+/** For `up` a target that does not answer is no trouble of the tunnel; for a program that is to use it, it is. */
+function isServing(waiting: Waiting, status: Decided['status']): boolean {
+  return waiting === 'exec' ? isReady(status) : !awaitsProbe(status);
 }
 
 /** The trouble that a person, or the owner of a port, must see to; null for none. */

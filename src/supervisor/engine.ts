@@ -39,9 +39,10 @@ export interface UpRequest {
 
 /**
  * How long a command waits for a tunnel. `up`: until the tunnel serves and its probes have answered, or a person or the owner
- * of a port must see to it, or somebody took it down. `wait`: until the tunnel is ready, whatever is tried again meanwhile.
+ * of a port must see to it, or somebody took it down. `exec`: the same, but until its probes are content. `wait`: until the tunnel
+ * is ready, whatever is tried again meanwhile.
  */
-export type Waiting = 'up' | 'wait';
+export type Waiting = 'up' | 'exec' | 'wait';
 
 /** Somebody who waits for tunnels, at a terminal or not, and hears words on the way. */
 export interface Hearer {

@@ -33,6 +33,8 @@ const idle: Handlers = {
   up: none,
   wait: none,
   down: none,
+  leased: none,
+  release: none,
   restart: none,
   reload: none,
   answer: none,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Call, Handlers } from '../../src/control/connection.ts';
 import type { UpParams, UpProgress } from '../../src/control/protocol.ts';
 import { createHandlers } from '../../src/daemon/handlers.ts';
+import { Leases } from '../../src/daemon/leases.ts';
 import { TunnelError } from '../../src/errors.ts';
 import type { Tunnel } from '../../src/model/tunnel.ts';
 import { hostOf, local, tunnelOf, worldOf, type World } from '../helpers/fake-world.ts';
@@ -43,6 +44,11 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
       reload: () => served.reload(),
       restore: (agents, except) => said.push(`restore ${agents.join()} but ${except.join()}`),
       broughtBack: () => back.splice(0),
+      leases: new Leases({
+        wanted: () => new Set(world.engine.known().flatMap((each) => (each.wanted ? [each.name] : []))),
+        down: (names) => world.engine.down(names, 0),
+        changed: () => undefined,
+      }),
       remembered: () => Promise.resolve(),
       end: (ifIdle) => {
         said.push(`end ${ifIdle}`);

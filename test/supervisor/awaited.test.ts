@@ -33,6 +33,15 @@ test.each([
   expect([code(decisionOf('up', now)), code(decisionOf('wait', now))]).toEqual([up, wait]);
 });
 
+test('a probe that fails is no matter to `up`, and keeps `exec` waiting', () => {
+  const probe = { ok: false, kind: 'tcp', text: 'refused', awaited: false, latencyMs: null, at: '' };
+  const forwards = [{ probe }] as unknown as Decided['status']['forwards'];
+  const failing = facts('up', null, { status: { ...facts('up').status, forwards } });
+  expect([decisionOf('up', failing), decisionOf('exec', failing)]).toEqual([null, undefined]);
+  expect(lateError('exec', failing)?.code).toBe('NOT_UP');
+  expect(decisionOf('exec', facts('retrying', taken))?.code).toBe('LISTEN_FAILED');
+});
+
 test.each([
   ['its last error', facts('retrying', unreachable()), 'UNREACHABLE'],
   ['that it is down', facts('down', null, { wanted: false }), 'NOT_UP'],

@@ -19,6 +19,7 @@ const patienceMs = 10_000;
 const noArgs: Args = {
   sshWords: [],
   words: [],
+  behind: [],
   flag: () => false,
   text: () => undefined,
   durationMs: (_, otherwise) => otherwise,

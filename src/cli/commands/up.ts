@@ -2,7 +2,6 @@
 import { TunnelError, worstExitCode, type HintCommand } from '../../errors.ts';
 import type { UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
-import { callerEnvironment } from '../../model/environment.ts';
 import { missingNativePart, withSupervisor } from '../../client/launch.ts';
 import {
   anyWords,
@@ -14,13 +13,12 @@ import {
   type CommandSpec,
   type Run,
 } from '../command.ts';
-import { Interrupted, type Context, type Interruption } from '../../client/context.ts';
-import { createConversation, showFailures } from '../conversation.ts';
-import { createKeepOffer, type KeepOffer } from '../keep-offer.ts';
-import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
-import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
-
-const patienceMs = 30_000;
+import { Interrupted, type Context } from '../../client/context.ts';
+import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
+import { showFailures } from '../conversation.ts';
+import { createKeepOffer } from '../keep-offer.ts';
+import { readyConfig } from '../../client/ready-config.ts';
+import { isRunning, locateTarget } from '../../client/supervisor.ts';
 
 export const spec: CommandSpec = {
   name: 'up',
@@ -65,8 +63,11 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
   using interruption = context.interruption();
   const offer = createKeepOffer(context, config.resolved);
   try {
-    const bring = { context, args, config, interruption, typed: offer.typed, timeoutMs };
-    const result = await askSupervisor({ ...bring, method: running ? method : 'up' });
+    const { typed } = offer;
+    const bringing = { context, args, selectors: args.words, config, interruption, typed, timeoutMs };
+    const result = await withSupervisor(supervisorOf(bringing), (client) =>
+      bringUp(client, { ...bringing, method: running ? method : 'up' }),
+    );
     if (context.interactive && !context.options.json) await offer.make(result.document);
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
@@ -76,53 +77,6 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
     if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
     throw thrown;
   }
-}
-
-interface Bring {
-  readonly context: Context;
-  readonly args: Args;
-  readonly method: 'up' | 'restart';
-  readonly config: ReadyConfig;
-  readonly interruption: Interruption;
-  readonly typed: KeepOffer['typed'];
-  readonly timeoutMs: number;
-}
-
-/** Starts one where none runs; answers what it asks, and tells what is waited for. */
-function askSupervisor({ context, args, method, config, interruption, ...more }: Bring): Promise<UpResult> {
-  const { facts, program } = context;
-  const params = {
-    selectors: args.words,
-    timeoutMs: more.timeoutMs,
-    interactive: context.interactive,
-    acceptNew: args.flag('accept-new'),
-    environment: callerEnvironment(facts.env),
-    remap: args.flag('remap'),
-  };
-  return withSupervisor({ config: config.path, project: config.project, facts, program }, async (client) => {
-    using conversation = createConversation({
-      context,
-      interruption,
-      answer: async (question, value) => {
-        await client.call('answer', { question, value: value?.reveal() ?? null });
-      },
-      typed: more.typed,
-      ways: config.resolved.tunnels.flatMap(({ ways }) => ways),
-      waiting: {
-        timeoutMs: more.timeoutMs,
-        look: () => ask(locateTarget(context), 'status', { selectors: args.words }),
-        isMeant: ({ name }) => args.words.length > 0 || method === 'restart' || startsByItself(config, name),
-      },
-    });
-    const { progress } = conversation;
-    const result = await client.call(method, params, { signal: interruption.signal, onProgress: progress });
-    await conversation.settled();
-    return result;
-  });
-}
-
-function startsByItself({ resolved }: ReadyConfig, name: string): boolean {
-  return resolved.tunnels.some((tunnel) => tunnel.name === name && tunnel.autostart);
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {

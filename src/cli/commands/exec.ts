@@ -1,0 +1,200 @@
+// `tunnel exec SEL… -- CMD…`: tunnels for the time of one command, which finds them in its variables and ends with its own exit code.
+import { accessSync } from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { Context } from '../../client/context.ts';
+import { needSupervisor, withSupervisor } from '../../client/launch.ts';
+import { localEnds } from '../../client/local-ends.ts';
+import { readyConfig } from '../../client/ready-config.ts';
+import { matchSelectors } from '../../config/selectors.ts';
+import type { ControlClient } from '../../control/client.ts';
+import type { UpParams, UpResult } from '../../control/protocol.ts';
+import { worstExitCode, type Hint } from '../../errors.ts';
+import { NotStarted, runInPlace, type OwnEnding } from '../../files/child.ts';
+import { callerEnvironment } from '../../model/environment.ts';
+import { shellWord } from '../../model/shell-word.ts';
+import { tunnelVariables, type Reached } from '../../model/tunnel-variables.ts';
+import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts';
+import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
+import { showFailures } from '../conversation.ts';
+import { createKeepOffer } from '../keep-offer.ts';
+
+export const spec: CommandSpec = {
+  name: 'exec',
+  words: 'SEL… -- CMD…',
+  takes: { least: 0 },
+  runs: true,
+  about: 'run a command while tunnels are up',
+  more: [
+    'Waits until the tunnels serve, and their probes too, then runs CMD with the variables of `tunnel env`, and',
+    'ends with its exit code (128 and the signal that killed it; 127: no such program; 126: it cannot be run).',
+    'Afterwards takes down what it brought up, unless another exec needs it or somebody brought it up since.',
+  ],
+  options: [
+    timeoutOption,
+    { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
+    { name: 'remap', about: 'where a local port is taken, use a free one near it' },
+  ],
+  examples: [
+    ['tunnel exec db -- psql -h 127.0.0.1', 'up before it, down behind it'],
+    [`tunnel exec db cache -- sh -c 'migrate "$DB_HOST:$DB_PORT"'`, 'two, found by their variables'],
+  ],
+};
+
+export const run: Run = async (context, args) => {
+  checkWords(args);
+  const { behind, words } = args;
+  if (isAbsent(behind[0] ?? '', context)) return notRun(context, behind, { code: 'ENOENT' });
+  const timeoutMs = args.durationMs('timeout', patienceMs);
+  const config = await readyConfig(context);
+  // A name that is nobody's starts no supervisor.
+  matchSelectors(words, config.resolved.tunnels);
+  const offer = createKeepOffer(context, config.resolved);
+  const { typed } = offer;
+  const lease = { once: false };
+  const asks: Asks = { context, args, selectors: words, method: 'up', config, typed, timeoutMs, lease };
+  return withSupervisor(supervisorOf(asks), async (client) => {
+    const result = await waitFor(client, asks);
+    if (result.failures.length > 0) {
+      showFailures(context, result.failures, result.document.tunnels.length);
+      context.talk(`${shellWord(behind[0] ?? '')} was not run`);
+      await client.call('release', {});
+      return worstExitCode(result.failures.map(({ error }) => error.code));
+    }
+    if (context.interactive) await offer.make(result.document);
+    return runLeased(client, asks, behind, variablesOf(asks, result));
+  });
+};
+
+/** What the supervisor is asked for, now and again after a crash of it. */
+type Asks = Omit<Bringing, 'interruption'>;
+
+async function runLeased(
+  client: ControlClient,
+  asks: Asks,
+  command: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): Promise<number> {
+  const { context } = asks;
+  const lease = holdLease(client, (signal) => leaseAgain(asks, signal));
+  try {
+    return codeOf(await runInPlace(command, { ...context.facts.env, ...variables }));
+  } catch (thrown) {
+    if (!(thrown instanceof NotStarted)) throw thrown;
+    return notRun(context, command, thrown);
+  } finally {
+    await lease.end();
+  }
+}
+
+function checkWords({ words, behind }: Args): void {
+  const help = { command: 'exec --help' };
+  if (words.length === 0) throw usage('tunnel exec needs a tunnel', help);
+  if (behind.length > 0) return;
+  const [first = '', ...others] = words.map(shellWord);
+  if (others.length === 0) throw usage('tunnel exec needs a command, behind --', help);
+  throw usage('tunnel exec needs -- before the command', `tunnel exec ${first} -- ${others.join(' ')}`);
+}
+
+/** Told before anybody is asked for a password. What it finds may still not be a program: the system says so later. */
+function isAbsent(program: string, { facts }: Context): boolean {
+  if (facts.platform === 'win32' || program === '' || program.includes('/')) return false;
+  const folders = (facts.env['PATH'] ?? '/usr/bin:/bin').split(delimiter);
+  return !folders.some((folder) => isThere(join(folder === '' ? '.' : folder, program)));
+}
+
+function isThere(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** In the words and with the codes of a shell. */
+function notRun(
+  context: Context,
+  [program = '', ...others]: readonly string[],
+  why: Pick<NotStarted, 'code'>,
+): number {
+  const absent = why.code === 'ENOENT';
+  const reason = absent ? 'there is no such program' : (why as NotStarted).message;
+  const message = `start failed, on ${program === '' ? "''" : program}: ${reason}`;
+  context.complain({ code: 'USAGE', message, hint: hintFor(program, others, absent) });
+  return absent ? 127 : 126;
+}
+
+function hintFor(program: string, others: readonly string[], absent: boolean): Hint {
+  if (/\s/.test(program) && others.length === 0) return `tunnel exec … -- sh -c ${shellWord(program)}`;
+  if (program.includes('/')) return `ls -ld ${shellWord(program)}`;
+  return absent ? 'echo "$PATH"    # where it was looked for' : `type ${shellWord(program)}`;
+}
+
+/** Ctrl-C ends the waiting, and with the connection the lease. */
+async function waitFor(client: ControlClient, asks: Asks): Promise<UpResult> {
+  using interruption = asks.context.interruption();
+  return await bringUp(client, { ...asks, interruption });
+}
+
+function variablesOf({ config }: Pick<Bringing, 'config'>, { document }: UpResult): Record<string, string> {
+  const reached = config.resolved.tunnels.flatMap((tunnel): Reached[] => {
+    const status = document.tunnels.find(({ name }) => name === tunnel.name);
+    const ends = status === undefined ? null : localEnds(tunnel, status);
+    return ends === null ? [] : [{ tunnel, ends }];
+  });
+  return Object.fromEntries(tunnelVariables(reached));
+}
+
+const codeOf = (ending: OwnEnding): number =>
+  ending.how === 'exited' ? ending.code : 128 + constants.signals[ending.by];
+
+interface HeldLease {
+  /** Resolves when what nobody needs any more is down. */
+  end(): Promise<void>;
+}
+
+/** As long as the command runs: a supervisor that crashes is started again, and gives the tunnels again. */
+function holdLease(first: ControlClient, again: (signal: AbortSignal) => Promise<ControlClient>): HeldLease {
+  let client = first;
+  const ending = new AbortController();
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      await client.call('leased', {}).catch(() => null);
+      if (!client.lost || ending.signal.aborted) return;
+      client = await again(ending.signal);
+    }
+  };
+  const watching = watch().catch(() => undefined); // no supervisor starts any more: the tunnels' clients see it
+  return {
+    async end() {
+      ending.abort();
+      await client.call('release', {}).catch(() => null); // gone: then nothing is up for us
+      client.close();
+      await watching;
+      if (client !== first) client.close();
+    },
+  };
+}
+
+/** Asks nothing: the terminal belongs to the command now. */
+async function leaseAgain(asks: Asks, signal: AbortSignal): Promise<ControlClient> {
+  const { context, selectors, timeoutMs, lease, args } = asks;
+  const client = await needSupervisor(supervisorOf(asks));
+  const params: UpParams = {
+    selectors,
+    timeoutMs,
+    lease,
+    interactive: false,
+    acceptNew: false,
+    remap: args.flag('remap'),
+    environment: callerEnvironment(context.facts.env),
+  };
+  try {
+    await client.call('up', params, { signal });
+    return client;
+  } catch (thrown) {
+    client.close();
+    throw thrown;
+  }
+}
