@@ -5,7 +5,7 @@ import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import type { SupervisorStatus, TunnelStatus } from '../model/status.ts';
+import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
 import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
@@ -118,7 +118,7 @@ class Life {
           log.write('error', 'wanted', `${at.wanted} cannot be written: ${asTunnelError(failure).message}`);
         })
       : { remember: () => undefined, written: () => Promise.resolve() };
-    this.#metrics = new MetricsServer(() => this.#statuses(), log.write, clock);
+    this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
     this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
     this.#history = parts.writable
       ? openHistory(at.history, clock, (failure) => {
@@ -288,6 +288,10 @@ class Life {
   #statuses(): readonly TunnelStatus[] {
     const { engine } = this.#parts;
     return engine.status(engine.known().map(({ name }) => name));
+  }
+
+  #document(): StatusDocument {
+    return { version: 1, supervisor: this.#status(), tunnels: this.#statuses() };
   }
 
   #notifySoon(): void {
