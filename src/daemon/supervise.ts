@@ -13,6 +13,7 @@ import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/en
 import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig } from './config-source.ts';
 import { openHistory, type HistoryFile } from './history.ts';
 import { createHandlers, select, selector } from './handlers.ts';
+import { createHooks, type Hooks } from './hooks.ts';
 import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
@@ -31,6 +32,8 @@ export interface LifeParts {
   readonly engine: Engine;
   readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   readonly nativeCrypto: boolean;
+  /** Variables that hold secrets: no command gets them. */
+  readonly withheld: () => ReadonlySet<string>;
   /** What was wanted when the last supervisor ended. */
   readonly wanted: Wanted;
   /** False: nothing can be remembered on disk. */
@@ -90,6 +93,7 @@ class Life {
   readonly #signals: Cancel;
   readonly #metrics: MetricsServer;
   readonly #notifier: Notifier;
+  readonly #hooks: Hooks;
   /** Null where nothing can be remembered on disk. */
   readonly #history: HistoryFile | null;
   /** End the watches that a supervisor keeps beside its tunnels. */
@@ -119,6 +123,7 @@ class Life {
         })
       : { remember: () => undefined, written: () => Promise.resolve() };
     this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
+    this.#hooks = createHooks({ ...parts, log: log.write });
     this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
     this.#history = parts.writable
       ? openHistory(at.history, clock, (failure) => {
@@ -133,6 +138,7 @@ class Life {
         slept: (fromMs) => this.#history?.slept(fromMs),
       }),
       engine.onState((change) => this.#history?.changed(change)),
+      engine.onState((change) => this.#hooks.changed(change)),
       engine.onChange(() => this.#notifySoon()),
       () => this.#notifyTimer?.(),
     ];
@@ -363,6 +369,7 @@ class Life {
     await this.#presence?.withdraw();
     await engine.close(drainMs);
     for (const cancel of this.#cancels) cancel();
+    await this.#hooks.close();
     await this.#metrics.close();
     await this.#history?.close();
     await this.#wanted.written();
