@@ -8,6 +8,7 @@ import { spec as status } from './commands/status.ts';
 import { spec as wait } from './commands/wait.ts';
 import { spec as logs } from './commands/logs.ts';
 import { spec as history } from './commands/history.ts';
+import { spec as metrics } from './commands/metrics.ts';
 import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
 import { spec as env } from './commands/env.ts';
@@ -35,6 +36,7 @@ export const commands: readonly CommandSpec[] = [
   wait,
   logs,
   history,
+  metrics,
   check,
   show,
   env,

@@ -4,7 +4,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
-import type { HostSettings } from './schema.ts';
+import type { HostSettings, TunnelSettings } from './schema.ts';
 import { TunnelError } from '../errors.ts';
 import { updateFile } from '../files/atomic.ts';
 import { makeFolders } from '../files/folders.ts';
@@ -232,6 +232,7 @@ function proxiesOf([name, { proxy }]: Place): string[] {
   return [`${proxy.scheme} proxy ${formatHostPort(proxy.host, proxy.port)} (to reach ${name})`];
 }
 
+type HooksSetting = NonNullable<TunnelSettings['hooks']>;
 type Place = readonly [name: string, settings: HostSettings];
 
 function commandsOf([name, settings]: Place): string[] {
@@ -245,8 +246,16 @@ function commandsOf([name, settings]: Place): string[] {
   ];
 }
 
-function hooksOf({ hooks }: Declared): string[] {
-  return Object.entries(hooks).map(([event, argv]) => `${argv.join(' ')} (on ${event})`);
+function hooksOf({ hooks, defaults, tunnels }: Declared): string[] {
+  const commands = (of: HooksSetting, on: string): string[] =>
+    Object.entries(of).flatMap(([event, argv]) =>
+      argv === undefined ? [] : [`${argv.join(' ')} (on ${event}${on})`],
+    );
+  return [
+    ...commands({ ...hooks }, ''),
+    ...commands({ ...defaults.hooks }, ''),
+    ...[...tunnels.values()].flatMap(({ name, own }) => commands({ ...own.hooks }, ` of ${name}`)),
+  ];
 }
 
 function secretSources(settings: HostSettings): { kind: string; ref: SecretRef }[] {

@@ -51,6 +51,7 @@ export function overlay(own: TunnelSettings, below: TunnelSettings): TunnelSetti
     ...kept,
     ...own,
     ...(own.keepalive && below.keepalive ? { keepalive: { ...below.keepalive, ...own.keepalive } } : {}),
+    ...(own.hooks && below.hooks ? { hooks: { ...below.hooks, ...own.hooks } } : {}),
     ...(own.reconnect && below.reconnect ? { reconnect: { ...below.reconnect, ...own.reconnect } } : {}),
   };
 }

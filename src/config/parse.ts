@@ -181,10 +181,12 @@ function unknownKey(path: Path, key: string, value: unknown): Problem {
 
 /** Keys that may stand in the map at a path. */
 function keysAt(path: Path): readonly string[] {
-  const last = path.at(-1);
+  const isEntry = path.length === 2 && path[0] !== 'defaults'; // a tunnel may have any of these names
+  const last = isEntry ? '' : path.at(-1);
   if (last === 'keepalive') return ['interval', 'count'];
   if (last === 'reconnect') return ['initial', 'max'];
   if (last === 'socks_auth') return ['user', 'password'];
+  if (last === 'hooks') return ['up', 'down', 'needs_you'];
   if (path.includes('forwards') && typeof last === 'number') return knownKeys.forward;
   if (path.length === 0) return knownKeys.file;
   return path[0] === 'hosts' ? knownKeys.host : knownKeys.tunnel;

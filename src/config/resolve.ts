@@ -4,7 +4,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import { formatLogin, type Host, type Way } from '../model/host.ts';
 import { readCommandLine } from '../model/proxy-command.ts';
-import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
+import type { Hooks, HookState, ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import type { Account } from './account.ts';
 import { isAliasOnly, login, type Login } from './address.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
@@ -12,6 +12,7 @@ import { nearest } from './nearest.ts';
 import { absoluteSecret, folderOf, ownPath, resolveHost, wayLayer, type Layer } from './resolve-host.ts';
 import type { TunnelSettings } from './schema.ts';
 import type { Path } from './source.ts';
+import { expandHome } from './ssh-config/tokens.ts';
 import { sshAliases } from './ssh-config/aliases.ts';
 import {
   type AskSsh,
@@ -78,7 +79,7 @@ export async function resolveConfig(declared: Declared, parts: ResolveParts): Pr
 }
 
 /** Settings of the file that do nothing in this version. */
-function withoutEffect({ hooks, tunnels }: Declared): readonly string[] {
+function withoutEffect({ tunnels }: Declared): readonly string[] {
   const named = (says: (tunnel: DeclaredTunnel) => boolean): string =>
     [...tunnels.values()].flatMap((tunnel) => (says(tunnel) ? [tunnel.name] : [])).join(', ');
   const found: readonly [names: string, key: string][] = [
@@ -88,8 +89,7 @@ function withoutEffect({ hooks, tunnels }: Declared): readonly string[] {
       'idle_timeout: has no effect without lazy: true',
     ],
   ];
-  const kept = found.flatMap(([names, what]) => (names === '' ? [] : [`${what} (${names})`]));
-  return Object.keys(hooks).length > 0 ? ['hooks: has no effect in this version', ...kept] : kept;
+  return found.flatMap(([names, what]) => (names === '' ? [] : [`${what} (${names})`]));
 }
 
 /** Variables that hold secrets by what any line of the config says, also of hosts that no tunnel uses. */
@@ -137,7 +137,15 @@ async function resolveTunnel(tunnel: DeclaredTunnel, all: Work): Promise<Tunnel 
     env: settings.env ?? {},
     open: settings.open ?? null,
     after: settings.after ?? [],
+    hooks: hooksOf({ ...all.declared.hooks, ...settings.hooks }, account),
   };
+}
+
+/** Of each event the tunnel's own command, else that of the top level. */
+function hooksOf({ up, down, needs_you: needsYou }: Declared['hooks'], { home }: Account): Hooks {
+  const command = (state: HookState, argv: readonly string[] | undefined): Hooks =>
+    argv === undefined ? {} : { [state]: argv.map((word) => expandHome(word, home)) };
+  return { ...command('up', up), ...command('down', down), ...command('needs-you', needsYou) };
 }
 
 /** The server, and the hops before it. `jump`: one of `ways`, or null for what the layers say. */

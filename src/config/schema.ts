@@ -69,6 +69,17 @@ const address = (description: string) =>
     .meta({ ...addressText, description })
     .optional();
 
+const hook = (when: string) =>
+  leaf(value.argumentList, { type: 'array', items: string }, `Run when ${when}: [program, argument].`);
+const hooks = z
+  .strictObject({
+    up: hook('the tunnel has come up, or came back'),
+    down: hook('it was taken down'),
+    needs_you: hook('it needs a person'),
+  })
+  .meta({ description: 'Commands for what becomes of a tunnel, run without a shell.' })
+  .optional();
+
 const methods = ['agent', 'publickey', 'keyboard-interactive', 'password', 'hostbased', 'none'] as const;
 
 const hostKeys = {
@@ -253,6 +264,7 @@ const tunnelKeys = {
     .optional(),
   share: flag('Share the connection with other tunnels to the same server.'),
   after: leaf(value.listOf(value.name), textOrList, 'Tunnels that must be up before this one.'),
+  hooks,
 };
 
 const hostSchema = z.strictObject(hostKeys).meta({ description: 'An SSH server.' });
@@ -265,11 +277,7 @@ export const fileSchema = z
     tunnels: z.record(z.string(), tunnelSchema).meta({ description: 'Tunnels by name.' }).optional(),
     include: words('Further files of hosts and tunnels, relative to this one.'),
     metrics: leaf(tcpListen, addressText, 'Address of the metrics and health endpoint.'),
-    hooks: leaf(
-      choice.commands,
-      { type: 'object', additionalProperties: { type: 'array', items: string } },
-      'Commands by event.',
-    ),
+    hooks,
     notify: flag('Desktop notifications when a tunnel needs a person.'),
   })
   .meta({ title: 'tunnels.yaml', description: 'SSH tunnels by name.' });

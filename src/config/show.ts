@@ -5,6 +5,7 @@ import { formatDuration, longestMs } from '../model/duration.ts';
 import type { Forward } from '../model/forward.ts';
 import { formatAddress, formatLogin, type AgentRef, type Host, type Way } from '../model/host.ts';
 import { formatSecretRef } from '../model/secret.ts';
+import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 
 export interface ShownHop {
@@ -29,6 +30,8 @@ export interface ShownTunnel {
   readonly tags: readonly string[];
   /** As written, where there are any. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Commands by the state that they run at, where there are any. */
+  readonly hooks?: Tunnel['hooks'];
   /** Every way, where there are several. */
   readonly ways?: readonly (readonly ShownHop[])[];
 }
@@ -54,6 +57,7 @@ export function showDocument(
       forwards: tunnel.forwards.map((forward) => ({ type: forward.type, ...ends(forward) })),
       tags: tunnel.tags,
       ...(Object.keys(tunnel.env).length > 0 ? { env: tunnel.env } : {}),
+      ...(Object.keys(tunnel.hooks).length > 0 ? { hooks: tunnel.hooks } : {}),
       ...(ways.length > 1 ? { ways } : {}),
     };
   });
@@ -112,6 +116,8 @@ function tunnelLines(tunnel: Tunnel, ownStore: string): string[] {
   if (tunnel.tags.length > 0) lines.push(line('tags', tunnel.tags.join(', ')));
   for (const [variable, text] of Object.entries(tunnel.env))
     lines.push(line('env', `${variable}=${cleanText(text)}`));
+  for (const [state, argv] of Object.entries(tunnel.hooks))
+    lines.push(line(`on ${state}`, argv.map((word) => shellWord(cleanText(word))).join(' ')));
   const hold = tunnel.hold.kind === 'refuse' ? 'refuse' : formatDuration(tunnel.hold.ms);
   const { initialMs, maxMs } = tunnel.reconnect;
   lines.push(

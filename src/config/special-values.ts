@@ -1,4 +1,4 @@
-// Values of the keys that have a form of their own: agent, hold, ways, hooks, …, probe, proxy and secret sources. Pure.
+// Values of the keys that have a form of their own: agent, hold, ways, …, probe, proxy and secret sources. Pure.
 import { parse as parseYaml } from 'yaml';
 import { hops, login } from './address.ts';
 import {
@@ -78,20 +78,6 @@ export function hostWord(value: unknown): Parsed<string> {
 
 export function version(value: unknown): Parsed<1> {
   return value === 1 ? ok(1) : wrong('must be 1, the only version there is');
-}
-
-/** Commands by event, each as a list of arguments. */
-export function commands(value: unknown): Parsed<Readonly<Record<string, readonly string[]>>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return wrong('must be a map of event: [program, argument]');
-  const read = several(
-    Object.entries(value),
-    (command, event): Parsed<readonly [string, readonly string[]]> => {
-      const argv = argumentList(command);
-      return 'value' in argv ? ok([String(event), argv.value]) : argv;
-    },
-  );
-  return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
 }
 
 const probeForms = 'must be tcp, http://…, https://…, postgres, redis or { greeting: REGEX }';

@@ -5,9 +5,15 @@ import { errnoWords } from '../files/errno.ts';
 import { holderOf } from '../forward/tcp-table.ts';
 import { systemClock, type Cancel, type Clock } from '../model/clock.ts';
 import { formatHostPort, isLoopback, tcp } from '../model/endpoint.ts';
-import { failedProbe, isReady, meantByDefault, type TunnelStatus } from '../model/status.ts';
+import { metricFamilies, prometheusText } from '../model/prometheus.ts';
+import {
+  failedProbe,
+  isReady,
+  meantByDefault,
+  type StatusDocument,
+  type TunnelStatus,
+} from '../model/status.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
-import { prometheusText } from './prometheus.ts';
 
 export interface MetricsAddress {
   readonly host: string;
@@ -17,7 +23,7 @@ export interface MetricsAddress {
 const retryMs = 5_000;
 
 export class MetricsServer {
-  readonly #status: () => readonly TunnelStatus[];
+  readonly #status: () => StatusDocument;
   readonly #log: EngineLog;
   readonly #clock: Clock;
   #wanted: MetricsAddress | null = null;
@@ -27,7 +33,7 @@ export class MetricsServer {
   #cancelRetry: Cancel = () => undefined;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(status: () => readonly TunnelStatus[], log: EngineLog, clock: Clock = systemClock) {
+  constructor(status: () => StatusDocument, log: EngineLog, clock: Clock = systemClock) {
     this.#status = status;
     this.#log = log;
     this.#clock = clock;
@@ -150,11 +156,7 @@ function misdirected(response: ServerResponse): void {
   response.end('asked for by a name that is not its own: use 127.0.0.1 or localhost\n');
 }
 
-function answer(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: () => readonly TunnelStatus[],
-): void {
+function answer(request: IncomingMessage, response: ServerResponse, status: () => StatusDocument): void {
   const send = (code: number, text: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(code, { 'content-type': type, 'cache-control': 'no-store' });
     response.end(request.method === 'HEAD' ? undefined : text);
@@ -164,11 +166,11 @@ function answer(
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   switch (path) {
     case '/metrics':
-      return send(200, prometheusText(status()), 'text/plain; version=0.0.4; charset=utf-8');
+      return send(200, prometheusText(metricFamilies(status())), 'text/plain; version=0.0.4; charset=utf-8');
     case '/healthz':
       return send(200, 'ok\n');
     case '/readyz':
-      return ready(new URLSearchParams(query).getAll('tunnel'), status(), send);
+      return ready(new URLSearchParams(query).getAll('tunnel'), status().tunnels, send);
     default:
       return send(404, 'there are /metrics, /healthz and /readyz\n');
   }

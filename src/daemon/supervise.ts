@@ -5,7 +5,7 @@ import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { CallerEnvironment } from '../model/session.ts';
-import type { SupervisorStatus, TunnelStatus } from '../model/status.ts';
+import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
 import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
@@ -14,6 +14,7 @@ import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig }
 import { openHistory, type HistoryFile } from './history.ts';
 import { createHandlers, select, selector } from './handlers.ts';
 import { Leases } from './leases.ts';
+import { createHooks, type Hooks } from './hooks.ts';
 import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
@@ -32,6 +33,8 @@ export interface LifeParts {
   readonly engine: Engine;
   readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   readonly nativeCrypto: boolean;
+  /** Variables that hold secrets: no command gets them. */
+  readonly withheld: () => ReadonlySet<string>;
   /** What was wanted when the last supervisor ended. */
   readonly wanted: Wanted;
   /** False: nothing can be remembered on disk. */
@@ -92,6 +95,7 @@ class Life {
   readonly #signals: Cancel;
   readonly #metrics: MetricsServer;
   readonly #notifier: Notifier;
+  readonly #hooks: Hooks;
   /** Null where nothing can be remembered on disk. */
   readonly #history: HistoryFile | null;
   /** End the watches that a supervisor keeps beside its tunnels. */
@@ -125,7 +129,8 @@ class Life {
           log.write('error', 'wanted', `${at.wanted} cannot be written: ${asTunnelError(failure).message}`);
         })
       : { remember: () => undefined, written: () => Promise.resolve() };
-    this.#metrics = new MetricsServer(() => this.#statuses(), log.write, clock);
+    this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
+    this.#hooks = createHooks({ ...parts, log: log.write });
     this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
     this.#history = parts.writable
       ? openHistory(at.history, clock, (failure) => {
@@ -140,6 +145,7 @@ class Life {
         slept: (fromMs) => this.#history?.slept(fromMs),
       }),
       engine.onState((change) => this.#history?.changed(change)),
+      engine.onState((change) => this.#hooks.changed(change)),
       engine.onChange(() => this.#notifySoon()),
       () => this.#notifyTimer?.(),
     ];
@@ -306,6 +312,10 @@ class Life {
     return engine.status(engine.known().map(({ name }) => name));
   }
 
+  #document(): StatusDocument {
+    return { version: 1, supervisor: this.#status(), tunnels: this.#statuses() };
+  }
+
   #notifySoon(): void {
     this.#notifyTimer ??= this.#parts.clock.schedule(notifyMs, () => {
       this.#notifyTimer = null;
@@ -376,6 +386,7 @@ class Life {
     await this.#presence?.withdraw();
     await engine.close(drainMs);
     for (const cancel of this.#cancels) cancel();
+    await this.#hooks.close();
     await this.#metrics.close();
     await this.#history?.close();
     await this.#wanted.written();

@@ -37,6 +37,8 @@ export interface Wired {
   readonly engine: Engine;
   readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
   readonly nativeCrypto: boolean;
+  /** Variables that hold secrets: no command gets them. */
+  readonly withheld: () => ReadonlySet<string>;
 }
 
 export function wire(options: WiringOptions): Wired {
@@ -65,6 +67,7 @@ export function wire(options: WiringOptions): Wired {
   return {
     engine,
     nativeCrypto: nativeCrypto(),
+    withheld: () => withheldVariables(current ?? { tunnels: [] }),
     async load(bringing) {
       const { environmentOf, worked } = readingOf(bringing);
       const consent = project ? { allowedIn: places.stateDir } : {};

@@ -6,6 +6,7 @@ import { isatty } from 'node:tty';
 import type { Readable, Writable } from 'node:stream';
 import { errnoWords } from './errno.ts';
 import type { Cancel } from '../model/clock.ts';
+import { cleanText } from '../model/clean.ts';
 import { onAbort, type GiveUpSignal } from '../model/give-up.ts';
 
 export interface StartOptions {
@@ -187,8 +188,8 @@ export interface RunOptions {
   readonly deadlineMs: number;
   /** The deadline is counted anew from each line of its standard error that begins so. */
   readonly newDeadlineAt?: string;
-  /** More on its standard output ends it. */
-  readonly outputLimitBytes: number;
+  /** More on its standard output ends it. Null: nobody reads that. */
+  readonly outputLimitBytes: number | null;
   /** How much of its standard error is kept, from its beginning. Default 4 KiB. */
   readonly saidLimitBytes?: number;
   readonly signal?: GiveUpSignal | undefined;
@@ -221,7 +222,8 @@ export async function runProgram(argv: readonly string[], options: RunOptions): 
     return { ending: { how: 'unwanted' }, output: nothing, said: nothing };
   try {
     const stdin = options.input === undefined ? 'ignore' : 'pipe';
-    const child = await startProgram(argv, { env: options.env, stdio: [stdin, 'pipe', 'pipe'] });
+    const stdout = options.outputLimitBytes === null ? 'ignore' : 'pipe';
+    const child = await startProgram(argv, { env: options.env, stdio: [stdin, stdout, 'pipe'] });
     child.stdin?.on('error', () => undefined); // it ended before it read: its exit tells
     child.stdin?.end(options.input);
     return await finished(child, options);
@@ -229,6 +231,34 @@ export async function runProgram(argv: readonly string[], options: RunOptions): 
     if (!(thrown instanceof NotStarted)) throw thrown;
     return { ending: { how: 'not-started', why: thrown }, output: nothing, said: nothing };
   }
+}
+
+/** What went wrong with a run that had so long, in words; null when it ended well. */
+export function endingWords(ending: Ending, deadlineMs: number): string | null {
+  switch (ending.how) {
+    case 'exited':
+      return ending.code === 0 ? null : `it ended with ${ending.code}`;
+    case 'killed':
+      return `it was ended by ${ending.by}`;
+    case 'not-started':
+      return ending.why.message;
+    case 'late':
+      return `it took longer than ${Math.round(deadlineMs / 1000)}s`;
+    case 'too-much':
+      return 'it printed too much';
+    case 'unwanted':
+      return 'it is no longer wanted';
+  }
+}
+
+/** Of what a program said the first line that is not empty, fit to show. */
+export function firstLine(said: Buffer): string {
+  const line = said
+    .toString('utf8')
+    .split('\n')
+    .map(cleanText)
+    .find((text) => text !== '');
+  return (line ?? '').slice(0, 200);
 }
 
 function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
@@ -243,7 +273,7 @@ function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
       signalGroup(child, 'SIGKILL');
       settle({ how });
     };
-    const output = collect(child.stdout, options.outputLimitBytes, () => stop('too-much'));
+    const output = collect(child.stdout, options.outputLimitBytes ?? 0, () => stop('too-much'));
     const said = collect(child.stderr, options.saidLimitBytes ?? saidLimitBytes, () => undefined);
     const after = (ms: number, task: () => void): NodeJS.Timeout => {
       const timer = setTimeout(task, ms);

@@ -5,6 +5,12 @@ import type { Way } from './host.ts';
 /** The fate of a connection that arrives while the link is away: wait that long, or no listener at all. */
 export type Hold = { readonly kind: 'wait'; readonly ms: number } | { readonly kind: 'refuse' };
 
+/** The states at which a hook runs. */
+export type HookState = 'up' | 'down' | 'needs-you';
+
+/** Commands by the state that a tunnel comes to: a program and its arguments. */
+export type Hooks = Readonly<Partial<Record<HookState, readonly string[]>>>;
+
 export interface Tunnel {
   readonly name: string;
   /** The word after `host:`. */
@@ -27,6 +33,7 @@ export interface Tunnel {
   readonly open: string | null;
   /** Names of tunnels that must be up before this one. */
   readonly after: readonly string[];
+  readonly hooks: Hooks;
 }
 
 /** The meaning of one config file: everything the supervisor works from. */

@@ -2,7 +2,7 @@
 import { realpath } from 'node:fs/promises';
 import { dirname, sep } from 'node:path';
 import { TunnelError } from '../errors.ts';
-import { runProgram, type Ending } from '../files/child.ts';
+import { endingWords, firstLine, runProgram } from '../files/child.ts';
 import { errnoWords } from '../files/errno.ts';
 import { readForeignFile, UnreadableFile } from '../files/foreign-file.ts';
 import { exposureOf, type Reader } from '../files/owned.ts';
@@ -77,37 +77,11 @@ export async function readSecretCommand(argv: readonly string[], options: Comman
     outputLimitBytes: secretLimitBytes,
     signal: options.signal,
   });
-  const why = endingWords(ending, options);
+  const why =
+    ending.how === 'too-much' ? 'it printed more than a secret' : endingWords(ending, options.timeoutMs);
   const words = firstLine(said);
   if (why !== null) throw failure(program, words === '' ? why : `${why}: ${words}`);
   return secretFromBytes(output, (problem) => failure(program, problem.replace(/^it/, 'its output')));
-}
-
-/** Null for success. */
-function endingWords(ending: Ending, { timeoutMs }: CommandOptions): string | null {
-  switch (ending.how) {
-    case 'exited':
-      return ending.code === 0 ? null : `it ended with ${ending.code}`;
-    case 'killed':
-      return `it was ended by ${ending.by}`;
-    case 'not-started':
-      return ending.why.message;
-    case 'late':
-      return `it took longer than ${Math.round(timeoutMs / 1000)}s`;
-    case 'too-much':
-      return 'it printed more than a secret';
-    case 'unwanted':
-      return 'it is no longer wanted';
-  }
-}
-
-function firstLine(bytes: Buffer): string {
-  const line = bytes
-    .toString('utf8')
-    .split('\n')
-    .map(cleanText)
-    .find((text) => text !== '');
-  return (line ?? '').slice(0, 200);
 }
 
 /** Only the program is named: an argument may be a secret itself. */

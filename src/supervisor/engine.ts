@@ -76,6 +76,8 @@ export interface Examined {
   readonly attempt: readonly DialStep[] | null;
   /** What the last login that succeeded recorded; null when there was none. */
   readonly last: readonly DialStep[] | null;
+  /** Of the commands that brought it up; empty once it is down. */
+  readonly environment: CallerEnvironment;
 }
 
 export interface ApplyOptions {

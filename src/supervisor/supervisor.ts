@@ -152,7 +152,13 @@ class Supervisor implements Engine {
     if (run === undefined) return null;
     const { link } = run.linkUse;
     const attempt = link?.loginSteps() ?? null;
-    return { tunnel: run.tunnel, session: link?.session ?? null, attempt, last: link?.lastLogin ?? null };
+    return {
+      tunnel: run.tunnel,
+      session: link?.session ?? null,
+      attempt,
+      last: link?.lastLogin ?? null,
+      environment: run.linkUse.environment(),
+    };
   }
 
   attend(names: readonly string[], person: Person): Cancel {

@@ -156,7 +156,7 @@ test.skipIf(process.getuid === undefined)('what others could have written allows
 
 test('the summary of a project file names everything it would do', () => {
   const bold = `
-defaults: { host_keys: accept-new }
+defaults: { host_keys: accept-new, hooks: { down: [rm, /tmp/x] } }
 hooks: { up: [touch, /tmp/x] }
 metrics: 0.0.0.0:9464
 hosts:
@@ -167,13 +167,13 @@ tunnels:
   a: { host: katie, local: 5432, remote: 1, env: { URL: "x\\ny{address}" }, open: "http://{address}" }
   w: { host: p, local: 0.0.0.0:80, remote: 1, ways: [alias, direct] }
   r: { host: katie, type: remote, remote: 8080, local: 3000 }
-  s: { host: katie, type: remote, remote: 8081, allow: ["*:22"] }
+  s: { host: katie, type: remote, remote: 8081, allow: ["*:22"], hooks: { needs_you: [beep, -l] } }
   d: { host: me@10.0.0.1, type: dynamic, local: "[::]:1080", socks_auth: { user: u, password: "file:pw" } }
 `;
   const lines = summarizeProject(declared(bold)).map(({ what, items }) => `${what}: ${items.join(' | ')}`);
   expect(lines).toEqual([
     'connects to: katie (u@k.x:2222) | b (b.x:22) | p (p.x:22) | alias (as in your ssh_config, if it is there) | me@10.0.0.1 (as in your ssh_config, if it is there) | socks5 proxy proxy:1 (to reach p)',
-    'runs: cat pw (for katie) | nc %h %p (to reach b) | touch /tmp/x (on up)',
+    'runs: cat pw (for katie) | nc %h %p (to reach b) | touch /tmp/x (on up) | rm /tmp/x (on down) | beep -l (on needs_you of s)',
     'reads secrets: command:[cat, pw] (password of katie) | env:P (passphrase of b) | keychain (proxy password of p) | file:pw (SOCKS password of d)',
     'uses: key ~/.ssh/id (for katie) | agent ./a.sock (for b)',
     'trusts: host keys in ./kh (b) | new host keys without asking (defaults)',

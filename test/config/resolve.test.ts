@@ -81,7 +81,6 @@ describe('a name that only ssh_config can know', () => {
 
 test('what does nothing in this version is a warning, once, with the tunnels that have it', async () => {
   const { config } = await resolve(`
-hooks: { up: [touch, x] }
 defaults: { idle_timeout: 5m }
 tunnels:
   a: { host: h, local: 1, remote: 2, env: { A: b }, open: "http://{address}", lazy: true, idle_timeout: 5m }
@@ -89,10 +88,26 @@ tunnels:
   c: { host: h, local: 5, remote: 6, idle_timeout: never }
 `);
   expect(config.warnings).toEqual([
-    'hooks: has no effect in this version',
     'open: has no effect in this version (a)',
     'idle_timeout: has no effect without lazy: true (b)',
   ]);
+});
+
+test('a hook is that of the tunnel, else of defaults, else of the top level, event by event', async () => {
+  const { config } = await resolve(`
+hooks: { up: [top], down: [top, ~/x], needs_you: [top] }
+defaults: { hooks: { up: [middle], needs_you: [middle] } }
+tunnels:
+  a: { host: h, local: 1, remote: 2, hooks: { up: [own, 1] } }
+  b: { host: h, local: 3, remote: 4 }
+`);
+  const home = (config.tunnels[0]?.hooks.down?.[1] ?? '').replace(/\/x$/, '');
+  expect(home).toMatch(/^\//);
+  expect(config.tunnels.map(({ hooks }) => hooks)).toEqual([
+    { up: ['own', '1'], down: ['top', `${home}/x`], 'needs-you': ['middle'] },
+    { up: ['middle'], down: ['top', `${home}/x`], 'needs-you': ['middle'] },
+  ]);
+  expect(config.warnings).toEqual([]);
 });
 
 describe('what ssh_config sets', () => {

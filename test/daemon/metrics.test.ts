@@ -1,84 +1,13 @@
-// Metrics for machines: the Prometheus text, the HTTP around it, and desktop notifications.
+// The metrics server: what it answers, to whom, and where. And desktop notifications.
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { MetricsServer } from '../../src/daemon/metrics-http.ts';
 import { createNotifier, notifyCommand } from '../../src/daemon/notify.ts';
-import { prometheusText } from '../../src/daemon/prometheus.ts';
 import type { TunnelStatus } from '../../src/model/status.ts';
 import { manualClock } from '../helpers/manual-clock.ts';
-
-function tunnel(name: string, more: Partial<TunnelStatus> = {}): TunnelStatus {
-  const forward = {
-    name: null,
-    type: 'local',
-    listen: '127.0.0.1:1',
-    target: 'db:1',
-    bound: true,
-    exposed: false,
-    open: 2,
-    held: 1,
-    total: 7,
-    failed: 3,
-    bytesIn: 100,
-    bytesOut: 50,
-    error: null,
-    probe: null,
-  } as const;
-  return {
-    name,
-    state: 'up',
-    since: null,
-    tags: [],
-    autostart: true,
-    wanted: true,
-    host: 'katie',
-    endpoint: 'me@katie:22',
-    via: [],
-    link: 'l1',
-    orphan: false,
-    reconnects: 4,
-    attempt: 0,
-    retryAt: null,
-    latencyMs: 12.5,
-    error: null,
-    lastError: null,
-    question: null,
-    forwards: [forward, { ...forward, open: 1 }],
-    algorithms: null,
-    ...more,
-  };
-}
-
-describe('the Prometheus text', () => {
-  test('has one header a metric and sums the forwards of a tunnel', () => {
-    const lines = prometheusText([tunnel('db'), tunnel('web', { state: 'retrying', latencyMs: null })]).split(
-      '\n',
-    );
-    expect(lines).toEqual(
-      expect.arrayContaining([
-        '# TYPE tunnel_up gauge',
-        'tunnel_up{tunnel="db"} 1',
-        'tunnel_up{tunnel="web"} 0',
-        'tunnel_state{tunnel="web",state="retrying"} 1',
-        'tunnel_state{tunnel="web",state="up"} 0',
-        '# TYPE tunnel_reconnects_total counter',
-        'tunnel_reconnects_total{tunnel="db"} 4',
-        'tunnel_bytes_total{tunnel="db",direction="in"} 200',
-        'tunnel_bytes_total{tunnel="db",direction="out"} 100',
-        'tunnel_connections_open{tunnel="db"} 3',
-        'tunnel_connections_held{tunnel="db"} 2',
-        'tunnel_connections_total{tunnel="db"} 14',
-        'tunnel_connections_failed_total{tunnel="db"} 6',
-        'tunnel_latency_seconds{tunnel="db"} 0.0125',
-      ]),
-    );
-    expect(lines.filter((line) => line.startsWith('tunnel_latency_seconds'))).toHaveLength(1);
-    expect(lines.filter((line) => line.startsWith('# TYPE tunnel_state '))).toHaveLength(1);
-    expect(lines.at(-1)).toBe('');
-  });
-});
+import { statusDocument, tunnelStatus as tunnel } from '../helpers/tunnel-status.ts';
 
 const open: MetricsServer[] = [];
 afterEach(async () => {
@@ -91,7 +20,7 @@ async function serve(
 ): Promise<{ server: MetricsServer; logged: string[] }> {
   const logged: string[] = [];
   const server = new MetricsServer(
-    () => tunnels,
+    () => statusDocument(tunnels),
     (_level, _event, message) => void logged.push(message),
   );
   open.push(server);
@@ -126,7 +55,7 @@ describe('a metrics address that is taken', () => {
     const clock = manualClock();
     const logged: string[] = [];
     const log = (_level: string, _event: string, message: string): void => void logged.push(message);
-    const server = new MetricsServer(() => [], log, clock);
+    const server = new MetricsServer(() => statusDocument([]), log, clock);
     open.push(server);
     for (let tries = 0; tries < 3; tries += 1) {
       await server.serve({ host: '127.0.0.1', port });

@@ -62,6 +62,7 @@ export function tunnelOf(
     env: {},
     open: null,
     after: [],
+    hooks: {},
     ...more,
   };
 }

@@ -1,5 +1,5 @@
 // `tunnel env`: where tunnels are reached, and their own variables, as lines that a shell evaluates.
-import { localEnds } from '../../client/local-ends.ts';
+import { localEnds } from '../../config/local-ends.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 import { matchSelectors } from '../../config/selectors.ts';

@@ -1,5 +1,11 @@
-// Prometheus text from the status of tunnels: the exposition format 0.0.4. Pure.
-import { failedProbe, type ForwardStatus, type TunnelState, type TunnelStatus } from '../model/status.ts';
+// Metrics of tunnels, from their status: the samples, and the Prometheus text of them (exposition format 0.0.4). Pure.
+import {
+  failedProbe,
+  type ForwardStatus,
+  type StatusDocument,
+  type TunnelState,
+  type TunnelStatus,
+} from './status.ts';
 
 const states: readonly TunnelState[] = [
   'down',
@@ -11,10 +17,20 @@ const states: readonly TunnelState[] = [
   'stopping',
 ];
 
-interface Metric {
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** A metric with its samples: of each tunnel, none where there is nothing to measure. */
+export interface MetricFamily {
   readonly name: string;
   readonly type: 'gauge' | 'counter';
   readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+interface Metric extends Omit<MetricFamily, 'samples'> {
   /** Labels beside `tunnel`, and the value. */
   readonly samples: (
     tunnel: TunnelStatus,
@@ -91,16 +107,32 @@ const metrics: readonly Metric[] = [
   },
 ];
 
-/** The document for a scrape. Metrics without a sample keep their header lines. */
-export function prometheusText(tunnels: readonly TunnelStatus[]): string {
-  const lines = metrics.flatMap(({ name, type, help, samples }) => [
+/** What a document of `status --json` comes to. */
+export function metricFamilies({ supervisor, tunnels }: StatusDocument): readonly MetricFamily[] {
+  const { version } = supervisor;
+  const build: MetricFamily = {
+    name: 'tunnel_build_info',
+    type: 'gauge',
+    help: '1, with the version of the supervisor that runs; absent where none does.',
+    samples: version === null ? [] : [{ labels: { version }, value: 1 }],
+  };
+  const ofTunnels = metrics.map(({ name, type, help, samples }) => ({
+    name,
+    type,
+    help,
+    samples: tunnels.flatMap((tunnel) =>
+      samples(tunnel).map(([labels, value]) => ({ labels: { tunnel: tunnel.name, ...labels }, value })),
+    ),
+  }));
+  return [build, ...ofTunnels];
+}
+
+/** The text for a scrape. Metrics without a sample keep their header lines. */
+export function prometheusText(families: readonly MetricFamily[]): string {
+  const lines = families.flatMap(({ name, type, help, samples }) => [
     `# HELP ${name} ${help}`,
     `# TYPE ${name} ${type}`,
-    ...tunnels.flatMap((tunnel) =>
-      samples(tunnel).map(
-        ([labels, value]) => `${name}{${formatLabels({ tunnel: tunnel.name, ...labels })}} ${value}`,
-      ),
-    ),
+    ...samples.map(({ labels, value }) => `${name}{${formatLabels(labels)}} ${value}`),
   ]);
   return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,6 @@
 // Where a tunnel is reached: what its supervisor has bound goes before the file, and a port nobody knows is none.
 import { describe, expect, test } from 'vitest';
-import { localEnds } from '../../src/client/local-ends.ts';
+import { localEnds } from '../../src/config/local-ends.ts';
 import { tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import type { ForwardStatus } from '../../src/model/status.ts';
 

@@ -1,5 +1,5 @@
 // Where a program here reaches a tunnel: as its supervisor says while it has the port, else as the file says.
-import { localListen } from '../config/address.ts';
+import { localListen } from './address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { ForwardStatus, TunnelStatus } from '../model/status.ts';
 import {
