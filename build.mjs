@@ -1,8 +1,10 @@
-// Builds what ships. Two bundles and the key thread: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
-// split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
+// Builds what ships. Two bundles, the key thread and the man pages. cli.cjs is one small file that answers `tunnel status` by itself; everything
+// else is split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { compileFunction } from 'node:vm';
 import { build } from 'esbuild';
 import ts from 'typescript';
 
@@ -109,6 +111,21 @@ const worker = await build({
   entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
 });
 
+/** Pages for man(1), made by a program of ours that runs here and now. */
+const maker = await build({
+  ...common,
+  format: 'cjs',
+  sourcemap: false,
+  entryPoints: { man: 'docs/man-pages.ts' },
+  plugins: [specsAlone],
+});
+const made = { exports: {} };
+compileFunction(maker.outputFiles[0].text, ['module', 'require'])(made, createRequire(import.meta.url));
+const pages = Object.entries(made.exports.manPages()).map(([name, contents]) => ({
+  path: join(import.meta.dirname, 'dist', 'man', name),
+  contents,
+}));
+
 const declarations = declared.map((name) => {
   const source = readFileSync(new URL(`./src/${name}.ts`, import.meta.url), 'utf8');
   const { outputText } = ts.transpileDeclaration(source, { fileName: `${name}.ts`, compilerOptions: {} });
@@ -117,8 +134,8 @@ const declarations = declared.map((name) => {
 
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-const outputs = [small, large, worker].flatMap(({ outputFiles }) => outputFiles);
-for (const { path, contents } of [...outputs, ...declarations]) {
+const bundles = [small, large, worker].flatMap(({ outputFiles }) => outputFiles);
+for (const { path, contents } of [...bundles, ...pages, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }

@@ -8,12 +8,28 @@ export interface OptionSpec {
   /** The word for its value in --help; a flag has none. */
   readonly value?: string;
   readonly about: string;
+  /** A flag that can be said no to: --no-NAME. */
+  readonly refusable?: true;
 }
+
+/** What a word of a command line can be completed to: names that are looked up, files, or these very words. */
+export type WordKind =
+  | 'selector'
+  | 'tunnel'
+  | 'tag'
+  | 'host'
+  /** A host whose key is in our own store. */
+  | 'trusted'
+  | 'file'
+  | 'nothing'
+  | readonly string[];
 
 export interface CommandSpec {
   readonly name: string;
   /** Words after the name, as in --help: '[SEL…]'. Empty: it takes none. */
   readonly words: string;
+  /** What its capitals (NAME, HOST …), of its options too, stand for where that is not the usual (cli/at-cursor). */
+  readonly stands?: Readonly<Record<string, WordKind>>;
   /** How many of those words there may be. */
   readonly takes: { readonly least: number; /** Absent: any number. */ readonly most?: number };
   /** Runs a command of the user's: the words behind `--` are that one's. */
@@ -48,7 +64,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { name: 'json', about: 'print data as JSON' },
   { name: 'quiet', alias: 'q', about: 'no talk on stderr, errors only' },
   { name: 'verbose', alias: 'v', about: 'more talk, and stack traces of errors' },
-  { name: 'color', about: 'color, or --no-color for none' },
+  { name: 'color', refusable: true, about: 'color, or --no-color for none' },
   { name: 'version', alias: 'V', about: 'print the version' },
   { name: 'help', alias: 'h', about: 'print this help' },
 ];

@@ -26,6 +26,7 @@ import { spec as add } from './commands/add.ts';
 import { spec as remove } from './commands/remove.ts';
 import { spec as importing } from './commands/import.ts';
 import { spec as schema } from './commands/schema.ts';
+import { spec as completion } from './commands/completion.ts';
 import { spec as demo } from './commands/demo.ts';
 
 export const commands: readonly CommandSpec[] = [
@@ -54,5 +55,6 @@ export const commands: readonly CommandSpec[] = [
   remove,
   importing,
   schema,
+  completion,
   demo,
 ];

@@ -1,4 +1,4 @@
-// The fast ways: `status` of a running supervisor, --version and --help, without a parser, yaml, zod or ssh2 (SPEC 6).
+// The fast ways: `status` of a running supervisor, completion, --version and --help, without a parser, yaml, zod or ssh2 (SPEC 6).
 import { createContext } from './context.ts';
 import type { Context } from '../client/context.ts';
 
@@ -23,6 +23,10 @@ export async function fast(args: readonly string[]): Promise<number | null> {
     const context = await contextOf({});
     context.out(mainHelp(context.paint));
     return 0;
+  }
+  if (args[0] === '__complete') {
+    const { complete } = await import('./complete.ts');
+    return complete(args.slice(1), await contextOf({}));
   }
   const plain = readPlainStatus(args);
   return plain === null ? null : fastStatus(plain);

@@ -47,6 +47,21 @@ export function askSupervisor<M extends Exclude<Method, 'hello'>>(
   });
 }
 
+/** One call to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
+export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
+  at: SupervisorPlaces,
+  owner: Owner,
+  { method, params }: SupervisorCall<M>,
+  withinMs: number,
+): Promise<Methods[M]['result'] | null> {
+  const client = await connectAt(at, owner, withinMs);
+  try {
+    return (await client?.call(method, params, { signal: AbortSignal.timeout(withinMs) })) ?? null;
+  } finally {
+    client?.close();
+  }
+}
+
 async function reach<T>(
   at: SupervisorPlaces,
   owner: Owner,
@@ -78,11 +93,16 @@ async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | nu
 }
 
 /** Where the state folder cannot be written there is no address, and the socket is in one of the places by default. */
-async function connectAt(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
+async function connectAt(
+  at: SupervisorPlaces,
+  owner: Owner,
+  timeoutMs?: number,
+): Promise<ControlClient | null> {
+  const options = { version, owner, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   const address = readAddress(at.address);
-  if (address !== null) return connectControl(address.socket, { version, owner, token: address.token });
+  if (address !== null) return connectControl(address.socket, { ...options, token: address.token });
   for (const socket of [at.socket, at.spareSocket]) {
-    const client = socket === null ? null : await connectControl(socket, { version, owner });
+    const client = socket === null ? null : await connectControl(socket, options);
     if (client !== null) return client;
   }
   return null;

@@ -12,6 +12,7 @@ import { configToEdit, problemWith, writeConfig } from '../edited-config.ts';
 export const spec: CommandSpec = {
   name: 'add',
   words: 'NAME HOST',
+  stands: { NAME: 'nothing' },
   takes: { least: 2, most: 2 },
   ssh: true,
   about: 'write a tunnel into the file',

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Context } from '../../client/context.ts';
 import { needSupervisor, withSupervisor } from '../../client/launch.ts';
-import { localEnds } from '../../client/local-ends.ts';
+import { localEnds } from '../../config/local-ends.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import type { ControlClient } from '../../control/client.ts';

@@ -23,6 +23,7 @@ import { openHostNames, type HostNames } from '../../config/named-host.ts';
 export const spec: CommandSpec = {
   name: 'hosts',
   words: '[list|forget HOST…|export]',
+  stands: { HOST: 'trusted' },
   takes: anyWords,
   about: 'the host keys that are trusted',
   options: [

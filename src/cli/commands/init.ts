@@ -20,6 +20,7 @@ import { hintText } from '../../render/error.ts';
 export const spec: CommandSpec = {
   name: 'init',
   words: '',
+  stands: { NAME: 'nothing' },
   takes: noWords,
   about: 'write a first config',
   options: [

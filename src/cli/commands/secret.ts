@@ -24,6 +24,7 @@ const kinds: readonly SecretKind[] = ['password', 'passphrase', 'totp'];
 export const spec: CommandSpec = {
   name: 'secret',
   words: 'set NAME [KIND] | delete NAME [KIND] | list',
+  stands: { NAME: 'host', KIND: kinds },
   takes: { least: 0, most: 3 },
   about: 'passwords, passphrases and one-time code secrets in the keychain',
   more: [

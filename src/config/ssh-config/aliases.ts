@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readForeignTextNow } from '../../files/foreign-file.ts';
 import { globMatches } from '../glob.ts';
-import { includedFiles } from './parser.ts';
+import { includedFiles } from './included-files.ts';
 import { readConfigLines } from './lines.ts';
 
 /** As OpenSSH: files that include files end there. */

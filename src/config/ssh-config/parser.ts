@@ -1,9 +1,7 @@
 // ssh_config without ssh, for machines with none: the same files, blocks and order as ssh_config(5), but no `Match exec` and no canonical names.
-import { existsSync, readdirSync } from 'node:fs';
-import { join, isAbsolute } from 'node:path';
+import { join } from 'node:path';
 import type { Account } from '../account.ts';
 import { sshAlgorithms } from '../algorithms.ts';
-import { globMatches } from '../glob.ts';
 import {
   type SshAnswer,
   type SshFailure,
@@ -14,6 +12,7 @@ import {
   type SshValues,
   inSmallLetters,
 } from './settings.ts';
+import { includedFiles } from './included-files.ts';
 import { lineProblem, algorithmKeywords, keywordOf } from './keywords.ts';
 import { readConfigLines, type ConfigLine } from './lines.ts';
 import { matchesHost, matchesMatch, type MatchFacts } from './match.ts';
@@ -348,26 +347,4 @@ function changedValues(values: SshValues, query: SshQuery): SshValues {
     else if (!isUsual(key, first)) changed.set(key, all);
   }
   return changed;
-}
-
-/** Relative names begin at `folder`. Files that are not there are left out. */
-export function includedFiles(pattern: string, folder: string, home: string): string[] {
-  const expanded = expandAnyHome(pattern, home);
-  const absolute = isAbsolute(expanded) ? expanded : join(folder, expanded);
-  let found = ['/'];
-  for (const part of absolute.split('/').filter(Boolean))
-    found = found.flatMap((each) => entries(each, part));
-  return found;
-}
-
-function entries(folder: string, part: string): string[] {
-  if (!/[*?[]/.test(part)) return existsSync(join(folder, part)) ? [join(folder, part)] : [];
-  try {
-    return readdirSync(folder)
-      .filter((name) => globMatches(part, name) && (part.startsWith('.') || !name.startsWith('.')))
-      .sort()
-      .map((name) => join(folder, name));
-  } catch {
-    return []; // not a folder, or not ours to list: nothing matches there
-  }
 }
