@@ -274,6 +274,22 @@ describe('the control socket', () => {
     expect(await (await client(address)).call('status', { selectors: [] })).toEqual(document);
   });
 
+  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'])(
+    'knows no method %s, and lets nothing of it in by a parameter',
+    async (name) => {
+      const { address } = await serve({ down: (params) => Promise.resolve(params as never) });
+      const raw = await rawSocket(address);
+      const inherits = `{"${name}":{"polluted":true},"selectors":[],"drainMs":0}`;
+      raw.socket.end(
+        `${helloLine}{"id":2,"method":"${name}","params":{}}\n{"id":3,"method":"down","params":${inherits}}\n`,
+      );
+      await raw.closed;
+      expect(raw.received()).toContain('no such method');
+      expect(raw.received()).toContain('{"id":3,"result":{"selectors":[],"drainMs":0}}');
+      expect(Reflect.get({}, 'polluted')).toBeUndefined();
+    },
+  );
+
   test('answers what a half-closed client asked, then ends', async () => {
     const { address } = await serve({});
     const raw = await rawSocket(address);

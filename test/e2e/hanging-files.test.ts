@@ -1,7 +1,7 @@
-// Keys, certificates, secrets and known_hosts that hang whoever reads them: such tunnels need a person, all others go on, and
+// Keys, certificates, secrets and known_hosts that hang whoever reads them, or never end: such tunnels need a person, all others go on, and
 // what is told to end ends.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deadMount, mountMissing } from '../helpers/dead-mount.ts';
@@ -49,7 +49,9 @@ async function hold(folder: string): Promise<void> {
   });
   for (const { name, error } of tunnels)
     if (name !== 'good')
-      expect(error?.message, name).toMatch(/it is not a regular file|its file system does not answer/);
+      expect(error?.message, name).toMatch(
+        /it is not a regular file|it is larger than|its file system does not answer/,
+      );
   sshd.signalSessions('SIGKILL');
   const back = await world.until('good', ({ state, reconnects }) => state === 'up' && reconnects === 1);
   const port = Number(back.forwards[0]?.listen?.split(':').at(-1));
@@ -58,13 +60,27 @@ async function hold(folder: string): Promise<void> {
   await expect.poll(() => isAlive(supervisor.pid ?? 0), { timeout: 20_000 }).toBe(false);
 }
 
+const names = ['key', 'other', 'other.pub', 'certificate', 'secret', 'known_hosts'];
+
 describe.skipIf(sshdMissing() !== null)('files that hang whoever reads them', () => {
-  test('as pipes that nobody writes to', async () => {
+  test.each<[string, (path: string) => void]>([
+    ['pipes that nobody writes to', (path) => void execFileSync('mkfifo', ['-m', '600', path])],
+    [
+      'as devices that never end',
+      (path) => symlinkSync(path.endsWith('r') ? '/dev/random' : '/dev/zero', path),
+    ],
+    [
+      'files of 1 GB',
+      (path) => {
+        writeFileSync(path, '', { mode: 0o600 });
+        truncateSync(path, 1024 ** 3);
+      },
+    ],
+  ])('as %s stop neither other tunnels nor the end of the supervisor', async (_how, make) => {
     await using world = createWorld();
-    const folder = join(world.folder, 'pipes');
+    const folder = join(world.folder, 'files');
     mkdirSync(folder);
-    const names = ['key', 'other', 'other.pub', 'certificate', 'secret', 'known_hosts'];
-    execFileSync('mkfifo', ['-m', '600', ...names.map((name) => join(folder, name))]);
+    for (const name of names) make(join(folder, name));
     await hold(folder);
   });
 

@@ -325,12 +325,16 @@ test('a client that half-closed before there was a channel is answered', async (
   expect(await fate).toEqual(clean);
 });
 
-test('a target that is gone for good resets a client that goes on sending', async () => {
+test.each([
+  ['at once', true],
+  ['after its end was read', false],
+])('a target that is gone for good %s resets a client that goes on sending', async (_when, atOnce) => {
   const { client, far, watched } = await scene();
   far.channel.write(Buffer.from('bye'));
   far.channel.end();
-  far.channel.close();
+  if (atOnce) far.channel.close();
   expect(await watched.ending).toBe('end');
+  if (!atOnce) far.channel.close();
   const error = new Promise<Error>((resolve) => client.once('error', resolve));
   const timer = setInterval(() => client.write('more'), 5);
   await error;

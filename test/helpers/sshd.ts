@@ -122,7 +122,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
       'KbdInteractiveAuthentication no',
       'PermitRootLogin yes',
       'LogLevel DEBUG1',
-      'MaxStartups 500:30:1000',
+      // of this one the last value wins
+      ...(options.config?.some((line) => line.startsWith('MaxStartups ')) ? [] : ['MaxStartups 500:30:1000']),
       'MaxSessions 1000',
       ...(root === undefined ? [] : ['PerSourcePenalties no']), // since 9.8: a test's refused logins are no attack
     ].join('\n') + '\n',

@@ -144,6 +144,32 @@ describe.skipIf(sshdMissing() !== null || curlMissing || namespaceMissing() !== 
       expect(slow.status()).toMatchObject({ failed: 1, open: 0 });
       await slow.close(0);
     });
+
+    test('three hundred that say half a greeting keep nobody from being served, and are closed by the deadline', async () => {
+      const due: (() => void)[] = [];
+      const schedule = (_ms: number, task: () => void): (() => void) => (due.push(task), () => undefined);
+      const { carrier: crowded } = makeCarrier(
+        { ...base, type: 'dynamic', listen: tcp('127.0.0.1', 0), allow: [], socksAuth: null },
+        { clock: { ...systemClock, schedule } },
+      );
+      await crowded.open();
+      crowded.link({ state: 'up', session });
+      const at = crowded.status().listen;
+      const halves = ['05', '04 01 1538 0a000001 41', '43 4f 4e 4e 45 43 54', '05 01 00 05 01 00 03 ff 1b'];
+      const clients = Array.from({ length: 300 }, (_, index) => {
+        const client = clientOf(at);
+        client.write(Buffer.from((halves[index % halves.length] ?? '').replaceAll(' ', ''), 'hex'));
+        return watchSocket(client).ending;
+      });
+      await until(() => crowded.status().open === 300);
+      const served = await curl('--socks5-hostname', at, `http://127.0.0.1:${port}/`);
+      expect(served.output).toContain('from the far side');
+      for (const task of due) task();
+      expect(new Set(await Promise.all(clients))).toEqual(new Set(['reset']));
+      await until(() => crowded.status().open === 0); // curl's own, too
+      expect(crowded.status().failed).toBe(300);
+      await crowded.close(0);
+    });
   },
 );
 

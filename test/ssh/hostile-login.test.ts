@@ -119,6 +119,21 @@ describe('a login at a server that never lets us in, but', () => {
     expect(clock.armed()).toBe(0);
   });
 
+  test('says nothing to it at all ends after two minutes', async () => {
+    const clock = manualClock();
+    let ask = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (ask = resolve));
+    const ended = logInto(insteadOfAnAnswer(ask), clock);
+    await asked;
+    clock.advance(119_999);
+    expect(clock.armed()).toBeGreaterThan(0);
+    clock.advance(1);
+    const { error, context } = await ended;
+    expect(error).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'auth' } });
+    expect(context.steps.at(-1)).toMatchObject({ layer: 'auth', status: 'failed' });
+    expect(clock.armed()).toBe(0);
+  });
+
   test('answers with messages of a session that is not there ends, and opens nothing', async () => {
     for (const type of [90, 91, 94, 80]) {
       const { error } = await logInto(

@@ -17,6 +17,7 @@ import {
   type HybridServerOptions,
   type RawPeer,
 } from '../helpers/hybrid-server.ts';
+import { manualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testContext, testDialer, type TestDialer } from '../helpers/ssh-dialer.ts';
 
 const gcm = { kex: null, cipher: ['aes128-gcm@openssh.com'], mac: null, hostKey: null, pubkey: null };
@@ -230,6 +231,29 @@ describe('a channel that nobody opened', () => {
       session.openChannel(target, origin, limits),
     ]);
     expect(first).not.toBe(second);
+  });
+});
+
+describe('an open that is not answered', () => {
+  test('ends in its time, alone; an answer that comes after all is closed again', async () => {
+    const clock = manualClock();
+    const { session, peer } = await meet(testDialer({ clock }).dialer, { heard: ([type]) => type === 90 });
+    const inVain = Array.from({ length: 100 }, () => failureOf(session.openChannel(target, origin, limits)));
+    await bothWays(session);
+    expect(sent(90)).toHaveLength(100);
+    clock.advance(limits.timeoutMs);
+    for (const failed of inVain)
+      expect(await failed).toMatchObject({ code: 'TIMED_OUT', facts: { layer: 'channel' } });
+    for (let id = 0; id < 100; id += 1)
+      peer.send(message(91, uint32(id), uint32(id), uint32(2 ** 21), uint32(2 ** 15)));
+    await bothWays(session);
+    expect(sent(97)).toHaveLength(100);
+    const next = session.openChannel(target, origin, limits);
+    await bothWays(session);
+    const asked = sent(90).at(-1);
+    const id = asked?.readUInt32BE(5 + asked.readUInt32BE(1)) ?? -1;
+    peer.send(message(91, uint32(id), uint32(7), uint32(2 ** 21), uint32(2 ** 15)));
+    (await next).close();
   });
 });
 
