@@ -9,7 +9,7 @@ import { resourcesOf, type Resources } from './resources.ts';
 import { pathOf, setScene, type Scene } from './scene.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import type { OpenWay } from './traffic.ts';
-import { saidBetween, statusBoundMs, type History } from './truth.ts';
+import { saidBetween, statusBoundMs, type History, type Loss } from './truth.ts';
 import { watchStatus, type Watch } from './watch.ts';
 
 export interface RoundOptions {
@@ -25,6 +25,8 @@ export interface Evidence {
   readonly connections: readonly Connection[];
   readonly strikes: readonly Struck[];
   readonly histories: Readonly<Record<string, History>>;
+  /** What was told as `lastError` of them: sessions that were lost. */
+  readonly losses: Readonly<Record<string, readonly Loss[]>>;
   /** What the supervisor held before and after, with nobody connected. */
   readonly before: Resources;
   readonly after: Resources;
@@ -148,6 +150,7 @@ export async function playRound(
     histories: Object.fromEntries(
       Object.keys(pathOf).map((tunnel) => [tunnel, saidBetween(watch.of(tunnel), startMs, Infinity)]),
     ),
+    losses: Object.fromEntries(Object.keys(pathOf).map((tunnel) => [tunnel, watch.lossesOf(tunnel)])),
     sshdLogs: { near: scene.sshds.near.log(), inner: scene.sshds.inner.log() },
     supervisorLog: await logOf(scene),
   };

@@ -9,12 +9,14 @@ import type { Part } from './script.ts';
 import { readChannels, type Channel } from './sshd-log.ts';
 import {
   awaySinceMs,
+  isToldLoss,
   lieAboutCut,
   lieAboutService,
   recoveryMs,
-  saidAt,
   saidBetween,
+  servesAt,
   statusBoundMs,
+  toldLateMs,
   wasUpThroughout,
   type History,
 } from './truth.ts';
@@ -40,6 +42,11 @@ export interface Figures {
   readonly opensshEnds: number;
   readonly unixCloses: number;
   readonly cut: number;
+  /** Reset with an old session that was lost after a second one had taken its place: told, and counted as failed. */
+  readonly oldCuts: number;
+  /** Second sessions that took over; sessions that owed an answer. */
+  readonly rotations: number;
+  readonly suspicions: number;
   readonly hung: number;
   readonly statusLies: number;
   readonly longestRecoveryMs: number;
@@ -58,11 +65,6 @@ export interface Verdict {
 const memoryBoundMib = 96;
 /** As long as sshd keeps a session whose line is dead, or a line keeps what it holds. */
 const newsMs = 8000;
-/**
- * So late may the watcher, a process of its own, tell what `status` said, where the machine is busy. That `status` itself is true in
- * time is judged by `lieAboutCut`.
- */
-const toldLateMs = 3000;
 /** So much of a held connection is read (SPEC 3): an end behind more is not seen. */
 const readWhileHeldBytes = 60_000;
 /** One control connection comes and goes. */
@@ -77,14 +79,10 @@ export function judge(evidence: Evidence): Verdict {
     channels[way.tunnel.startsWith('near') ? 'near' : 'inner'];
   const findings = evidence.connections.flatMap((connection) => [
     ...findingsOf(connection),
-    ...lossesOf(
-      connection,
-      historyOf(evidence, connection),
-      channelsFor(connection),
-      evidence.schedule.holdMs,
-    ),
+    ...lossesOf(connection, evidence, channelsFor(connection)),
   ]);
-  const kept = findings.filter((finding) => counts(finding, evidence));
+  const oldCuts = findings.filter(({ flaw }) => flaw === 'oldCut');
+  const kept = findings.filter((finding) => finding.flaw !== 'oldCut' && counts(finding, evidence));
   const liars = new Map(
     kept
       .filter(({ flaw }) => flaw === 'falseEnd')
@@ -111,6 +109,9 @@ export function judge(evidence: Evidence): Verdict {
       opensshEnds: told.filter((liar) => liar === 'openssh').length,
       unixCloses: told.filter((liar) => liar === 'unix').length,
       cut: many('cut', 'dropped', 'late'),
+      oldCuts: oldCuts.length,
+      rotations: timesSaid(evidence, 'has a fresh session'),
+      suspicions: timesSaid(evidence, 'owes an answer'),
       hung: many('hung'),
       statusLies: lies.length,
       longestRecoveryMs: Math.round(Math.max(0, ...recoveries.map(({ ms }) => ms))),
@@ -121,10 +122,10 @@ export function judge(evidence: Evidence): Verdict {
       ...ours.map(brokenOf),
       ...lies,
       ...recoveries.flatMap(({ broken }) => broken),
-      ...miscounts(
-        evidence,
-        [...liars].filter(([, liar]) => liar === 'unix').map(([finding]) => finding),
-      ),
+      ...miscounts(evidence, [
+        ...[...liars].filter(([, liar]) => liar === 'unix').map(([finding]) => finding),
+        ...oldCuts,
+      ]),
       ...remains(evidence),
     ].sort((one, other) => one.atMs - other.atMs),
   };
@@ -136,6 +137,12 @@ function namesakesOf({ way, client }: Connection, { connections }: Evidence): nu
     (other) =>
       other.way.type === 'remote' && other.way.tunnel === way.tunnel && other.client.port === client.port,
   ).length;
+}
+
+/** How often the log says something: a line that is repeated is counted in a later one, `(3 more times since 20:00)`. */
+function timesSaid({ supervisorLog }: Evidence, words: string): number {
+  const lines = supervisorLog.split('\n').filter((line) => line.includes(words));
+  return lines.reduce((sum, line) => sum + Number(/\((\d+) more times since/.exec(line)?.[1] ?? 1), 0);
 }
 
 const historyOf = ({ histories }: Evidence, { way }: Connection): History => histories[way.tunnel] ?? [];
@@ -155,13 +162,10 @@ function counts({ flaw, connection }: Finding, evidence: Evidence): boolean {
 }
 
 /** What a connection suffered without need. */
-function lossesOf(
-  connection: Connection,
-  history: History,
-  channels: readonly Channel[],
-  holdMs: number,
-): Finding[] {
+function lossesOf(connection: Connection, evidence: Evidence, channels: readonly Channel[]): Finding[] {
   const { client, target, startedMs, endedMs, arrivals, hung, refused } = connection;
+  const { holdMs } = evidence.schedule;
+  const history = historyOf(evidence, connection);
   if (endedMs === null || hung !== null || refused !== null) return [];
   if (cameLate(connection, history))
     return [{ flaw: 'late', connection, sender: 'client', text: 'its client had left while it was held' }];
@@ -169,10 +173,11 @@ function lossesOf(
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
   if (!isLost || isAsWritten) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
-  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs + toldLateMs))
-    return [
-      { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
-    ];
+  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs + toldLateMs)) {
+    const isTold = isToldLoss(evidence.losses[connection.way.tunnel] ?? [], startedMs, endedMs);
+    const words = `${text}, on a link that was up all the time`;
+    return [{ flaw: isTold ? 'oldCut' : 'cut', connection, sender: 'target', text: words }];
+  }
   if (!wasHeld(connection, channels)) return [];
   // Its time had run out, or it came when all others' had: by the program's clock, which runs ahead of the fair one.
   const awayMs = startedMs - (awaySinceMs(history, startedMs) ?? startedMs);
@@ -277,7 +282,7 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
         const boundMs = recoveryBoundMs(tunnel);
         const history = evidence.histories[tunnel] ?? [];
         const ms = recoveryMs(history, endedMs, untilMs);
-        const isLate = untilMs - endedMs > boundMs && saidAt(history, endedMs + boundMs)?.state !== 'up';
+        const isLate = untilMs - endedMs > boundMs && !servesAt(history, endedMs + boundMs);
         if (ms <= boundMs && !isLate) return { ms, broken: [] };
         const when = ms > boundMs ? `up ${Math.round(ms)} ms` : `not up ${boundMs} ms`;
         const text = `${tunnel}: ${when} after ${describe(strike)}, the bound is ${boundMs} ms`;
@@ -286,16 +291,16 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
   );
 }
 
-/** Where the status counted wrongly: each connection once, and as failed each that a unix socket was only closed on. */
-function miscounts({ connections, forwards, endMs }: Evidence, unixCloses: readonly Finding[]): Broken[] {
+/** Where the status counted wrongly: each connection once, and as failed at least those. */
+function miscounts({ connections, forwards, endMs }: Evidence, failures: readonly Finding[]): Broken[] {
   return Object.entries(forwards).flatMap(([name, { total, failed }]) => {
     const made = connections.filter(({ way, refused }) => way.name === name && refused === null);
     if (made[0] === undefined || made[0].way.type === 'remote') return [];
-    const closed = unixCloses.filter(({ connection: { way, script } }) => {
+    const least = failures.filter(({ connection: { way, script } }) => {
       return way.name === name && !hasLeave(script.client) && !hasLeave(script.target);
     }).length;
-    if (total === made.length && failed >= closed) return [];
-    const text = `${name} counts ${total} connections, ${failed} failed, of ${made.length}, ${closed} closed early`;
+    if (total === made.length && failed >= least) return [];
+    const text = `${name} counts ${total} connections, ${failed} failed, of ${made.length}, ${least} failed at least`;
     return [{ invariant: 'counts', atMs: endMs, text }];
   });
 }

@@ -281,10 +281,8 @@ export class Link implements Asker, JumpLink {
   #oldLost(error: TunnelError): void {
     const { clock, log } = this.#parts;
     const loss = { error, atMs: clock.now() };
-    log('warn', 'link.old-session-lost', `an old session of ${this.id} is lost: ${error.message}`, {
-      link: this.id,
-      code: error.code,
-    });
+    const words = `an old session is lost, what ran over it was reset: ${error.message}`;
+    log('warn', 'link.old-session-lost', words, { link: this.id, code: error.code });
     for (const user of this.users.all()) user.suffered(loss);
     this.changed();
   }

@@ -1,10 +1,13 @@
 // What the status said, held against what was so: each lie is seen, and nothing true is called one.
 import { describe, expect, test } from 'vitest';
 import {
+  isToldLoss,
   lieAboutCut,
   lieAboutService,
+  moveWatch,
   recoveryMs,
   saidAt,
+  servesAt,
   wasUpThroughout,
   type History,
   type Sample,
@@ -68,5 +71,54 @@ describe('a recovery', () => {
     expect(recoveryMs(outage, 6500, 9000)).toBe(500);
     expect(recoveryMs(outage, 8000, 9000)).toBe(0);
     expect(recoveryMs(outage, 4000, 6000)).toBe(0); // the next fault came first
+  });
+
+  test('is none when a listener only moved to another session of a link that was not lost', () => {
+    const moves: History = [
+      ...outage,
+      { atMs: 8000, state: 'connecting', since: 'e', moved: true },
+      { atMs: 8100, state: 'up', since: 'f', moved: true },
+    ];
+    expect(recoveryMs(moves, 4000, 9000)).toBe(3000);
+    expect([servesAt(moves, 8050), servesAt(moves, 6500)]).toEqual([true, false]);
+  });
+});
+
+describe('a listener', () => {
+  const trouble = { code: 'LINK_LOST', message: 'lost', hint: null, at: '' } as const;
+  const told = (
+    ...all: readonly (readonly ['up' | 'connecting' | 'retrying', boolean, number])[]
+  ): boolean[] => {
+    const moves = moveWatch();
+    return all.map(([state, bad, reconnects]) => moves({ state, error: bad ? trouble : null, reconnects }));
+  };
+
+  test('moves when its tunnel is on its way to up without a trouble and a reconnect', () => {
+    expect(
+      told(['connecting', false, 0], ['up', false, 0], ['connecting', false, 0], ['up', false, 0]),
+    ).toEqual([false, false, true, true]);
+  });
+
+  test.each([
+    ['was lost', ['connecting', true, 0], ['up', false, 1]],
+    ['came back while nobody looked', ['up', false, 1], ['up', false, 1]],
+    ['was refused', ['retrying', true, 0], ['up', false, 0]],
+  ] as const)('does not when its tunnel %s', (_what, one, other) => {
+    expect(told(['up', false, 0], one, other)[1]).toBe(false);
+    expect(told(['up', false, 0], one)).toEqual([false, false]);
+  });
+});
+
+describe('a reset on a tunnel that was up all the time', () => {
+  const losses = [{ atMs: 9000, message: 'no byte for 2s' }];
+  test.each([
+    ['is told by a loss about then', 2000, 9050, true],
+    ['is told though the status came late', 2000, 7500, true],
+    ['is told by none that was long before', 2000, 12_500, false],
+    ['is told by none that came long after', 2000, 4900, false],
+    ['is told by none when it began while the session was silent already', 8500, 9050, false],
+  ])('%s', (_what, startedMs, endedMs, is) => {
+    expect(isToldLoss(losses, startedMs, endedMs)).toBe(is);
+    expect(isToldLoss([], startedMs, endedMs)).toBe(false);
   });
 });

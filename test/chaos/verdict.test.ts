@@ -1,5 +1,7 @@
 // The verdict on what a whole round left behind: late tunnels, untrue status, leaks.
 import { describe, expect, test } from 'vitest';
+import { createConnection, type Connection } from '../../chaos/connection.ts';
+import { touchScript } from '../../chaos/script.ts';
 import type { Struck } from '../../chaos/faults.ts';
 import type { Evidence } from '../../chaos/round.ts';
 import { createSchedule, type Fault } from '../../chaos/schedule.ts';
@@ -16,6 +18,7 @@ function evidence(change: Partial<Evidence>): Evidence {
     connections: [],
     strikes: [],
     histories: allUp,
+    losses: {},
     before: held,
     after: held,
     leftOpen: 0,
@@ -72,8 +75,56 @@ describe('a verdict', () => {
   test('finds a status that calls a tunnel up whose link was cut, unless something else keeps the news', () => {
     const reset = struck({ kind: 'reset' }, 1000, 1000, 1000);
     expect(brokenOf({ strikes: [reset] }).filter((text) => text.startsWith('status: near'))).toHaveLength(2);
-    const frozen = struck({ kind: 'freeze', directions: ['up', 'down'], forMs: 5000 }, 500, 5500);
+    const frozen = struck({ kind: 'freeze', who: 'all', directions: ['up', 'down'], forMs: 5000 }, 500, 5500);
     expect(brokenOf({ strikes: [frozen, reset] })).toEqual([]);
+  });
+
+  describe('on a connection that was reset while its tunnel was up', () => {
+    const way = {
+      name: 'near.port',
+      tunnel: 'near',
+      forward: 'port',
+      type: 'local',
+      clientIsUnix: false,
+      targetIsUnix: false,
+    } as const;
+    const cut = (): Connection => {
+      const connection = createConnection(0, way, touchScript, 1000);
+      Object.assign(connection, { endedMs: 9000, arrivals: 1, arrivedMs: 1000 });
+      connection.client.gaveUp('ECONNRESET');
+      return connection;
+    };
+    const losses = { near: [{ atMs: 9100, message: 'no byte for 2s' }] };
+    const counted = (failed: number): Partial<Evidence> => ({
+      connections: [cut()],
+      losses,
+      forwards: { 'near.port': { total: 1, failed } },
+    });
+
+    test('finds nothing where a session was lost that had been replaced, which was told and counted', () => {
+      expect(brokenOf(counted(1))).toEqual([]);
+      expect(judge(evidence(counted(1))).figures).toMatchObject({ oldCuts: 1, cut: 0 });
+    });
+
+    test('finds a cut where nothing was told', () => {
+      expect(brokenOf({ ...counted(1), losses: {} })).toEqual([
+        expect.stringMatching(/^cut: .*ECONNRESET.*up all the time/),
+      ]);
+    });
+
+    test('finds that it was not counted as failed', () => {
+      expect(brokenOf(counted(0))).toEqual([expect.stringMatching(/^counts: .*1 failed at least/)]);
+    });
+  });
+
+  test('counts the sessions that were doubted and replaced, and those of lines that were joined', () => {
+    const supervisorLog = [
+      'near#1 owes an answer: a second session is dialled',
+      'near#1 has a fresh session; the old one drains',
+      'near#1 has a fresh session; the old one drains (once more since 12:01)',
+      'near#1 has a fresh session; the old one drains (5 more times since 12:01)',
+    ].join('\n');
+    expect(judge(evidence({ supervisorLog })).figures).toMatchObject({ suspicions: 1, rotations: 7 });
   });
 
   test('finds what was not given back, and who is not served', () => {
