@@ -2,6 +2,7 @@
 import { recoveryBoundMs } from './bounds.ts';
 import { findingsOf, type Connection, type Finding } from './connection.ts';
 import { channelsOf, liarOf } from './judge.ts';
+import type { Struck } from './faults.ts';
 import type { Evidence } from './round.ts';
 import { pathOf } from './scene.ts';
 import { describe, faultKinds, type FaultKind } from './schedule.ts';
@@ -167,7 +168,7 @@ function lossesOf(connection: Connection, evidence: Evidence, channels: readonly
   const { holdMs } = evidence.schedule;
   const history = historyOf(evidence, connection);
   if (endedMs === null || hung !== null || refused !== null) return [];
-  if (cameLate(connection, history))
+  if (cameLate(connection, history, evidence.strikes))
     return [{ flaw: 'late', connection, sender: 'client', text: 'its client had left while it was held' }];
   const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
@@ -194,12 +195,28 @@ function wasHeld(connection: Connection, channels: readonly Channel[]): boolean 
 }
 
 /** Its client had left, or half-closed, with the link away all the while, and it arrived clearly later all the same. */
-function cameLate({ way, client, startedMs, arrivedMs }: Connection, history: History): boolean {
+function cameLate(
+  { way, client, startedMs, arrivedMs }: Connection,
+  history: History,
+  strikes: readonly Struck[],
+): boolean {
   if (way.type === 'remote' || client.endedMs === null || arrivedMs === null) return false;
   if (client.sentBytes > readWhileHeldBytes) return false;
-  const surelyMs = client.endedMs + statusBoundMs; // had it been up by the end, the status would say so by now
+  const surelyMs = toldByMs(client.endedMs, strikes); // had it been up by the end, the status would say so by now
   return (
     arrivedMs > surelyMs && saidBetween(history, startedMs, surelyMs).every(({ state }) => state !== 'up')
+  );
+}
+
+/** When the status has surely told of a moment: a supervisor that sleeps tells nothing. */
+function toldByMs(atMs: number, strikes: readonly Struck[]): number {
+  const sleeps = strikes.filter(({ strike }) => strike.place === 'here');
+  return sleeps.reduce(
+    (byMs, { beganMs, endedMs }) =>
+      beganMs <= byMs && (endedMs ?? Infinity) >= atMs
+        ? Math.max(byMs, (endedMs ?? Infinity) + statusBoundMs)
+        : byMs,
+    atMs + statusBoundMs,
   );
 }
 

@@ -44,6 +44,15 @@ const struck = (
   cutMs,
 });
 
+const localWay = {
+  name: 'near.port',
+  tunnel: 'near',
+  forward: 'port',
+  type: 'local',
+  clientIsUnix: false,
+  targetIsUnix: false,
+} as const;
+
 const brokenOf = (change: Partial<Evidence>): string[] =>
   judge(evidence(change)).broken.map(({ invariant, text }) => `${invariant}: ${text}`);
 
@@ -80,16 +89,8 @@ describe('a verdict', () => {
   });
 
   describe('on a connection that was reset while its tunnel was up', () => {
-    const way = {
-      name: 'near.port',
-      tunnel: 'near',
-      forward: 'port',
-      type: 'local',
-      clientIsUnix: false,
-      targetIsUnix: false,
-    } as const;
     const cut = (): Connection => {
-      const connection = createConnection(0, way, touchScript, 1000);
+      const connection = createConnection(0, localWay, touchScript, 1000);
       Object.assign(connection, { endedMs: 9000, arrivals: 1, arrivedMs: 1000 });
       connection.client.gaveUp('ECONNRESET');
       return connection;
@@ -115,6 +116,24 @@ describe('a verdict', () => {
     test('finds that it was not counted as failed', () => {
       expect(brokenOf(counted(0))).toEqual([expect.stringMatching(/^counts: .*1 failed at least/)]);
     });
+  });
+
+  test('finds a client that went on though it had left while it was held, but not when the supervisor slept at that moment', () => {
+    const connection = createConnection(0, localWay, touchScript, 2000);
+    Object.assign(connection, { endedMs: 4000, arrivals: 1, arrivedMs: 3900 });
+    Object.assign(connection.client, { ended: 'end', endedMs: 2100, sentBytes: 10, seen: 'end' });
+    const near: History = [
+      { atMs: 0, state: 'retrying', since: 'a' },
+      { atMs: 3800, state: 'up', since: 'b' },
+    ];
+    const seen = { connections: [connection], histories: { ...allUp, near } };
+    const late = expect.stringMatching(/^late: .*left while it was held/) as string;
+    expect(brokenOf(seen)).toContainEqual(late);
+    const sleep: Struck = {
+      ...struck({ kind: 'sleep', forMs: 1600 }, 2150, 3750),
+      strike: { atMs: 2150, place: 'here', fault: { kind: 'sleep', forMs: 1600 } },
+    };
+    expect(brokenOf({ ...seen, strikes: [sleep] })).not.toContainEqual(late);
   });
 
   test('counts the sessions that were doubted and replaced, and those of lines that were joined', () => {
