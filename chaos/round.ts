@@ -124,12 +124,11 @@ export async function playRound(
   await clock.sleep(strikes.length === 0 ? schedule.seconds * 1000 : 0);
   crew.stop();
   const calmMs = clock.now();
-  const isUp = watch.until(
+  await Promise.all([working, clock.sleep(statusBoundMs)]); // the status may not know yet of the last fault
+  await watch.until(
     ({ tunnels }) => tunnels.every(({ state }) => state === 'up'),
     Math.max(...Object.keys(pathOf).map(recoveryBoundMs)),
   );
-  await working;
-  await isUp;
   const unserved = await touch(crew, ways, clock);
   const isQuiet = await watch.until(({ tunnels }) => openIn(tunnels) === 0, statusBoundMs);
   const leftOpen = isQuiet ? 0 : openIn(watch.last().tunnels);

@@ -69,9 +69,9 @@ export function lieAboutCut(history: History, cutMs: number): string | null {
   return `still up ${statusBoundMs} ms after its link was cut`;
 }
 
-/** Null, or what was wrong: a connection was served, so the tunnel must have been called up at some moment of it, or soon after. */
-export function lieAboutService(history: History, fromMs: number, toMs: number): string | null {
-  const said = saidBetween(history, fromMs, toMs + statusBoundMs);
+/** Null, or what was wrong: a connection was served, so the tunnel must have been called up at some moment of it, or soon after: by `toldMs`. */
+export function lieAboutService(history: History, fromMs: number, toldMs: number): string | null {
+  const said = saidBetween(history, fromMs, toldMs);
   if (said.some(({ state }) => state === 'up') || wasUpUntold(said)) return null;
   return `never up (${said.map(({ state }) => state).join(', ')}) while a connection was served`;
 }
@@ -111,12 +111,16 @@ export function servesAt(history: History, atMs: number): boolean {
  * What ran over a session that was replaced is reset when that is lost, with the tunnel up all the time: told as `lastError` about
  * then, and never of a connection that began when the session was silent already.
  */
-export function isToldLoss(losses: readonly Loss[], startedMs: number, endedMs: number): boolean {
+export function isToldLoss(
+  losses: readonly Loss[],
+  {
+    startedMs,
+    lostMs,
+    toldMs,
+  }: { readonly startedMs: number; readonly lostMs: number; readonly toldMs: number },
+): boolean {
   return losses.some(
-    ({ atMs }) =>
-      startedMs <= atMs - silentMs &&
-      atMs >= endedMs - toldLateMs &&
-      atMs <= endedMs + statusBoundMs + toldLateMs,
+    ({ atMs }) => startedMs <= atMs - silentMs && atMs >= lostMs - toldLateMs && atMs <= toldMs,
   );
 }
 

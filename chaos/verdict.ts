@@ -174,8 +174,10 @@ function lossesOf(connection: Connection, evidence: Evidence, channels: readonly
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
   if (!isLost || isAsWritten) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
-  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs + toldLateMs)) {
-    const isTold = isToldLoss(evidence.losses[connection.way.tunnel] ?? [], startedMs, endedMs);
+  const toldMs = toldByMs(endedMs, evidence.strikes) + toldLateMs;
+  if (wasUpThroughout(history, startedMs, toldMs)) {
+    const losses = evidence.losses[connection.way.tunnel] ?? [];
+    const isTold = isToldLoss(losses, { startedMs, lostMs: lostMs(connection, endedMs), toldMs });
     const words = `${text}, on a link that was up all the time`;
     return [{ flaw: isTold ? 'oldCut' : 'cut', connection, sender: 'target', text: words }];
   }
@@ -218,6 +220,12 @@ function toldByMs(atMs: number, strikes: readonly Struck[]): number {
         : byMs,
     atMs + statusBoundMs,
   );
+}
+
+/** When the end at the tunnel's side was told of a fault: the other end may hear of it only when a line goes on. */
+function lostMs({ way, client, target }: Connection, endedMs: number): number {
+  const own = way.type === 'remote' ? target : client;
+  return own.seen === 'fault' ? (own.seenMs ?? endedMs) : endedMs;
 }
 
 const hasLeave = ({ steps }: Part): boolean => steps.some(({ kind }) => kind === 'leave');
@@ -269,7 +277,8 @@ function statusLies(evidence: Evidence): Broken[] {
   for (const connection of evidence.connections) {
     const { startedMs, endedMs, way, id } = connection;
     if (endedMs === null || !isWhole(connection)) continue;
-    const lie = lieAboutService(historyOf(evidence, connection), startedMs, endedMs);
+    const toldMs = toldByMs(endedMs, evidence.strikes);
+    const lie = lieAboutService(historyOf(evidence, connection), startedMs, toldMs);
     if (lie !== null)
       lies.push({ invariant: 'status', atMs: endedMs, text: `${way.tunnel}: ${lie} (connection ${id})` });
   }

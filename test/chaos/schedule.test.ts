@@ -46,6 +46,9 @@ describe('a schedule', () => {
       );
       const doubtful = lengths.filter((ms) => ms > 2 * terms.keepaliveMs && ms < deadMs);
       expect([place, doubtful.length > 0, lengths.some((ms) => ms > deadMs)]).toEqual([place, true, true]);
+      const count = (kind: string): number =>
+        strikes.filter((each) => each.place === place && each.fault.kind === kind).length;
+      expect(count('freeze')).toBeGreaterThan(1.5 * count('delay'));
     }
   });
 

@@ -107,10 +107,29 @@ describe('a verdict', () => {
       expect(judge(evidence(counted(1))).figures).toMatchObject({ oldCuts: 1, cut: 0 });
     });
 
+    test('finds nothing either where the target heard of it long after', () => {
+      const { connections, ...rest } = counted(1);
+      const [connection] = connections as [Connection];
+      Object.assign(connection, { endedMs: 14_000 });
+      Object.assign(connection.client, { seenMs: 9000 });
+      expect(brokenOf({ ...rest, connections: [connection] })).toEqual([]);
+    });
+
     test('finds a cut where nothing was told', () => {
       expect(brokenOf({ ...counted(1), losses: {} })).toEqual([
         expect.stringMatching(/^cut: .*ECONNRESET.*up all the time/),
       ]);
+    });
+
+    test('finds nothing where the news came late because the supervisor slept', () => {
+      const sleep: Struck = {
+        ...struck({ kind: 'sleep', forMs: 5000 }, 9010, 14_010),
+        strike: { atMs: 9010, place: 'here', fault: { kind: 'sleep', forMs: 5000 } },
+      };
+      const near: History = [...up, { atMs: 14_100, state: 'up', since: 'b' }];
+      const late = { ...counted(1), losses: {}, histories: { ...allUp, near } };
+      expect(brokenOf({ ...late, strikes: [sleep] })).toEqual([]);
+      expect(brokenOf(late)).toEqual([expect.stringMatching(/^cut: /)]);
     });
 
     test('finds that it was not counted as failed', () => {
