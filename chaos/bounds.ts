@@ -1,7 +1,8 @@
 // How long things may take, by what the tunnels of a run were told (scene.ts). Pure.
 import { longestPauseMs } from './script.ts';
 import type { Struck } from './faults.ts';
-import { pathOf, terms } from './scene.ts';
+import { pathOf } from './scene.ts';
+import { terms } from './terms.ts';
 
 /** A login, on a machine that does other things too. */
 const loginMs = 1000;

@@ -64,6 +64,8 @@ export type Flaw =
   | 'hung'
   /** It was reset though its link was up all the time. */
   | 'cut'
+  /** It was reset with a session that had been replaced, while its tunnel was up: as it must be, and told. */
+  | 'oldCut'
   /** It was held, and reset before its time had run out. */
   | 'dropped'
   /** It went to the target though its client had left while it was held. */

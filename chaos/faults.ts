@@ -1,6 +1,7 @@
 // Makes the faults of a schedule happen to a scene, for real, and remembers when each began, cut a link, and ended.
 import { sendSignal } from '../test/helpers/sshd.ts';
 import type { FairClock } from './fair-clock.ts';
+import type { Line } from './line.ts';
 import type { Scene } from './scene.ts';
 import type { Fault, Place, Strike } from './schedule.ts';
 
@@ -74,9 +75,7 @@ async function make(
     case 'cut':
       return cutLine(scene, place, fault, clock, cut);
     case 'freeze':
-      line.change(({ frozen }) => fault.directions.forEach((direction) => frozen.add(direction)));
-      await clock.sleep(fault.forMs);
-      return line.change(({ frozen }) => frozen.clear());
+      return freezeLine(line, fault, clock);
     case 'reset':
       line.end('reset');
       return cut();
@@ -100,6 +99,21 @@ async function make(
     case 'reload':
       return sendSignal([sshd.pid()], 'SIGHUP');
   }
+}
+
+async function freezeLine(
+  line: Line,
+  { who, directions, forMs }: Extract<Fault, { kind: 'freeze' }>,
+  clock: FairClock,
+): Promise<void> {
+  if (who === 'old') {
+    const thaw = line.freezeOld(directions);
+    await clock.sleep(forMs);
+    return thaw();
+  }
+  line.change(({ frozen }) => directions.forEach((direction) => frozen.add(direction)));
+  await clock.sleep(forMs);
+  line.change(({ frozen }) => frozen.clear());
 }
 
 async function sleepHere({ supervisor }: Scene, forMs: number, clock: FairClock): Promise<void> {

@@ -24,6 +24,8 @@ export interface Line extends AsyncDisposable {
   readonly port: number;
   /** Changes what the line does; bytes that may now go on do. */
   change(change: (state: LineState) => void): void;
+  /** No byte moves any more on the connections that there are now; returns what lets them go on. */
+  freezeOld(directions: readonly Direction[]): () => void;
   /** Ends every connection, both ends of it. */
   end(how: 'reset' | 'end'): void;
   /** Closes the port and resets every connection. */
@@ -80,6 +82,13 @@ export async function openLine(port: number, serverPort: number): Promise<Line> 
       change(state);
       for (const pair of pairs) pair.drive();
     },
+    freezeOld(directions) {
+      const old = [...pairs];
+      for (const pair of old) pair.freeze(directions);
+      return () => {
+        for (const pair of old) pair.thaw();
+      };
+    },
     end,
     refuse,
     async accept() {
@@ -130,6 +139,15 @@ class Pair {
     for (const pump of this.#pumps) pump.drive();
   }
 
+  freeze(directions: readonly Direction[]): void {
+    for (const pump of this.#pumps) pump.frozen = directions.includes(pump.direction);
+  }
+
+  thaw(): void {
+    this.freeze([]);
+    this.drive();
+  }
+
   end(how: 'reset' | 'end'): void {
     for (const pump of this.#pumps) pump.stop();
     for (const socket of [this.#near, this.#far])
@@ -140,7 +158,8 @@ class Pair {
 
 /** One direction: what came in, when it may go on, and how the sender ended. */
 class Pump {
-  readonly #direction: Direction;
+  readonly direction: Direction;
+  frozen = false;
   readonly #source: Socket;
   readonly #sink: Socket;
   readonly #context: LineContext;
@@ -153,7 +172,7 @@ class Pump {
   #ending: 'none' | 'end' | 'reset' | 'done' = 'none';
 
   constructor(direction: Direction, source: Socket, sink: Socket, context: LineContext) {
-    this.#direction = direction;
+    this.direction = direction;
     this.#source = source;
     this.#sink = sink;
     this.#context = context;
@@ -188,7 +207,7 @@ class Pump {
   }
 
   drive(): void {
-    if (this.#ending === 'done' || this.#context.state.frozen.has(this.#direction)) return;
+    if (this.#ending === 'done' || this.frozen || this.#context.state.frozen.has(this.direction)) return;
     if (this.#ending === 'reset') {
       this.stop();
       return void this.#sink.resetAndDestroy();
@@ -208,7 +227,7 @@ class Pump {
     const now = performance.now();
     const waitMs = Math.max(head.dueMs, this.#freeAtMs) - now;
     if (waitMs > 0) return this.#later(waitMs);
-    const isTrickle = state.trickle[this.#direction] > 0;
+    const isTrickle = state.trickle[this.direction] > 0;
     const portion = isTrickle ? 1 : Math.max(1, Math.round((state.bytesPerSecond * portionMs) / 1000));
     const size = Math.min(head.chunk.length, portion, state.cut?.bytesLeft ?? Infinity);
     const part = head.chunk.subarray(0, size);
@@ -220,7 +239,7 @@ class Pump {
     this.#full = !this.#sink.write(part);
     sent(size);
     if (!isTrickle) return true;
-    state.trickle[this.#direction] -= 1;
+    state.trickle[this.direction] -= 1;
     return this.#later(0);
   }
 

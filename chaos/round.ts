@@ -9,7 +9,7 @@ import { resourcesOf, type Resources } from './resources.ts';
 import { pathOf, setScene, type Scene } from './scene.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import type { OpenWay } from './traffic.ts';
-import { saidBetween, statusBoundMs, type History } from './truth.ts';
+import { saidBetween, statusBoundMs, type History, type Loss } from './truth.ts';
 import { watchStatus, type Watch } from './watch.ts';
 
 export interface RoundOptions {
@@ -25,6 +25,8 @@ export interface Evidence {
   readonly connections: readonly Connection[];
   readonly strikes: readonly Struck[];
   readonly histories: Readonly<Record<string, History>>;
+  /** What was told as `lastError` of them: sessions that were lost. */
+  readonly losses: Readonly<Record<string, readonly Loss[]>>;
   /** What the supervisor held before and after, with nobody connected. */
   readonly before: Resources;
   readonly after: Resources;
@@ -122,15 +124,11 @@ export async function playRound(
   await clock.sleep(strikes.length === 0 ? schedule.seconds * 1000 : 0);
   crew.stop();
   const calmMs = clock.now();
-  // a status of the last moment may be of before the last cut
-  const newsMs = Math.max(...strikes.map(({ cutMs }) => (cutMs ?? 0) + statusBoundMs));
-  await clock.sleep(Math.max(0, newsMs - calmMs));
-  const isUp = watch.until(
+  await Promise.all([working, clock.sleep(statusBoundMs)]); // the status may not know yet of the last fault
+  await watch.until(
     ({ tunnels }) => tunnels.every(({ state }) => state === 'up'),
     Math.max(...Object.keys(pathOf).map(recoveryBoundMs)),
   );
-  await working;
-  await isUp;
   const unserved = await touch(crew, ways, clock);
   const isQuiet = await watch.until(({ tunnels }) => openIn(tunnels) === 0, statusBoundMs);
   const leftOpen = isQuiet ? 0 : openIn(watch.last().tunnels);
@@ -151,6 +149,7 @@ export async function playRound(
     histories: Object.fromEntries(
       Object.keys(pathOf).map((tunnel) => [tunnel, saidBetween(watch.of(tunnel), startMs, Infinity)]),
     ),
+    losses: Object.fromEntries(Object.keys(pathOf).map((tunnel) => [tunnel, watch.lossesOf(tunnel)])),
     sshdLogs: { near: scene.sshds.near.log(), inner: scene.sshds.inner.log() },
     supervisorLog: await logOf(scene),
   };

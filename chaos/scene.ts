@@ -10,19 +10,8 @@ import type { FairClock } from './fair-clock.ts';
 import { openLine, type Line } from './line.ts';
 import { places, type Place, type Schedule, type Spot } from './schedule.ts';
 import { loggedFunctions } from './sshd-log.ts';
+import { terms } from './terms.ts';
 import { startTargets, type OpenWay, type Targets } from './traffic.ts';
-
-/** What the tunnels of a run are told; the bounds of what is asked of them follow from it. */
-export const terms = {
-  keepaliveMs: 500,
-  keepaliveCount: 3,
-  reconnectInitialMs: 100,
-  reconnectMaxMs: 1000,
-  connectTimeoutMs: 2000,
-  /** sshd's own: when it gives up a session whose line is dead, and with it the ports that the session listens on. */
-  clientAliveSeconds: 1,
-  clientAliveCount: 3,
-} as const;
 
 export interface Scene extends AsyncDisposable {
   readonly world: World;
@@ -129,8 +118,14 @@ function sshdConfig(rekey: string): string[] {
   ];
 }
 
+/** As further keys of a tunnel. A tunnel that does not share has links of its own, to its jump hosts too. */
+function rotateKeys(rotate: Schedule['rotate']): string {
+  if (rotate === null) return '';
+  return `    rotate: ${rotate.everyMs}ms\n${rotate.shared ? '' : '    share: false\n'}`;
+}
+
 function configOf(
-  { holdMs, compression, cipher }: Schedule,
+  { holdMs, compression, cipher, rotate }: Schedule,
   sshds: Readonly<Record<Place, Sshd>>,
   lines: Readonly<Record<Place, Line>>,
   ends: {
@@ -158,7 +153,7 @@ ${host('inner', ', jump: [gate]')}
 tunnels:
   near:
     host: near
-    forwards:
+${rotateKeys(rotate)}    forwards:
       - { name: port, local: auto, remote: ${targets.port} }
       - { name: fromPath, local: ${inPath}, remote: ${targets.port} }
       - { name: toPath, local: auto, remote: ${targets.path} }
@@ -170,7 +165,7 @@ tunnels:
       - { name: fromPath, type: remote, remote: ${back.path}, local: ${targets.port} }
   inner:
     host: inner
-    forwards:
+${rotateKeys(rotate)}    forwards:
       - { name: port, local: auto, remote: ${targets.port} }
       - { name: socks, type: dynamic, local: auto }
   innerBack:

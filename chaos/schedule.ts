@@ -23,8 +23,13 @@ export type Fault =
       readonly how: 'reset' | 'end';
       readonly forMs: number;
     }
-  /** No byte moves, and nobody is told. */
-  | { readonly kind: 'freeze'; readonly directions: readonly Direction[]; readonly forMs: number }
+  /** No byte moves, and nobody is told: on the whole line, or on the connections that it has now and not on new ones. */
+  | {
+      readonly kind: 'freeze';
+      readonly who: 'all' | 'old';
+      readonly directions: readonly Direction[];
+      readonly forMs: number;
+    }
   | { readonly kind: 'reset' }
   /** The line's connections are reset and its port is closed. */
   | { readonly kind: 'refuse'; readonly forMs: number }
@@ -56,6 +61,8 @@ export interface Schedule {
   readonly holdMs: number;
   readonly compression: boolean;
   readonly cipher: string;
+  /** `rotate` of the tunnels that listen here; null: none. `shared`: on the links that the remote forwards use too. */
+  readonly rotate: { readonly everyMs: number; readonly shared: boolean } | null;
   readonly strikes: readonly Strike[];
 }
 
@@ -80,6 +87,8 @@ const draws: Readonly<Record<FaultKind, (random: Random, forMs: number) => Fault
   }),
   freeze: (random, forMs) => ({
     kind: 'freeze',
+    // drawn aside: the rest of a seed's schedule stays what it was before there was this
+    who: random.fork(`who ${forMs}`).pick(['all', 'old'] as const),
     directions: random.pick<readonly Direction[]>([['up'], ['down'], ['up', 'down'], ['up', 'down']]),
     forMs,
   }),
@@ -130,8 +139,15 @@ export function createSchedule(seed: number, seconds: number, rest = 1): Schedul
     holdMs: random.pick([2000, 30_000]),
     compression: random.chance(0.25),
     cipher: random.pick(ciphers),
+    rotate: drawRotation(random.fork('rotate')),
     strikes: strikes.sort((one, other) => one.atMs - other.atMs),
   };
+}
+
+/** An old session is there for 2 s in any case: between two rotations there is a time with one session. */
+function drawRotation(random: Random): Schedule['rotate'] {
+  if (random.chance(0.5)) return null;
+  return { everyMs: random.integer(3000, 6000), shared: random.chance(0.5) };
 }
 
 function strikesAt(
@@ -152,7 +168,29 @@ function strikesAt(
     strikes.push(strike);
     atMs = endOf(strike) + random.scaled(20 * rest, restMs);
   }
-  return strikes;
+  return place === 'here'
+    ? strikes
+    : [...strikes, ...silencesBetween(strikes, endMs, random.fork('silences'))];
+}
+
+/** From what the first look of a keepalive may notice, to well beyond its last. */
+const silence = { leastMs: 700, mostMs: 4500, marginMs: 50 };
+
+/**
+ * In half of the long rests between two faults, or after the last, the connections that are there fall silent while new ones are
+ * served: what has a session doubted. Drawn aside, as all that was not there when seeds were first kept.
+ */
+function silencesBetween(strikes: readonly Strike[], endMs: number, random: Random): Strike[] {
+  const { leastMs, mostMs, marginMs } = silence;
+  return strikes.flatMap((strike, index) => {
+    const fromMs = endOf(strike) + marginMs;
+    const roomMs = (strikes[index + 1]?.atMs ?? endMs) - marginMs - fromMs;
+    if (roomMs < leastMs || random.chance(0.5)) return [];
+    const forMs = random.integer(leastMs, Math.min(roomMs, mostMs));
+    const directions = random.pick<readonly Direction[]>([['down'], ['up', 'down'], ['up', 'down']]);
+    const fault: Fault = { kind: 'freeze', who: 'old', directions, forMs };
+    return [{ atMs: fromMs + random.integer(0, roomMs - forMs), place: strike.place, fault }];
+  });
 }
 
 function shuffled<T>(list: readonly T[], random: Random): T[] {

@@ -2,6 +2,7 @@
 import { recoveryBoundMs } from './bounds.ts';
 import { findingsOf, type Connection, type Finding } from './connection.ts';
 import { channelsOf, liarOf } from './judge.ts';
+import type { Struck } from './faults.ts';
 import type { Evidence } from './round.ts';
 import { pathOf } from './scene.ts';
 import { describe, faultKinds, type FaultKind } from './schedule.ts';
@@ -9,13 +10,16 @@ import type { Part } from './script.ts';
 import { readChannels, type Channel } from './sshd-log.ts';
 import {
   awaySinceMs,
+  isToldLoss,
   lieAboutCut,
   lieAboutService,
   recoveryMs,
-  saidAt,
   saidBetween,
+  servesAt,
   statusBoundMs,
+  toldLateMs,
   wasUpThroughout,
+  type Cut,
   type History,
 } from './truth.ts';
 
@@ -40,6 +44,11 @@ export interface Figures {
   readonly opensshEnds: number;
   readonly unixCloses: number;
   readonly cut: number;
+  /** Reset with an old session that was lost after a second one had taken its place: told, and counted as failed. */
+  readonly oldCuts: number;
+  /** Second sessions that took over; sessions that owed an answer. */
+  readonly rotations: number;
+  readonly suspicions: number;
   readonly hung: number;
   readonly statusLies: number;
   readonly longestRecoveryMs: number;
@@ -58,11 +67,8 @@ export interface Verdict {
 const memoryBoundMib = 96;
 /** As long as sshd keeps a session whose line is dead, or a line keeps what it holds. */
 const newsMs = 8000;
-/**
- * So late may the watcher, a process of its own, tell what `status` said, where the machine is busy. That `status` itself is true in
- * time is judged by `lieAboutCut`.
- */
-const toldLateMs = 3000;
+/** So late does a jump host hand on an end, where much is to be handed on before it. */
+const behindDataMs = 2000;
 /** So much of a held connection is read (SPEC 3): an end behind more is not seen. */
 const readWhileHeldBytes = 60_000;
 /** One control connection comes and goes. */
@@ -77,9 +83,10 @@ export function judge(evidence: Evidence): Verdict {
     channels[way.tunnel.startsWith('near') ? 'near' : 'inner'];
   const findings = evidence.connections.flatMap((connection) => [
     ...findingsOf(connection),
-    ...lossesOf(connection, historyOf(evidence, connection), channelsFor(connection), evidence),
+    ...lossesOf(connection, evidence, channelsFor(connection)),
   ]);
-  const kept = findings.filter((finding) => counts(finding, evidence));
+  const oldCuts = findings.filter(({ flaw }) => flaw === 'oldCut');
+  const kept = findings.filter((finding) => finding.flaw !== 'oldCut' && counts(finding, evidence));
   const liars = new Map(
     kept
       .filter(({ flaw }) => flaw === 'falseEnd')
@@ -106,6 +113,9 @@ export function judge(evidence: Evidence): Verdict {
       opensshEnds: told.filter((liar) => liar === 'openssh').length,
       unixCloses: told.filter((liar) => liar === 'unix').length,
       cut: many('cut', 'dropped', 'late'),
+      oldCuts: oldCuts.length,
+      rotations: timesSaid(evidence, 'has a fresh session'),
+      suspicions: timesSaid(evidence, 'owes an answer'),
       hung: many('hung'),
       statusLies: lies.length,
       longestRecoveryMs: Math.round(Math.max(0, ...recoveries.map(({ ms }) => ms))),
@@ -116,10 +126,10 @@ export function judge(evidence: Evidence): Verdict {
       ...ours.map(brokenOf),
       ...lies,
       ...recoveries.flatMap(({ broken }) => broken),
-      ...miscounts(
-        evidence,
-        [...liars].filter(([, liar]) => liar === 'unix').map(([finding]) => finding),
-      ),
+      ...miscounts(evidence, [
+        ...[...liars].filter(([, liar]) => liar === 'unix').map(([finding]) => finding),
+        ...oldCuts,
+      ]),
       ...remains(evidence),
     ].sort((one, other) => one.atMs - other.atMs),
   };
@@ -131,6 +141,12 @@ function namesakesOf({ way, client }: Connection, { connections }: Evidence): nu
     (other) =>
       other.way.type === 'remote' && other.way.tunnel === way.tunnel && other.client.port === client.port,
   ).length;
+}
+
+/** How often the log says something: a line that is repeated is counted in a later one, `(3 more times since 20:00)`. */
+function timesSaid({ supervisorLog }: Evidence, words: string): number {
+  const lines = supervisorLog.split('\n').filter((line) => line.includes(words));
+  return lines.reduce((sum, line) => sum + Number(/\((\d+) more times since/.exec(line)?.[1] ?? 1), 0);
 }
 
 const historyOf = ({ histories }: Evidence, { way }: Connection): History => histories[way.tunnel] ?? [];
@@ -150,24 +166,24 @@ function counts({ flaw, connection }: Finding, evidence: Evidence): boolean {
 }
 
 /** What a connection suffered without need. */
-function lossesOf(
-  connection: Connection,
-  history: History,
-  channels: readonly Channel[],
-  { schedule: { holdMs }, strikes }: Evidence,
-): Finding[] {
+function lossesOf(connection: Connection, evidence: Evidence, channels: readonly Channel[]): Finding[] {
   const { client, target, startedMs, endedMs, arrivals, hung, refused } = connection;
+  const { holdMs } = evidence.schedule;
+  const history = historyOf(evidence, connection);
   if (endedMs === null || hung !== null || refused !== null) return [];
-  if (cameLate(connection, history) && !sleptThrough(connection, strikes))
+  if (cameLate(connection, history, evidence.strikes))
     return [{ flaw: 'late', connection, sender: 'client', text: 'its client had left while it was held' }];
   const isLost = client.seen === 'fault' || (arrivals > 0 && target.seen === 'fault');
   const isAsWritten = hasLeave(connection.script.client) || hasLeave(connection.script.target);
   if (!isLost || isAsWritten) return [];
   const text = `${client.fault ?? target.fault} after ${Math.round(endedMs - startedMs)} ms`;
-  if (wasUpThroughout(history, startedMs, endedMs + statusBoundMs + toldLateMs))
-    return [
-      { flaw: 'cut', connection, sender: 'target', text: `${text}, on a link that was up all the time` },
-    ];
+  const toldMs = toldByMs(endedMs, evidence.strikes) + toldLateMs;
+  if (wasUpThroughout(history, startedMs, toldMs)) {
+    const losses = evidence.losses[connection.way.tunnel] ?? [];
+    const isTold = isToldLoss(losses, { startedMs, lostMs: lostMs(connection, endedMs), toldMs });
+    const words = `${text}, on a link that was up all the time`;
+    return [{ flaw: isTold ? 'oldCut' : 'cut', connection, sender: 'target', text: words }];
+  }
   if (!wasHeld(connection, channels)) return [];
   // Its time had run out, or it came when all others' had: by the program's clock, which runs ahead of the fair one.
   const awayMs = startedMs - (awaySinceMs(history, startedMs) ?? startedMs);
@@ -184,22 +200,35 @@ function wasHeld(connection: Connection, channels: readonly Channel[]): boolean 
 }
 
 /** Its client had left, or half-closed, with the link away all the while, and it arrived clearly later all the same. */
-function cameLate({ way, client, startedMs, arrivedMs }: Connection, history: History): boolean {
+function cameLate(
+  { way, client, startedMs, arrivedMs }: Connection,
+  history: History,
+  strikes: readonly Struck[],
+): boolean {
   if (way.type === 'remote' || client.endedMs === null || arrivedMs === null) return false;
   if (client.sentBytes > readWhileHeldBytes) return false;
-  const surelyMs = client.endedMs + statusBoundMs; // had it been up by the end, the status would say so by now
+  const surelyMs = toldByMs(client.endedMs, strikes); // had it been up by the end, the status would say so by now
   return (
     arrivedMs > surelyMs && saidBetween(history, startedMs, surelyMs).every(({ state }) => state !== 'up')
   );
 }
 
-/** A supervisor that sleeps holds nobody: whoever comes and ends meanwhile is taken in at its wake, when the link may be there. */
-function sleptThrough({ client, arrivedMs }: Connection, strikes: Evidence['strikes']): boolean {
-  const [fromMs, toMs] = [client.endedMs ?? 0, arrivedMs ?? Infinity];
-  return strikes.some(
-    ({ strike, beganMs, endedMs }) =>
-      strike.fault.kind === 'sleep' && beganMs <= fromMs && (endedMs ?? Infinity) >= toMs - statusBoundMs,
+/** When the status has surely told of a moment: a supervisor that sleeps tells nothing. */
+function toldByMs(atMs: number, strikes: readonly Struck[]): number {
+  const sleeps = strikes.filter(({ strike }) => strike.place === 'here');
+  return sleeps.reduce(
+    (byMs, { beganMs, endedMs }) =>
+      beganMs <= byMs && (endedMs ?? Infinity) >= atMs
+        ? Math.max(byMs, (endedMs ?? Infinity) + statusBoundMs)
+        : byMs,
+    atMs + statusBoundMs,
   );
+}
+
+/** When the end at the tunnel's side was told of a fault: the other end may hear of it only when a line goes on. */
+function lostMs({ way, client, target }: Connection, endedMs: number): number {
+  const own = way.type === 'remote' ? target : client;
+  return own.seen === 'fault' ? (own.seenMs ?? endedMs) : endedMs;
 }
 
 const hasLeave = ({ steps }: Part): boolean => steps.some(({ kind }) => kind === 'leave');
@@ -242,8 +271,9 @@ function statusLies(evidence: Evidence): Broken[] {
   for (const { strike, cutMs } of evidence.strikes) {
     if (cutMs === null) continue;
     for (const [tunnel, path] of Object.entries(pathOf)) {
-      if (!path.includes(strike.place) || !isAloneOn(path, cutMs, evidence)) continue;
-      const lie = lieAboutCut(evidence.histories[tunnel] ?? [], cutMs);
+      if (!path.includes(strike.place)) continue;
+      const cut = { cutMs, knownMs: knownMs(path, strike.place, cutMs) };
+      const lie = isAloneOn(path, cut, evidence) ? lieAboutCut(evidence.histories[tunnel] ?? [], cut) : null;
       if (lie !== null)
         lies.push({ invariant: 'status', atMs: cutMs, text: `${tunnel}: ${lie}: ${describe(strike)}` });
     }
@@ -251,18 +281,30 @@ function statusLies(evidence: Evidence): Broken[] {
   for (const connection of evidence.connections) {
     const { startedMs, endedMs, way, id } = connection;
     if (endedMs === null || !isWhole(connection)) continue;
-    const lie = lieAboutService(historyOf(evidence, connection), startedMs, endedMs);
+    const toldMs = toldByMs(endedMs, evidence.strikes);
+    const lie = lieAboutService(historyOf(evidence, connection), startedMs, toldMs);
     if (lie !== null)
       lies.push({ invariant: 'status', atMs: endedMs, text: `${way.tunnel}: ${lie} (connection ${id})` });
   }
   return lies;
 }
 
+/**
+ * When a cut is known here. Behind a jump host the news stands behind all that this host has yet to hand on, and on a busy machine that
+ * is handed on late; a cut of the first hop is told by the system at once.
+ */
+function knownMs(path: readonly string[], place: string, cutMs: number): number {
+  const isFirst = path.indexOf(place) <= 1;
+  return isFirst ? cutMs : cutMs + behindDataMs;
+}
+
 /** Nothing else is wrong on the path around a cut that could keep the news of it. */
-function isAloneOn(path: readonly string[], cutMs: number, { strikes }: Evidence): boolean {
+function isAloneOn(path: readonly string[], cut: Cut, { strikes }: Evidence): boolean {
   const around = strikes.filter(
     ({ strike, beganMs, endedMs }) =>
-      path.includes(strike.place) && beganMs <= cutMs + statusBoundMs && (endedMs ?? Infinity) >= cutMs,
+      path.includes(strike.place) &&
+      beganMs <= cut.knownMs + statusBoundMs &&
+      (endedMs ?? Infinity) >= cut.cutMs,
   );
   return around.length === 1;
 }
@@ -281,7 +323,7 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
         const boundMs = recoveryBoundMs(tunnel);
         const history = evidence.histories[tunnel] ?? [];
         const ms = recoveryMs(history, endedMs, untilMs);
-        const isLate = untilMs - endedMs > boundMs && saidAt(history, endedMs + boundMs)?.state !== 'up';
+        const isLate = untilMs - endedMs > boundMs && !servesAt(history, endedMs + boundMs);
         if (ms <= boundMs && !isLate) return { ms, broken: [] };
         const when = ms > boundMs ? `up ${Math.round(ms)} ms` : `not up ${boundMs} ms`;
         const text = `${tunnel}: ${when} after ${describe(strike)}, the bound is ${boundMs} ms`;
@@ -290,16 +332,16 @@ function recoveriesOf(evidence: Evidence): { readonly ms: number; readonly broke
   );
 }
 
-/** Where the status counted wrongly: each connection once, and as failed each that a unix socket was only closed on. */
-function miscounts({ connections, forwards, endMs }: Evidence, unixCloses: readonly Finding[]): Broken[] {
+/** Where the status counted wrongly: each connection once, and as failed at least those. */
+function miscounts({ connections, forwards, endMs }: Evidence, failures: readonly Finding[]): Broken[] {
   return Object.entries(forwards).flatMap(([name, { total, failed }]) => {
     const made = connections.filter(({ way, refused }) => way.name === name && refused === null);
     if (made[0] === undefined || made[0].way.type === 'remote') return [];
-    const closed = unixCloses.filter(({ connection: { way, script } }) => {
+    const least = failures.filter(({ connection: { way, script } }) => {
       return way.name === name && !hasLeave(script.client) && !hasLeave(script.target);
     }).length;
-    if (total === made.length && failed >= closed) return [];
-    const text = `${name} counts ${total} connections, ${failed} failed, of ${made.length}, ${closed} closed early`;
+    if (total === made.length && failed >= least) return [];
+    const text = `${name} counts ${total} connections, ${failed} failed, of ${made.length}, ${least} failed at least`;
     return [{ invariant: 'counts', atMs: endMs, text }];
   });
 }

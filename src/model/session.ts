@@ -95,6 +95,11 @@ export interface Session {
   ): Promise<Buffer>;
   /** Round trip in milliseconds. Throws LINK_LOST when nothing answers within the limit (and ends the session). */
   ping(timeoutMs: number): Promise<number>;
+  /**
+   * Calls with true when a ping is late: its answer is not there, nothing else came, and the session still waits for it;
+   * and with false when life is seen after that. Never after the end.
+   */
+  onLate(listener: (late: boolean) => void): void;
   /** Called once when the session ends: with the reason, or null after `close`. Called at once if it has ended. */
   onEnd(listener: (reason: TunnelError | null) => void): void;
   /** Calls once, when no channel is open or being opened, in either direction: at once if there is none. */

@@ -39,6 +39,9 @@ export interface ConnectionParts {
 /** How long a server may take to say goodbye, within the second that `close` has. */
 const goodbyeMs = 500;
 
+/** A ping that was asked for is late after this share of its time. */
+const lateShare = 0.4;
+
 /** How much one set of keys carries: OpenSSH's own limits are 64 GiB and 2^31 packets; RFC 4344 3.2 and, for ChaCha, RFC 4253 9 ask for fewer. */
 function usualKeyLimits(cipher: string, random: number): KeyLimits {
   const jitter = 0.9 + random * 0.1;
@@ -71,6 +74,8 @@ export class Connection {
   #goodbye: { readonly reason: number; readonly words: string } | null = null;
   #thrown: Error | null = null;
   #ended: { readonly reason: TunnelError | null } | null = null;
+  #late = false;
+  #onLate: ((late: boolean) => void)[] = [];
   #onEnd: ((reason: TunnelError | null) => void)[] = [];
   #closing: Promise<void> | null = null;
 
@@ -112,9 +117,11 @@ export class Connection {
     stream.prependListener('data', (chunk: Buffer) => {
       this.#received += chunk.length;
       this.#promptAcks?.received(chunk.length);
+      if (this.#late) this.#setLate(false);
     });
     stream.on('drain', () => {
       this.#drained += 1;
+      if (this.#late) this.#setLate(false);
       this.channels.pump();
     });
   }
@@ -169,6 +176,7 @@ export class Connection {
       removeSocket: (path, timeoutMs) => this.#removeSocket(path, timeoutMs),
       runCommand: (command, limits) => this.#runCommand(command, limits),
       ping: (timeoutMs) => this.#askPing(timeoutMs),
+      onLate: (listener) => void this.#onLate.push(listener),
       onEnd: (listener) => this.#whenEnded(listener),
       onIdle: (listener) => this.channels.onIdle(listener),
       close: () => this.close(),
@@ -184,11 +192,19 @@ export class Connection {
       // a full queue that empties is a peer that acknowledges, even while it sends nothing itself
       signs: () => this.#received + this.#drained,
       ping: () => this.#roundTrips.ping(),
+      late: () => this.#setLate(true),
       dead: (silentMs) => {
         this.#end(silenceLoss(host, silentMs, this.#roundTrips.leastMs !== null));
         stream.destroy();
       },
     });
+  }
+
+  /** A server that has answered no ping yet may be one that answers none. */
+  #setLate(late: boolean): void {
+    if (this.#ended !== null || this.#late === late || this.#roundTrips.leastMs === null) return;
+    this.#late = late;
+    for (const listener of this.#onLate) this.#tell(listener, late);
   }
 
   #sendPing(answered: () => void): void {
@@ -203,8 +219,12 @@ export class Connection {
       const { host, clock } = this.#parts;
       if (this.#ended !== null) return reject(this.#reason());
       const before = this.#received;
+      const cancelLate = clock.schedule(timeoutMs * lateShare, () => {
+        if (this.#received === before) this.#setLate(true);
+      });
       const fail = (): void => {
         cancel();
+        cancelLate();
         reject(this.#reason());
       };
       const giveUp = (): void => this.#end(linkLost(host, `no answer to a ping in ${timeoutMs / 1000}s`));
@@ -216,6 +236,7 @@ export class Connection {
       this.#onEnd.push(fail);
       this.#roundTrips.ping((ms) => {
         cancel();
+        cancelLate();
         this.#onEnd = this.#onEnd.filter((listener) => listener !== fail);
         resolve(ms);
       });
@@ -296,11 +317,11 @@ export class Connection {
     for (const listener of listeners) this.#tell(listener, reason);
   }
 
-  #tell(listener: (reason: TunnelError | null) => void, reason: TunnelError | null): void {
+  #tell<T>(listener: (told: T) => void, told: T): void {
     try {
-      listener(reason);
+      listener(told);
     } catch (thrown) {
-      this.#parts.log('warn', 'bug', `an end listener failed: ${wordsOf(thrown)}`);
+      this.#parts.log('warn', 'bug', `a listener of the session failed: ${wordsOf(thrown)}`);
     }
   }
 

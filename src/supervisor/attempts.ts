@@ -69,6 +69,7 @@ export class Attempts {
   #through = false;
   #talk: { readonly who: string; readonly line: string }[] = [];
   #steps: DialStep[] = [];
+  #via: Session | null = null;
   #transport: OpenTransport | null = null;
   /** Gives the dial under way another transport, or has the dial connect anew (null). Null itself: too late for both. */
   #takeLater: ((transport: OpenTransport | null) => void) | null = null;
@@ -98,6 +99,11 @@ export class Attempts {
   /** What the last attempt recorded. */
   get steps(): readonly DialStep[] {
     return this.#steps;
+  }
+
+  /** The jump host's session that the last attempt went over, or goes; null where it has none. */
+  get via(): Session | null {
+    return this.#via;
   }
 
   /** What the next attempt offers. */
@@ -189,6 +195,7 @@ export class Attempts {
         return { kind: 'failed', cause: asTunnelError(thrown), inherited: true };
       }
     }
+    this.#via = via;
     try {
       if (!this.#mayLogIn()) {
         await this.#answers(host, via, signal);

@@ -1,6 +1,6 @@
 // The state machine of a link. Its table is `step`: an event that has no place in the table changes nothing, and nobody else makes a
 // state. The wait before a retry is 1 s the first time, then full jitter under a doubling ceiling (SPEC 3). While a link is up, a
-// second session may be dialled beside the first (`rotate`, a user certificate that ends). Pure.
+// second session may be dialled beside the first (`rotate`, a certificate that ends, a late answer, another session of the jump host). Pure.
 import type { TunnelError } from '../errors.ts';
 import { needsPerson, retryHelps } from '../errors.ts';
 import type { UserCertificate } from '../model/session.ts';
@@ -23,6 +23,7 @@ export type LinkState =
       readonly sinceMs: number;
       readonly attempt: number;
       readonly second: Second | null;
+      readonly doubts: Doubts;
     }
   | {
       readonly kind: 'waiting';
@@ -34,15 +35,25 @@ export type LinkState =
   | { readonly kind: 'blocked'; readonly cause: TunnelError }
   | { readonly kind: 'stopping'; readonly again: boolean };
 
-/** A rotation under way: the session beside the first one is being dialled, or its dial failed `tries` times and waits. */
+/**
+ * Dials of a second session because the first did not answer, as long as they follow each other closely: what answers late
+ * again and again is no reason to hammer its server. `Infinity`: the login was refused, and is not tried for this any more.
+ */
+export interface Doubts {
+  readonly dials: number;
+  /** When the last one began. */
+  readonly lastMs: number;
+}
+
+/** A rotation under way: the session beside the first one is being dialled, or waits to be, after `tries` dials. */
 export interface Second {
   readonly kind: 'opening' | 'waiting';
   readonly tries: number;
   readonly why: Why;
 }
 
-/** Why a session is to be replaced: it is as old as `rotate` says, or the certificate that let it in ends soon. */
-export type Why = 'age' | 'certificate';
+/** Why a session is to be replaced: its age (`rotate`), its certificate, no answer, or its jump host has another session now. */
+export type Why = 'age' | 'certificate' | 'silence' | 'jump';
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'stop' | 'opened' | 'timer' | 'closed' }
@@ -57,15 +68,20 @@ export type LinkEvent =
   | { readonly kind: 'second-failed'; readonly cause: TunnelError }
   /** The second login used the certificate that ends: its session was closed again. */
   | { readonly kind: 'not-renewed'; readonly endsAtMs: number }
+  /** The session owes an answer; it gave a sign of life after that. */
+  | { readonly kind: 'late' | 'alive' }
+  /** The session rides on one of the jump host that was replaced. */
+  | { readonly kind: 'jump-replaced' }
   /** An open came to nothing, or a session ended by itself. */
   | { readonly kind: 'failed' | 'lost'; readonly cause: TunnelError };
 
 /**
- * `close` also ends the dial of a second session and takes a plan back; `drain` is for the session that was replaced; after
- * `forgo` the certificate of this session is no reason any more.
+ * `close` also ends the dial of a second session and takes a plan back, `close-second` ends that dial alone; `drain` is for
+ * the session that was replaced; after `forgo` the certificate of this session is no reason any more.
  */
 export type LinkEffect =
-  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' | 'open-second' | 'drain' | 'unplan' | 'forgo' }
+  | { readonly kind: 'open' | 'close' | 'disarm' | 'probe' }
+  | { readonly kind: 'open-second' | 'close-second' | 'drain' | 'unplan' | 'forgo' }
   | { readonly kind: 'arm' | 'plan'; readonly delayMs: number };
 
 export interface MachineEnvironment {
@@ -76,6 +92,8 @@ export interface MachineEnvironment {
   readonly rotateMs: number | null;
   /** Monotonic: when the session is replaced because its certificate ends; null: never. */
   readonly renewAtMs: number | null;
+  /** A second session may be dialled: its login needs no person. */
+  readonly doubles: boolean;
   /** A client is held. */
   readonly held: boolean;
   /** Uniform in [0, 1). */
@@ -95,6 +113,10 @@ const servedMs = 5_000;
 const hurriedWaits = 2;
 const hurriedMs = 1_000;
 
+/** After this long without a dial on suspicion, their count starts over: longer than a wait between two of them. */
+const calmMs = 60_000;
+export const noDoubts: Doubts = { dials: 0, lastMs: 0 };
+
 const firstTry: LinkState = { kind: 'connecting', attempt: 0, hurried: 0 };
 const open: LinkEffect = { kind: 'open' };
 const close: LinkEffect = { kind: 'close' };
@@ -103,6 +125,7 @@ const probe: LinkEffect = { kind: 'probe' };
 const openSecond: LinkEffect = { kind: 'open-second' };
 const drain: LinkEffect = { kind: 'drain' };
 const unplan: LinkEffect = { kind: 'unplan' };
+const closeSecond: LinkEffect = { kind: 'close-second' };
 const forgo: LinkEffect = { kind: 'forgo' };
 
 export function step(state: LinkState, event: LinkEvent, env: MachineEnvironment): Step {
@@ -131,7 +154,7 @@ function whileConnecting(
 ): Step {
   if (event.kind === 'stop') return to({ kind: 'stopping', again: false }, close);
   if (event.kind === 'opened') {
-    const up: Up = { kind: 'up', sinceMs: env.now, attempt: state.attempt, second: null };
+    const up: Up = { kind: 'up', sinceMs: env.now, attempt: state.attempt, second: null, doubts: noDoubts };
     return to(up, ...(nextDue(up, env) === null ? [] : [planned(up, env)]));
   }
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
@@ -154,6 +177,9 @@ function whileUp(state: Up, event: LinkEvent, env: MachineEnvironment): Step {
     const nearer = env.renewAtMs !== null && state.second === null;
     return to(state, probe, ...(nearer ? [planned(state, env)] : []));
   }
+  if (event.kind === 'late') return whenLate(state, env);
+  if (event.kind === 'alive') return whenAlive(state, env);
+  if (event.kind === 'jump-replaced') return whenJumpReplaced(state, env);
   if (isOfRotation(event)) return whileRotating(state, event, env);
   if (event.kind !== 'failed' && event.kind !== 'lost') return stay(state);
   if (needsPerson(event.cause)) return to({ kind: 'blocked', cause: event.cause }, close);
@@ -162,6 +188,44 @@ function whileUp(state: Up, event: LinkEvent, env: MachineEnvironment): Step {
   if (upMs >= servedMs) return to({ kind: 'connecting', attempt: retry, hurried: 0 }, close, open);
   const delayMs = Math.max(firstWaitMs(env.policy), backoffMs(retry, env.policy, env.random));
   return wait({ retry, hurried: 0, delayMs }, event.cause, env);
+}
+
+/** A second session is dialled before the first is given up: it takes over, unless the first answers meanwhile. */
+function whenLate(state: Up, { doubles, now, policy, random }: MachineEnvironment): Step {
+  const { second, doubts } = state;
+  if (!doubles || doubts.dials === Infinity || second?.why === 'silence' || second?.why === 'jump')
+    return stay(state);
+  // what is dialled for another reason serves for this one too
+  if (second?.kind === 'opening') return to({ ...state, second: { ...second, why: 'silence' } });
+  const tries = now - doubts.lastMs < calmMs ? doubts.dials : 0;
+  if (tries === 0) return dialSecond(state, { tries, why: 'silence' }, now, unplan);
+  return to(
+    { ...state, second: { kind: 'waiting', tries, why: 'silence' } },
+    plan(backoffMs(tries, policy, random)),
+  );
+}
+
+function dialSecond(
+  state: Up,
+  { tries, why }: Pick<Second, 'tries' | 'why'>,
+  now: number,
+  ...before: LinkEffect[]
+): Step {
+  const doubts = why === 'silence' ? { dials: tries + 1, lastMs: now } : state.doubts;
+  return to({ ...state, second: { kind: 'opening', tries, why }, doubts }, ...before, openSecond);
+}
+
+/** The old session of the jump host can end only when nothing rides on it; a dial that goes over it begins anew. */
+function whenJumpReplaced(state: Up, { doubles, now }: MachineEnvironment): Step {
+  const { second, doubts } = state;
+  if (!doubles || doubts.dials === Infinity) return stay(state);
+  return dialSecond(state, { tries: 0, why: 'jump' }, now, second?.kind === 'opening' ? closeSecond : unplan);
+}
+
+function whenAlive(state: Up, env: MachineEnvironment): Step {
+  const { second } = state;
+  if (second?.why !== 'silence') return stay(state);
+  return second.kind === 'opening' ? serveOn(state, env, closeSecond) : serveOn(state, env);
 }
 
 type RotationEvent = LinkEvent & {
@@ -176,19 +240,27 @@ function isOfRotation(event: LinkEvent): event is RotationEvent {
 function whileRotating(state: Up, event: RotationEvent, env: MachineEnvironment): Step {
   const { second } = state;
   const { now } = env;
-  if (event.kind === 'planned') return second?.kind === 'opening' ? stay(state) : serveOn(state, env);
-  if (event.kind === 'due') {
-    const due = nextDue(state, env);
-    if (second?.kind === 'opening' || due === null) return stay(state);
-    const { tries, why } = second ?? { tries: 0, why: due.why };
-    return to({ ...state, second: { kind: 'opening', tries, why } }, openSecond);
+  if (event.kind === 'planned') {
+    const goesOn = second?.kind === 'opening' || second?.why === 'silence' || second?.why === 'jump';
+    return goesOn ? stay(state) : serveOn(state, env);
   }
+  if (event.kind === 'due') return whenDue(state, env);
   if (second?.kind !== 'opening') return stay(state);
   if (event.kind === 'not-renewed') return serveOn(state, { ...env, renewAtMs: null }, forgo);
   if (event.kind === 'second-failed') return afterFailure(state, { ...second, cause: event.cause }, env);
   const attempt = now - state.sinceMs >= steadyMs ? 0 : state.attempt;
-  const up: Up = { kind: 'up', sinceMs: now, attempt, second: null };
+  const doubts = state.doubts.dials === Infinity ? noDoubts : state.doubts;
+  const up: Up = { kind: 'up', sinceMs: now, attempt, second: null, doubts };
   return to(up, drain, planned(up, env));
+}
+
+function whenDue(state: Up, env: MachineEnvironment): Step {
+  const { second } = state;
+  const due = nextDue(state, env);
+  const pressing = second?.why === 'silence' || second?.why === 'jump';
+  const why = pressing ? second.why : due === null ? null : (second?.why ?? due.why);
+  if (second?.kind === 'opening' || why === null) return stay(state);
+  return dialSecond(state, { tries: second?.tries ?? 0, why }, env.now);
 }
 
 function afterFailure(
@@ -197,8 +269,10 @@ function afterFailure(
   env: MachineEnvironment,
 ): Step {
   const { rotateMs, policy, random } = env;
-  if (nextDue(state, env) === null) return serveOn(state, env);
   const again = retryHelps(cause);
+  const pressing = why === 'silence' || why === 'jump';
+  if (pressing && !again) return serveOn({ ...state, doubts: { ...state.doubts, dials: Infinity } }, env);
+  if (!pressing && nextDue(state, env) === null) return serveOn(state, env);
   if (!again && (why === 'certificate' || rotateMs === null))
     return serveOn(state, { ...env, renewAtMs: null }, forgo);
   // what a person must see to is not tried on and on: a server bans those who come with a refused login

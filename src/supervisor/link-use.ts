@@ -29,7 +29,11 @@ export class LinkUse {
   #haste: Haste = 'none';
   #comebacksSeen = 0;
 
-  constructor(parts: LinkUseParts, tunnel: () => Tunnel, changed: () => void) {
+  constructor(
+    parts: LinkUseParts,
+    tunnel: () => Tunnel,
+    { changed, suffered }: Pick<LinkUser, 'changed' | 'suffered'>,
+  ) {
     this.#parts = parts;
     this.#tunnel = tunnel;
     this.#changed = changed;
@@ -42,6 +46,7 @@ export class LinkUse {
       terms: () => this.#terms,
       environments: () => (this.#environment === null ? [] : [this.#environment]),
       changed,
+      suffered,
       moved: () => this.move(true),
     };
   }

@@ -2,6 +2,7 @@
 import type { CallerEnvironment } from '../model/session.ts';
 import type { Person } from './engine.ts';
 import type { BackoffPolicy } from './link-machine.ts';
+import type { TimedError } from './status.ts';
 
 /** `stamp` grows with each command: the newest wins. */
 export interface StampedEnvironment {
@@ -36,6 +37,8 @@ export interface Wants {
 /** A tunnel over a link, or a link that rides on it. */
 export interface LinkUser extends Wants {
   changed(): void;
+  /** A session that the link had replaced is lost, with what still ran over it; the link itself is not. */
+  suffered(loss: TimedError): void;
   /** A fresh link of the same kind is up (`restart`): new connections belong there. */
   moved(): void;
 }
@@ -126,6 +129,8 @@ export function riderOf(users: LinkUsers, changed: () => void, moved: () => void
     terms: () => users.terms(),
     environments: () => users.environments(),
     changed,
+    // what rides on that session is lost with it, and says so
+    suffered: () => undefined,
     moved,
   };
 }

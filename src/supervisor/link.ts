@@ -1,4 +1,5 @@
 // A link: keeps one session alive for everybody who uses it. Its machine decides; this file gives it a world to act in.
+import type { TunnelError } from '../errors.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { Host, Way } from '../model/host.ts';
 import { formatLogin } from '../model/host.ts';
@@ -10,7 +11,7 @@ import type { Look } from './blocked.ts';
 import type { Hearer, Person } from './engine.ts';
 import { Jumps } from './jumps.ts';
 import type { AcquireJump, JumpLink } from './jumps.ts';
-import type { LinkEvent, LinkState } from './link-machine.ts';
+import type { LinkEvent, LinkState, Why } from './link-machine.ts';
 import { LinkUsers, riderOf } from './link-users.ts';
 import type { Haste, LinkUser } from './link-users.ts';
 import { hintFor } from '../model/tunnel-hints.ts';
@@ -50,6 +51,8 @@ export class Link implements Asker, JumpLink {
   #haste: Haste = 'none';
   #rotateMs: number | null = null;
   #lastLogin: readonly DialStep[] | null = null;
+  /** The newest session of the jump host that the machine knows of. */
+  #jumpSession: Session | null = null;
   #outage: Outage = noOutage;
 
   constructor(parts: LinkParts) {
@@ -71,6 +74,7 @@ export class Link implements Asker, JumpLink {
     this.#runner = new Runner(parts, users, attempt, {
       entered: (before, after, event) => this.#entered(before, after, event),
       changed,
+      oldLost: (cause) => this.#oldLost(cause),
     });
     this.#blocked = new Blocked(parts, this.host, users, { look: (how) => this.#lookAgain(how), changed });
     this.#tcpWatcher = {
@@ -257,16 +261,35 @@ export class Link implements Asker, JumpLink {
     if (state.kind === 'up' && used !== null && used.session === null) {
       const { failure } = used.snapshot();
       if (failure !== null) this.#runner.lose(failure.error, true);
-    } else if (this.#jumps.links.some((jump) => jump.session !== null)) {
+    } else if (state.kind === 'up') this.#followJump();
+    else if (this.#jumps.links.some((jump) => jump.session !== null)) {
       if (state.kind === 'waiting' && this.#runner.inherited) this.#runner.send({ kind: 'kick' });
       if (state.kind === 'blocked' && this.#runner.inherited) this.#runner.send({ kind: 'answered' });
     }
     this.changed();
   }
 
+  /** A session of the jump host that was replaced is there only for what rides on it: this link moves to the next one. */
+  #followJump(): void {
+    const now = this.#jumps.at(this.#runner.index)?.session ?? null;
+    if (now === null || now === this.#jumpSession) return;
+    this.#jumpSession = now;
+    if (now !== this.#attempts.via) this.#runner.send({ kind: 'jump-replaced' });
+  }
+
+  /** The link stays up: whoever uses it hears of what was reset. */
+  #oldLost(error: TunnelError): void {
+    const { clock, log } = this.#parts;
+    const loss = { error, atMs: clock.now() };
+    const words = `an old session is lost, what ran over it was reset: ${error.message}`;
+    log('warn', 'link.old-session-lost', words, { link: this.id, code: error.code });
+    for (const user of this.users.all()) user.suffered(loss);
+    this.changed();
+  }
+
   #entered(before: LinkState, after: LinkState, event: LinkEvent): void {
     const { clock, attended } = this.#parts;
-    this.#tell(after, event);
+    this.#tell(after, event, before.kind === 'up' ? (before.second?.why ?? null) : null);
     this.#outage = nextOutage(this.#outage, { before, after, event }, clock);
     if (after.kind !== 'connecting') this.#attempts.rest();
     this.#blocked.follow(after, this.#runner.inherited);
@@ -274,6 +297,8 @@ export class Link implements Asker, JumpLink {
       this.#forgetRefusals();
       this.#jumps.keepOnly(this.#runner.index, before.kind === 'up');
       this.#lastLogin = this.#steps();
+      this.#jumpSession = this.#attempts.via;
+      this.#followJump();
       attended.set(this.#runner.session?.login.attended ?? false);
     }
     if (after.kind === 'idle') {
@@ -283,7 +308,7 @@ export class Link implements Asker, JumpLink {
     }
   }
 
-  #tell(after: LinkState, event: LinkEvent): void {
+  #tell(after: LinkState, event: LinkEvent, why: Why | null): void {
     const { clock, log, ways } = this.#parts;
     const hint = 'cause' in event ? event.cause.hint : null;
     const name = this.users.tunnels()[0] ?? this.host.name;
@@ -291,6 +316,7 @@ export class Link implements Asker, JumpLink {
       before: this.#outage,
       after,
       event,
+      why,
       inherited: this.#runner.inherited,
       nowMs: clock.monotonic(),
       hint: hint === null ? null : hintFor(hint, { name, ways }),

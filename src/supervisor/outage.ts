@@ -2,7 +2,7 @@
 import type { Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { EngineLog } from './engine.ts';
-import type { LinkEvent, LinkState } from './link-machine.ts';
+import type { LinkEvent, LinkState, Why } from './link-machine.ts';
 import type { TimedError } from './status.ts';
 
 export interface Outage {
@@ -61,6 +61,8 @@ export interface StepFacts {
   readonly before: Outage;
   readonly after: LinkState;
   readonly event: LinkEvent;
+  /** Why a second session was being dialled; null where none was. */
+  readonly why: Why | null;
   /** The failure is a jump host's, whose own link tells it. */
   readonly inherited: boolean;
   readonly nowMs: number;
@@ -77,29 +79,40 @@ export function logStep(log: EngineLog, link: string, facts: StepFacts): void {
     const about = { link, code: cause.code, ...(blocked && hint !== null ? { hint } : {}) };
     return log(inherited ? 'debug' : blocked ? 'error' : 'warn', `link.${after.kind}`, cause.message, about);
   }
-  if (event.kind === 'second-opened')
-    return log('info', 'link.rotated', `${link} has a fresh session; the old one drains`, { link });
-  if (event.kind === 'not-renewed')
-    return log(
-      'warn',
-      'link.certificate-not-renewed',
-      `the user certificate ends ${new Date(event.endsAtMs).toISOString()} and was not renewed; the session goes on`,
-      { link },
-    );
-  if (event.kind === 'second-failed')
-    return log(
-      'warn',
-      'link.rotation-failed',
-      `rotation failed, the old session serves on: ${event.cause.message}`,
-      {
-        link,
-        code: event.cause.code,
-      },
-    );
+  if (after.kind === 'up' && logSecond(log, link, facts)) return;
   if (after.kind !== 'up' || !before.lost)
     return log('debug', `link.${after.kind}`, `link ${link} is ${after.kind}`, { link });
   const awayMs = Math.round(nowMs - before.sinceMs);
   log('info', 'link.up', `${link} is up again after ${roughly(awayMs)}`, { link, awayMs });
+}
+
+/** What became of a second session; true where there is something to tell. */
+function logSecond(log: EngineLog, link: string, { event, after, why }: StepFacts): boolean {
+  const silent = why === 'silence';
+  const tell = (level: 'info' | 'warn', name: string, words: string, more = {}): void =>
+    log(level, `link.${name}`, words, { link, ...more });
+  if (event.kind === 'late') {
+    const waits = after.kind === 'up' && after.second?.kind === 'waiting';
+    const when = waits ? 'will be dialled, a while after the one before' : 'is dialled';
+    tell('info', 'late', `${link} owes an answer: a second session ${when}`);
+  } else if (event.kind === 'alive') tell('info', 'alive', `${link} answers: the second dial is given up`);
+  else if (event.kind === 'jump-replaced')
+    tell('info', 'follows', `${link} follows its jump host to a fresh session`);
+  else if (event.kind === 'second-opened') {
+    const old = silent ? 'did not answer, and drains' : 'drains';
+    tell('info', 'rotated', `${link} has a fresh session; the old one ${old}`);
+  } else if (event.kind === 'not-renewed') {
+    const end = new Date(event.endsAtMs).toISOString();
+    const words = `the user certificate ends ${end} and was not renewed; the session goes on`;
+    tell('warn', 'certificate-not-renewed', words);
+  } else if (event.kind === 'second-failed') {
+    const { message, code } = event.cause;
+    const what = silent
+      ? 'the second session failed, the first is waited for'
+      : 'rotation failed, the old session serves on';
+    tell('warn', 'rotation-failed', `${what}: ${message}`, { code });
+  } else return false;
+  return true;
 }
 
 function roughly(ms: number): string {

@@ -71,6 +71,11 @@ export class TunnelRecord {
     this.#lastError = { error: new TunnelError('FORWARD_REFUSED', message), atMs };
   }
 
+  /** Connections of the tunnel were lost with an old session: the tunnel itself is up. */
+  suffered({ error, atMs }: TimedError): void {
+    this.#lastError = { error: forTunnel(error, this.#tunnel()), atMs };
+  }
+
   judge(facts: TunnelFacts): void {
     if (facts.link !== null) this.#tellLink(facts.link);
     const before = this.#verdict;

@@ -14,6 +14,8 @@ export interface RunnerEvents {
   readonly entered: (before: LinkState, after: LinkState, event: LinkEvent) => void;
   /** After all that a step caused. */
   readonly changed: () => void;
+  /** A session that had been replaced is lost, and what still ran over it with it. */
+  readonly oldLost: (cause: TunnelError) => void;
 }
 
 /** `Session.close` promises 1 s; `stopping` must end even if it is broken. */
@@ -100,11 +102,13 @@ export class Runner {
   #step(event: LinkEvent): void {
     const { clock, random } = this.#parts;
     const before = this.#state;
+    const doubles = this.#users.size > 0 && !this.#attended;
     const { state, effects } = step(before, event, {
       policy: this.#users.policy(),
-      rotateMs: this.#attended ? null : this.#users.rotateMs(),
+      rotateMs: doubles ? this.#users.rotateMs() : null,
       renewAtMs:
-        this.#attended || this.#renewAtMs === null ? null : clock.monotonic() + this.#renewAtMs - clock.now(),
+        doubles && this.#renewAtMs !== null ? clock.monotonic() + this.#renewAtMs - clock.now() : null,
+      doubles,
       held: this.#users.haste() === 'held',
       now: clock.monotonic(),
       random,
@@ -140,11 +144,14 @@ export class Runner {
         return this.#unplan();
       case 'open-second':
         return this.#openSecond();
+      case 'close-second':
+        return this.#closeSecond('another one is better');
       case 'drain':
         return this.#drain();
       case 'probe':
         // A ping that is not answered ends the session, which reports itself: nothing more to do with the failure.
-        this.#session?.ping(probeLimitMs).catch(() => null);
+        for (const each of [this.#session, ...this.#draining.keys()])
+          each?.ping(probeLimitMs).catch(() => null);
     }
   }
 
@@ -183,7 +190,7 @@ export class Runner {
     }
     this.#take(result);
     this.send({ kind: 'opened' });
-    this.#hearEnd(result.session);
+    this.#hear(result.session);
   }
 
   #openSecond(): void {
@@ -211,7 +218,7 @@ export class Runner {
     this.#replaced = this.#session;
     this.#take(result);
     this.send({ kind: 'second-opened' });
-    this.#hearEnd(result.session);
+    this.#hear(result.session);
   }
 
   /** The second session is there for its certificate alone, and has the same. */
@@ -226,8 +233,16 @@ export class Runner {
     this.#renewAtMs = renewalAt(session.login.certificate, this.#parts.clock.now());
   }
 
-  #hearEnd(session: Session): void {
+  #hear(session: Session): void {
+    session.onLate((late) => {
+      if (this.#session === session) this.send({ kind: late ? 'late' : 'alive' });
+    });
     session.onEnd((reason) => this.#ended(session, reason));
+  }
+
+  #closeSecond(why: string): void {
+    this.#beside?.abort(new TunnelError('LINK_LOST', `second session given up: ${why}`));
+    this.#beside = null;
   }
 
   /** The replaced session goes once nothing runs over it. */
@@ -237,9 +252,11 @@ export class Runner {
     if (session === null) return;
     const cancel = this.#parts.clock.schedule(drainFromMs, () => session.onIdle(() => void session.close()));
     this.#draining.set(session, cancel);
-    session.onEnd(() => {
+    session.onEnd((reason) => {
       cancel();
-      if (!this.#draining.delete(session) || this.#draining.size > 0) return;
+      if (!this.#draining.delete(session)) return;
+      if (reason !== null) this.#events.oldLost(reason);
+      if (this.#draining.size > 0) return;
       for (const listener of this.#idleListeners.splice(0)) listener();
     });
   }
@@ -282,8 +299,7 @@ export class Runner {
     const number = this.#number;
     this.#connecting?.abort(new TunnelError('LINK_LOST', 'connect stopped: nobody wants it any more'));
     this.#connecting = null;
-    this.#beside?.abort(new TunnelError('LINK_LOST', 'rotation stopped: the link is over'));
-    this.#beside = null;
+    this.#closeSecond('the link is over');
     this.#unplan();
     const session = this.#session;
     this.#session = null;

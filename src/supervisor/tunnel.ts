@@ -62,11 +62,10 @@ export class TunnelRun {
     this.#tunnel = tunnel;
     this.#parts = parts;
     this.#record = new TunnelRecord(() => this.#tunnel, parts.log, parts.moved);
-    this.linkUse = new LinkUse(
-      parts,
-      () => this.#tunnel,
-      () => this.refresh(),
-    );
+    this.linkUse = new LinkUse(parts, () => this.#tunnel, {
+      changed: () => this.refresh(),
+      suffered: (loss) => this.#record.suffered(loss),
+    });
   }
 
   /** As the config says; kept when the tunnel is gone from the file. */

@@ -68,6 +68,7 @@ function evidenceOf(crew: Crew, endMs: number): Evidence {
     connections: crew.connections,
     strikes: [],
     histories: { near: [{ atMs: 0, state: 'up', since: 'then' }] },
+    losses: {},
     before: resources,
     after: resources,
     leftOpen: 0,

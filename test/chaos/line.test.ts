@@ -61,6 +61,25 @@ describe('a line', () => {
     one.destroy();
   });
 
+  test('carries nothing on connections that fell silent, everything on new ones, and all of it afterwards', async () => {
+    await using scene = await setScene();
+    const old = scene.open();
+    old.write('a');
+    expect(await answer(old)).toBe('A');
+    const thaw = scene.line.freezeOld(['down']);
+    const answers: string[] = [];
+    old.on('data', (chunk) => answers.push(String(chunk)));
+    old.write('b');
+    const fresh = scene.open();
+    fresh.write('c');
+    expect([await answer(fresh), answers]).toEqual(['C', []]);
+    const answered = answer(old);
+    thaw();
+    expect(await answered).toBe('B');
+    old.destroy();
+    fresh.destroy();
+  });
+
   test('delivers bytes one by one', async () => {
     const sizes: number[] = [];
     await using scene = await setScene((socket) => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../chaos/random.ts';
 import { createSchedule, endOf, faultKinds, places } from '../../chaos/schedule.ts';
+import { terms } from '../../chaos/terms.ts';
 import { drawScript, scriptKinds } from '../../chaos/script.ts';
 
 describe('a schedule', () => {
@@ -35,6 +36,28 @@ describe('a schedule', () => {
       }
     },
   );
+
+  test('has silences of what is connected, shorter and longer than a keepalive endures', () => {
+    const deadMs = terms.keepaliveMs * (terms.keepaliveCount + 1);
+    const { strikes } = createSchedule(1, 900);
+    for (const place of places) {
+      const lengths = strikes.flatMap(({ place: at, fault }) =>
+        at === place && fault.kind === 'freeze' && fault.who === 'old' ? [fault.forMs] : [],
+      );
+      const doubtful = lengths.filter((ms) => ms > 2 * terms.keepaliveMs && ms < deadMs);
+      expect([place, doubtful.length > 0, lengths.some((ms) => ms > deadMs)]).toEqual([place, true, true]);
+      const count = (kind: string): number =>
+        strikes.filter((each) => each.place === place && each.fault.kind === kind).length;
+      expect(count('freeze')).toBeGreaterThan(1.5 * count('delay'));
+    }
+  });
+
+  test('has sessions that are replaced on links of their own, on shared ones, and not at all', () => {
+    const kinds = new Set(
+      Array.from({ length: 50 }, (_, seed) => String(createSchedule(seed, 1).rotate?.shared)),
+    );
+    expect([...kinds].sort()).toEqual(['false', 'true', 'undefined']);
+  });
 
   test('has rekeys from 64 KiB to never among its seeds', () => {
     const limits = new Set(Array.from({ length: 50 }, (_, seed) => createSchedule(seed, 1).rekey.near));

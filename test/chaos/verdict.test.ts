@@ -18,6 +18,7 @@ function evidence(change: Partial<Evidence>): Evidence {
     connections: [],
     strikes: [],
     histories: allUp,
+    losses: {},
     before: held,
     after: held,
     leftOpen: 0,
@@ -42,6 +43,15 @@ const struck = (
   endedMs,
   cutMs,
 });
+
+const localWay = {
+  name: 'near.port',
+  tunnel: 'near',
+  forward: 'port',
+  type: 'local',
+  clientIsUnix: false,
+  targetIsUnix: false,
+} as const;
 
 const brokenOf = (change: Partial<Evidence>): string[] =>
   judge(evidence(change)).broken.map(({ invariant, text }) => `${invariant}: ${text}`);
@@ -74,8 +84,85 @@ describe('a verdict', () => {
   test('finds a status that calls a tunnel up whose link was cut, unless something else keeps the news', () => {
     const reset = struck({ kind: 'reset' }, 1000, 1000, 1000);
     expect(brokenOf({ strikes: [reset] }).filter((text) => text.startsWith('status: near'))).toHaveLength(2);
-    const frozen = struck({ kind: 'freeze', directions: ['up', 'down'], forMs: 5000 }, 500, 5500);
+    const frozen = struck({ kind: 'freeze', who: 'all', directions: ['up', 'down'], forMs: 5000 }, 500, 5500);
     expect(brokenOf({ strikes: [frozen, reset] })).toEqual([]);
+  });
+
+  describe('on a connection that was reset while its tunnel was up', () => {
+    const cut = (): Connection => {
+      const connection = createConnection(0, localWay, touchScript, 1000);
+      Object.assign(connection, { endedMs: 9000, arrivals: 1, arrivedMs: 1000 });
+      connection.client.gaveUp('ECONNRESET');
+      return connection;
+    };
+    const losses = { near: [{ atMs: 9100, message: 'no byte for 2s' }] };
+    const counted = (failed: number): Partial<Evidence> => ({
+      connections: [cut()],
+      losses,
+      forwards: { 'near.port': { total: 1, failed } },
+    });
+
+    test('finds nothing where a session was lost that had been replaced, which was told and counted', () => {
+      expect(brokenOf(counted(1))).toEqual([]);
+      expect(judge(evidence(counted(1))).figures).toMatchObject({ oldCuts: 1, cut: 0 });
+    });
+
+    test('finds nothing either where the target heard of it long after', () => {
+      const { connections, ...rest } = counted(1);
+      const [connection] = connections as [Connection];
+      Object.assign(connection, { endedMs: 14_000 });
+      Object.assign(connection.client, { seenMs: 9000 });
+      expect(brokenOf({ ...rest, connections: [connection] })).toEqual([]);
+    });
+
+    test('finds a cut where nothing was told', () => {
+      expect(brokenOf({ ...counted(1), losses: {} })).toEqual([
+        expect.stringMatching(/^cut: .*ECONNRESET.*up all the time/),
+      ]);
+    });
+
+    test('finds nothing where the news came late because the supervisor slept', () => {
+      const sleep: Struck = {
+        ...struck({ kind: 'sleep', forMs: 5000 }, 9010, 14_010),
+        strike: { atMs: 9010, place: 'here', fault: { kind: 'sleep', forMs: 5000 } },
+      };
+      const near: History = [...up, { atMs: 14_100, state: 'up', since: 'b' }];
+      const late = { ...counted(1), losses: {}, histories: { ...allUp, near } };
+      expect(brokenOf({ ...late, strikes: [sleep] })).toEqual([]);
+      expect(brokenOf(late)).toEqual([expect.stringMatching(/^cut: /)]);
+    });
+
+    test('finds that it was not counted as failed', () => {
+      expect(brokenOf(counted(0))).toEqual([expect.stringMatching(/^counts: .*1 failed at least/)]);
+    });
+  });
+
+  test('finds a client that went on though it had left while it was held, but not when the supervisor slept at that moment', () => {
+    const connection = createConnection(0, localWay, touchScript, 2000);
+    Object.assign(connection, { endedMs: 4000, arrivals: 1, arrivedMs: 3900 });
+    Object.assign(connection.client, { ended: 'end', endedMs: 2100, sentBytes: 10, seen: 'end' });
+    const near: History = [
+      { atMs: 0, state: 'retrying', since: 'a' },
+      { atMs: 3800, state: 'up', since: 'b' },
+    ];
+    const seen = { connections: [connection], histories: { ...allUp, near } };
+    const late = expect.stringMatching(/^late: .*left while it was held/) as string;
+    expect(brokenOf(seen)).toContainEqual(late);
+    const sleep: Struck = {
+      ...struck({ kind: 'sleep', forMs: 1600 }, 2150, 3750),
+      strike: { atMs: 2150, place: 'here', fault: { kind: 'sleep', forMs: 1600 } },
+    };
+    expect(brokenOf({ ...seen, strikes: [sleep] })).not.toContainEqual(late);
+  });
+
+  test('counts the sessions that were doubted and replaced, and those of lines that were joined', () => {
+    const supervisorLog = [
+      'near#1 owes an answer: a second session is dialled',
+      'near#1 has a fresh session; the old one drains',
+      'near#1 has a fresh session; the old one drains (once more since 12:01)',
+      'near#1 has a fresh session; the old one drains (5 more times since 12:01)',
+    ].join('\n');
+    expect(judge(evidence({ supervisorLog })).figures).toMatchObject({ suspicions: 1, rotations: 7 });
   });
 
   test('finds what was not given back, and who is not served', () => {
@@ -102,7 +189,10 @@ describe('a verdict', () => {
     expect(brokenOf({ connections, histories })).toEqual([
       expect.stringMatching(/^late: connection 1 by near\.port.*had left while it was held$/),
     ]);
-    const slept = (toMs: number): Struck => struck({ kind: 'sleep', forMs: toMs - 900 }, 900, toMs);
+    const slept = (toMs: number): Struck => {
+      const fault = { kind: 'sleep', forMs: toMs - 900 } as const;
+      return { ...struck(fault, 900, toMs), strike: { atMs: 900, place: 'here', fault } };
+    };
     expect(brokenOf({ connections, histories, strikes: [slept(5000)] })).toEqual([]);
     expect(brokenOf({ connections, histories, strikes: [slept(3000)] })).toEqual([
       expect.stringMatching(/^late: /),

@@ -34,6 +34,7 @@ export class FakeSession implements Session {
   closes = 0;
   ended = false;
   readonly channels: FakeChannel[] = [];
+  readonly #lateListeners: ((late: boolean) => void)[] = [];
   #idleListeners: (() => void)[] = [];
   #listeners: ((reason: TunnelError | null) => void)[] = [];
   #reason: TunnelError | null = null;
@@ -56,6 +57,16 @@ export class FakeSession implements Session {
   ping(): Promise<number> {
     this.pings += 1;
     return Promise.resolve(1);
+  }
+
+  onLate(listener: (late: boolean) => void): void {
+    this.#lateListeners.push(listener);
+  }
+
+  /** A ping is late, or life was seen after that. */
+  async late(late: boolean): Promise<void> {
+    for (const listener of this.#lateListeners) listener(late);
+    await settle();
   }
 
   onEnd(listener: (reason: TunnelError | null) => void): void {

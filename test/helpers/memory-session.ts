@@ -260,6 +260,7 @@ export function memorySession(options: { window?: number } = {}): MemorySession 
     onIdle() {
       throw new Error('nobody asks a memory session whether it is idle');
     },
+    onLate: () => undefined,
     onEnd(listener) {
       if (ended !== null) listener(ended.reason);
       else ends.push(listener);

@@ -9,6 +9,7 @@ import { tcp } from '../../src/model/endpoint.ts';
 import type { Session } from '../../src/model/session.ts';
 import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
+import { manualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
 import { freePort, makeKey, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { hintOf } from '../helpers/hint.ts';
@@ -143,6 +144,26 @@ describe.skipIf(sshdMissing() !== null)('a session', () => {
     await read.ended;
     expect(read.received()).toBe(10 * 1024 * 1024);
     expect(own.log().split('rekey').length).toBeGreaterThan(10);
+    await session.close();
+  });
+
+  test('tells that a ping is late, and of life after that', async () => {
+    await using own = await startSshd();
+    const clock = manualClock();
+    const session = await testDialer({ clock }).dialer.dial(hostOf(own), anew, testContext());
+    // one after the other: those that a fresh session sends by itself are answered too
+    for (let pings = 0; pings < 6; pings += 1) await session.ping(10_000);
+    const told: boolean[] = [];
+    session.onLate((late) => told.push(late));
+    const pids = own.signalSessions('SIGSTOP');
+    const answer = session.ping(5_000);
+    clock.advance(1_999);
+    expect(told).toEqual([]);
+    clock.advance(1);
+    expect(told).toEqual([true]);
+    sendSignal(pids, 'SIGCONT');
+    await answer;
+    expect(told).toEqual([true, false]);
     await session.close();
   });
 

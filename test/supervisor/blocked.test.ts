@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
 import { attendedError, Blocked, environmentDigest, lookAfterMs } from '../../src/supervisor/blocked.ts';
+import { noDoubts } from '../../src/supervisor/link-machine.ts';
 import { LinkUsers } from '../../src/supervisor/link-users.ts';
 import { FakeClock, settle } from '../helpers/fake-clock.ts';
 import { FakeDialer, kexFailed, refused } from '../helpers/fake-ssh.ts';
@@ -89,7 +90,7 @@ describe('a blocked link', () => {
 
   test('leaves no timer behind when it is no longer blocked', async () => {
     const { blocked, clock } = await blockedBy(refused());
-    blocked.follow({ kind: 'up', sinceMs: 0, attempt: 0, second: null }, false);
+    blocked.follow({ kind: 'up', sinceMs: 0, attempt: 0, second: null, doubts: noDoubts }, false);
     await settle();
     expect([clock.pending, blocked.lookAtMs, blocked.examining]).toEqual([0, null, false]);
   });

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TunnelError } from '../../src/errors.ts';
-import { backoffMs, renewalAt, step } from '../../src/supervisor/link-machine.ts';
-import type { LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts';
+import { backoffMs, noDoubts, renewalAt, step } from '../../src/supervisor/link-machine.ts';
+import type { Doubts, LinkEvent, LinkState } from '../../src/supervisor/link-machine.ts';
 
 const tcpDown = new TunnelError('UNREACHABLE', 'refused', { facts: { tcpLevel: true } });
 const silent = new TunnelError('LINK_LOST', 'silence');
@@ -15,36 +15,70 @@ const env = {
   now,
   rotateMs: null,
   renewAtMs: null,
+  doubles: true,
   held: false,
   random: () => 0.5,
 };
+
+const doubted = (dials: number, agoMs = 0): Doubts => ({ dials, lastMs: now - agoMs });
 
 const states = {
   idle: { kind: 'idle' },
   connecting: { kind: 'connecting', attempt: 3, hurried: 1 },
   first: { kind: 'connecting', attempt: 0, hurried: 0 },
-  up: { kind: 'up', sinceMs: now - 30_000, attempt: 3, second: null },
-  fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0, second: null },
-  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5, second: null },
-  short: { kind: 'up', sinceMs: now - 4_999, attempt: 0, second: null },
-  shorter: { kind: 'up', sinceMs: now - 1, attempt: 5, second: null },
+  up: { kind: 'up', sinceMs: now - 30_000, attempt: 3, second: null, doubts: noDoubts },
+  fresh: { kind: 'up', sinceMs: now - 29_999, attempt: 0, second: null, doubts: noDoubts },
+  flapping: { kind: 'up', sinceMs: now - 29_999, attempt: 5, second: null, doubts: noDoubts },
+  short: { kind: 'up', sinceMs: now - 4_999, attempt: 0, second: null, doubts: noDoubts },
+  shorter: { kind: 'up', sinceMs: now - 1, attempt: 5, second: null, doubts: noDoubts },
   seconding: {
     kind: 'up',
     sinceMs: now - 60_000,
     attempt: 3,
     second: { kind: 'opening', tries: 1, why: 'age' },
+    doubts: noDoubts,
   },
   secondWaits: {
     kind: 'up',
     sinceMs: now - 60_000,
     attempt: 3,
     second: { kind: 'waiting', tries: 2, why: 'age' },
+    doubts: noDoubts,
   },
   renewing: {
     kind: 'up',
     sinceMs: now - 60_000,
     attempt: 3,
     second: { kind: 'opening', tries: 1, why: 'certificate' },
+    doubts: noDoubts,
+  },
+  late: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'opening', tries: 1, why: 'silence' },
+    doubts: doubted(2, 5_000),
+  },
+  lateWaits: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'waiting', tries: 2, why: 'silence' },
+    doubts: doubted(2, 5_000),
+  },
+  following: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'opening', tries: 0, why: 'jump' },
+    doubts: noDoubts,
+  },
+  followWaits: {
+    kind: 'up',
+    sinceMs: now - 60_000,
+    attempt: 3,
+    second: { kind: 'waiting', tries: 1, why: 'jump' },
+    doubts: noDoubts,
   },
   waiting: { kind: 'waiting', attempt: 3, hurried: 1, untilMs: now + 9_000, cause: silent },
   soon: { kind: 'waiting', attempt: 3, hurried: 0, untilMs: now + 1_000, cause: silent },
@@ -73,6 +107,9 @@ const events = {
   secondOpened: { kind: 'second-opened' },
   secondFailed: { kind: 'second-failed', cause: silent },
   secondRefused: { kind: 'second-failed', cause: person },
+  late: { kind: 'late' },
+  alive: { kind: 'alive' },
+  jumpReplaced: { kind: 'jump-replaced' },
   notRenewed: { kind: 'not-renewed', endsAtMs: now },
 } satisfies Record<string, LinkEvent>;
 
@@ -91,14 +128,14 @@ const blocked: LinkState = { kind: 'blocked', cause: person };
 const table: readonly Row[] = [
   ['idle', 'start', connecting(0), 'open'],
   ['connecting', 'stop', stopping, 'close'],
-  ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3, second: null }, ''],
+  ['connecting', 'opened', { kind: 'up', sinceMs: now, attempt: 3, second: null, doubts: noDoubts }, ''],
   ['connecting', 'failed', waiting(4, 1000, silent, 1), 'close arm 1000'],
   ['connecting', 'lost', waiting(4, 1000, silent, 1), 'close arm 1000'],
   ['connecting', 'unreachable', waiting(4, 1000, tcpDown, 1), 'close arm 1000'],
   ['connecting', 'refused', blocked, 'close'],
   ['connecting', 'bug', { kind: 'blocked', cause: bug }, 'close'],
   ['first', 'stop', stopping, 'close'],
-  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, ''],
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts }, ''],
   ['first', 'failed', waiting(1, 1000), 'close arm 1000'],
   ['first', 'lost', waiting(1, 1000), 'close arm 1000'],
   ['first', 'unreachable', waiting(1, 1000, tcpDown), 'close arm 1000'],
@@ -145,7 +182,41 @@ const table: readonly Row[] = [
     states[state],
     'unplan',
   ]),
+  ...(['up', 'fresh', 'flapping', 'short', 'shorter', 'secondWaits'] as const).map((state): Row => [
+    state,
+    'late',
+    { ...states[state], second: { kind: 'opening', tries: 0, why: 'silence' }, doubts: doubted(1) },
+    'unplan open-second',
+  ]),
+  ...(
+    ['up', 'fresh', 'flapping', 'short', 'shorter', 'secondWaits', 'lateWaits', 'followWaits'] as const
+  ).map((state): Row => [
+    state,
+    'jumpReplaced',
+    { ...states[state], second: { kind: 'opening', tries: 0, why: 'jump' } },
+    'unplan open-second',
+  ]),
+  ...(['seconding', 'renewing', 'late', 'following'] as const).map((state): Row => [
+    state,
+    'jumpReplaced',
+    { ...states[state], second: { kind: 'opening', tries: 0, why: 'jump' } },
+    'close-second open-second',
+  ]),
   ...(['seconding', 'renewing'] as const).flatMap((state): Row[] => [
+    [state, 'late', { ...states[state], second: { ...states[state].second, why: 'silence' } }, ''],
+    [state, 'secondFailed', { ...states[state], second: null }, 'unplan'],
+    [state, 'secondRefused', { ...states[state], second: null }, 'unplan'],
+  ]),
+  ...(['late', 'following'] as const).map((state): Row => [
+    state,
+    'secondRefused',
+    { ...states[state], second: null, doubts: { ...states[state].doubts, dials: Infinity } },
+    'unplan',
+  ]),
+  ['late', 'alive', { ...states.late, second: null }, 'close-second unplan'],
+  ['late', 'secondFailed', { ...states.lateWaits }, 'plan 250'],
+  ['following', 'secondFailed', { ...states.followWaits }, 'plan 1000'],
+  ...(['seconding', 'renewing', 'late', 'following'] as const).flatMap((state): Row[] => [
     [state, 'stop', stopping, 'close'],
     [state, 'kick', states[state], 'probe'],
     [state, 'lost', connecting(1), 'close open'],
@@ -153,18 +224,36 @@ const table: readonly Row[] = [
     [state, 'unreachable', connecting(1), 'close open'],
     [state, 'bug', connecting(1), 'close open'],
     [state, 'refused', blocked, 'close'],
-    [state, 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain unplan'],
-    [state, 'secondFailed', { ...states[state], second: null }, 'unplan'],
-    [state, 'secondRefused', { ...states[state], second: null }, 'unplan'],
+    [
+      state,
+      'secondOpened',
+      { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: states[state].doubts },
+      'drain unplan',
+    ],
     [state, 'notRenewed', { ...states[state], second: null }, 'forgo unplan'],
   ]),
-  ['secondWaits', 'stop', stopping, 'close'],
-  ['secondWaits', 'kick', states.secondWaits, 'probe'],
-  ['secondWaits', 'lost', connecting(1), 'close open'],
-  ['secondWaits', 'failed', connecting(1), 'close open'],
-  ['secondWaits', 'unreachable', connecting(1), 'close open'],
-  ['secondWaits', 'bug', connecting(1), 'close open'],
-  ['secondWaits', 'refused', blocked, 'close'],
+  ...(['secondWaits', 'lateWaits', 'followWaits'] as const).flatMap((state): Row[] => [
+    [state, 'stop', stopping, 'close'],
+    [state, 'kick', states[state], 'probe'],
+    [state, 'lost', connecting(1), 'close open'],
+    [state, 'failed', connecting(1), 'close open'],
+    [state, 'unreachable', connecting(1), 'close open'],
+    [state, 'bug', connecting(1), 'close open'],
+    [state, 'refused', blocked, 'close'],
+  ]),
+  [
+    'lateWaits',
+    'due',
+    { ...states.lateWaits, second: { ...states.late.second, tries: 2 }, doubts: doubted(3) },
+    'open-second',
+  ],
+  [
+    'followWaits',
+    'due',
+    { ...states.following, second: { ...states.following.second, tries: 1 } },
+    'open-second',
+  ],
+  ['lateWaits', 'alive', { ...states.lateWaits, second: null }, 'unplan'],
   ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'unplan'],
   ['waiting', 'stop', stopping, 'disarm close'],
   ['waiting', 'kick', connecting(3, 1), 'disarm open'],
@@ -206,7 +295,12 @@ describe('the table', () => {
 
 /** With `rotate: 100s`; every event that is not here does what the table above says. */
 const rotating: readonly Row[] = [
-  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'plan 100000'],
+  [
+    'first',
+    'opened',
+    { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts },
+    'plan 100000',
+  ],
   ['up', 'planned', states.up, 'plan 70000'],
   ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0, why: 'age' } }, 'open-second'],
   ['up', 'secondOpened', states.up, ''],
@@ -214,7 +308,12 @@ const rotating: readonly Row[] = [
   ['seconding', 'due', states.seconding, ''],
   ['seconding', 'planned', states.seconding, ''],
   ['seconding', 'lost', connecting(1), 'close open'],
-  ['seconding', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 100000'],
+  [
+    'seconding',
+    'secondOpened',
+    { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts },
+    'drain plan 100000',
+  ],
   [
     'seconding',
     'secondFailed',
@@ -234,6 +333,16 @@ const rotating: readonly Row[] = [
     'open-second',
   ],
   ['secondWaits', 'planned', { ...states.secondWaits, second: null }, 'plan 40000'],
+  ['late', 'alive', { ...states.late, second: null }, 'close-second plan 40000'],
+  ['late', 'secondRefused', { ...states.late, second: null, doubts: doubted(Infinity, 5_000) }, 'plan 40000'],
+  [
+    'late',
+    'secondOpened',
+    { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: doubted(2, 5_000) },
+    'drain plan 100000',
+  ],
+  ['lateWaits', 'alive', { ...states.lateWaits, second: null }, 'plan 40000'],
+  ['lateWaits', 'planned', states.lateWaits, ''],
   ['waiting', 'due', states.waiting, ''],
   ['connecting', 'planned', states.connecting, ''],
 ];
@@ -248,7 +357,7 @@ describe('a session that is to be replaced', () => {
 
 /** With a certificate that is to be renewed in 20 s. */
 const renewing: readonly Row[] = [
-  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'plan 20000'],
+  ['first', 'opened', { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts }, 'plan 20000'],
   ['up', 'planned', states.up, 'plan 20000'],
   ['up', 'kick', states.up, 'probe plan 20000'],
   ['up', 'due', { ...states.up, second: { kind: 'opening', tries: 0, why: 'certificate' } }, 'open-second'],
@@ -263,7 +372,12 @@ const renewing: readonly Row[] = [
     { ...states.renewing, second: { kind: 'waiting', tries: 2, why: 'certificate' } },
     'plan 250',
   ],
-  ['renewing', 'secondOpened', { kind: 'up', sinceMs: now, attempt: 0, second: null }, 'drain plan 20000'],
+  [
+    'renewing',
+    'secondOpened',
+    { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts },
+    'drain plan 20000',
+  ],
   ['renewing', 'lost', connecting(1), 'close open'],
   ['renewing', 'stop', stopping, 'close'],
 ];
@@ -297,11 +411,44 @@ describe('a session whose certificate ends', () => {
   });
 });
 
+describe('a second session on suspicion', () => {
+  test.each(['late', 'jumpReplaced'] as const)(
+    'is never dialled where a person let the first in (%s)',
+    (on) => {
+      expect(step(states.up, events[on], { ...env, doubles: false })).toEqual({
+        state: states.up,
+        effects: [],
+      });
+    },
+  );
+
+  test('waits by the backoff where others came to be dialled shortly before, and not after a minute of calm', () => {
+    const again = (agoMs: number): ReturnType<typeof step> =>
+      step({ ...states.up, doubts: doubted(4, agoMs) }, events.late, env);
+    const { state, effects } = again(59_999);
+    expect(state).toMatchObject({ second: { kind: 'waiting', tries: 4, why: 'silence' } });
+    expect(effects.map(effectText)).toEqual(['plan 1000']);
+    expect(again(60_000).effects.map(effectText)).toEqual(['unplan', 'open-second']);
+  });
+
+  test('is not dialled any more once its login was refused, until one is let in', () => {
+    const barred: LinkState = { ...states.up, doubts: doubted(Infinity) };
+    for (const on of ['late', 'jumpReplaced'] as const)
+      expect(step(barred, events[on], env)).toEqual({ state: barred, effects: [] });
+    const seconding: LinkState = { ...states.seconding, doubts: doubted(Infinity) };
+    expect(step(seconding, events.secondOpened, env).state).toMatchObject({ doubts: noDoubts });
+  });
+});
+
 describe('while a client is held', () => {
   const held = { ...env, held: true, random: () => 0.999 };
 
   test('the next two waits are at most 1 s, however many outages were before; then the count goes on', () => {
-    let { state } = step({ kind: 'up', sinceMs: now - 4_000, attempt: 9, second: null }, events.lost, held);
+    let { state } = step(
+      { kind: 'up', sinceMs: now - 4_000, attempt: 9, second: null, doubts: noDoubts },
+      events.lost,
+      held,
+    );
     const waits: number[] = [];
     for (let tries = 0; tries < 4; tries += 1) {
       if (state.kind !== 'waiting') throw new Error(`it is ${state.kind}`);
@@ -312,7 +459,7 @@ describe('while a client is held', () => {
   });
 
   test('a server that ends each session right after the login is not dialled more than once a second', () => {
-    let state: LinkState = { kind: 'up', sinceMs: now, attempt: 0, second: null };
+    let state: LinkState = { kind: 'up', sinceMs: now, attempt: 0, second: null, doubts: noDoubts };
     for (let logins = 0; logins < 20; logins += 1) {
       const ended = step(state, events.lost, { ...held, random: () => 0 });
       expect(ended.effects).toContainEqual({ kind: 'arm', delayMs: 1000 });
@@ -378,6 +525,9 @@ class Model {
     } else if (kind === 'open-second') {
       expect(this.second, 'no second beside a second').toBe('none');
       this.second = 'opening';
+    } else if (kind === 'close-second') {
+      expect(this.second, 'ends what is dialled').toBe('opening');
+      this.second = 'none';
     } else if (kind === 'drain') {
       expect(this.second, 'drains for one that is open').toBe('open');
       this.second = 'none';
@@ -441,7 +591,13 @@ describe('backoff', () => {
     }
     expect(ceilings.slice(0, 9)).toEqual([1000, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     expect(Math.max(...ceilings)).toBe(30_000);
-    const up: LinkState = { kind: 'up', sinceMs: now - 30_000, attempt: 1200, second: null };
+    const up: LinkState = {
+      kind: 'up',
+      sinceMs: now - 30_000,
+      attempt: 1200,
+      second: null,
+      doubts: noDoubts,
+    };
     expect(step(up, events.lost, env).state).toEqual(connecting(1));
   });
 });

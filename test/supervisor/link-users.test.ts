@@ -21,6 +21,7 @@ function userOf(name: string, policy = { initialMs: 500, maxMs: 30_000 }): User 
     environments: () => [],
     changed: () => undefined,
     moved: () => undefined,
+    suffered: () => undefined,
   };
 }
 

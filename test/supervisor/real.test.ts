@@ -19,8 +19,9 @@ import { manualClock, type ManualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testDialer } from '../helpers/ssh-dialer.ts';
 import type { Sshd } from '../helpers/sshd.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
-import { hashing, request, startTarget, uppercase } from '../helpers/targets.ts';
+import { hashing, outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import type { Target } from '../helpers/targets.ts';
+import { eventually, logins } from '../helpers/ways-in.ts';
 import { isAlive } from '../helpers/world.ts';
 
 const limit = (): AbortSignal => AbortSignal.timeout(20_000);
@@ -323,5 +324,35 @@ describe.skipIf(sshdMissing() !== null)('against a real sshd', () => {
     await vi.waitUntil(() => sshd.sessionPids().length === before, { timeout: 10_000, interval: 50 });
     await engine.down(['upper'], 0);
     await expect(client(listen)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('rotations over a jump host disturb no transfer, and pile up no sessions at either server', async () => {
+    await using gate = await startSshd();
+    await using bulk = await startTarget(hashing);
+    const way: Way = [hostOf(gate, { name: 'gate' }), hostOf(sshd)];
+    const forward = local(port, `127.0.0.1:${bulk.port}`);
+    const engine = await engineFor(tunnelOf('upper', way, forward, { rotateMs: 1_000 }));
+    engine.up(['upper'], offTerminal);
+    expect(await engine.settled('upper', limit())).toBeNull();
+    const sessions = new Set<unknown>([engine.examine('upper')?.session]);
+    const atGate = logins(gate);
+    const transfer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const outcome = outcomeOf(transfer);
+    const hash = createHash('sha256');
+    while (!transfer.closed && (sessions.size < 3 || logins(gate) < atGate + 2)) {
+      const chunk = randomBytes(16_384);
+      hash.update(chunk);
+      transfer.write(chunk);
+      const session = engine.examine('upper')?.session;
+      sessions.add(session);
+      // at the pace of round trips: as fast as it goes, it would leave the logins no time on a busy machine
+      await session?.ping(20_000).catch(() => 0);
+    }
+    transfer.end();
+    expect(await outcome).toEqual({ text: hash.digest('hex'), error: null });
+    await engine.apply(configOf(tunnelOf('upper', way, forward)), { prune: false });
+    const status = await until(engine, 'upper', ({ state }) => state === 'up');
+    expect(status).toMatchObject({ reconnects: 0, lastError: null });
+    await eventually(() => [gate, sshd].every((each) => each.sessionPids().length === 1));
   });
 });

@@ -1,7 +1,9 @@
 // Rotation: a fresh session beside the old one, which drains; what a second dial that fails may do, and who is never asked.
 import { describe, expect, test } from 'vitest';
+import { TunnelError } from '../../src/errors.ts';
 import { settle } from '../helpers/fake-clock.ts';
-import { refused, unreachable } from '../helpers/fake-ssh.ts';
+import { lost, refused, unreachable } from '../helpers/fake-ssh.ts';
+import type { FakeSession } from '../helpers/fake-ssh.ts';
 import {
   configOf,
   hostOf,
@@ -216,6 +218,180 @@ describe('a session that a certificate let in', () => {
   });
 });
 
+describe('a session that owes an answer', () => {
+  test('is replaced by a second one that is up first, and ends with its last connection', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    const running = await old?.openChannel();
+    await old?.late(true);
+    expect(world.one('db').state).toBe('up');
+    expect(world.engine.examine('db')?.session).toBe(old);
+    const fresh = await world.dialer.dialTo().open();
+    expect(world.engine.examine('db')?.session).toBe(fresh);
+    await world.clock.advance(2_000);
+    expect(old?.ended).toBe(false);
+    running?.close();
+    await settle();
+    expect([old?.ended, world.dialer.liveSessions]).toEqual([true, 1]);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+  });
+
+  test('is declared lost after it was replaced, which is no outage, and is told', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.openChannel();
+    await old?.late(true);
+    await world.dialer.dialTo().open();
+    expect(world.one('db').lastError).toBeNull();
+    old?.end(lost());
+    await world.clock.advance(60_000);
+    const said = { code: 'LINK_LOST', message: lost().message };
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, error: null, lastError: said });
+    expect(world.logged.some((line) => line.startsWith('link.old-session-lost'))).toBe(true);
+    expect([world.dialer.dialCount, world.clock.pending]).toEqual([2, 0]);
+  });
+
+  test('is asked for a sign of life at a wake after it was replaced too', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.openChannel();
+    await old?.late(true);
+    const fresh = await world.dialer.dialTo().open();
+    const before = [old?.pings ?? 0, fresh.pings];
+    world.engine.lookAround('the machine slept');
+    expect([old?.pings, fresh.pings]).toEqual(before.map((pings) => pings + 1));
+  });
+
+  test.each([
+    ['the login is refused', refused()],
+    [
+      'the host key is another one',
+      new TunnelError('HOST_KEY_CHANGED', 'host key check failed, on it: changed'),
+    ],
+  ])('serves on where %s for a second one, which is not tried again', async (_what, failure) => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.late(true);
+    await world.dialer.dialTo().fail(failure);
+    for (const late of [false, true]) await old?.late(late);
+    await world.clock.advance(hour);
+    expect([world.dialer.dialCount, old?.ended, world.clock.pending]).toEqual([2, false, 0]);
+    expect(world.engine.examine('db')?.session).toBe(old);
+    expect(world.one('db')).toMatchObject({ state: 'up', error: null, question: null });
+  });
+
+  test('keeps its place when it answers first: the second dial is given up', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.late(true);
+    const { signal } = world.dialer.dialTo().context;
+    await old?.late(false);
+    expect([signal.aborted, world.dialer.dials.length, world.clock.pending]).toEqual([true, 0, 0]);
+    expect(world.engine.examine('db')?.session).toBe(old);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+  });
+
+  test('has the session closed that comes of a dial which was given up too late', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    world.dialer.deaf = true;
+    await old?.late(true);
+    const dial = world.dialer.dialTo();
+    await old?.late(false);
+    const late = await dial.open();
+    expect([late.ended, world.engine.examine('db')?.session]).toEqual([true, old]);
+  });
+
+  test('has the second dial repeated while it is silent, and no more once it answers', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.late(true);
+    await world.dialer.dialTo().fail(unreachable());
+    expect(world.one('db')).toMatchObject({ state: 'up', lastError: null });
+    await world.clock.advance(1_000);
+    await world.dialer.dialTo().fail(unreachable());
+    await old?.late(false);
+    await world.clock.advance(hour);
+    expect([world.dialer.dialCount, world.dialer.liveSessions]).toEqual([3, 1]);
+  });
+
+  test('is lost with its second dial, and the link is dialled anew', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await world.clock.advance(10_000);
+    await old?.late(true);
+    const { signal } = world.dialer.dialTo().context;
+    old?.end(lost());
+    await settle();
+    expect(signal.aborted).toBe(true);
+    await world.dialer.dialTo().open();
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 1 });
+  });
+
+  test('goes down with the second dial', async () => {
+    const world = await upWorld(rotating(null));
+    const [old] = world.dialer.sessions;
+    await old?.late(true);
+    await world.engine.down(['db'], 0);
+    expect([world.dialer.liveSessions, world.dialer.dials.length, world.clock.pending]).toEqual([0, 0, 0]);
+    expect(world.one('db').state).toBe('down');
+  });
+
+  test('is waited for where a login needs a person', async () => {
+    const world = await worldOf(rotating(null));
+    await world.up('db', onTerminal);
+    const old = await world.dialer.dialTo().open(true);
+    await old.late(true);
+    expect([world.dialer.dialCount, world.dialer.reachCount]).toEqual([1, 0]);
+  });
+});
+
+describe('a link behind a jump host whose session was replaced', () => {
+  async function behind(attended: boolean | null = null): Promise<{ world: World; jump: FakeSession }> {
+    const world = await worldOf(rotating(null, [bastion, hostOf('katie', { attended })]));
+    await world.up('db', onTerminal);
+    const jump = await world.dialer.dialTo('bastion').open();
+    await jump.openChannel();
+    await world.dialer.dialTo('katie').open();
+    return { world, jump };
+  }
+
+  test('moves to the fresh one at once, and the old one ends with what runs there', async () => {
+    const { world, jump } = await behind();
+    await jump.late(true);
+    const freshJump = await world.dialer.dialTo('bastion').open();
+    const dial = world.dialer.dialTo('katie');
+    expect(dial.via).toBe(freshJump);
+    const fresh = await dial.open();
+    expect(world.engine.examine('db')?.session).toBe(fresh);
+    await world.clock.advance(2_000);
+    jump.channels[0]?.close(); // as the fake session that rode on it cannot
+    await settle();
+    expect([jump.ended, world.dialer.liveSessions, world.dialer.dialCount]).toEqual([true, 2, 4]);
+    expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
+  });
+
+  test('begins a dial anew that went over the silent one', async () => {
+    const { world, jump } = await behind();
+    const [, rider] = world.dialer.sessions;
+    await rider?.late(true);
+    const overSilence = world.dialer.dialTo('katie');
+    await jump.late(true);
+    const freshJump = await world.dialer.dialTo('bastion').open();
+    expect([overSilence.via, overSilence.context.signal.aborted]).toEqual([jump, true]);
+    await rider?.late(false);
+    expect(world.dialer.dialTo('katie').via).toBe(freshJump);
+  });
+
+  test('stays where it is when its login needs a person', async () => {
+    const { world, jump } = await behind(true);
+    await jump.late(true);
+    await world.dialer.dialTo('bastion').open();
+    await world.clock.advance(hour);
+    expect([world.dialer.dialCount, jump.ended, world.one('db').state]).toEqual([3, false, 'up']);
+  });
+});
+
 test('a session of a jump host that was replaced stays until nothing rides on it', async () => {
   const world = await worldOf(rotating(hour, [bastion, katie]));
   await world.up('db');
@@ -225,8 +401,6 @@ test('a session of a jump host that was replaced stays until nothing rides on it
   await world.clock.advance(hour);
   const freshJump = await world.dialer.dialTo('bastion').open();
   expect([world.one('db').state, jump.ended]).toEqual(['up', false]);
-  for (const dial of Array.from(world.dialer.dials)) await dial.fail(unreachable());
-  await world.clock.advance(1_000);
   const dial = world.dialer.dialTo('katie');
   expect(dial.via).toBe(freshJump);
   await dial.open();

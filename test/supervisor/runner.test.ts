@@ -18,6 +18,7 @@ const user: LinkUser = {
   environments: () => [],
   changed: () => undefined,
   moved: () => undefined,
+  suffered: () => undefined,
 };
 
 interface Attempt {
@@ -61,6 +62,7 @@ function sceneOf(): Scene {
   const runner = new Runner({ clock, random: () => 0.5 }, users, attempt, {
     entered: (_before, after) => entered.push(after.kind),
     changed: () => undefined,
+    oldLost: () => undefined,
   });
   runner.send({ kind: 'start' });
   return { runner, clock, users, attempts, entered };
@@ -120,6 +122,14 @@ describe('a runner', () => {
     session.end(lost());
     await settle();
     expect([scene.runner.state.kind, scene.attempts.length]).toEqual(['idle', 1]);
+  });
+
+  test('dials no second session for one that nobody uses any more', async () => {
+    const scene = sceneOf();
+    const session = await last(scene).open();
+    scene.users.delete(user);
+    await session.late(true);
+    expect([scene.runner.state.kind, scene.attempts.length]).toEqual(['up', 1]);
   });
 
   test('comes to rest though a session never says that it is closed', async () => {

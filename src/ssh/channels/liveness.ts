@@ -10,6 +10,8 @@ export interface LivenessParts {
   /** Grows with every sign of life: bytes received, and bytes the peer took while our queue was full. */
   signs(): number;
   ping(): void;
+  /** A ping was not answered for an interval, and there is still time. */
+  late(): void;
   /** Silent for `interval * (count + 1)`. */
   dead(silentMs: number): void;
 }
@@ -30,6 +32,7 @@ export function watchLiveness(parts: LivenessParts): Cancel {
     if (alive) unanswered = 0;
     else if (unanswered >= Math.max(1, parts.count)) return parts.dead(parts.intervalMs * (unanswered + 1));
     else {
+      if (unanswered > 0) parts.late();
       unanswered += 1;
       parts.ping();
     }

@@ -37,6 +37,7 @@ function watched(count = 3): {
   tick(): void;
   live(): void;
   pings(): number;
+  late(): number;
   dead(): number | null;
   stop(): void;
   waiting(): boolean;
@@ -44,6 +45,7 @@ function watched(count = 3): {
   const clock = manualClock();
   let signs = 0;
   let pings = 0;
+  let late = 0;
   let deadAfter: number | null = null;
   const stop = watchLiveness({
     clock,
@@ -51,12 +53,14 @@ function watched(count = 3): {
     count,
     signs: () => signs,
     ping: () => (pings += 1),
+    late: () => (late += 1),
     dead: (silentMs) => (deadAfter = silentMs),
   });
   return {
     tick: () => clock.tick(),
     live: () => (signs += 1),
     pings: () => pings,
+    late: () => late,
     dead: () => deadAfter,
     stop,
     waiting: () => clock.waiting,
@@ -64,17 +68,17 @@ function watched(count = 3): {
 }
 
 describe('liveness', () => {
-  test('pings after one silent interval and gives up after count unanswered pings', () => {
+  test('pings after one silent interval, is late after the next, and gives up after count unanswered pings', () => {
     const link = watched(3);
     const seen = Array.from({ length: 4 }, () => {
       link.tick();
-      return [link.pings(), link.dead()];
+      return [link.pings(), link.late(), link.dead()];
     });
     expect(seen).toEqual([
-      [1, null],
-      [2, null],
-      [3, null],
-      [3, 60_000],
+      [1, 0, null],
+      [2, 1, null],
+      [3, 2, null],
+      [3, 2, 60_000],
     ]);
     expect(link.waiting()).toBe(false);
   });
@@ -110,6 +114,7 @@ describe('liveness', () => {
       count: 3,
       signs: () => 0,
       ping: () => undefined,
+      late: () => undefined,
       dead: () => undefined,
     });
     expect(clock.waiting).toBe(false);
