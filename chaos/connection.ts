@@ -24,6 +24,8 @@ export interface Connection {
   readonly target: End;
   /** On the run's clock. */
   readonly startedMs: number;
+  /** On everybody's clock: milliseconds since 1970. */
+  readonly startedAtMs: number;
   endedMs: number | null;
   /** How long it lasted by everybody's clock, which is the program's. */
   lastedMs: number;
@@ -44,6 +46,7 @@ export function createConnection(id: number, way: Way, script: Script, startedMs
     client: new End(id, 'client'),
     target: new End(id, 'target'),
     startedMs,
+    startedAtMs: Date.now(),
     endedMs: null,
     lastedMs: 0,
     arrivals: 0,

@@ -129,7 +129,7 @@ export async function playRound(
     ({ tunnels }) => tunnels.every(({ state }) => state === 'up'),
     Math.max(...Object.keys(pathOf).map(recoveryBoundMs)),
   );
-  const unserved = await touch(crew, ways, clock);
+  const unserved = await touchAtLast(crew, ways, clock);
   const isQuiet = await watch.until(({ tunnels }) => openIn(tunnels) === 0, statusBoundMs);
   const leftOpen = isQuiet ? 0 : openIn(watch.last().tunnels);
   const after = await settled(pid, watch, clock, before);
@@ -179,6 +179,15 @@ async function touch(crew: Crew, ways: readonly OpenWay[], clock: FairClock): Pr
     }),
   );
   return unserved;
+}
+
+/** Once more by those that served nobody: the port of a remote forward is gone while it moves to a fresh session (SPEC 2). */
+async function touchAtLast(crew: Crew, ways: readonly OpenWay[], clock: FairClock): Promise<string[]> {
+  const first = await touch(crew, ways, clock);
+  const moving = ways.filter(({ name, type }) => first.includes(name) && type === 'remote');
+  if (moving.length > 0) await clock.sleep(2 * statusBoundMs);
+  const again = await touch(crew, moving, clock);
+  return first.filter((name) => again.includes(name) || !moving.some((way) => way.name === name));
 }
 
 const openIn = (tunnels: ReturnType<Watch['last']>['tunnels']): number =>

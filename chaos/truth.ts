@@ -46,12 +46,12 @@ export function saidBetween(history: History, fromMs: number, toMs: number): Sam
   return first === null ? rest : [first, ...rest];
 }
 
-/** Since when the tunnel had not been up at a moment; null when it was up. */
-export function awaySinceMs(history: History, atMs: number): number | null {
+/** Since when the tunnel had not been up at a moment, by its own word; null when it was up, or when it does not say. */
+export function awaySince(history: History, atMs: number): string | null {
   const before = history.filter((sample) => sample.atMs <= atMs);
   if (before.at(-1)?.state === 'up') return null;
   const lastUp = before.findLastIndex(({ state }) => state === 'up');
-  return before[lastUp + 1]?.atMs ?? atMs;
+  return before[lastUp + 1]?.since ?? null;
 }
 
 /** True when the tunnel was up on one and the same link all the time. */

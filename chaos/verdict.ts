@@ -9,7 +9,7 @@ import { describe, faultKinds, type FaultKind } from './schedule.ts';
 import type { Part } from './script.ts';
 import { readChannels, type Channel } from './sshd-log.ts';
 import {
-  awaySinceMs,
+  awaySince,
   isToldLoss,
   lieAboutCut,
   lieAboutService,
@@ -185,9 +185,10 @@ function lossesOf(connection: Connection, evidence: Evidence, channels: readonly
     return [{ flaw: isTold ? 'oldCut' : 'cut', connection, sender: 'target', text: words }];
   }
   if (!wasHeld(connection, channels)) return [];
-  // Its time had run out, or it came when all others' had: by the program's clock, which runs ahead of the fair one.
-  const awayMs = startedMs - (awaySinceMs(history, startedMs) ?? startedMs);
-  if (2 * awayMs + connection.lastedMs >= holdMs) return [];
+  // Its time had run out, or it came when all others' had: by everybody's clock, which the program goes by.
+  const since = awaySince(history, startedMs);
+  const awayMs = since === null ? 0 : connection.startedAtMs - Date.parse(since);
+  if (awayMs + connection.lastedMs >= holdMs) return [];
   return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
 }
 
