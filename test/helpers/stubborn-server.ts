@@ -86,6 +86,10 @@ function forward(connection: Connection, socket: Socket, { bindAddr, bindPort }:
   connection.forwardOut(bindAddr, bindPort, '127.0.0.1', socket.remotePort ?? 0, (error, channel) => {
     if (error !== undefined) return socket.destroy();
     channel.on('error', () => socket.destroy());
-    socket.pipe(channel).pipe(socket);
+    // ssh2 closes a server's channel at its `end`, with the other direction still under way: half-close is an EOF alone
+    const half = channel as unknown as { eof(): void };
+    socket.on('data', (chunk) => channel.write(chunk));
+    socket.on('end', () => half.eof());
+    channel.pipe(socket);
   });
 }
