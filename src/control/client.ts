@@ -183,7 +183,8 @@ class Client implements ControlClient {
     const { signal } = options;
     signal?.throwIfAborted();
     this.#socket.cork(); // hello and the first request leave in one write
-    void this.hello();
+    // What is the same in every protocol version needs no greeting (protocol.ts).
+    if (method !== 'hand-over') void this.hello();
     const answer = this.#request(method, params, options.onProgress as Pending['progress']);
     this.#socket.uncork();
     if (signal === undefined) return (await answer) as Methods[M]['result'];

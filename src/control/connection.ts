@@ -1,7 +1,7 @@
 // One connection of a command to the supervisor: hello first, then calls. A client that leaves cancels its calls; one that does not read is dropped.
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { asTunnelError, reportError, TunnelError } from '../errors.ts';
+import { asTunnelError, reportError, TunnelError, type ErrorReport } from '../errors.ts';
 import { createDecoder, encodeMessage } from './framing.ts';
 import { protocolVersion, type Method, type Methods, type Request } from './protocol.ts';
 import { parseRequest, requestId } from './requests.ts';
@@ -48,16 +48,23 @@ export interface ConnectionTerms {
 /** Calls at once on one connection: far above what a command needs. */
 const callLimit = 256;
 
-/** Serves one socket until it ends. Answers a function that ends it once what was written has left. */
-export function serveConnection(socket: Socket, terms: ConnectionTerms): () => void {
-  return new Connection(socket, terms).end;
+/** Serves one socket until it ends. */
+export function serveConnection(socket: Socket, terms: ConnectionTerms): ServedConnection {
+  return new Connection(socket, terms);
 }
 
-class Connection {
+export interface ServedConnection {
+  /** Ends it once what was written has left. */
+  readonly end: () => void;
+  /** Answers every call under way with an error, and ends it then; an idle one ends at once. */
+  readonly turnAway: (error: TunnelError) => void;
+}
+
+class Connection implements ServedConnection {
   readonly #socket: Socket;
   readonly #terms: ConnectionTerms;
   readonly #leaving = new AbortController();
-  readonly #running = new Set<number>();
+  readonly #running = new Map<number, Method>();
   #greeted = false;
   #over = false;
 
@@ -98,6 +105,13 @@ class Connection {
     this.#socket.once('close', () => clearTimeout(patience));
   };
 
+  readonly turnAway = (error: TunnelError): void => {
+    const report = reportError(error);
+    for (const [id, method] of this.#running) if (method !== 'hand-over') this.#answer(id, { error: report });
+    this.#leaving.abort();
+    this.#endWhenIdle();
+  };
+
   #take(message: unknown): void {
     if (this.#over) return;
     let request: Request;
@@ -109,7 +123,7 @@ class Connection {
       return this.#send({ id, error: reportError(asTunnelError(thrown)) });
     }
     if (request.method === 'hello') return this.#hello(request.id, request.params);
-    if (!this.#greeted) {
+    if (!this.#greeted && !this.#mayPass(request)) {
       return this.#fail(
         request.id,
         new TunnelError(
@@ -119,6 +133,13 @@ class Connection {
       );
     }
     this.#call(request);
+  }
+
+  /** A command of whatever protocol may ask for a supervisor of its own version. */
+  #mayPass(request: Request): boolean {
+    if (request.method !== 'hand-over') return false;
+    const { token } = this.#terms;
+    return (this.#greeted = token === null || request.params.token === token);
   }
 
   #hello(id: number, params: Methods['hello']['params']): void {
@@ -149,7 +170,7 @@ class Connection {
         new TunnelError('DAEMON_MISMATCH', `request failed, on ${method}: too many calls, or an id in use`),
       );
     }
-    this.#running.add(id);
+    this.#running.set(id, method);
     // One method a handler, by the type of Handlers; the union of both cannot be narrowed together.
     const handler = this.#terms.handlers[method] as (
       params: unknown,
@@ -161,16 +182,20 @@ class Connection {
   async #run(id: number, work: () => Promise<unknown>): Promise<void> {
     try {
       const result = await work();
-      this.#send({ id, result });
+      this.#answer(id, { result });
     } catch (thrown) {
       const error = asTunnelError(thrown);
       // After the client left, an abort is what we asked for.
       if (error.code === 'INTERNAL' && !this.#leaving.signal.aborted) this.#terms.onBug(error);
-      this.#send({ id, error: reportError(error) });
+      this.#answer(id, { error: reportError(error) });
     } finally {
-      this.#running.delete(id);
       if (this.#leaving.signal.aborted) this.#endWhenIdle();
     }
+  }
+
+  /** Once a call. */
+  #answer(id: number, answer: { readonly result: unknown } | { readonly error: ErrorReport }): void {
+    if (this.#running.delete(id)) this.#send({ id, ...answer });
   }
 
   #callFor(id: number): Call<unknown> {
@@ -225,7 +250,6 @@ function otherProtocol(params: Methods['hello']['params'], version: string, pid:
     'DAEMON_MISMATCH',
     `the supervisor (pid ${pid}, version ${version}) speaks protocol ${ours}, and this command ${params.protocol}`,
     // In words: commands of every version read them.
-    // Not by a plain kill: what is told to end gives up what was wanted, and only what crashed is brought back (SPEC 3).
-    { hint: `kill -9 ${pid} && tunnel up    # the tunnels that were wanted come back` },
+    { hint: 'tunnel restart --supervisor    # the tunnels stay up' },
   );
 }

@@ -15,6 +15,8 @@ export const readyArgument = '--ready-on-3';
 export const readyDescriptor = 3;
 /** Tells a supervisor that the environment of the command comes on its standard input. */
 export const environmentArgument = '--environment-on-0';
+/** Tells a supervisor that the one that runs has started it, to be replaced by it (daemon/handover). */
+export const handedOverArgument = '--handed-over';
 /** Tells a supervisor that its config is a project file. */
 export const projectArgument = '--project';
 

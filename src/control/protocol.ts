@@ -53,8 +53,24 @@ export interface Methods {
   why: { params: { name: string }; result: WhyResult };
   /** What the command of model/server-ports wrote on the server of that tunnel; null: there is no live link. */
   ports: { params: { name: string }; result: { readonly output: string } | null };
+  /**
+   * Starts another program in the supervisor's place, which goes on with all that this one has; answers when it serves.
+   * The one request that needs no `hello`: it is the same in every protocol version.
+   */
+  'hand-over': { params: HandOverParams; result: { pid: number; version: string } };
   /** Ends the supervisor, wanted marks kept. */
   shutdown: { params: Record<string, never>; result: null };
+}
+
+export interface HandOverParams {
+  /** Program and arguments that run the new version: [node, bin/tunnel.js]. */
+  readonly program: readonly string[];
+  /** Of the command that asks. */
+  readonly protocol: number;
+  /** A person asked for it, or is there to answer what the new one asks. Else a login that may need them refuses it. */
+  readonly byPerson: boolean;
+  /** As in `hello`. */
+  readonly token?: string | undefined;
 }
 
 export type Method = keyof Methods;

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectControl, type CallOptions, type ControlClient } from './client.ts';
 import type { Owner } from '../files/folders.ts';
-import type { Method, Methods } from './protocol.ts';
+import { protocolVersion, type Method, type Methods } from './protocol.ts';
 import { TunnelError, type HintCommand } from '../errors.ts';
 import { version } from '../model/version.ts';
 import type { Places, SupervisorPlaces } from '../paths.ts';
@@ -92,6 +92,35 @@ async function holderOf(at: SupervisorPlaces, owner: Owner): Promise<number | nu
   return lockHolder(at.lock, owner.platform);
 }
 
+/**
+ * Has the supervisor that runs start `program` in its place; answers when that one serves. Null: none runs.
+ * Throws what kept it from that; the supervisor then goes on as it is.
+ */
+export async function askHandOver(
+  at: SupervisorPlaces,
+  owner: Owner,
+  asked: { readonly program: readonly string[]; readonly byPerson: boolean },
+): Promise<Methods['hand-over']['result'] | null> {
+  const client = await connectAt(at, owner);
+  if (client === null)
+    return (await holderOf(at, owner)) === null ? null : Promise.reject(await unanswered(at, null));
+  try {
+    const token = readAddress(at.address)?.token ?? undefined;
+    return await client.call('hand-over', { ...asked, protocol: protocolVersion.current, token });
+  } catch (thrown) {
+    // One that is older than this request.
+    if (!(thrown instanceof TunnelError) || thrown.code !== 'DAEMON_MISMATCH' || thrown.hint !== null)
+      throw thrown;
+    const pid = await holderOf(at, owner);
+    throw new TunnelError(thrown.code, thrown.message, {
+      hint: pid === null ? null : await killing(pid),
+      cause: thrown,
+    });
+  } finally {
+    client.close();
+  }
+}
+
 /** Where the state folder cannot be written there is no address, and the socket is in one of the places by default. */
 async function connectAt(
   at: SupervisorPlaces,
@@ -110,7 +139,6 @@ async function connectAt(
 
 const comeBack = '    # the tunnels that were wanted come back';
 
-/** A supervisor that cannot be talked to can only be ended from outside: by its unit, if one runs it. */
 async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): Promise<unknown> {
   if (!(thrown instanceof TunnelError)) return thrown;
   if (thrown.code === 'DAEMON_DOWN' && thrown.hint === null) return unanswered(at, await holderOf(at, owner));
@@ -123,15 +151,26 @@ async function withWayOut(thrown: unknown, at: SupervisorPlaces, owner: Owner): 
 async function unanswered(at: SupervisorPlaces, pid: number | null): Promise<TunnelError> {
   const who = pid === null ? 'the supervisor' : `the supervisor (pid ${pid})`;
   return new TunnelError('DAEMON_DOWN', `${who} does not answer, on ${at.socket}`, {
-    hint: pid === null ? { command: 'up' } : await replacing(pid),
+    hint: pid === null ? { command: 'up' } : await killing(pid),
   });
 }
 
-/** By SIGKILL: what is told to end gives up what was wanted, and only what crashed is brought back (SPEC 3). */
-export async function replacing(pid: number): Promise<readonly (string | HintCommand)[]> {
+/**
+ * A supervisor that cannot be talked to can only be ended from outside: by its unit, if one runs it. Else by SIGKILL: what is
+ * told to end gives up what was wanted, and only what crashed is brought back (SPEC 3).
+ */
+async function killing(pid: number): Promise<readonly (string | HintCommand)[]> {
   const { unitCommand } = await import('./stop-command.ts');
   const restart = unitCommand('restart', pid);
   return restart === null ? [`kill -9 ${pid} && `, { command: 'up' }, comeBack] : [restart];
+}
+
+/** The command that puts one of this version in the place of a supervisor that runs. */
+export async function replacing(pid: number): Promise<readonly (string | HintCommand)[]> {
+  const { isForeground, unitCommand } = await import('./stop-command.ts');
+  if (isForeground(pid))
+    return [unitCommand('restart', pid) ?? `kill ${pid}    # then start it again as it was`];
+  return [{ command: 'restart --supervisor', note: 'the tunnels stay up' }];
 }
 
 export interface RunningSupervisor {

@@ -43,6 +43,12 @@ const schemas = {
   recheck: z.object({ hosts: z.array(z.string().max(1024)).max(10_000) }),
   why: z.object({ name: z.string().max(1024) }),
   ports: z.object({ name: z.string().max(1024) }),
+  'hand-over': z.object({
+    program: z.array(z.string().max(4096)).min(2).max(64),
+    protocol: z.number().int(),
+    byPerson: z.boolean(),
+    token: z.string().max(256).optional(),
+  }),
   shutdown: z.object({}),
 } satisfies { [M in Method]: z.ZodType<Methods[M]['params']> };
 

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import { checkSocketPath } from '../paths.ts';
-import { serveConnection, type ConnectionTerms } from './connection.ts';
+import { serveConnection, type ConnectionTerms, type ServedConnection } from './connection.ts';
 import { ensureOwnFolder, type Owner } from '../files/folders.ts';
 import { lineLimitBytes } from './protocol.ts';
 
@@ -31,6 +31,10 @@ export interface ControlServer {
   readonly connections: number;
   /** Stops listening and removes the socket; connections go on. Idempotent. */
   stopListening(): Promise<void>;
+  /** Listens again after `stopListening`. Throws as `listenControl`. */
+  listenAgain(): Promise<void>;
+  /** Answers every call but a handover with an error. */
+  turnAway(error: TunnelError): void;
   /** Ends everything: what was written still leaves. Idempotent. */
   close(): Promise<void>;
 }
@@ -45,7 +49,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
 class Control implements ControlServer {
   readonly #options: ControlServerOptions;
   readonly #terms: ConnectionTerms;
-  readonly #open = new Map<Socket, () => void>();
+  readonly #open = new Map<Socket, ServedConnection>();
   #server: Server | null = null;
   #address: string;
   #inode: bigint | null = null;
@@ -81,12 +85,21 @@ class Control implements ControlServer {
     await this.#unbind();
   }
 
+  async listenAgain(): Promise<void> {
+    this.#over = false;
+    await this.listen();
+  }
+
+  turnAway(error: TunnelError): void {
+    for (const connection of this.#open.values()) connection.turnAway(error);
+  }
+
   async close(): Promise<void> {
     await this.stopListening();
     const gone = [...this.#open.keys()].map(
       (socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())),
     );
-    for (const end of this.#open.values()) end();
+    for (const { end } of this.#open.values()) end();
     await Promise.all(gone);
   }
 

@@ -9,13 +9,17 @@ export function stopCommand(pid: number, proc = '/proc'): string | HintCommand {
   return unitCommand('stop', pid, proc) ?? `kill ${pid}`;
 }
 
+/** Somebody else started it and waits for it: a unit, a container, a person at a terminal. */
+export function isForeground(pid: number, proc = '/proc'): boolean {
+  return (readProcess(proc, pid, 'cmdline') ?? '').split('\0').includes('--foreground');
+}
+
 /** The systemctl command for the unit that runs a supervisor; null where none does. */
 export function unitCommand(verb: 'stop' | 'restart', pid: number, proc = '/proc'): string | null {
   const read = (of: number | string, what: string): string => readProcess(proc, of, what) ?? '';
   // One in the background was let go of by whatever unit its first command ran in (cron's, say): that is not its own.
-  const isForeground = read(pid, 'cmdline').split('\0').includes('--foreground');
   const parent = /^PPid:\s*(\d+)/m.exec(read(pid, 'status'))?.[1] ?? '';
-  if (!isForeground || read(parent, 'comm').trim() !== 'systemd') return null;
+  if (!isForeground(pid, proc) || read(parent, 'comm').trim() !== 'systemd') return null;
   const unit = unitIn(read(pid, 'cgroup'));
   return unit === null ? null : `systemctl${unit.user ? ' --user' : ''} ${verb} ${unit.name}`;
 }

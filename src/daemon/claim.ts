@@ -7,18 +7,58 @@ import { connectControl } from '../control/client.ts';
 import type { ConnectionTerms } from '../control/connection.ts';
 import type { Owner } from '../files/folders.ts';
 import { listenControl, type ControlServer } from '../control/server.ts';
-import { asTunnelError } from '../errors.ts';
+import { asTunnelError, type TunnelError } from '../errors.ts';
 import { isUnwritable } from '../files/errno.ts';
 import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
 import { removeAddress, writeAddress } from '../control/address.ts';
-import { takeLock } from '../files/lock.ts';
+import { takeLock, takeLockOver, type LockOutcome } from '../files/lock.ts';
 import { connectSupervisor } from '../control/reach.ts';
 
 /** The claim to be the one supervisor of a config. */
 export type Claim =
-  { readonly kind: 'ours'; readonly release: () => void } | { readonly kind: 'held'; readonly pid: number };
+  { readonly kind: 'ours'; readonly lock: SupervisorLock } | { readonly kind: 'held'; readonly pid: number };
+
+/** The lock of one supervisor: it may pass to another process, and come back where that one fails. */
+export class SupervisorLock {
+  readonly #path: string;
+  readonly #platform: NodeJS.Platform;
+  #nonce = '';
+  #release = (): void => undefined;
+
+  constructor({ lock }: SupervisorPlaces, { platform }: Owner) {
+    this.#path = lock;
+    this.#platform = platform;
+  }
+
+  /** Empty where there is none: the state folder cannot be written. */
+  get nonce(): string {
+    return this.#nonce;
+  }
+
+  take(): LockOutcome {
+    return this.#took(takeLock(this.#path, this.#platform));
+  }
+
+  /** From a living holder that agreed. */
+  takeOver(nonce: string): LockOutcome {
+    return this.#took(takeLockOver(this.#path, nonce, this.#platform));
+  }
+
+  /** Idempotent; does nothing to a lock that is another process's by now. */
+  release(): void {
+    this.#release();
+  }
+
+  #took(outcome: LockOutcome): LockOutcome {
+    if (outcome.kind === 'taken') {
+      this.#nonce = outcome.nonce;
+      this.#release = outcome.release;
+    }
+    return outcome;
+  }
+}
 
 /**
  * Takes the lock. `wait`: one on its way out is waited for. Without a state folder that can be written there is no
@@ -29,10 +69,11 @@ export async function claim(
   owner: Owner,
   terms: { readonly writable: boolean; readonly wait: boolean },
 ): Promise<Claim> {
+  const lock = new SupervisorLock(at, owner);
   for (;;) {
     if (terms.writable) {
-      const outcome = takeLock(at.lock, owner.platform);
-      if (outcome.kind === 'taken') return { kind: 'ours', release: outcome.release };
+      const outcome = lock.take();
+      if (outcome.kind === 'taken') return { kind: 'ours', lock };
       if (!terms.wait) return outcome;
     }
     const other = terms.writable ? await connectSupervisor(at, owner) : await atDefaultSockets(at, owner);
@@ -41,7 +82,7 @@ export async function claim(
       other.close();
       return { kind: 'held', pid };
     }
-    if (!terms.writable) return { kind: 'ours', release: () => undefined };
+    if (!terms.writable) return { kind: 'ours', lock };
   }
 }
 
@@ -78,6 +119,10 @@ export interface Presence {
   readonly connections: number;
   /** No new connection finds us from here on. */
   withdraw(): Promise<void>;
+  /** After `withdraw`: found again. */
+  comeBack(): Promise<void>;
+  /** Answers every call under way but a handover with an error: another supervisor is there for it. */
+  turnAway(error: TunnelError): void;
   /** Ends the connections. */
   close(): Promise<void>;
   /** In the last moment of a process: removes the files, waits for nothing. */
@@ -125,10 +170,14 @@ async function listen(options: PresenceOptions): Promise<Presence> {
     },
   });
   remember(server.address);
-  return presenceOf(server, at, writable);
+  return presenceOf(server, { at, writable, remember: () => remember(server.address) });
 }
 
-function presenceOf(server: ControlServer, at: SupervisorPlaces, writable: boolean): Presence {
+interface PresenceFiles extends Pick<PresenceOptions, 'at' | 'writable'> {
+  readonly remember: () => void;
+}
+
+function presenceOf(server: ControlServer, { at, writable, remember }: PresenceFiles): Presence {
   const forget = (): void => {
     if (writable) removeAddress(at.address);
   };
@@ -140,10 +189,22 @@ function presenceOf(server: ControlServer, at: SupervisorPlaces, writable: boole
       await server.stopListening();
       forget();
     },
+    async comeBack() {
+      await server.listenAgain();
+      remember();
+    },
+    turnAway: (error) => server.turnAway(error),
     close: () => server.close(),
     vanish() {
       rmSync(server.address, { force: true });
       forget();
     },
   };
+}
+
+/** What a supervisor answers that is about to end. */
+export function onTheWayOut(config: string): TunnelError {
+  return new TunnelError('DAEMON_DOWN', `the supervisor of ${config} is on its way out`, {
+    hint: { command: 'up' },
+  });
 }

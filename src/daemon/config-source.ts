@@ -85,7 +85,18 @@ function sentenceOf(file: string, changes: readonly string[]): string {
   return changes.length === 0 ? `${file} can be used again` : `${file}: ${changes.join('; ')}`;
 }
 
-type Variables = Readonly<Record<string, string | undefined>>;
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** The environments in which ssh_config is read, as another process can go on with them. */
+export interface KeptReadings {
+  readonly newest: Variables;
+  readonly ofTunnels: Readonly<Record<string, Variables>>;
+}
+
+export interface ReadingEnvironments {
+  of(bringing: Bringing | null): Reading;
+  kept(): KeptReadings;
+}
 
 /** A command that brings tunnels up. */
 export interface Bringing {
@@ -102,16 +113,16 @@ export interface Reading {
 
 /**
  * In which environment ssh_config is read for each tunnel: that of the command which brings the tunnel up, kept in memory
- * (SPEC 2). `first`: that of the command which started the supervisor. `wanted`: names of the tunnels that
- * are up or shall be.
+ * (SPEC 2). `first`: that of the command which started the supervisor, or what the supervisor before this one kept.
+ * `wanted`: names of the tunnels that are up or shall be.
  */
 export function createReadingEnvironments(
-  first: Variables,
+  first: KeptReadings,
   wanted: () => ReadonlySet<string>,
-): (bringing: Bringing | null) => Reading {
-  let newest = first;
-  let before: ReadonlyMap<string, Variables> = new Map();
-  return (bringing) => {
+): ReadingEnvironments {
+  let { newest } = first;
+  let before: ReadonlyMap<string, Variables> = new Map(Object.entries(first.ofTunnels));
+  const of = (bringing: Bringing | null): Reading => {
     const running = wanted();
     // Equal ones are one, so that ssh is not asked again for each terminal.
     const known = bringing === null ? [] : [newest, ...new Set(before.values())];
@@ -132,4 +143,5 @@ export function createReadingEnvironments(
       },
     };
   };
+  return { of, kept: () => ({ newest, ofTunnels: Object.fromEntries(before) }) };
 }

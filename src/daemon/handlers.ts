@@ -34,6 +34,9 @@ export interface HandlerParts {
   readonly remembered: () => Promise<void>;
   /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
   readonly end: (ifIdle: boolean) => boolean;
+  readonly handOver: Handlers['hand-over'];
+  /** Ends what a supervisor that this one has replaced still carries for tunnels. */
+  readonly endEarlier: (names: readonly string[], drainMs: number) => Promise<void>;
 }
 
 /** Changes within this time are one snapshot for `watch`. */
@@ -80,6 +83,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
       await parts.leases.release(call.signal);
       return null;
     },
+    'hand-over': (params, call) => parts.handOver(params, call),
     shutdown() {
       parts.end(false);
       return Promise.resolve(null);
@@ -132,7 +136,7 @@ function bringers(
       parts.restore([], []);
       const names = select(selectors, engine.known(), 'all');
       parts.leases.drop(names);
-      await engine.down(names, drainMs);
+      await Promise.all([engine.down(names, drainMs), parts.endEarlier(names, drainMs)]);
       await parts.remembered();
       const document = waiting.document(names);
       return { document, ending: parts.end(true) };
@@ -183,7 +187,9 @@ async function broughtUp(
     parts.restore(parts.agents(), names);
     const back = parts.broughtBack().filter((name) => !names.includes(name));
     if (back.length > 0) call.progress({ kind: 'notice', text: backAgain(back) });
-    return fresh ? engine.restart(names, asked) : engine.up(names, asked);
+    if (!fresh) return engine.up(names, asked);
+    void parts.endEarlier(names, 0);
+    return engine.restart(names, asked);
   };
   const { timeoutMs, interactive } = params;
   const waiting = params.lease === undefined ? 'up' : 'exec';

@@ -117,6 +117,26 @@ export function countingLog(log: Log, clock: Clock): Log {
   };
 }
 
+export interface OutlivedLog extends Log {
+  /** From now on another process writes the file: only what somebody must know is added, and says whose it is. */
+  hush(whose: string): void;
+}
+
+export function outlivedLog(log: Log): OutlivedLog {
+  let whose: string | null = null;
+  const late: EngineLog = (level, event, message, facts) => {
+    if (ranks[level] >= ranks.warn) log.last(level, event, `${whose}: ${message}`, facts);
+  };
+  return {
+    write: (...line) => (whose === null ? log.write(...line) : late(...line)),
+    last: (...line) => (whose === null ? log.last(...line) : late(...line)),
+    close: () => log.close(),
+    hush(name) {
+      whose = name;
+    },
+  };
+}
+
 /** The stack of the error that was thrown first: for the log alone, and for a bug of ours. */
 export function stackOf(thrown: unknown): string {
   const root = thrown instanceof TunnelError && thrown.cause instanceof Error ? thrown.cause : thrown;

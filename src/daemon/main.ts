@@ -14,17 +14,29 @@ import {
   openLineLog,
   openTerminalLog,
   stackOf,
+  outlivedLog,
   teeLog,
   type Log,
+  type OutlivedLog,
   type LogLevel,
 } from './log.ts';
-import { claim } from './claim.ts';
-import { launchEnvironment, openReadyPipe, projectArgument, type SayReady } from '../control/launch-pipe.ts';
+import { claim, SupervisorLock, type Claim } from './claim.ts';
+import type { LoadedConfig } from './config-source.ts';
+import { openHandoverPipe, type FromNew, type FromOld } from './handover-messages.ts';
+import { receivePredecessor, type Predecessor } from './predecessor.ts';
+import {
+  handedOverArgument,
+  launchEnvironment,
+  openReadyPipe,
+  projectArgument,
+  type SayReady,
+} from '../control/launch-pipe.ts';
 import { leave, refuseDebugger } from './signals.ts';
 import { stopCommand } from '../control/stop-command.ts';
-import { live, type Foreground } from './supervise.ts';
+import type { Foreground } from './life-parts.ts';
+import { live } from './supervise.ts';
 import { readWanted } from '../control/wanted.ts';
-import { wire } from './wiring.ts';
+import { wire, type Wired } from './wiring.ts';
 
 /** `__supervise CONFIG`: the supervisor in the background, as launch.ts starts it. Answers the exit code. */
 export async function superviseCommand(argv: readonly string[]): Promise<number> {
@@ -34,12 +46,18 @@ export async function superviseCommand(argv: readonly string[]): Promise<number>
     throw new TunnelError('USAGE', 'the supervisor cannot start: no config was named');
   const sayReady = openReadyPipe(argv);
   const project = argv.includes(projectArgument);
+  let predecessor: Predecessor | null = null;
   let code = 1;
   try {
     const launchedIn = launchEnvironment(argv);
-    code = await run({ config, project, facts: processFacts(), foreground: null, launchedIn, sayReady });
+    const facts = processFacts();
+    if (argv.includes(handedOverArgument))
+      predecessor = await receivePredecessor(openHandoverPipe<FromOld, FromNew>(process));
+    code = await run({ config, project, facts, foreground: null, launchedIn, sayReady, predecessor });
   } catch (thrown) {
-    sayReady({ kind: 'failed', error: reportError(asTunnelError(thrown)) });
+    const error = asTunnelError(thrown);
+    sayReady({ kind: 'failed', error: reportError(error) });
+    predecessor?.failed(error);
   }
   // Nothing that is still open may keep a supervisor that has ended.
   leave(code);
@@ -63,7 +81,8 @@ export interface ForegroundOptions extends Foreground {
  * Throws CONFIG_…, NO_SUCH_TUNNEL, or DAEMON_DOWN when another supervisor serves the config.
  */
 export async function superviseHere(options: ForegroundOptions): Promise<number> {
-  const code = await run({ ...options, foreground: options, launchedIn: null, sayReady: () => undefined });
+  const background = { launchedIn: null, sayReady: () => undefined, predecessor: null };
+  const code = await run({ ...options, ...background, foreground: options });
   setTimeout(() => leave(code), 500).unref(); // when something that was left open keeps the process
   return code;
 }
@@ -76,6 +95,8 @@ interface RunOptions {
   /** The environment of the command that started us in the background. */
   readonly launchedIn: CallerEnvironment | null;
   readonly sayReady: SayReady;
+  /** The supervisor that this one replaces; null for none. */
+  readonly predecessor: Predecessor | null;
 }
 
 async function run(options: RunOptions): Promise<number> {
@@ -86,7 +107,7 @@ async function run(options: RunOptions): Promise<number> {
   const at = placesOfConfig(config, facts);
   const writable = prepareStateFolders(places, at, facts);
   if (!writable && foreground === null) throw readOnlyState(at);
-  const claimed = await claim(at, facts, { writable, wait: foreground !== null }).catch((thrown: unknown) => {
+  const claimed = await claimFor(options, at, writable).catch((thrown: unknown) => {
     throw systemFailure(thrown, 'supervisor start', at.folder);
   });
   if (claimed.kind === 'held') {
@@ -94,10 +115,10 @@ async function run(options: RunOptions): Promise<number> {
     sayReady(claimed);
     return 4;
   }
-  const { release } = claimed;
+  const { lock } = claimed;
   const log = openLog(at.log, writable, facts, foreground);
   try {
-    return await serve(options, { places, at, writable, log, release });
+    return await serve(options, { places, at, writable, log, lock });
   } catch (thrown) {
     const error = asTunnelError(systemFailure(thrown, 'supervisor start', at.folder));
     // In the foreground the command tells it on the same stderr.
@@ -105,8 +126,18 @@ async function run(options: RunOptions): Promise<number> {
     if (foreground === null) log.last('error', 'start', error.message, about);
     throw error;
   } finally {
-    release();
+    lock.release();
   }
+}
+
+/** Whoever replaces another supervisor takes the lock from it, once all is ready. */
+function claimFor(
+  { facts, foreground, predecessor }: RunOptions,
+  at: SupervisorPlaces,
+  writable: boolean,
+): Promise<Claim> {
+  if (predecessor !== null) return Promise.resolve({ kind: 'ours', lock: new SupervisorLock(at, facts) });
+  return claim(at, facts, { writable, wait: foreground !== null });
 }
 
 /** What a supervisor stands on once the config is its own. */
@@ -114,12 +145,12 @@ interface Ground {
   readonly places: Places;
   readonly at: SupervisorPlaces;
   readonly writable: boolean;
-  readonly log: Log;
-  readonly release: () => void;
+  readonly log: OutlivedLog;
+  readonly lock: SupervisorLock;
 }
 
-function serve(options: RunOptions, ground: Ground): Promise<number> {
-  const { facts, foreground, launchedIn, sayReady } = options;
+async function serve(options: RunOptions, ground: Ground): Promise<number> {
+  const { facts, foreground, launchedIn, sayReady, predecessor } = options;
   const { at, writable, log } = ground;
   if (!writable) {
     log.write(
@@ -139,7 +170,19 @@ function serve(options: RunOptions, ground: Ground): Promise<number> {
     ports: wanted.ports,
     environment: launchedIn ?? environment,
   });
-  return live({ ...shared, ...wired, wanted, environment }, () => sayReady({ kind: 'ready' }));
+  const load = predecessor === null ? wired.load : await loadedBefore(wired.load, predecessor);
+  return live({ ...shared, ...wired, load, wanted, environment }, () => sayReady({ kind: 'ready' }));
+}
+
+/** The config is read while the supervisor before this one still answers: with a file that cannot be used, that one goes on. */
+async function loadedBefore(load: Wired['load'], predecessor: Predecessor): Promise<Wired['load']> {
+  let first: LoadedConfig | null = await load(null);
+  await predecessor.ready();
+  return (bringing) => {
+    const loaded = first;
+    first = null;
+    return loaded === null || bringing !== null ? load(bringing) : Promise.resolve(loaded);
+  };
 }
 
 /** Node waits for the children that it started, and for no others (wait(2)); the first process inherits them all. */
@@ -151,11 +194,11 @@ function openLog(
   writable: boolean,
   { env }: PlaceFacts,
   foreground: ForegroundOptions | null,
-): Log {
+): OutlivedLog {
   const level: LogLevel = foreground?.verbose === true || env['TUNNEL_DEBUG'] === '1' ? 'debug' : 'info';
   const file = writable ? openFileLog(path, level, foreground === null ? 2 : null) : null; // see launch.ts
   const terminal = foreground === null ? null : terminalLog(foreground, level);
-  return countingLog(teeLog([file, terminal].filter((log) => log !== null)), systemClock);
+  return outlivedLog(countingLog(teeLog([file, terminal].filter((log) => log !== null)), systemClock));
 }
 
 function terminalLog({ stderr, json }: ForegroundOptions, level: LogLevel): Log {

@@ -1,6 +1,7 @@
 // Desktop notifications: a tunnel needs its person, who may be in another window. Only with a desktop, and unless off by config.
 import { runProgram } from '../files/child.ts';
 import { cleanText } from '../model/clean.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
 import type { TunnelStatus } from '../model/status.ts';
 
 export interface Notifier {
@@ -52,4 +53,34 @@ export function showOnDesktop(
     if (argv === null) return;
     void runProgram(argv, { env, deadlineMs: 10_000, outputLimitBytes: 64 * 1024 });
   };
+}
+
+/** Changes come with every connection that is carried; whether a person is needed is looked at this seldom. */
+const lookEveryMs = 1000;
+
+/** Looks whether a person is needed, soon after something has changed. */
+export class NoticeWatch {
+  /** False: `notify: false` stands in the file. */
+  wanted = true;
+  readonly #notifier: Notifier;
+  readonly #clock: Clock;
+  readonly #statuses: () => readonly TunnelStatus[];
+  #cancel: Cancel | null = null;
+
+  constructor(notifier: Notifier, clock: Clock, statuses: () => readonly TunnelStatus[]) {
+    this.#notifier = notifier;
+    this.#clock = clock;
+    this.#statuses = statuses;
+  }
+
+  changed(): void {
+    this.#cancel ??= this.#clock.schedule(lookEveryMs, () => {
+      this.#cancel = null;
+      this.#notifier.look(this.#statuses(), this.wanted);
+    });
+  }
+
+  stop(): void {
+    this.#cancel?.();
+  }
 }

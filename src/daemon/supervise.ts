@@ -2,70 +2,40 @@
 // good order. Both kinds live it: the one in the background, and `up --foreground`.
 import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
+import type { HandOverParams } from '../control/protocol.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Cancel, Clock } from '../model/clock.ts';
-import type { CallerEnvironment } from '../model/session.ts';
+import type { Cancel } from '../model/clock.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
-import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
-import type { Engine, EngineLog, KnownTunnel, UpRequest } from '../supervisor/engine.ts';
-import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig } from './config-source.ts';
-import { openHistory, type HistoryFile } from './history.ts';
+import type { KnownTunnel, UpRequest } from '../supervisor/engine.ts';
+import { openConfigSource, type ConfigSource } from './config-source.ts';
+import { drain, handOver, refuseHandover, type Successor } from './handover.ts';
+import type { HistoryFile } from './history.ts';
+import { arrivals, openStateHistory, openWantedMarks } from './records.ts';
 import { createHandlers, select, selector } from './handlers.ts';
-import { Leases } from './leases.ts';
 import { createHooks, type Hooks } from './hooks.ts';
-import { stackOf, type Log } from './log.ts';
-import { MetricsServer } from './metrics-http.ts';
+import { Leases } from './leases.ts';
+import type { Foreground, LifeParts } from './life-parts.ts';
+import { stackOf } from './log.ts';
+import { MetricsServer, type MetricsAddress } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
-import { createNotifier, showOnDesktop, type Notifier } from './notify.ts';
-import { appear, type Presence } from './claim.ts';
+import { createNotifier, NoticeWatch, showOnDesktop } from './notify.ts';
+import { goOn, withOrphans, type Predecessor } from './predecessor.ts';
+import { createRestoration, unattended, type Restoration } from './restoration.ts';
+import { appear, onTheWayOut, type Presence } from './claim.ts';
 import { leave, takeSignals } from './signals.ts';
-import { openWanted, type Wanted, type WantedFile } from '../control/wanted.ts';
-
-export interface LifeParts {
-  readonly at: SupervisorPlaces;
-  readonly facts: PlaceFacts;
-  /** Absolute path of the config. */
-  readonly config: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly engine: Engine;
-  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
-  readonly nativeCrypto: boolean;
-  /** Variables that hold secrets: no command gets them. */
-  readonly withheld: () => ReadonlySet<string>;
-  /** What was wanted when the last supervisor ended. */
-  readonly wanted: Wanted;
-  /** False: nothing can be remembered on disk. */
-  readonly writable: boolean;
-  /** Null in the background. */
-  readonly foreground: Foreground | null;
-  /** The supervisor's own environment, for what it brings up by itself. */
-  readonly environment: CallerEnvironment;
-  /** Gives the lock back. */
-  readonly release: () => void;
-}
-
-export interface Foreground {
-  /** Empty: all with autostart. */
-  readonly selectors: readonly string[];
-  readonly drainMs: number;
-  /** As for a command: until the first time that a tunnel serves. */
-  readonly acceptNew: boolean;
-  /** As for a command: until the tunnel is down. */
-  readonly remap: boolean;
-}
+import type { WantedFile } from '../control/wanted.ts';
 
 /** How long a supervisor with nothing wanted waits for a first command, and for a next one. */
 const firstCommandMs = 10_000;
 const nextCommandMs = 1000;
 /** What was wanted comes up with the first `up`, which brings an agent along, or by itself after this time. */
 const restoreMs = 1000;
-/** Changes come with every connection that is carried; whether a person is needed is looked at this seldom. */
-const notifyMs = 1000;
 /** How long the end may take, after the drain. */
 const endLimitMs = 10_000;
+/** Of a supervisor that carries nothing any more: what has just ended may still be on its way. */
+const lastBytesMs = 1000;
 
 /**
  * Lives until it is told to end, or in the background until nothing is wanted. Resolves with the exit code.
@@ -94,14 +64,12 @@ class Life {
   readonly #leases: Leases;
   readonly #signals: Cancel;
   readonly #metrics: MetricsServer;
-  readonly #notifier: Notifier;
+  readonly #notices: NoticeWatch;
   readonly #hooks: Hooks;
   /** Null where nothing can be remembered on disk. */
-  readonly #history: HistoryFile | null;
+  #history: HistoryFile | null;
   /** End the watches that a supervisor keeps beside its tunnels. */
   readonly #cancels: readonly Cancel[];
-  #notifies = true;
-  #notifyTimer: Cancel | null = null;
   #presence: Presence | null = null;
   #timer: Cancel | null = null;
   #restoreTimer: Cancel | null = null;
@@ -109,34 +77,32 @@ class Life {
   #serving = false;
   #ending = false;
   #finishing = false;
+  #metricsAddress: MetricsAddress | null = null;
+  /** What was wanted of the supervisor before this one, until this one has it up. */
+  #handed: readonly string[];
+  /** Settles when a handover that is under way is over. */
+  #handing: Promise<unknown> | null = null;
+  #successor: Successor | null = null;
   #finish: (code: number) => void = () => undefined;
 
   constructor(parts: LifeParts) {
     this.#parts = parts;
     this.over = new Promise((resolve) => (this.#finish = resolve));
-    const { engine, log, clock, wanted, at, facts } = parts;
-    this.#restoration = createRestoration(parts.foreground === null ? wanted.names : [], {
-      ...parts,
-      log: log.write,
-    });
+    const { engine, log, clock, wanted, facts, predecessor } = parts;
+    this.#handed = predecessor?.state.tunnels.map(({ name }) => name) ?? [];
+    const left = predecessor?.state.restoring ?? (parts.foreground === null ? wanted.names : []);
+    this.#restoration = createRestoration(left, { ...parts, log: log.write });
+    this.#wanted = openWantedMarks(parts);
     this.#leases = new Leases({
-      wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting]),
+      wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting, ...this.#handed]),
       down: (names) => engine.down(names, 0),
       changed: () => this.#remember([]),
     });
-    this.#wanted = parts.writable
-      ? openWanted(at.wanted, wanted, (failure) => {
-          log.write('error', 'wanted', `${at.wanted} cannot be written: ${asTunnelError(failure).message}`);
-        })
-      : { remember: () => undefined, written: () => Promise.resolve() };
     this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
     this.#hooks = createHooks({ ...parts, log: log.write });
-    this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
-    this.#history = parts.writable
-      ? openHistory(at.history, clock, (failure) => {
-          log.write('error', 'history', `${at.history} cannot be written: ${asTunnelError(failure).message}`);
-        })
-      : null;
+    const notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
+    this.#notices = new NoticeWatch(notifier, clock, () => this.#statuses());
+    this.#history = openStateHistory(parts);
     this.#cancels = [
       watchNetwork({
         clock,
@@ -146,25 +112,31 @@ class Life {
       }),
       engine.onState((change) => this.#history?.changed(change)),
       engine.onState((change) => this.#hooks.changed(change)),
-      engine.onChange(() => this.#notifySoon()),
-      () => this.#notifyTimer?.(),
+      engine.onChange(() => this.#notices.changed()),
+      () => this.#notices.stop(),
     ];
     this.#source = this.#openSource();
     this.#signals = this.#takeSignals();
   }
 
   #openSource(): ConfigSource {
-    const { engine, log, clock, config, load } = this.#parts;
+    const { engine, log, clock, config, load, predecessor } = this.#parts;
     return openConfigSource({
       file: config,
       clock,
       log: log.write,
       load,
       apply: async (resolved, prune, bringing) => {
+        await this.#handing?.catch(() => undefined); // the caller tells
+        if (this.#ending) return [];
         const before = engine.known();
         const starts = (tunnel: Tunnel): boolean => bringing?.brings(tunnel) === true || this.#meant(tunnel);
-        const changes = await engine.apply(resolved, { prune, starts });
-        this.#notifies = resolved.notify;
+        const changes = await engine.apply(withOrphans(resolved, this.#serving ? null : predecessor), {
+          prune,
+          starts,
+        });
+        this.#notices.wanted = resolved.notify;
+        this.#metricsAddress = resolved.metrics;
         await this.#metrics.serve(resolved.metrics);
         this.#startNew(before);
         return changes;
@@ -175,7 +147,10 @@ class Life {
   #takeSignals(): Cancel {
     const { log, foreground } = this.#parts;
     return takeSignals({
-      end: (signal) => this.#end(`ended by ${signal}`, foreground?.drainMs ?? 0),
+      end: (signal) =>
+        this.#successor === null
+          ? this.#end(`ended by ${signal}`, foreground?.drainMs ?? 0)
+          : void this.#leave(),
       endNow: () => {
         log.last('warn', 'end', 'a second signal came: the supervisor ends at once');
         this.#vanish(0);
@@ -195,12 +170,13 @@ class Life {
     const names = foreground === null ? [] : select(foreground.selectors, engine.known(), 'autostart');
     engine.onWanted(() => {
       if (this.#ending) return;
-      this.#remember([]);
+      this.#remember(this.#handed);
       this.#consider(nextCommandMs);
     });
     engine.onPorts((ports) => this.#wanted.remember({ ports }));
     this.#presence = await this.#appear();
     log.write('info', 'start', `supervisor ${version} (pid ${process.pid}) serves ${this.#parts.config}`);
+    if (this.#parts.predecessor !== null) this.#goOn(this.#parts.predecessor);
     if (foreground !== null && names.length > 0) engine.up(names, this.#ownRequest(foreground));
     this.#serving = true;
     this.#restoreTimer = this.#parts.clock.schedule(restoreMs, () => this.#restore([], []));
@@ -247,6 +223,8 @@ class Life {
       leases: this.#leases,
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
+      handOver: (params) => this.#handOver(params),
+      endEarlier: async (names, drainMs) => this.#parts.predecessor?.down(names, drainMs),
     });
     return appear({
       at,
@@ -263,20 +241,36 @@ class Life {
 
   /** Commands that are bringing tunnels up: before the engine wants something, only this count knows. */
   #counted(handlers: Handlers): Handlers {
+    const settled =
+      <P, C, R>(handler: (params: P, call: C) => Promise<R>) =>
+      async (params: P, call: C): Promise<R> => {
+        await this.#handing?.catch(() => undefined); // whoever asked for it is told
+        if (this.#successor !== null) throw onTheWayOut(this.#parts.config);
+        return handler(params, call);
+      };
     const count =
       <P, C, R>(handler: (params: P, call: C) => Promise<R>) =>
       async (params: P, call: C): Promise<R> => {
         this.#bringingUp++;
         try {
-          return await handler(params, call);
+          return await settled(handler)(params, call);
         } finally {
           this.#bringingUp--;
         }
       };
-    return { ...handlers, up: count(handlers.up), restart: count(handlers.restart) };
+    const { up, restart, down, reload } = handlers;
+    return {
+      ...handlers,
+      up: count(up),
+      restart: count(restart),
+      down: settled(down),
+      reload: settled(reload),
+    };
   }
 
   #status(): SupervisorStatus {
+    const { predecessor } = this.#parts;
+    const carried = predecessor?.connections ?? 0;
     return {
       running: true,
       pid: process.pid,
@@ -286,6 +280,8 @@ class Life {
       configError: this.#source.error?.message ?? null,
       metricsError: this.#metrics.error?.message ?? null,
       nativeCrypto: this.#parts.nativeCrypto,
+      draining:
+        carried > 0 && predecessor !== null ? { pid: predecessor.state.pid, connections: carried } : null,
     };
   }
 
@@ -307,20 +303,13 @@ class Life {
     this.#wanted.remember({ names: [...names].filter((name) => !this.#leases.has(name)) });
   }
 
-  #statuses(): readonly TunnelStatus[] {
-    const { engine } = this.#parts;
-    return engine.status(engine.known().map(({ name }) => name));
-  }
-
   #document(): StatusDocument {
     return { version: 1, supervisor: this.#status(), tunnels: this.#statuses() };
   }
 
-  #notifySoon(): void {
-    this.#notifyTimer ??= this.#parts.clock.schedule(notifyMs, () => {
-      this.#notifyTimer = null;
-      this.#notifier.look(this.#statuses(), this.#notifies);
-    });
+  #statuses(): readonly TunnelStatus[] {
+    const { engine } = this.#parts;
+    return engine.status(engine.known().map(({ name }) => name));
   }
 
   #wantedNames(): readonly string[] {
@@ -376,10 +365,94 @@ class Life {
     );
   }
 
+  // A replacement: see handover.ts for the old supervisor's part, predecessor.ts for the new one's.
+
+  async #handOver(params: HandOverParams): Promise<{ readonly pid: number; readonly version: string }> {
+    const { engine, foreground, lock, readings } = this.#parts;
+    const isBusy = this.#handing !== null || this.#ending;
+    refuseHandover(params, { foreground: foreground !== null, isBusy, engine });
+    const handing = handOver(params.program, {
+      ...this.#parts,
+      lock: lock.nonce,
+      readings: readings(),
+      restoring: this.#restoration.waiting,
+      pause: () => this.#pause(),
+      resume: () => this.#resume(),
+    });
+    this.#handing = handing;
+    try {
+      const successor = await handing;
+      this.#follow(successor);
+      return { pid: successor.pid, version: successor.version };
+    } finally {
+      this.#handing = null;
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await this.#presence?.withdraw();
+    await this.#metrics.close();
+    await this.#history?.close();
+    await this.#wanted.written();
+  }
+
+  /** The one that was to follow has failed. */
+  async #resume(): Promise<void> {
+    const { lock, clock } = this.#parts;
+    const outcome = lock.take();
+    if (outcome.kind === 'held' && outcome.pid !== process.pid)
+      return this.#end(`another supervisor (pid ${outcome.pid}) has come meanwhile`, 0);
+    await this.#presence?.comeBack();
+    void this.#metrics.serve(this.#metricsAddress);
+    this.#history = openStateHistory(this.#parts);
+    for (const change of arrivals(this.#statuses(), clock.now())) this.#history?.changed(change);
+  }
+
+  /** Another one serves: no command, no file and no port is this one's any more, only the connections that run. */
+  #follow(successor: Successor): void {
+    const { engine, log, config, predecessor } = this.#parts;
+    const { pid, version: its } = successor;
+    this.#successor = successor;
+    this.#ending = true;
+    log.write('info', 'handover', `supervisor ${its} (pid ${pid}) goes on with what pid ${process.pid} had`);
+    log.hush(`the supervisor before (pid ${process.pid})`);
+    this.#timer?.();
+    this.#restoreTimer?.();
+    this.#source.close();
+    for (const cancel of this.#cancels) cancel();
+    void engine.letGo(
+      'here',
+      engine.known().map(({ name }) => name),
+    );
+    this.#presence?.turnAway(onTheWayOut(config));
+    // The answer to whoever asked leaves first.
+    setImmediate(() => void drain({ engine, successor, predecessor }).then(() => this.#leave()));
+  }
+
+  /** The end of one that has been replaced. */
+  async #leave(): Promise<void> {
+    if (this.#finishing) return;
+    this.#finishing = true;
+    setTimeout(() => leave(0), endLimitMs).unref();
+    await this.#parts.engine.close(lastBytesMs);
+    await this.#presence?.close();
+    await this.#parts.log.close();
+    this.#finish(0);
+  }
+
+  #goOn(predecessor: Predecessor): void {
+    goOn(predecessor, this.#parts);
+    this.#handed = [];
+    this.#remember([]);
+    // logged where it fails; what is in no file is told apart by it
+    if (predecessor.orphans.length > 0) void this.#source.reload(false).catch(() => undefined);
+  }
+
   /** In order: not found any more, ports closed, everything on disk, lock free, last answers out. */
   async close(drainMs: number): Promise<void> {
-    const { engine, release, log } = this.#parts;
+    const { engine, lock, log, predecessor } = this.#parts;
     this.#ending = true;
+    if (this.#serving) predecessor?.end();
     this.#timer?.();
     this.#restoreTimer?.();
     this.#source.close();
@@ -390,7 +463,7 @@ class Life {
     await this.#metrics.close();
     await this.#history?.close();
     await this.#wanted.written();
-    release();
+    lock.release();
     await this.#presence?.close();
     await log.close();
     this.#signals();
@@ -414,74 +487,12 @@ class Life {
 
   #vanish(code: number): void {
     try {
-      this.#presence?.vanish();
-      this.#parts.release();
+      if (this.#successor === null) {
+        this.#presence?.vanish();
+        this.#parts.lock.release();
+      }
     } finally {
       leave(code);
     }
   }
-}
-
-function onTheWayOut(config: string): TunnelError {
-  return new TunnelError('DAEMON_DOWN', `the supervisor of ${config} is on its way out`, {
-    hint: { command: 'up' },
-  });
-}
-
-/**
- * Brings up again what was wanted when the last supervisor ended: once, with the first `up`, which brings an agent along, or
- * by itself soon after the start.
- */
-interface Restoration {
-  /** Names that still wait to be brought up again; empty once they were. */
-  readonly waiting: readonly string[];
-  /**
-   * Brings them up, the first time it is called. `agents`: those of the command at hand, newest first; `except`: what
-   * that command brings up itself, on its own terms.
-   */
-  now(agents: readonly string[], except: readonly string[]): void;
-  /** Names that were brought up again and that nobody was told of yet, for a command that tells. */
-  untold(): readonly string[];
-}
-
-function createRestoration(
-  names: readonly string[],
-  parts: { readonly engine: Engine; readonly log: EngineLog; readonly environment: CallerEnvironment },
-): Restoration {
-  const { engine, log, environment } = parts;
-  let waiting = names;
-  let untold: readonly string[] = [];
-  return {
-    untold() {
-      const told = untold;
-      untold = [];
-      return told;
-    },
-    get waiting() {
-      return waiting;
-    },
-    now(agents, except) {
-      const known = new Set(engine.known().map(({ name }) => name));
-      const present = waiting.filter((name) => known.has(name) && !except.includes(name));
-      const gone = waiting.filter((name) => !known.has(name));
-      waiting = [];
-      if (present.length > 0) {
-        log('info', 'restore', `brings up again what was wanted: ${present.join(', ')}`);
-        engine.up(present, unattended(environment, agents));
-        untold = present;
-      }
-      if (gone.length > 0) log('warn', 'restore', `no longer in the config: ${gone.join(', ')}`);
-    },
-  };
-}
-
-/** The request of a supervisor that brings up tunnels by itself: nobody is there, nothing is accepted. */
-function unattended(environment: CallerEnvironment, agents: readonly string[]): UpRequest {
-  const agentSockets = [...agents, ...environment.agentSockets];
-  return {
-    acceptNew: false,
-    remap: false,
-    personPresent: false,
-    environment: { ...environment, agentSockets },
-  };
 }

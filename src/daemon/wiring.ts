@@ -14,7 +14,13 @@ import { type SecretReader, withheldVariables } from '../secrets/read.ts';
 import { nativeCrypto } from '../ssh/ssh2/parts.ts';
 import type { Engine, EngineLog } from '../supervisor/engine.ts';
 import { createEngine } from '../supervisor/supervisor.ts';
-import { createReadingEnvironments, type Bringing, type LoadedConfig } from './config-source.ts';
+import {
+  createReadingEnvironments,
+  type Bringing,
+  type KeptReadings,
+  type LoadedConfig,
+} from './config-source.ts';
+import type { Predecessor } from './predecessor.ts';
 import { openSsh } from '../ssh/parts.ts';
 
 export interface WiringOptions {
@@ -31,6 +37,8 @@ export interface WiringOptions {
   readonly writable: boolean;
   /** Of the command that started the supervisor. */
   readonly environment: CallerEnvironment;
+  /** The supervisor that this one replaces. */
+  readonly predecessor: Predecessor | null;
 }
 
 export interface Wired {
@@ -39,6 +47,7 @@ export interface Wired {
   readonly nativeCrypto: boolean;
   /** Variables that hold secrets: no command gets them. */
   readonly withheld: () => ReadonlySet<string>;
+  readonly readings: () => KeptReadings;
 }
 
 export function wire(options: WiringOptions): Wired {
@@ -60,16 +69,16 @@ export function wire(options: WiringOptions): Wired {
     random: Math.random,
     log,
     ports: options.ports,
+    inheritance: options.predecessor,
   });
-  const wanted = (): ReadonlySet<string> =>
-    new Set(engine.known().flatMap((tunnel) => (tunnel.wanted ? [tunnel.name] : [])));
-  const readingOf = createReadingEnvironments(options.environment.variables, wanted);
+  const readings = readingEnvironments(options, engine);
   return {
     engine,
     nativeCrypto: nativeCrypto(),
     withheld: () => withheldVariables(current ?? { tunnels: [] }),
+    readings: () => readings.kept(),
     async load(bringing) {
-      const { environmentOf, worked } = readingOf(bringing);
+      const { environmentOf, worked } = readings.of(bringing);
       const consent = project ? { allowedIn: places.stateDir } : {};
       const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
       worked();
@@ -80,6 +89,22 @@ export function wire(options: WiringOptions): Wired {
       return { config: resolved, files: [...readSources(config, facts).keys(), ...projectKeys.keys()] };
     },
   };
+}
+
+function readingEnvironments(
+  { environment, predecessor }: WiringOptions,
+  engine: Engine,
+): ReturnType<typeof createReadingEnvironments> {
+  const handed = predecessor?.state;
+  // Before the first reading the engine knows nothing of what it goes on with.
+  const wanted = (): ReadonlySet<string> =>
+    new Set(
+      engine.known().length === 0
+        ? handed?.tunnels.map(({ name }) => name)
+        : engine.known().flatMap((tunnel) => (tunnel.wanted ? [tunnel.name] : [])),
+    );
+  const first = handed?.readings ?? { newest: environment.variables, ofTunnels: {} };
+  return createReadingEnvironments(first, wanted);
 }
 
 /** The password of `socks_auth`: from a source that needs nobody, since nobody asks for a proxy's. */
@@ -108,6 +133,8 @@ function guardedDialer(dialer: Dialer, allowed: () => ReadonlyMap<string, string
       return [await dialer.circumstances(host, code, environment), ...digests].join(' ');
     },
     forgetAllBut: (hosts) => dialer.forgetAllBut(hosts),
+    typed: () => dialer.typed(),
+    inherit: (typed) => dialer.inherit(typed),
     async dial(host, from, context) {
       const changed = changedFile(host, allowed());
       if (changed === undefined) return dialer.dial(host, from, context);

@@ -1,7 +1,16 @@
 // Locks: files that name their owner, free again once it is gone. Two uses: held for a process's life (a supervisor, taken at
 // once, before its socket), and held for one update of a file (waited for).
 import { randomBytes } from 'node:crypto';
-import { linkSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { lstat, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -10,7 +19,7 @@ import { reasonOf } from './errno.ts';
 
 // A lock for a process's life is safe among any number of starters, with nothing but link(2), which NFS does atomically too:
 // 1. The lock file appears whole, by link(2): it holds the pid, the launch time and a nonce of its holder.
-// 2. Its holder removes it. Otherwise only whoever holds the *right to break* that very nonce may, and looks once more
+// 2. Its holder removes it, or lets another process take its place (`takeLockOver`). Otherwise only whoever holds the *right to break* that very nonce may, and looks once more
 //    that it is still that nonce after getting the right.
 // 3. The right to break nonce N is a file `lock.broken.N`, taken like the lock itself: so one process has it at a
 //    time, and a breaker that died can be broken in turn.
@@ -23,20 +32,44 @@ export interface Holder {
 }
 
 export type LockOutcome =
-  | { readonly kind: 'taken'; readonly release: () => void }
+  | { readonly kind: 'taken'; readonly nonce: string; readonly release: () => void }
   /** A living process has it. */
   | { readonly kind: 'held'; readonly pid: number };
 
 /** Takes the lock for this process, or says who has it. Throws a system error where the folder cannot be written. */
 export function takeLock(path: string, platform: NodeJS.Platform, pid: number = process.pid): LockOutcome {
-  const own: Holder = {
-    pid,
-    launched: launchTimeOf(pid, platform) ?? '',
-    nonce: randomBytes(8).toString('hex'),
-  };
+  const own = newHolder(pid, platform);
   const outcome = takeOrBreak(path, path, own, platform);
   if (outcome.kind === 'taken') removeLeftovers(path);
   return outcome;
+}
+
+/**
+ * Takes the lock from a living holder that agreed, by its nonce: in one step, so that it is never free in between. By rule 2
+ * whoever takes that holder for dead meanwhile cannot get in between either.
+ */
+export function takeLockOver(path: string, nonce: string, platform: NodeJS.Platform): LockOutcome {
+  const own = newHolder(process.pid, platform);
+  const right = takeOrBreak(`${path}.broken.${nonce}`, path, own, platform);
+  if (right.kind === 'held') return right;
+  try {
+    const found = readHolder(path);
+    if (found?.nonce !== nonce) return { kind: 'held', pid: found?.pid ?? 0 };
+    const whole = `${path}.${own.nonce}`;
+    writeFileSync(whole, JSON.stringify(own), { mode: 0o600, flag: 'wx' });
+    renameSync(whole, path);
+    return taken(path, own);
+  } finally {
+    right.release();
+  }
+}
+
+function newHolder(pid: number, platform: NodeJS.Platform): Holder {
+  return { pid, launched: launchTimeOf(pid, platform) ?? '', nonce: randomBytes(8).toString('hex') };
+}
+
+function taken(path: string, own: Holder): LockOutcome {
+  return { kind: 'taken', nonce: own.nonce, release: () => removeOwn(path, own.nonce) };
 }
 
 /** The living holder of a lock; null when it is free or its holder is gone. */
@@ -48,7 +81,7 @@ export function lockHolder(path: string, platform: NodeJS.Platform): number | nu
 /** `path` is the lock itself or a right to break; rights are named after `lock`. */
 function takeOrBreak(path: string, lock: string, own: Holder, platform: NodeJS.Platform): LockOutcome {
   for (;;) {
-    if (makeWhole(path, own)) return { kind: 'taken', release: () => removeOwn(path, own.nonce) };
+    if (makeWhole(path, own)) return taken(path, own);
     const found = readHolder(path);
     if (found === null) continue; // released in the meantime
     if (isAlive(found, platform)) return { kind: 'held', pid: found.pid };

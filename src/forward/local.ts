@@ -6,7 +6,15 @@
 //               └────────┘ link lost before anything reached the target
 import type { Socket } from 'node:net';
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Carrier, CarrierEvents, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
+import type {
+  AdoptedListener,
+  Carrier,
+  CarrierEvents,
+  CarrierParts,
+  CarrierStatus,
+  LinkView,
+  Listening,
+} from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, type Endpoint } from '../model/endpoint.ts';
 import type { DynamicForward, Forward, LocalForward } from '../model/forward.ts';
@@ -54,6 +62,8 @@ export type Opened =
 
 /** A listener that could not be bound again (hold: refuse) is tried this often (SPEC 3). */
 const rebindMs = 5000;
+/** How long clients of an adopted listener are left in its queue, before they are accepted and held. */
+const queueMs = 10_000;
 
 export class ListeningCarrier<F extends ListeningForward> implements Carrier {
   readonly #kind: ListeningKind<F>;
@@ -69,6 +79,11 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
   #addressText: string;
   #targetText: string;
   #cancelRebind: Cancel = () => undefined;
+  readonly #adopted: AdoptedListener | null;
+  /** Until the first link is there or has failed, whoever comes waits in the kernel's queue of the adopted listener. */
+  #queues: boolean;
+  #stopQueue: Cancel = () => undefined;
+  #given = false;
 
   constructor(forward: F, hold: Hold, parts: CarrierParts, kind: ListeningKind<F>) {
     this.#forward = forward;
@@ -79,6 +94,9 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     this.#targetText = kind.target(forward);
     this.#flows = new Flows(parts);
     this.#held = new HeldConnections(hold, parts);
+    this.#adopted = parts.adopted ?? null;
+    this.#queues = this.#adopted !== null;
+    if (this.#queues) this.#stopQueue = parts.clock.schedule(queueMs, () => this.#endQueue());
   }
 
   get forward(): Forward {
@@ -87,12 +105,19 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   async open(): Promise<void> {
     this.#wanted = true;
-    if (this.#held.mayListen) await this.#bindOnce();
+    if (this.#mayListen) await this.#bindOnce();
   }
 
   link(view: LinkView): void {
     this.#held.link(view);
-    if (this.#held.refuses) this.#follow();
+    if (this.#queues && (view.state !== 'away' || view.failures > 0)) this.#endQueue();
+    else if (this.#held.refuses) this.#follow();
+  }
+
+  #endQueue(): void {
+    this.#stopQueue();
+    this.#queues = false;
+    this.#follow();
   }
 
   accepts(forward: Forward, _hold: Hold): boolean {
@@ -124,14 +149,30 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
       held,
       listen: this.#addressText,
       target: this.#targetText,
-      bound: this.#listener !== null,
+      bound: this.#listener !== null || (this.#queues && this.#wanted),
       exposed: !isLoopback(this.#forward.listen),
       probe: null,
     };
   }
 
+  listening(): Listening | null {
+    const listener = this.#listener;
+    if (listener === null || listener.descriptors.length === 0) return null;
+    return { at: listener.at, descriptors: listener.descriptors };
+  }
+
+  async letGo(): Promise<void> {
+    this.#given = true;
+    await this.#binding?.catch(() => undefined);
+    this.#cancelRebind();
+    const listener = this.#listener;
+    this.#listener = null;
+    await listener?.letGo();
+  }
+
   async close(drainMs: number): Promise<void> {
     this.#wanted = false;
+    this.#stopQueue();
     await this.#binding?.catch(() => undefined); // its owner hears of it
     await this.#unbind();
     this.#held.resetAll(cutOff('the tunnel is down'));
@@ -191,6 +232,10 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   // The listener.
 
+  get #mayListen(): boolean {
+    return !this.#given && !this.#queues && this.#held.mayListen;
+  }
+
   #bindOnce(): Promise<void> {
     if (this.#listener !== null) return Promise.resolve();
     this.#binding ??= this.#bind().finally(() => (this.#binding = null));
@@ -202,6 +247,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     const listener = await listen(this.#forward.listen, {
       accept: (socket) => this.#accept(socket),
       preferredPort: this.#lastPort,
+      adopted: this.#adopted?.take() ?? null,
       trouble: (error) =>
         events.log('warn', 'accept-failed', `accept failed, on ${this.#addressText}: ${error.message}`),
       turnedAway: (error, first) => {
@@ -209,7 +255,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
         if (first) events.log('warn', 'accept-failed', error.message, { hint: error.hint });
       },
     });
-    if (!this.#wanted || !this.#held.mayListen) return listener.close();
+    if (!this.#wanted || !this.#mayListen) return listener.close();
     this.#listener = listener;
     if (listener.at.kind === 'tcp') this.#lastPort = listener.at.port;
     this.#addressText = this.#address();
@@ -219,6 +265,7 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   #unbind(): Promise<void> {
     this.#cancelRebind();
+    this.#adopted?.drop();
     const listener = this.#listener;
     this.#listener = null;
     this.#addressText = this.#address();
@@ -227,9 +274,9 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
 
   /** hold: refuse opens and closes the listener with the link; a changed hold may want it back. */
   #follow(): void {
-    if (!this.#wanted) return;
+    if (!this.#wanted || this.#queues || this.#given) return;
     this.#cancelRebind();
-    if (!this.#held.mayListen) {
+    if (!this.#mayListen) {
       void this.#unbind().then(() => this.#parts.events.changed());
       return;
     }

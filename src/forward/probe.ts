@@ -1,7 +1,7 @@
 // Probes: is the target behind a forward really there? Asked through the tunnel, while the link is up (SPEC `probe:`).
 import { Duplex } from 'node:stream';
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
+import type { Carrier, CarrierParts, CarrierStatus, LinkView, Listening } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, Probe } from '../model/forward.ts';
@@ -73,6 +73,14 @@ export class ProbingCarrier implements Carrier {
   probe(): Promise<ProbeStatus | null> {
     this.#running ??= this.#look().finally(() => (this.#running = null));
     return this.#running;
+  }
+
+  listening(): Listening | null {
+    return this.#carrier.listening();
+  }
+
+  letGo(): Promise<void> {
+    return this.#carrier.letGo();
   }
 
   close(drainMs: number): Promise<void> {

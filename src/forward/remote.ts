@@ -5,7 +5,7 @@
 //        refused ▼ │ backoff, on the same link
 //              waiting
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Carrier, CarrierParts, CarrierStatus, LinkView } from '../model/carrier.ts';
+import type { Carrier, CarrierParts, CarrierStatus, LinkView, Listening } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, tcp, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, RemoteForward } from '../model/forward.ts';
@@ -46,8 +46,10 @@ export class RemoteCarrier implements Carrier {
   #asking: Asking | null = null;
   #lastPort: number | null;
   #closed = false;
+  #predecessor: CarrierParts['predecessorLeaves'];
 
   constructor(forward: RemoteForward, parts: CarrierParts) {
+    this.#predecessor = parts.predecessorLeaves;
     this.#forward = forward;
     this.#parts = parts;
     this.#lastPort = parts.preferredPort;
@@ -72,8 +74,16 @@ export class RemoteCarrier implements Carrier {
     this.#flows.broken(null);
     // One that the server refused has nothing that could be in the way of the next.
     const mayHave = before !== null && (before.listener !== null || before.refusedAtMs === null);
-    if (session !== null && !this.#closed) this.#askOver(session, mayHave ? left : null);
+    if (session !== null && !this.#closed)
+      this.#askOver(session, this.#predecessorLeaves() ?? (mayHave ? left : null));
     this.#parts.events.changed();
+  }
+
+  /** Once, before the first time that the server is asked. */
+  #predecessorLeaves(): Promise<void> | null {
+    const leaves = this.#predecessor;
+    this.#predecessor = null;
+    return leaves?.() ?? null;
   }
 
   /** `left`: the listener on the session before this one is being cancelled. */
@@ -128,6 +138,19 @@ export class RemoteCarrier implements Carrier {
       exposed: !isLoopback(this.#forward.listen) || (listener?.overriddenBy ?? null) !== null,
       probe: null,
     };
+  }
+
+  /** On the server: for another process, whose server may be asked for the same port again. */
+  listening(): Listening | null {
+    const listener = this.#asking?.listener ?? null;
+    return listener === null ? null : { at: listener.at, descriptors: [] };
+  }
+
+  async letGo(): Promise<void> {
+    this.#closed = true;
+    const asking = this.#asking;
+    this.#asking = null;
+    await this.#leave(asking);
   }
 
   async close(drainMs: number): Promise<void> {

@@ -1,15 +1,17 @@
 // Sockets of this machine: listening on TCP and unix (both loopbacks for `localhost`, ports of the system's choice, errors
 // that explain), and dialling a target within a deadline. No other file of forward/ makes a socket.
-import { existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { existsSync, linkSync, rmSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { TunnelError, type ErrorFacts } from '../errors.ts';
+import type { Listening } from '../model/carrier.ts';
 import type { Clock } from '../model/clock.ts';
 import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint } from '../model/endpoint.ts';
 import type { GiveUpSignal } from '../model/give-up.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { noRoomFor } from './descriptors.ts';
 import { resetSocket } from './reset.ts';
+import { identityOf, kindOf, nameBeside, pathLimit, unixFailed, withPrivateUmask } from './socket-path.ts';
 import { blockingConnection, holderOf, type Holder } from './tcp-table.ts';
 
 export interface Listener {
@@ -17,8 +19,12 @@ export interface Listener {
   readonly at: Endpoint;
   /** Other machines can reach it. */
   readonly exposed: boolean;
+  /** Descriptors that listen, for another process to go on with; none where it could not. */
+  readonly descriptors: readonly number[];
   /** Stops listening at once; resolves when the port is free. Accepted connections go on. Idempotent. */
   close(): Promise<void>;
+  /** Stops listening in this process alone: the address is another one's now. */
+  letGo(): Promise<void>;
 }
 
 export interface ListenParts {
@@ -31,6 +37,8 @@ export interface ListenParts {
   readonly exposed?: boolean;
   /** For port 0: the port to try first. */
   readonly preferredPort: number | null;
+  /** Listens already, in another process until now: nothing has to be bound. */
+  readonly adopted?: Listening | null;
 }
 
 /** Kernel queue of connections not yet accepted; the kernel caps it (somaxconn). */
@@ -42,14 +50,50 @@ const pairTries = 16;
 
 /** Listens. Throws LISTEN_FAILED with who holds the port, and its facts `port`, `freePort`, `holderPid`. */
 export async function listen(at: Endpoint, parts: ListenParts): Promise<Listener> {
+  if (parts.adopted != null) return adopt(parts.adopted, parts);
   if (at.kind === 'unix') {
     await clearSocketPath(at.path);
-    const server = await bindUnix(at.path, parts);
-    return { at, exposed: false, close: () => closeAll([server]) };
+    return bindUnix(at.path, parts);
   }
   const { servers, port } = await bindPort(at, { ...parts, exposed: !isLoopback(at) });
-  const real: Endpoint = { kind: 'tcp', host: at.host, port };
-  return { at: real, exposed: !isLoopback(real), close: () => closeAll(servers) };
+  return listenerOn({ kind: 'tcp', host: at.host, port }, servers);
+}
+
+function listenerOn(at: Endpoint, servers: readonly Server[], isHandedOn = true): Listener {
+  const file = at.kind === 'unix' ? identityOf(at.path) : null;
+  return {
+    at,
+    exposed: at.kind === 'tcp' && !isLoopback(at),
+    get descriptors() {
+      const found = servers.map(descriptorOf);
+      return isHandedOn && found.every((descriptor) => descriptor >= 0) ? found : [];
+    },
+    close() {
+      if (at.kind === 'unix' && file !== null && identityOf(at.path) === file)
+        rmSync(at.path, { force: true });
+      return closeAll(servers);
+    },
+    letGo: () => closeAll(servers),
+  };
+}
+
+/** Node tells the descriptor of a server nowhere else; -1 where there is none (Windows, closed). */
+function descriptorOf(server: Server): number {
+  return (server as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+}
+
+async function adopt({ at, descriptors }: Listening, parts: ListenParts): Promise<Listener> {
+  const all = { ...parts, exposed: !isLoopback(at) };
+  const servers: Server[] = [];
+  try {
+    for (const fd of descriptors) servers.push(await bind((server) => server.listen({ fd, backlog }), all));
+  } catch (error) {
+    await closeAll(servers);
+    throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+  return listenerOn(at, servers);
 }
 
 interface Bound {
@@ -112,9 +156,20 @@ async function bindTcp(
   }
 }
 
-async function bindUnix(path: string, parts: ListenParts): Promise<Server> {
+/**
+ * Binds beside the path and links it there: libuv unlinks the name that was bound when it closes a server, and in a process
+ * that has handed its listener on that must not be the path.
+ */
+async function bindUnix(path: string, parts: ListenParts): Promise<Listener> {
+  const bindAt = (name: string): Promise<Server> =>
+    bind((server) => withPrivateUmask(() => server.listen({ path: name, backlog })), parts);
   try {
-    return await bind((server) => withPrivateUmask(() => server.listen({ path, backlog })), parts);
+    const beside = nameBeside(path);
+    const server = await bindAt(beside ?? path);
+    if (beside === null || linked(beside, path, server)) {
+      return listenerOn({ kind: 'unix', path }, [server], beside !== null);
+    }
+    return listenerOn({ kind: 'unix', path }, [await bindAt(path)], false);
   } catch (error) {
     throw new TunnelError('LISTEN_FAILED', `listen failed, on ${path}: ${reasonOf(error)}`, {
       facts: { path },
@@ -122,6 +177,22 @@ async function bindUnix(path: string, parts: ListenParts): Promise<Server> {
     });
   }
 }
+
+/** False on a file system without links: the listener is closed then, and one there is not handed on. */
+function linked(beside: string, path: string, server: Server): boolean {
+  try {
+    linkSync(beside, path);
+    return true;
+  } catch (error) {
+    server.close();
+    if (noLinks.includes(errorCode(error))) return false;
+    throw error;
+  } finally {
+    rmSync(beside, { force: true });
+  }
+}
+
+const noLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
 function bind(start: (server: Server) => void, parts: ListenParts): Promise<Server> {
   return new Promise((resolve, reject) => {
@@ -223,6 +294,7 @@ function errorCode(error: unknown): string {
 
 const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'in use',
+  EEXIST: 'in use',
   EACCES: 'permission denied',
   EADDRNOTAVAIL: 'this machine does not have that address',
   ENOTFOUND: 'no such host name',
@@ -264,8 +336,6 @@ function free(host: string, port: number): Promise<boolean> {
 
 // Unix sockets: the path must fit, a dead file is cleared away, and nothing else ever is.
 
-/** sun_path holds 108 bytes on Linux, 104 on macOS and the BSDs, with the closing NUL (unix(7)). */
-const pathLimit = process.platform === 'linux' ? 107 : 103;
 /** A listener of this machine answers a connect at once; one that does not in this time is taken for alive. */
 const answerMs = 1000;
 
@@ -301,24 +371,6 @@ async function clearSocketPath(path: string): Promise<void> {
   }
 }
 
-/** Runs a synchronous bind so that the socket file is 0600 from its birth: bind(2) applies the umask. */
-function withPrivateUmask(bind: () => void): void {
-  const before = process.umask(0o177);
-  try {
-    bind();
-  } finally {
-    process.umask(before);
-  }
-}
-
-function kindOf(path: string): 'none' | 'socket' | 'other' {
-  try {
-    return lstatSync(path).isSocket() ? 'socket' : 'other';
-  } catch {
-    return 'none';
-  }
-}
-
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path });
@@ -334,10 +386,6 @@ function answers(path: string): Promise<boolean> {
       settle(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
     );
   });
-}
-
-function unixFailed(path: string, why: string, hint: string | null): TunnelError {
-  return new TunnelError('LISTEN_FAILED', `listen failed, on ${path}: ${why}`, { hint, facts: { path } });
 }
 
 // Dialling: a target of a remote forward, TCP or unix.

@@ -1,6 +1,7 @@
 // Carriers: a forward at work. The contract between a tunnel (supervisor/) and what carries its bytes (forward/). Pure types.
 import type { TunnelError } from '../errors.ts';
 import type { Clock } from './clock.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { Forward } from './forward.ts';
 import type { Secret, SecretRef } from './secret.ts';
 import type { CallerEnvironment, Session } from './session.ts';
@@ -46,6 +47,22 @@ export interface CarrierStatus extends CarrierCounts {
   readonly probe: ProbeStatus | null;
 }
 
+/** What listens here, as another process can go on with it. */
+export interface Listening {
+  /** The real address. */
+  readonly at: Endpoint;
+  /** One a server here: two for both loopbacks, none for a listener on the server. */
+  readonly descriptors: readonly number[];
+}
+
+/** A listener that the supervisor before this one handed over. */
+export interface AdoptedListener {
+  /** Once; then it is the taker's. Null: it was taken, or dropped. */
+  take(): Listening | null;
+  /** Stops listening there, unless it was taken. */
+  drop(): void;
+}
+
 /** News of a carrier for its tunnel. Called from I/O callbacks: must not throw. */
 export interface CarrierEvents {
   /** Something in `status()` other than byte counts changed. */
@@ -71,6 +88,10 @@ export interface CarrierParts {
   readonly readSecret?: (ref: SecretRef) => Promise<Secret>;
   /** Of the commands that brought the tunnel up: for `env:` sources. Absent: empty. */
   readonly environment?: () => CallerEnvironment;
+  /** What listens here already. */
+  readonly adopted?: AdoptedListener | null;
+  /** Ends the listener that the supervisor before this one has on the server; resolves when it is gone. Null: it has none. */
+  readonly predecessorLeaves?: (() => Promise<void> | null) | null;
 }
 
 export interface Carrier {
@@ -91,6 +112,10 @@ export interface Carrier {
   /** Resets running and held connections, keeps the listener (`restart`). */
   resetConnections(): void;
   status(): CarrierStatus;
+  /** What listens now; null for nothing that could be handed to another process. */
+  listening(): Listening | null;
+  /** Listens no more, here or on the server, since another process goes on with the address. What runs or is held goes on. */
+  letGo(): Promise<void>;
   /** Probes the target now; null while the link is not up, or without a probe. Absent in a carrier that cannot. */
   probe?(): Promise<ProbeStatus | null>;
   /** Stops listening at once, lets running connections end for `drainMs`, then resets them. Resolves when all is closed. */

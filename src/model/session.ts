@@ -4,6 +4,7 @@ import type { ErrorCode, TunnelError } from '../errors.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Host } from './host.ts';
 import type { Answer, PendingQuestion } from './question.ts';
+import type { TypedSecrets } from './handover.ts';
 import type { NegotiatedAlgorithms } from './status.ts';
 
 /** Callbacks of one channel, called from the packet parser: they must not throw and must not block. */
@@ -201,6 +202,10 @@ export interface Dialer {
   ): Promise<Session>;
   /** Forgets typed passwords and passphrases of all hosts but these, which are in use. */
   forgetAllBut(hosts: readonly Host[]): void;
+  /** What was typed and is remembered. */
+  typed(): TypedSecrets;
+  /** Remembers what was typed for another process. */
+  inherit(typed: TypedSecrets): void;
   /**
    * A digest of everything that could change the outcome of an error that needs a person: key files, the agent's
    * key list, secret files, known_hosts. Equal digests: nothing changed, do not try. Never contains a secret.

@@ -78,6 +78,8 @@ export interface SupervisorStatus {
   /** Why its metrics are not served; null, or absent, when they are or are not wanted. */
   readonly metricsError?: string | null;
   readonly nativeCrypto: boolean | null;
+  /** Connections that a supervisor which this one has replaced carries to their end. */
+  readonly draining?: { readonly pid: number; readonly connections: number } | null;
 }
 
 export interface StatusDocument {

@@ -13,6 +13,7 @@ import {
 import type { Hint } from '../errors.ts';
 import type { Paint } from './color.ts';
 import { cleanText } from '../model/clean.ts';
+import { version } from '../model/version.ts';
 import { cut } from './screen.ts';
 
 const serving = (tunnel: TunnelStatus): boolean => tunnel.state === 'up' || tunnel.state === 'asleep';
@@ -61,7 +62,7 @@ const summedFrom = 12;
 /** What is to be said of the supervisor itself: sentences for stderr. */
 export function supervisorNotes(document: StatusDocument): Hint[] {
   const { supervisor, tunnels } = document;
-  const notes: Hint[] = [];
+  const notes: Hint[] = [...versionNotes(supervisor)];
   const wanted = tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name);
   if (!supervisor.running) notes.push('no supervisor is running');
   if (!supervisor.running && wanted.length > 0) {
@@ -71,7 +72,22 @@ export function supervisorNotes(document: StatusDocument): Hint[] {
   if (supervisor.configError !== null)
     notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
   if (supervisor.metricsError) notes.push(supervisor.metricsError);
+  if (supervisor.draining) {
+    const { pid, connections } = supervisor.draining;
+    notes.push(
+      `${count(connections, 'connection')} of before this supervisor began still runs over pid ${pid}`,
+    );
+  }
   return notes;
+}
+
+/** A supervisor of another version than whoever looks at it. */
+export function versionNotes({ running, pid, version: its }: StatusDocument['supervisor']): Hint[] {
+  if (!running || its === version) return [];
+  return [
+    `the supervisor (pid ${pid}) is of version ${its}, this command of ${version}`,
+    ['hint: ', { command: 'restart --supervisor', note: 'the tunnels stay up' }],
+  ];
 }
 
 const awayHead = ['NAME', 'STATE', 'SINCE', 'LISTEN', 'TARGET', 'HELD', 'NEXT TRY'];

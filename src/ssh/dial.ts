@@ -81,6 +81,8 @@ export function createDialer(parts: DialerParts): Dialer {
       }
     },
     forgetAllBut: (hosts) => parts.credentials.forgetAllBut(hosts),
+    typed: () => parts.credentials.typed(),
+    inherit: (typed) => parts.credentials.inherit(typed),
     circumstances: (host, code, environment) =>
       code.startsWith('HOST_KEY_')
         ? knownHostsDigest([parts.trust.file, ...host.knownHosts])

@@ -4,6 +4,7 @@ import type { CreateCarrier } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Answer, PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
+import type { Handing, Inheritance } from '../model/handover.ts';
 import type { StateChange } from '../model/history.ts';
 import type { TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
@@ -17,6 +18,8 @@ export interface EngineParts {
   readonly log: EngineLog;
   /** Ports that `auto` listeners had before, by "tunnel/forward"; the engine reports new ones through `onPorts`. */
   readonly ports: Readonly<Record<string, number>>;
+  /** Of the supervisor that this one replaces. */
+  readonly inheritance?: Inheritance | null;
 }
 
 export interface EngineLog {
@@ -123,6 +126,16 @@ export interface Engine {
   lookAround(reason: string): void;
   /** Looks again at links that wait for a person on these hosts (all, when empty). */
   recheck(hosts: readonly string[]): void;
+  /** What another process needs to go on with what is wanted. */
+  handing(): Handing;
+  /** Takes what people typed for another process, and which links need them. After `apply`, before `up`. */
+  inherit(handing: Pick<Handing, 'attended' | 'typed'>): void;
+  /** True while a link is attended or holds what a person typed: a fresh login may need them. */
+  readonly needsPerson: boolean;
+  /** Listens no more (`server`: for these tunnels on theirs): another process does. What runs or is held goes on. */
+  letGo(where: 'here' | 'server', names: readonly string[]): Promise<void>;
+  /** Connections that run or wait. */
+  readonly connections: number;
   /** Ends everything; wanted marks are not changed. */
   close(drainMs: number): Promise<void>;
 }

@@ -60,6 +60,11 @@ export class LinkUse {
     return linkKey(this.#tunnel().ways, this.#alone());
   }
 
+  /** Of the newest command; 0 where none came. */
+  get stamp(): number {
+    return this.#environment?.stamp ?? 0;
+  }
+
   snapshot(): LinkSnapshot | null {
     return this.#link?.snapshot() ?? null;
   }

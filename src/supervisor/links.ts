@@ -49,6 +49,20 @@ export class Links {
     return [...this.#alive];
   }
 
+  /** Keys of the links that a person logged in. */
+  attended(): readonly string[] {
+    return [...this.#attended];
+  }
+
+  /** A fresh login of one of the links needs a person. */
+  get needsPerson(): boolean {
+    return this.#attended.size > 0 || [...this.#alive].some(({ host }) => host.attended === true);
+  }
+
+  attend(keys: readonly string[]): void {
+    for (const key of keys) this.#attended.add(key);
+  }
+
   acquire(ways: Ways, alone: string | null, user: LinkUser): Link {
     const key = linkKey(ways, alone);
     const link = this.#current.get(key) ?? this.#make(ways, alone, key);

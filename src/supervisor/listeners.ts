@@ -1,10 +1,19 @@
 // The listeners of one tunnel: its carriers, bound from `up` to `down`; a port in use is tried again every 5 s (SPEC 3).
 import { asTunnelError, TunnelError } from '../errors.ts';
-import type { Carrier, CarrierCounts, CarrierStatus, CreateCarrier, LinkView } from '../model/carrier.ts';
+import type {
+  AdoptedListener,
+  Carrier,
+  CarrierCounts,
+  CarrierParts,
+  CarrierStatus,
+  CreateCarrier,
+  LinkView,
+} from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { collide, formatEndpoint, placeOf } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
+import type { HandedListener } from '../model/handover.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { ForwardStatus } from '../model/status.ts';
 import type { Hold } from '../model/tunnel.ts';
@@ -27,6 +36,9 @@ export interface ListenersParts {
   readonly knock: () => void;
   /** The environment of the commands that brought the tunnel up. */
   readonly environment?: () => CallerEnvironment;
+  /** What the supervisor before this one had for a forward of the tunnel. */
+  readonly adopted?: (forward: string, listen: Endpoint) => AdoptedListener | null;
+  readonly predecessorLeaves?: () => Promise<void> | null;
 }
 
 interface Slot {
@@ -40,6 +52,8 @@ interface Slot {
   /** The counts of earlier carriers of this forward, which are gone. */
   past: CarrierCounts;
 }
+
+type Inherited = Pick<CarrierParts, 'preferredPort' | 'adopted' | 'predecessorLeaves'>;
 
 type Phase = 'new' | 'binding' | 'bound' | 'failed';
 
@@ -57,6 +71,8 @@ export class Listeners {
   #view: LinkView;
   #retry: { readonly atMs: number; readonly cancel: Cancel } | null = null;
   #closed = false;
+  /** Another process listens here now. */
+  #given = false;
 
   constructor(parts: ListenersParts, forwards: readonly Forward[], hold: Hold, view: LinkView) {
     this.#parts = parts;
@@ -96,14 +112,41 @@ export class Listeners {
     return [...own, ...left.filter(({ open }) => open > 0)];
   }
 
-  /** True while a connection runs, or waits, over whichever address. */
-  get busy(): boolean {
+  /** Connections that run, or wait, over whichever address. */
+  get connections(): number {
     const carriers = [...this.#slots.map(({ carrier }) => carrier), ...this.#draining.keys()];
-    return carriers.map((carrier) => carrier.status()).some(({ open, held }) => open + held > 0);
+    return carriers.map((carrier) => carrier.status()).reduce((sum, { open, held }) => sum + open + held, 0);
+  }
+
+  get busy(): boolean {
+    return this.connections > 0;
+  }
+
+  /** What listens here, by forward. */
+  handing(): readonly HandedListener[] {
+    const tunnel = this.#parts.tunnel();
+    return this.#slots.flatMap(({ forward, carrier }, index) => {
+      const listening = carrier.listening();
+      const key = forward.name ?? String(index);
+      return listening === null ? [] : [{ tunnel, forward: key, listen: forward.listen, ...listening }];
+    });
+  }
+
+  /** Listens no more, since another process goes on with the addresses. */
+  async letGo(where: 'here' | 'server'): Promise<void> {
+    if (where === 'here') {
+      this.#given = true;
+      this.#disarm();
+    }
+    const carriers = this.#slots
+      .map(({ carrier }) => carrier)
+      .filter(({ forward }) => (forward.type === 'remote') === (where === 'server'));
+    await Promise.all(carriers.map((carrier) => carrier.letGo()));
   }
 
   /** Binds the addresses that are not bound. Never throws: a failure is in `listenFailure`. `remap`: a free port will do. */
   async open(remap: boolean): Promise<void> {
+    if (this.#given) return;
     this.#disarm();
     const idle = this.#slots.filter(({ phase }) => phase === 'new' || phase === 'failed');
     for (const slot of idle) this.#enter(slot, 'binding');
@@ -175,7 +218,7 @@ export class Listeners {
     const slot: Slot = {
       forward,
       hold,
-      carrier: this.#create(forward, hold, this.#parts.preferredPort(forward.name ?? String(index))),
+      carrier: this.#create(forward, hold, this.#inherited(forward, index)),
       phase: forward.type === 'remote' ? 'bound' : 'new',
       failure: null,
       letGo: () => undefined,
@@ -185,12 +228,23 @@ export class Listeners {
     return slot;
   }
 
-  #create(forward: Forward, hold: Hold, preferredPort: number | null): Carrier {
+  /** What the supervisor before this one had for it, or another one that ended. */
+  #inherited(forward: Forward, index: number): Inherited {
+    const { adopted, predecessorLeaves, preferredPort } = this.#parts;
+    const key = forward.name ?? String(index);
+    const found = adopted?.(key, forward.listen) ?? null;
+    if (forward.type !== 'remote') return { preferredPort: preferredPort(key), adopted: found };
+    const at = found?.take()?.at;
+    const port = at?.kind === 'tcp' ? at.port : preferredPort(key);
+    return { preferredPort: port, predecessorLeaves: predecessorLeaves ?? null };
+  }
+
+  #create(forward: Forward, hold: Hold, inherited: Inherited): Carrier {
     const { clock, createCarrier, log, tunnel, backoffMs, changed, knock, environment } = this.#parts;
     return createCarrier(forward, hold, {
       ...(environment === undefined ? {} : { environment }),
+      ...inherited,
       clock,
-      preferredPort,
       backoffMs,
       events: {
         changed: () => {
@@ -224,7 +278,9 @@ export class Listeners {
   /** `up --remap`: the nearest free port, for as long as the tunnel is wanted. */
   async #bindElsewhere(slot: Slot): Promise<boolean> {
     for (const listen of remapCandidates(slot.forward.listen)) {
-      const carrier = this.#create({ ...slot.forward, listen } as Forward, slot.hold, null);
+      const carrier = this.#create({ ...slot.forward, listen } as Forward, slot.hold, {
+        preferredPort: null,
+      });
       try {
         await this.#openCarrier(carrier);
         this.#retire(slot.carrier, slot);
@@ -309,7 +365,7 @@ export class Listeners {
   }
 
   #arm(): void {
-    if (this.#retry !== null || this.#closed) return;
+    if (this.#retry !== null || this.#closed || this.#given) return;
     const { clock } = this.#parts;
     const cancel = clock.schedule(retryMs, () => {
       this.#retry = null;

@@ -4,6 +4,7 @@ import type { Cancel } from '../model/clock.ts';
 import { formatAddress, formatLogin } from '../model/host.ts';
 import type { Answer } from '../model/question.ts';
 import type { DialStep } from '../model/session.ts';
+import type { Handing } from '../model/handover.ts';
 import type { StateChange } from '../model/history.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
@@ -219,6 +220,34 @@ class Supervisor implements Engine {
       else if (state.cause.code === 'AUTH_REFUSED') link.examine();
       else link.recheck();
     }
+  }
+
+  handing(): Handing {
+    const runs = [...this.#runs.values()].toSorted((a, b) => a.linkUse.stamp - b.linkUse.stamp);
+    return {
+      tunnels: runs.map((run) => run.handing()).filter((each) => each !== null),
+      listeners: runs.flatMap((run) => run.listening),
+      attended: this.#links.attended(),
+      typed: this.#parts.dialer.typed(),
+    };
+  }
+
+  inherit({ attended, typed }: Pick<Handing, 'attended' | 'typed'>): void {
+    this.#links.attend(attended);
+    this.#parts.dialer.inherit(typed);
+  }
+
+  get needsPerson(): boolean {
+    const { passwords, passphrases } = this.#parts.dialer.typed();
+    return passwords.length + passphrases.length > 0 || this.#links.needsPerson;
+  }
+
+  async letGo(where: 'here' | 'server', names: readonly string[]): Promise<void> {
+    await Promise.all(this.#select(names).map((run) => run.letGo(where)));
+  }
+
+  get connections(): number {
+    return [...this.#runs.values()].reduce((sum, run) => sum + run.connections, 0);
   }
 
   async close(drainMs: number): Promise<void> {

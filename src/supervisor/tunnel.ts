@@ -3,7 +3,9 @@ import { formatHopLogin, type Host } from '../model/host.ts';
 import { TunnelError } from '../errors.ts';
 import type { CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { DialStep } from '../model/session.ts';
+import type { HandedListener, HandedTunnel, Inheritance } from '../model/handover.ts';
 import type { StateChange } from '../model/history.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
@@ -32,6 +34,7 @@ export interface TunnelParts extends LinkUseParts {
   readonly stateOf: (tunnel: string) => TunnelState | null;
   readonly changed: (tunnel: string) => void;
   readonly moved: (change: StateChange) => void;
+  readonly inheritance?: Inheritance | null;
 }
 
 /** How long listeners may take to end: remote ones give their server 2 s (SPEC 4, `down`), and a moment goes to saying so. */
@@ -180,6 +183,33 @@ export class TunnelRun {
     });
   }
 
+  /** What another process needs to go on with the tunnel; null where it is not wanted. */
+  handing(): HandedTunnel | null {
+    if (!this.#wanted) return null;
+    const { name, forwards } = this.#tunnel;
+    return {
+      name,
+      orphan: this.#orphan ? this.#tunnel : null,
+      environment: this.linkUse.environment(),
+      remap: this.#remap,
+      remote: forwards.some(({ type }) => type === 'remote'),
+    };
+  }
+
+  get listening(): readonly HandedListener[] {
+    return this.#active ? (this.#listeners?.handing() ?? []) : [];
+  }
+
+  /** Connections that run or wait, those that only drain too. */
+  get connections(): number {
+    return this.#listeners?.connections ?? 0;
+  }
+
+  /** Another process listens from now on. What runs or is held goes on over the link, which is kept. */
+  async letGo(where: 'here' | 'server'): Promise<void> {
+    await this.#listeners?.letGo(where);
+  }
+
   loginSteps(): readonly DialStep[] | null {
     const { link } = this.linkUse;
     return link === null || link.session === null ? null : link.loginSteps();
@@ -222,7 +252,7 @@ export class TunnelRun {
   }
 
   #begin(): void {
-    const { clock, random, preferredPort, portChosen } = this.#parts;
+    const { clock, random, preferredPort, portChosen, inheritance } = this.#parts;
     const name = (): string => this.#tunnel.name;
     this.#wantedSinceMs = clock.monotonic();
     this.#record.begin();
@@ -236,6 +266,8 @@ export class TunnelRun {
       changed: () => this.refresh(),
       knock: () => this.#knock(),
       environment: () => this.linkUse.environment(),
+      adopted: (forward: string, listen: Endpoint) => inheritance?.listener(name(), forward, listen) ?? null,
+      predecessorLeaves: () => inheritance?.leaveServer(name()) ?? null,
     };
     this.#listeners = new Listeners(parts, this.#tunnel.forwards, this.#tunnel.hold, this.#view);
     void this.#listeners.open(this.#remap);
@@ -268,7 +300,8 @@ export class TunnelRun {
     await Promise.race([listeners.close(drainMs), limit]);
     cancel();
     const { link } = this.linkUse;
-    this.linkUse.leave(false);
+    // A connection that has ended here may still have last bytes on the server, which forgets them with the session.
+    this.linkUse.leave(drainMs > 0);
     // a link that nobody else uses ends now, and takes with it what its server would not end
     if (link === null || link.users.size === 0) return;
     const left = listeners.statuses().flatMap(({ error }) => (error?.facts.stillListens ? [error] : []));

@@ -41,6 +41,7 @@ const idle: Handlers = {
   recheck: none,
   why: none,
   ports: none,
+  'hand-over': none,
   shutdown: none,
 };
 
@@ -218,7 +219,7 @@ describe('the control socket', () => {
     const answer = JSON.parse(raw.received()) as { id: number; error: { code: string; hint: string } };
     expect(answer).toMatchObject({
       id: 7,
-      error: { code: 'DAEMON_MISMATCH', hint: expect.stringContaining('kill -9 4242') },
+      error: { code: 'DAEMON_MISMATCH', hint: expect.stringContaining('tunnel restart --supervisor') },
     });
   });
 
@@ -439,5 +440,29 @@ describe('a folder of our own', () => {
     const parent = temporaryFolder('own');
     ensureOwnFolder(join(parent, 'a', 'b'), owner);
     expect(statSync(join(parent, 'a')).mode & 0o777).toBe(0o700);
+  });
+});
+
+describe('a handover', () => {
+  test('is asked for without a greeting, whatever protocol the command speaks, and nothing else is', async () => {
+    const asked: unknown[] = [];
+    const { address } = await serve({
+      'hand-over': (params) => (asked.push(params), Promise.resolve({ pid: 7, version: '2' })),
+    });
+    const params = { program: ['/node', '/tunnel.js'], protocol: 99, byPerson: true };
+    const raw = await rawSocket(address);
+    raw.socket.write(`${JSON.stringify({ id: 3, method: 'hand-over', params })}\n`);
+    await new Promise((resolve) => raw.socket.once('data', resolve));
+    expect(JSON.parse(raw.received())).toEqual({ id: 3, result: { pid: 7, version: '2' } });
+    expect(asked).toEqual([params]);
+  });
+
+  test('needs the token where the control pipe has one', async () => {
+    const { address } = await serve({}, { token: 'secret' });
+    const params = { program: ['/node', '/tunnel.js'], protocol: 1, byPerson: true, token: 'guess' };
+    const raw = await rawSocket(address);
+    raw.socket.write(`${JSON.stringify({ id: 3, method: 'hand-over', params })}\n`);
+    await raw.closed;
+    expect(raw.received()).toContain('no hello was said before it');
   });
 });

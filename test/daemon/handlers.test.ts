@@ -54,6 +54,8 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
         said.push(`end ${ifIdle}`);
         return world.engine.known().every(({ wanted }) => !wanted);
       },
+      handOver: () => Promise.reject(new Error('nobody takes over here')),
+      endEarlier: () => Promise.resolve(),
     }),
   });
   return served;

@@ -2,10 +2,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, test } from 'vitest';
-import { launchTimeOf, lockHolder, takeLock } from '../../src/files/lock.ts';
+import { launchTimeOf, lockHolder, takeLock, takeLockOver } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 
 const racer = resolve(import.meta.dirname, '../helpers/lock-racer.ts');
@@ -132,5 +132,31 @@ describe('a launch time', () => {
   test.runIf(process.platform !== 'win32')('is read by ps too', () => {
     expect(launchTimeOf(process.pid, 'darwin')).toMatch(/\d{4}$/);
     expect(launchTimeOf(2 ** 22, 'darwin')).toBe(null);
+  });
+});
+
+describe('a lock for life that changes hands', () => {
+  test('is its new owner’s at once, and the old one’s release and second try leave it alone', () => {
+    const path = join(temporaryFolder('lock'), 'lock');
+    const old = takeLock(path, process.platform);
+    if (old.kind !== 'taken') throw new Error('it is free');
+    const now = takeLockOver(path, old.nonce, process.platform);
+    if (now.kind !== 'taken') throw new Error('it was not given');
+    old.release();
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ nonce: now.nonce });
+    expect(takeLockOver(path, old.nonce, process.platform)).toEqual({ kind: 'held', pid: process.pid });
+    expect(readdirSync(dirname(path))).toEqual(['lock']);
+    now.release();
+    expect(readdirSync(dirname(path))).toEqual([]);
+  });
+
+  test('is not taken while somebody has the right to break it', () => {
+    const path = join(temporaryFolder('lock'), 'lock');
+    const old = takeLock(path, process.platform);
+    if (old.kind !== 'taken') throw new Error('it is free');
+    const right = takeLock(`${path}.broken.${old.nonce}`, process.platform);
+    expect(takeLockOver(path, old.nonce, process.platform)).toEqual({ kind: 'held', pid: process.pid });
+    if (right.kind === 'taken') right.release();
+    expect(takeLockOver(path, old.nonce, process.platform).kind).toBe('taken');
   });
 });

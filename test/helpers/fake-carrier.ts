@@ -120,6 +120,14 @@ export class FakeCarrier implements Carrier {
     };
   }
 
+  listening(): null {
+    return null;
+  }
+
+  letGo(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async close(drainMs: number): Promise<void> {
     this.closes.push(drainMs);
     if (this.bound) this.#ports.taken.delete(this.port);

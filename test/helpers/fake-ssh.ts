@@ -1,4 +1,5 @@
 // A dialer and sessions without a network: a test sees each dial and decides what becomes of it.
+import type { TypedSecrets } from '../../src/model/handover.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { TunnelError } from '../../src/errors.ts';
 import { formatAddress } from '../../src/model/host.ts';
@@ -226,6 +227,12 @@ export class FakeDialer implements Dialer {
   forgetAllBut(hosts: readonly Host[]): void {
     this.keptFor.push([...new Set(hosts.map(formatAddress))]);
   }
+
+  typed(): TypedSecrets {
+    return { passwords: [], passphrases: [] };
+  }
+
+  inherit(): void {}
 
   circumstances(_host: Host, _code: ErrorCode, _environment: CallerEnvironment): Promise<string> {
     this.examined += 1;

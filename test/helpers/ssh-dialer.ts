@@ -29,7 +29,13 @@ export function testDialer({
   const logged: string[] = [];
   const dialer = createDialer({
     trust,
-    credentials: { createLogin, forgetAllBut: () => undefined, circumstances: async () => '' },
+    credentials: {
+      createLogin,
+      forgetAllBut: () => undefined,
+      typed: () => ({ passwords: [], passphrases: [] }),
+      inherit: () => undefined,
+      circumstances: async () => '',
+    },
     proxyPassword: async () => '',
     secretVariables: () => [],
     local: someUser,

@@ -18,7 +18,8 @@ import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
 import { readyConfig } from '../../client/ready-config.ts';
-import { isRunning, locateTarget } from '../../client/supervisor.ts';
+import { isRunningOrReplaced } from '../../client/replace.ts';
+import { versionNotes } from '../../render/status.ts';
 
 export const spec: CommandSpec = {
   name: 'up',
@@ -57,7 +58,7 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
     throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
-  const running = await isRunning(locateTarget(context));
+  const running = await isRunningOrReplaced(context);
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
   using interruption = context.interruption();
@@ -72,6 +73,7 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
       for (const line of missingNativePart()) context.talk(line);
+    for (const note of versionNotes(result.document.supervisor)) context.talk(note);
     return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);

@@ -5,6 +5,7 @@ import { openAgent } from '../../keys/agent.ts';
 import { fingerprint } from '../../keys/fingerprint.ts';
 import type { Unlock } from '../../keys/unlock.ts';
 import type { Clock } from '../../model/clock.ts';
+import type { TypedSecrets } from '../../model/handover.ts';
 import { formatLogin, type Host } from '../../model/host.ts';
 import { formatSecretRef } from '../../model/secret.ts';
 import type { CallerEnvironment } from '../../model/session.ts';
@@ -39,6 +40,9 @@ export interface Credentials {
   readonly createLogin: CreateLogin;
   /** Forgets typed passwords and passphrases, the keys they opened and what was refused, for all but these hosts. */
   forgetAllBut(hosts: readonly Host[]): void;
+  /** Passwords and passphrases that were typed and are kept. */
+  typed(): TypedSecrets;
+  inherit(typed: TypedSecrets): void;
   /**
    * A digest of everything that could change the outcome of a login: key and certificate files, the agent's keys,
    * secret sources. Equal digests: nothing changed. Never contains a secret.
@@ -52,6 +56,8 @@ export function createCredentials(parts: CredentialParts): Credentials {
   return {
     createLogin: (host, context) => new Login(host, context, parts, remembered),
     forgetAllBut: (hosts) => remembered.forgetAllBut(hosts),
+    typed: () => remembered.typed(),
+    inherit: (typed) => remembered.inherit(typed),
     circumstances: (host, environment) => describeCircumstances(host, environment, parts),
   };
 }

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import type { TunnelError } from '../../errors.ts';
 import { openUpdates } from '../../files/atomic.ts';
 import { makeFolders } from '../../files/folders.ts';
+import type { TypedSecrets } from '../../model/handover.ts';
 import { formatLogin, type Host } from '../../model/host.ts';
 import { formatSecretRef, type Secret } from '../../model/secret.ts';
 import type { TotpParameters } from '../../secrets/totp.ts';
@@ -126,6 +127,22 @@ export class Remembered {
       for (const login of logins) if (!uses.has(`${login} ${keyOf(path)}`)) logins.delete(login);
       if (logins.size === 0) this.#files.delete(path);
     }
+  }
+
+  /** All that was typed. Opened keys are not among it: their passphrases open them again. */
+  typed(): TypedSecrets {
+    return {
+      passwords: [...this.#passwords].map(([name, secret]) => ({ name, secret })),
+      passphrases: [...this.#files].flatMap(([path, { passphrase, logins }]) =>
+        passphrase === null ? [] : [{ path, logins: [...logins], secret: passphrase }],
+      ),
+    };
+  }
+
+  inherit({ passwords, passphrases }: TypedSecrets): void {
+    for (const { name, secret } of passwords) this.#passwords.set(name, secret);
+    for (const { path, logins, secret } of passphrases)
+      this.#files.set(path, { passphrase: secret, opened: null, logins: new Set(logins) });
   }
 
   #fileOf(host: Host, path: string): FileSecrets {

@@ -1,0 +1,147 @@
+// The replacement of a supervisor that goes wrong: the one that runs goes on as if nothing had been asked, and says why.
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bringUp, clientAt, exchange, onlyForward } from '../helpers/forwards-world.ts';
+import { askAgainAndAgain, otherVersion, runOf, supervisorOf } from '../helpers/handover.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { outcomeOf, startTarget, uppercase, type Outcome } from '../helpers/targets.ts';
+import { eventually } from '../helpers/ways-in.ts';
+import { createWorld, processEnd } from '../helpers/world.ts';
+
+const killedAt = (word: string): readonly [RegExp, string] => [
+  new RegExp(`\\{kind:"${word}"`, 'g'),
+  `{kind:(process.kill(process.pid,"SIGKILL"),"${word}")`,
+];
+
+describe.skipIf(sshdMissing() !== null)(
+  'the old supervisor goes on and refuses nobody where the new one',
+  () => {
+    test.each([
+      ['cannot be loaded', [[/^/, 'throw new Error("broken");\n']], /ended with code 1 before it served/],
+      ['is killed when it has loaded everything', [killedAt('ready')], /ended by SIGKILL before it served/],
+      ['is killed when it has lock, socket and listeners', [killedAt('serving')], /ended by SIGKILL/],
+    ] as const)('%s', async (_what, changed, why) => {
+      await using sshd = await startSshd();
+      await using target = await startTarget(uppercase);
+      await using world = createWorld();
+      const path = join(world.folder, 'db.sock');
+      await bringUp(
+        world,
+        sshd,
+        `  tcp: { host: box, local: auto, remote: ${target.port} }
+  unix: { host: box, local: ${path}, remote: ${target.port} }`,
+      );
+      const { pid } = await supervisorOf(world);
+      const { listen } = onlyForward(await world.tunnel('tcp'));
+      const asking = [listen, path].map((at) => askAgainAndAgain(at));
+      await eventually(() => asking.every(({ asked }) => asked > 3));
+      const broken = otherVersion('9.9.9', { changed });
+      const ran = await runOf(broken, world, ['restart', '--supervisor']);
+      expect(ran, ran.stderr).toMatchObject({ code: 4, stdout: '' });
+      expect(ran.stderr).toMatch(why);
+      expect(ran.stderr).toContain(`(pid ${pid}, version 0.1.0) goes on`);
+      const before = asking.map(({ asked }) => asked);
+      await eventually(() => asking.every(({ asked }, index) => asked > (before[index] ?? 0) + 3));
+      for (const each of asking) expect(await each.stop()).toEqual(['X']);
+      expect(await supervisorOf(world)).toEqual({ pid, version: '0.1.0' });
+      expect(await world.run(['up'])).toMatchObject({ code: 0 });
+      // Whole again: it lets itself be replaced.
+      expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
+      await processEnd(pid);
+      expect(await exchange(path, 'x')).toEqual({ text: 'X', error: null });
+    });
+    test('is not allowed: others may write it, or it belongs to somebody else', async () => {
+      await using sshd = await startSshd();
+      await using target = await startTarget(uppercase);
+      await using world = createWorld();
+      await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+      const { pid } = await supervisorOf(world);
+      const other = otherVersion('9.9.9');
+      chmodSync(other, 0o757);
+      const ran = await runOf(other, world, ['restart', '--supervisor']);
+      expect(ran).toMatchObject({ code: 4 });
+      expect(ran.stderr).toContain(`${other} can be written by everybody\nhint: chmod go-w ${other}`);
+      if (process.getuid?.() === 0) {
+        chmodSync(other, 0o755);
+        chownSync(other, 12_345, 12_345);
+        const again = await runOf(other, world, ['restart', '--supervisor']);
+        expect(again).toMatchObject({ code: 4 });
+        expect(again.stderr).toContain(`${other} belongs to another user (uid 12345)`);
+      }
+      expect((await supervisorOf(world)).pid).toBe(pid);
+    });
+
+    test('finds a config that cannot be used', async () => {
+      await using sshd = await startSshd();
+      await using world = createWorld();
+      await bringUp(world, sshd, '  db: { host: box, local: auto, remote: 9 }');
+      const { pid } = await supervisorOf(world);
+      writeFileSync(join(world.folder, 'tunnels.yaml'), 'tunnels: [');
+      const ran = await world.run(['restart', '--supervisor']);
+      expect(ran).toMatchObject({ code: 4 });
+      expect(ran.stderr).toMatch(
+        /the new supervisor did not start: config failed.*; the one that runs \(pid \d+/,
+      );
+      expect((await supervisorOf(world)).pid).toBe(pid);
+    });
+  },
+);
+
+test('a supervisor in the foreground refuses, and says who replaces it', async () => {
+  await using world = createWorld();
+  world.config('tunnels: { db: { host: nobody@127.0.0.1:9, local: auto, remote: 9, lazy: true } }');
+  const child = world.start(['up', '--foreground']);
+  try {
+    await world.until('db', ({ state }) => state === 'asleep');
+    const ran = await world.run(['restart', '--supervisor']);
+    expect(ran).toMatchObject({ code: 4 });
+    expect(ran.stderr).toMatch(
+      /was not replaced: it runs in the foreground, and whoever started it starts the next one/,
+    );
+    expect(ran.stderr).toContain(`kill ${child.pid}`);
+  } finally {
+    child.kill('SIGTERM');
+    await processEnd(child.pid ?? 0);
+  }
+});
+
+test.skipIf(sshdMissing() !== null)(
+  'kill -9 of either supervisor after the replacement harms the other in nothing',
+  async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const old = await supervisorOf(world);
+    const { listen } = onlyForward(await world.tunnel('db'));
+    const hold = async (): Promise<{ readonly socket: Socket; readonly outcome: Promise<Outcome> }> => {
+      const before = target.accepted();
+      const socket = clientAt(listen);
+      const outcome = outcomeOf(socket);
+      socket.write('one ');
+      await eventually(() => target.accepted() > before);
+      return { socket, outcome };
+    };
+    const first = await hold();
+    expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
+    const middle = await supervisorOf(world);
+    process.kill(old.pid, 'SIGKILL');
+    expect(await first.outcome).toMatchObject({ text: 'ONE ' }); // the kernel ended it
+
+    expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+
+    const second = await hold();
+    expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
+    const last = await supervisorOf(world);
+    process.kill(last.pid, 'SIGKILL');
+    await processEnd(last.pid);
+    second.socket.end('two');
+    expect(await second.outcome).toEqual({ text: 'ONE TWO', error: null });
+    await processEnd(middle.pid);
+    // It crashed: what was wanted comes back.
+    expect(await world.run(['up'])).toMatchObject({ code: 0 });
+    expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+  },
+);

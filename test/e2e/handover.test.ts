@@ -1,0 +1,209 @@
+// A supervisor is replaced by one of another version while it works: nobody is refused, nothing is cut, nothing is asked again.
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { StatusDocument } from '../../src/model/status.ts';
+import { bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
+import { askAgainAndAgain, otherVersion, runOf, supervisorOf } from '../helpers/handover.ts';
+import { freePort, makeKey, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { hashing, outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
+import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
+import { eventually } from '../helpers/ways-in.ts';
+import { built, createWorld, isAlive, processEnd, type World } from '../helpers/world.ts';
+
+const listenOf = async (world: World, name: string): Promise<string> =>
+  onlyForward(await world.tunnel(name)).listen;
+
+describe.skipIf(sshdMissing() !== null)('tunnel restart --supervisor', () => {
+  test('refuses nobody on TCP, both loopbacks and a unix socket, and a long connection ends clean with all its bytes', async () => {
+    await using sshd = await startSshd();
+    await using quick = await startTarget(uppercase);
+    await using slow = await startTarget(hashing);
+    await using world = createWorld();
+    const path = join(world.folder, 'db.sock');
+    await bringUp(
+      world,
+      sshd,
+      `  tcp: { host: box, local: auto, remote: ${quick.port} }
+  both: { host: box, local: "localhost:${await freePort()}", remote: ${quick.port} }
+  unix: { host: box, local: ${path}, remote: ${quick.port} }
+  strict: { host: box, local: auto, remote: ${quick.port}, hold: 0s }
+  closed: { host: box, local: auto, remote: ${quick.port}, hold: refuse }
+  long: { host: box, local: auto, remote: ${slow.port} }`,
+    );
+    const old = await supervisorOf(world);
+    const names = ['tcp', 'both', 'unix', 'strict', 'closed', 'long'];
+    const listens = await Promise.all(names.map((name) => listenOf(world, name)));
+    const long = clientAt(listens[5] ?? '');
+    const answer = outcomeOf(long);
+    const bytes = Buffer.alloc(300_000, 'the first half');
+    long.write(bytes);
+    const asking = listens.slice(0, 5).map((at) => askAgainAndAgain(at));
+    await eventually(() => slow.accepted() === 1 && asking.every(({ asked }) => asked > 3));
+
+    const other = otherVersion('9.9.9');
+    for (const command of ['status', 'doctor', 'up']) {
+      const { stdout, stderr } = await runOf(other, world, [command]);
+      expect(stdout + stderr).toMatch(/of version 0\.1\.0, this command of 9\.9\.9/);
+      expect(stdout + stderr).toContain('tunnel restart --supervisor');
+    }
+    const ran = await runOf(other, world, ['restart', '--supervisor']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    expect(ran.stderr).toMatch(/supervisor 9\.9\.9 \(pid \d+\) goes on with its listeners/);
+    const before = asking.map(({ asked }) => asked);
+    await eventually(() => asking.every(({ asked }, index) => asked > (before[index] ?? 0) + 3));
+    for (const each of asking) expect(await each.stop()).toEqual(['X']);
+
+    await world.until('long', () => true);
+    const { supervisor, tunnels } = await world.status();
+    expect(supervisor).toMatchObject({ version: '9.9.9', draining: { pid: old.pid, connections: 1 } });
+    expect(supervisor.pid).not.toBe(old.pid);
+    expect(tunnels.map(({ state, forwards }) => [state, forwards[0]?.listen])).toEqual(
+      listens.map((listen) => ['up', listen]),
+    );
+    expect(isAlive(old.pid)).toBe(true);
+    const rest = Buffer.alloc(300_000, 'the second half');
+    long.end(rest);
+    const whole = createHash('sha256').update(bytes).update(rest).digest('hex');
+    expect(await answer).toEqual({ text: whole, error: null });
+    await processEnd(old.pid);
+    expect(lstatSync(path).isSocket()).toBe(true);
+    expect(await exchange(path, 'still')).toEqual({ text: 'STILL', error: null });
+
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('twice in a row: a connection goes on through both, and down ends it with all supervisors', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const listen = await listenOf(world, 'db');
+    const long = clientAt(listen);
+    const answer = outcomeOf(long);
+    long.write('one ');
+    await eventually(() => target.accepted() === 1);
+    const pids = [(await supervisorOf(world)).pid];
+    for (const version of ['2.0.0', '3.0.0']) {
+      const ran = await runOf(otherVersion(version), world, ['restart', '--supervisor']);
+      expect(ran, ran.stderr).toMatchObject({ code: 0 });
+      expect((await supervisorOf(world)).version).toBe(version);
+      pids.push((await supervisorOf(world)).pid);
+    }
+    expect(new Set(pids).size).toBe(3);
+    const answered = new Promise((resolve) => long.once('data', resolve));
+    long.write('two');
+    await answered;
+    expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+    expect(pids.map(isAlive)).toEqual([true, true, true]);
+
+    expect(await world.run(['down', 'db'])).toMatchObject({ code: 0 });
+    expect(await answer).toMatchObject({ error: 'ECONNRESET' });
+    for (const pid of pids) await processEnd(pid);
+    expect(sshd.sessionPids()).toEqual([]);
+  });
+
+  test('a port on the server stays the same, its connections go on, and new ones come to the new supervisor', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    await bringUp(world, sshd, `  hooks: { host: box, type: remote, remote: 0, local: ${target.port} }`);
+    const old = await supervisorOf(world);
+    const listen = await listenOf(world, 'hooks');
+    const long = clientAt(listen);
+    const answer = outcomeOf(long);
+    long.write('one ');
+    await eventually(() => target.accepted() === 1);
+    const ran = await runOf(otherVersion('9.9.9'), world, ['restart', '--supervisor']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    const now = await world.until('hooks', (tunnel) => tunnel.state === 'up' && onlyForward(tunnel).bound);
+    expect(onlyForward(now).listen).toBe(listen);
+    expect(await request(portOf(listen), 'x')).toEqual({ text: 'X', error: null });
+    long.end('two');
+    expect(await answer).toEqual({ text: 'ONE TWO', error: null });
+    await processEnd(old.pid);
+    expect(await request(portOf(listen), 'y')).toEqual({ text: 'Y', error: null });
+  });
+
+  test.skipIf(tmuxMissing() !== null)(
+    'what was typed and what env: gave is not asked for again, and stands in no argument, environment or file',
+    async () => {
+      await using sshd = await startSshd();
+      await using target = await startTarget(uppercase);
+      await using world = createWorld();
+      const typed = makeKey(join(world.folder, 'typed'), ['-t', 'ed25519', '-a', '2'], 'correct horse');
+      const given = makeKey(join(world.folder, 'given'), ['-t', 'ed25519', '-a', '2'], 'battery staple');
+      for (const key of [typed, given])
+        writeFileSync(sshd.authorizedKeys, readFileSync(`${key}.pub`), { flag: 'a' });
+      const box = `hostname: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, agent: false, host_keys: accept-new`;
+      world.config(`hosts:
+  typed: { ${box}, identity: [${typed}] }
+  given: { ${box}, identity: [${given}], passphrase: "env:GIVEN" }
+tunnels:
+  one: { host: typed, local: auto, remote: ${target.port} }
+  two: { host: given, local: auto, remote: ${target.port} }
+`);
+      using terminal = openTerminal({ ...world.env, GIVEN: 'battery staple' });
+      terminal.type(`${process.execPath} ${built} up; echo "exit=$?"`);
+      terminal.key('Enter');
+      await terminal.until(/Passphrase for/);
+      terminal.type('correct horse');
+      terminal.key('Enter');
+      await terminal.until(/exit=0/);
+
+      const ran = await runOf(otherVersion('9.9.9'), world, ['restart', '--supervisor']);
+      expect(ran, ran.stderr).toMatchObject({ code: 0 });
+      const { pid, version } = await supervisorOf(world);
+      expect(version).toBe('9.9.9');
+      for (const name of ['one', 'two'])
+        expect(await exchange(await listenOf(world, name), 'x')).toEqual({ text: 'X', error: null });
+      sshd.signalSessions('SIGKILL');
+      for (const name of ['one', 'two'])
+        await world.until(name, ({ state, reconnects }) => state === 'up' && reconnects === 1);
+      const files = readdirSync(world.folder, { recursive: true, encoding: 'utf8' })
+        .map((name) => join(world.folder, name))
+        .filter((path) => lstatSync(path).isFile());
+      const places = [...files, ...['environ', 'cmdline'].map((name) => `/proc/${pid}/${name}`)];
+      const telling = places.filter((path) =>
+        /correct horse|battery staple/.test(readFileSync(path, 'latin1')),
+      );
+      expect(telling).toEqual([]);
+
+      const other = otherVersion('10.0.0', { protocol: 2 });
+      const refused = await runOf(other, world, ['up']);
+      expect(refused).toMatchObject({ code: 4 });
+      expect(refused.stderr).toMatch(/may need what a person types[^]*hint: tunnel restart --supervisor/);
+      expect((await supervisorOf(world)).pid).toBe(pid);
+    },
+  );
+
+  test('up replaces a supervisor of another protocol by itself', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    const other = otherVersion('9.9.9', { protocol: 2 });
+    await using world = createWorld();
+    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const old = await supervisorOf(world);
+    const listen = await listenOf(world, 'db');
+    const asking = askAgainAndAgain(listen);
+    await eventually(() => asking.asked > 3);
+    expect(await runOf(other, world, ['status'])).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('hint: tunnel restart --supervisor') as string,
+    });
+    const ran = await runOf(other, world, ['up', 'db']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    expect(ran.stderr).toContain('the supervisor spoke another protocol; supervisor 9.9.9');
+    expect(await asking.stop()).toEqual(['X']);
+    await processEnd(old.pid);
+    const { supervisor, tunnels } = JSON.parse(
+      (await runOf(other, world, ['status', '--json'])).stdout,
+    ) as StatusDocument;
+    expect(supervisor.version).toBe('9.9.9');
+    expect(tunnels.map(({ state, forwards }) => [state, forwards[0]?.listen])).toEqual([['up', listen]]);
+    expect(await runOf(other, world, ['down'])).toMatchObject({ code: 0 });
+    await processEnd(supervisor.pid ?? 0);
+  });
+});
