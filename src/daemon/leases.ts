@@ -21,7 +21,7 @@ interface Lease {
 interface Leased {
   readonly holders: Set<Lease>;
   /** Made for them too. */
-  readonly once: boolean;
+  once: boolean;
 }
 
 export class Leases {
@@ -43,8 +43,10 @@ export class Leases {
     this.#leases.set(connection, lease);
     for (const name of names) {
       const leased = this.#leased.get(name);
-      if (leased !== undefined) leased.holders.add(lease);
-      else if (!wanted.has(name)) this.#leased.set(name, { holders: new Set([lease]), once });
+      if (leased !== undefined) {
+        leased.holders.add(lease);
+        leased.once ||= once;
+      } else if (!wanted.has(name)) this.#leased.set(name, { holders: new Set([lease]), once });
     }
     const leave = (): void => void this.release(connection).catch(() => undefined);
     if (connection.aborted) leave();

@@ -1,6 +1,7 @@
 // The life of one supervisor that has claimed its config (claim.ts): read the config, listen, bring up what is wanted, and end in
 // good order. Both kinds live it: the one in the background, and `up --foreground`.
 import { networkInterfaces } from 'node:os';
+import { forgetAdhoc } from '../config/adhoc.ts';
 import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
@@ -117,7 +118,10 @@ class Life {
     });
     this.#leases = new Leases({
       wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting]),
-      down: (names) => engine.down(names, 0),
+      down: async (names, once) => {
+        await engine.down(names, 0);
+        await this.#forget(once);
+      },
       changed: () => this.#remember([]),
     });
     this.#wanted = parts.writable
@@ -239,6 +243,7 @@ class Life {
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
       leases: this.#leases,
+      forget: (names) => this.#forget(names),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
     });
@@ -290,6 +295,18 @@ class Life {
     // What the command at hand brings up by itself is wanted a moment later, and remembered then.
     this.#remember(except);
     this.#consider(nextCommandMs);
+  }
+
+  /** Ad-hoc tunnels live until they are taken down. */
+  async #forget(names: readonly string[]): Promise<void> {
+    const { engine, at, facts, log, writable } = this.#parts;
+    if (!writable) return;
+    const down = names.filter((name) => !this.#wantedNames().includes(name));
+    try {
+      engine.forget(await forgetAdhoc(at.adhoc, facts, down));
+    } catch (thrown) {
+      log.write('error', 'adhoc', `${at.adhoc} cannot be written: ${asTunnelError(thrown).message}`);
+    }
   }
 
   /**
