@@ -21,6 +21,7 @@ import { spec as allow } from './commands/allow.ts';
 import { spec as reload } from './commands/reload.ts';
 import { spec as init } from './commands/init.ts';
 import { spec as add } from './commands/add.ts';
+import { spec as keep } from './commands/keep.ts';
 import { spec as remove } from './commands/remove.ts';
 import { spec as importing } from './commands/import.ts';
 import { spec as schema } from './commands/schema.ts';
@@ -47,6 +48,7 @@ export const commands: readonly CommandSpec[] = [
   reload,
   init,
   add,
+  keep,
   remove,
   importing,
   schema,

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { onlyForward, portOf } from '../helpers/forwards-world.ts';
@@ -40,7 +41,9 @@ describe.skipIf(sshdMissing() !== null)('an ad-hoc tunnel', () => {
     expect(up.stdout).toBe(
       `127.0.0.1-${local}  up  127.0.0.1:${local} → 127.0.0.1:${target.port} via ${sshd.user}@127.0.0.1\n`,
     );
-    expect(up.stderr).toContain(`it lives until tunnel down 127.0.0.1-${local}\n`);
+    expect(up.stderr).toContain(
+      `it lives until tunnel down 127.0.0.1-${local}; for good: tunnel keep 127.0.0.1-${local}    # `,
+    );
     expect(await request(local, 'x')).toEqual({ text: 'X', error: null });
     const name = `127.0.0.1-${local}`;
     expect(await world.tunnel(name)).toMatchObject({
@@ -127,6 +130,56 @@ describe.skipIf(sshdMissing() !== null)('an ad-hoc tunnel', () => {
     ]);
     expect(failed).toMatchObject({ code: 5 });
     expect(keptIn(world)).toEqual([]);
+  });
+
+  test('is kept by `keep`: in the file, without a word of it lost, and its connections go on', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const mine = '# mine\ntunnels: # all\n  a: { host: h, local: 1, remote: 1, autostart: false } # flow\n';
+    world.config(mine);
+    const up = await world.run(['up', '-L', `auto:127.0.0.1:${target.port}`, '--name', 'db', ...way(sshd)]);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    const before = await world.tunnel('db');
+    const socket = connect(portOf(onlyForward(before).listen), '127.0.0.1');
+    socket.write('a');
+    await once(socket, 'data');
+    expect(await world.run(['keep', 'dbb'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('hint: tunnel keep db    # did you mean that?') as string,
+    });
+    const keep = await world.run(['keep', 'db', '--json']);
+    expect(keep, keep.stderr).toMatchObject({ code: 0 });
+    expect(JSON.parse(keep.stdout)).toMatchObject({ kept: [{ name: 'db', local: 'auto' }] });
+    const text = readFileSync(join(world.folder, 'tunnels.yaml'), 'utf8');
+    expect(text.startsWith(mine)).toBe(true);
+    expect(text.slice(mine.length)).toMatch(/^ {2}db:\n {4}host: .*\n {4}local: auto\n/);
+    expect(text.slice(mine.length)).not.toMatch(/adhoc|autostart/);
+    expect(keptIn(world)).toEqual([]);
+    expect(await world.tunnel('db')).toMatchObject({
+      state: 'up',
+      link: before.link,
+      tags: [],
+      orphan: false,
+    });
+    socket.end('b');
+    expect(String((await once(socket, 'data'))[0])).toBe('B');
+    expect((await world.run(['down', 'db'])).code).toBe(0);
+    expect(await world.tunnel('db')).toMatchObject({ state: 'down', autostart: true });
+    expect((await world.run(['keep', 'db'])).code).toBe(2);
+  });
+
+  test('of no config at all makes one when it is kept', async () => {
+    await using world = createWorld();
+    const up = await world.run(['up', '-L', 'auto:db:9', '--timeout', '0s', 'me@127.0.0.1:1']);
+    expect(up, up.stderr).toMatchObject({ code: 5 });
+    const keep = await world.run(['keep', 'db']);
+    expect(keep, keep.stderr).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^wrote .*: db\n$/) as string,
+    });
+    expect((await world.run(['check'])).code).toBe(0);
+    expect(await world.tunnel('db')).toMatchObject({ wanted: true, tags: [], orphan: false });
   });
 
   test('that does not go with a changed file is left out, and the file is taken', async () => {

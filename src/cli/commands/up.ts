@@ -48,7 +48,7 @@ export const spec: CommandSpec = {
     ['tunnel up --timeout 5s db || tunnel status db', 'give up waiting soon; it goes on trying'],
     ['tunnel up --remap db', 'on another port when its own is taken; status shows which'],
     ['tunnel up --foreground', 'in a container or a unit'],
-    ['tunnel up -L 5432:db:5432 me@bastion', 'as ssh -f -N -L, until tunnel down db-5432'],
+    ['tunnel up -L 5432:db:5432 me@bastion', 'as ssh -f -N -L; then tunnel down db-5432, or keep db-5432'],
   ],
 };
 
@@ -67,7 +67,13 @@ async function bringAdhoc(context: Context, args: Args): Promise<number> {
   try {
     if (args.flag('foreground')) return await foreground(context, only);
     const code = await bring(context, only, 'up');
-    if (isNew && code === 0) context.talk(['it lives until ', { command: 'down', on: { tunnel: name } }]);
+    if (isNew && code === 0)
+      context.talk([
+        'it lives until ',
+        { command: 'down', on: { tunnel: name } },
+        '; for good: ',
+        { command: 'keep', on: { tunnel: name }, note: 'writes it into the file' },
+      ]);
     return code;
   } catch (thrown) {
     if (isNew) await forget(); // no supervisor has it
