@@ -64,12 +64,10 @@ export class Leases {
     if (kept.length > 0) this.#parts.changed();
   }
 
-  /** Somebody takes the tunnels down: no lease holds them. Answers those that were made for leases alone. */
-  drop(names: readonly string[]): readonly string[] {
-    const once = names.filter((name) => this.#leased.get(name)?.once === true);
+  /** Somebody takes the tunnels down: no lease holds them. */
+  drop(names: readonly string[]): void {
     for (const name of names) this.#leased.delete(name);
     for (const lease of this.#leases.values()) if (names.some((name) => lease.names.has(name))) lease.end();
-    return once;
   }
 
   /** Resolves when the lease of this connection is over by somebody else's doing, or there is none. */

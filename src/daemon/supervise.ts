@@ -1,7 +1,6 @@
 // The life of one supervisor that has claimed its config (claim.ts): read the config, listen, bring up what is wanted, and end in
 // good order. Both kinds live it: the one in the background, and `up --foreground`.
 import { networkInterfaces } from 'node:os';
-import { forgetAdhoc } from '../config/adhoc.ts';
 import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
@@ -15,6 +14,7 @@ import { openConfigSource, type Bringing, type ConfigSource, type LoadedConfig }
 import { openHistory, type HistoryFile } from './history.ts';
 import { createHandlers, select, selector } from './handlers.ts';
 import { Leases } from './leases.ts';
+import { endAdhoc } from './end-adhoc.ts';
 import { stackOf, type Log } from './log.ts';
 import { MetricsServer } from './metrics-http.ts';
 import { watchNetwork } from './network-watch.ts';
@@ -120,7 +120,7 @@ class Life {
       wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting]),
       down: async (names, once) => {
         await engine.down(names, 0);
-        await this.#forget(once);
+        await endAdhoc(once, parts);
       },
       changed: () => this.#remember([]),
     });
@@ -243,7 +243,7 @@ class Life {
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
       leases: this.#leases,
-      forget: (names) => this.#forget(names),
+      forget: (names) => endAdhoc(names, this.#parts),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
     });
@@ -295,18 +295,6 @@ class Life {
     // What the command at hand brings up by itself is wanted a moment later, and remembered then.
     this.#remember(except);
     this.#consider(nextCommandMs);
-  }
-
-  /** Ad-hoc tunnels live until they are taken down. */
-  async #forget(names: readonly string[]): Promise<void> {
-    const { engine, at, facts, log, writable } = this.#parts;
-    if (!writable) return;
-    const down = names.filter((name) => !this.#wantedNames().includes(name));
-    try {
-      engine.forget(await forgetAdhoc(at.adhoc, facts, down));
-    } catch (thrown) {
-      log.write('error', 'adhoc', `${at.adhoc} cannot be written: ${asTunnelError(thrown).message}`);
-    }
   }
 
   /**

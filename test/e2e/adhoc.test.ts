@@ -195,6 +195,9 @@ describe.skipIf(sshdMissing() !== null)('an ad-hoc tunnel', () => {
     expect((await world.run(['reload'])).code).toBe(0);
     expect(await world.tunnel('mine')).toMatchObject({ tags: ['filed'] });
     expect((await world.run(['check'])).stdout).toContain('ok, 1 tunnel\n');
+    expect((await world.run(['down', 'mine'])).code).toBe(0);
+    expect((await world.run(['status', 'mine'])).code).toBe(0);
+    expect(keptIn(world)).toEqual([]);
   });
 });
 
