@@ -12,6 +12,7 @@ import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
 import { spec as env } from './commands/env.ts';
 import { spec as exec } from './commands/exec.ts';
+import { spec as open } from './commands/open.ts';
 import { spec as trust } from './commands/trust.ts';
 import { spec as hosts } from './commands/hosts.ts';
 import { spec as why } from './commands/why.ts';
@@ -39,6 +40,7 @@ export const commands: readonly CommandSpec[] = [
   show,
   env,
   exec,
+  open,
   trust,
   hosts,
   why,

@@ -89,7 +89,6 @@ tunnels:
 `);
   expect(config.warnings).toEqual([
     'hooks: has no effect in this version',
-    'open: has no effect in this version (a)',
     'idle_timeout: has no effect without lazy: true (b)',
   ]);
 });

@@ -73,7 +73,8 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
   matchSelectors(selectors, config.resolved.tunnels);
   const offer = createKeepOffer(context, config.resolved);
   const { typed } = offer;
-  const asks: Asks = { context, args, selectors, method: 'up', config, typed, timeoutMs, lease: { once } };
+  const terms = { method: 'up', timeoutMs, lease: { once }, lines: false } as const;
+  const asks: Asks = { context, args, selectors, config, typed, ...terms };
   return withSupervisor(supervisorOf(asks), async (client) => {
     const result = await waitFor(client, asks);
     if (result.failures.length > 0) {
