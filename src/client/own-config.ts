@@ -2,7 +2,7 @@
 // means the other one (SPEC 4).
 import { existsSync } from 'node:fs';
 import { readAdhoc } from '../config/adhoc.ts';
-import { placesOfConfig } from '../config/locate.ts';
+import { placesOfConfig, shortPath } from '../config/locate.ts';
 import { selects } from '../config/selectors.ts';
 import { namedConfig } from '../paths.ts';
 import { knownTunnels } from './no-supervisor.ts';
@@ -14,14 +14,14 @@ export interface Meant {
   readonly adhoc: boolean;
 }
 
-/** The path of the user's own config where the command means that and not this folder's; else null. */
+/** The user's own config where the command means that and not this folder's, as a person would name it; else null. */
 export async function ownConfigMeant(where: Where, { selectors, adhoc }: Meant): Promise<string | null> {
   const { facts, places, options } = where;
   if (namedConfig(facts, options.config) !== null) return null;
   const first = places.configCandidates.find(({ path }) => existsSync(path));
   if (first?.project !== true) return null;
   const own = places.defaultConfig;
-  if (adhoc) return own;
+  if (adhoc) return shortPath(own, facts);
   if (selectors.length === 0) return null;
   const kept = Object.entries(readAdhoc(placesOfConfig(own, facts).adhoc, facts)).map(([name, tunnel]) => ({
     name,
@@ -29,5 +29,7 @@ export async function ownConfigMeant(where: Where, { selectors, adhoc }: Meant):
   }));
   if (!selectors.every((selector) => kept.some((tunnel) => selects(selector, tunnel)))) return null;
   const here = await knownTunnels(where, locateTarget(where), selectors);
-  return here.some((tunnel) => selectors.some((selector) => selects(selector, tunnel))) ? null : own;
+  return here.some((tunnel) => selectors.some((selector) => selects(selector, tunnel)))
+    ? null
+    : shortPath(own, facts);
 }

@@ -78,20 +78,29 @@ describe.skipIf(sshdMissing() !== null)('an ad-hoc tunnel', () => {
     chmodSync(file, 0o600);
     const place = { cwd: work, env: { TUNNEL_HOME: '' } };
     const run = (...args: string[]) => world.run(args, place);
+    const own = join(world.env['HOME'] ?? '', '.config/tunnel/tunnels.yaml');
+    await using leftovers = {
+      async [Symbol.asyncDispose]() {
+        await run('-c', own, 'down'); // also where an expectation fails
+      },
+    };
+    void leftovers;
     const up = await run('up', '-L', 'auto:127.0.0.1:9', '--name', 'mine', ...way(sshd));
     expect(up, up.stderr).toMatchObject({ code: 0 });
     const status = await run('status', 'mine', '--json');
     expect(status, status.stderr).toMatchObject({ code: 0 });
     expect(JSON.parse(status.stdout)).toMatchObject({
-      supervisor: { config: join(world.env['HOME'] ?? '', '.config/tunnel/tunnels.yaml') },
+      supervisor: { config: own },
       tunnels: [{ name: 'mine', state: 'up' }],
     });
     expect((await run('status', '--json')).stdout).not.toContain('mine');
     expect((await run('logs', 'mine')).stdout).toContain('mine');
     expect((await run('exec', 'mine', '--', 'sh', '-c', 'echo $MINE_HOST')).stdout).toBe('127.0.0.1\n');
     expect((await run('status', 'nobody')).code).toBe(2);
+    const again = await run('up', '-L', 'auto:127.0.0.1:9', '--name', 'more', ...way(sshd));
+    expect(again.stderr).toContain('tunnel -c ~/.config/tunnel/tunnels.yaml down more');
+    expect((await run('down', 'tag:adhoc', '--quiet')).stdout).toMatch(/^mine {2}down.*\nmore {2}down/);
     const { pid } = (JSON.parse(status.stdout) as { supervisor: { pid: number } }).supervisor;
-    expect((await run('down', 'mine')).stdout).toMatch(/^mine {2}down/);
     await processEnd(pid);
     expect((await run('status', 'mine')).code).toBe(2);
   });

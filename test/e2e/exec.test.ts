@@ -243,9 +243,16 @@ test.skipIf(sshdMissing() !== null || tmuxMissing() !== null)(
     await using world = createWorld();
     using terminal = openTerminal(world.env);
     world.config(boxConfig(sshd, '  db: { host: box, local: auto, remote: 9 }').replace('accept-new', 'ask'));
-    const script = `trap 'echo INT' INT; read -r line; echo "line=$line"; read -r line; echo end`;
-    writeFileSync(join(world.folder, 'script'), script);
-    terminal.type(`${process.execPath} ${built} exec db -- bash ${world.folder}/script; echo "exit=$?"`);
+    // A shell would take two signals that come at once for one.
+    const script = `process.on('SIGINT', () => console.log('INT'));
+let lines = 0;
+require('node:readline').createInterface({ input: process.stdin, terminal: false }).on('line', (line) => {
+  if ((lines += 1) === 2) process.exit(console.log('end'));
+  console.log('line=' + line);
+});`;
+    writeFileSync(join(world.folder, 'script.cjs'), script);
+    const command = `${process.execPath} ${world.folder}/script.cjs`;
+    terminal.type(`${process.execPath} ${built} exec db -- ${command}; echo "exit=$?"`);
     terminal.key('Enter');
     await terminal.until(/Trust it\?/);
     terminal.type('yes');

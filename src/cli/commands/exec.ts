@@ -80,7 +80,7 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
     if (result.failures.length > 0) {
       showFailures(context, result.failures, result.document.tunnels.length);
       context.talk(`${shellWord(args.behind[0] ?? '')} was not run`);
-      await client.call('release', {});
+      await client.call('release', {}).catch(() => null); // a supervisor of before it knew leases
       return worstExitCode(result.failures.map(({ error }) => error.code));
     }
     if (context.interactive) await offer.make(result.document);
