@@ -28,6 +28,7 @@ test('are read behind those of the file, which go before, and need no file', asy
   const names = async () =>
     (await loadConfig(file, facts)).tunnels.map(({ name, tags }) => `${name} ${tags.join()}`);
   expect(await names()).toEqual(['mine ', 'db adhoc']);
+  expect((await loadConfig(file, facts)).warnings).toEqual([]);
   expect((await checkConfig(file, facts)).config?.tunnels).toHaveLength(1);
   expect((await checkAll(file, facts)).config?.tunnels).toHaveLength(2);
   rmSync(file);
