@@ -44,6 +44,8 @@ export interface SupervisorPlaces {
   /** Where its socket is: read by every command, whatever its environment. */
   readonly address: string;
   readonly wanted: string;
+  /** Ad-hoc tunnels, where there are some. */
+  readonly adhoc: string;
   readonly history: string;
   readonly log: string;
   readonly socket: string;
@@ -130,6 +132,7 @@ export function supervisorPlaces(
     lock: join(folder, 'lock'),
     address: join(folder, 'address.json'),
     wanted: join(folder, 'wanted.json'),
+    adhoc: join(folder, 'adhoc.json'),
     history: join(folder, 'history.jsonl'),
     log: join(folder, 'tunnel.log'),
     socket,

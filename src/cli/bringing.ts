@@ -22,8 +22,10 @@ export interface Bringing {
   readonly interruption: Interruption;
   readonly typed: KeepOffer['typed'];
   readonly timeoutMs: number;
-  /** For the time of this command; its stdout belongs to another program then. */
+  /** For the time of this command. */
   readonly lease?: Lease;
+  /** False: stdout is for something else than what comes up. Default true. */
+  readonly lines?: boolean;
 }
 
 /** The supervisor that a config needs. */
@@ -52,7 +54,7 @@ export async function bringUp(client: ControlClient, bringing: Bringing): Promis
     },
     typed: bringing.typed,
     ways: config.resolved.tunnels.flatMap(({ ways }) => ways),
-    lines: lease === undefined,
+    lines: bringing.lines ?? true,
     waiting: {
       timeoutMs,
       look: () => ask(locateTarget(context), 'status', { selectors }),

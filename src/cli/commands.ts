@@ -13,6 +13,7 @@ import { spec as check } from './commands/check.ts';
 import { spec as show } from './commands/show.ts';
 import { spec as env } from './commands/env.ts';
 import { spec as exec } from './commands/exec.ts';
+import { spec as open } from './commands/open.ts';
 import { spec as trust } from './commands/trust.ts';
 import { spec as hosts } from './commands/hosts.ts';
 import { spec as why } from './commands/why.ts';
@@ -23,6 +24,7 @@ import { spec as allow } from './commands/allow.ts';
 import { spec as reload } from './commands/reload.ts';
 import { spec as init } from './commands/init.ts';
 import { spec as add } from './commands/add.ts';
+import { spec as keep } from './commands/keep.ts';
 import { spec as remove } from './commands/remove.ts';
 import { spec as importing } from './commands/import.ts';
 import { spec as schema } from './commands/schema.ts';
@@ -42,6 +44,7 @@ export const commands: readonly CommandSpec[] = [
   show,
   env,
   exec,
+  open,
   trust,
   hosts,
   why,
@@ -52,6 +55,7 @@ export const commands: readonly CommandSpec[] = [
   reload,
   init,
   add,
+  keep,
   remove,
   importing,
   schema,

@@ -32,9 +32,9 @@ export function insteadOf(word: string, others: readonly string[], configFile: s
 const forwardWords =
   /^(?:[^\s:]*:|\[[^\]]*\]:)?(\d{1,5}(?:-\d{1,5})?):([^\s:]+|\[[^\]]*\]):(\d{1,5}(?:-\d{1,5})?)$/;
 /** Letters of ssh(1) that take a value, and flags; -q -v -V -h and -c are ours. */
-const sshOption = /^-([46AaCfGgkKMNnsTtXxYy]*)([bDEeFIiJLlmOoPpQRSWw])(.*)$/s;
+const sshOption = /^-([46AaCfGgkKMNnqsTtXxYy]*)([bDEeFIiJLlmOoPpQRSWw])(.*)$/s;
 const sshFlags = /^-[46AaCfGgkKMNnqsTtXxYy]+$/;
-const forwardOption = /^-[46AaCfGgkNnqTtvXxYy]*([LRD])(.*)$/;
+const forwardOption = /^-[46AaCfGgkKMNnqsTtvXxYy]*([LRD])(.*)$/;
 
 export interface TakenApart {
   readonly rest: readonly string[];
@@ -63,14 +63,14 @@ export function takeSshOptions(argv: readonly string[]): TakenApart {
   return { rest: [...rest, ...argv.slice(before.length)], sshWords };
 }
 
-/** An ssh command line: the option that asks for a forward, and the command that writes such a tunnel down. */
+/** An ssh command line without the command that takes it: the word that asks for a forward, and that command. */
 export interface SshLine {
   readonly said: string;
   readonly instead: string;
 }
 
 /**
- * `tunnel -L 5432:db:5432 me@bastion` and `tunnel 5432:db:5432 me@bastion`. `command`: what was named before it;
+ * `tunnel -L 5432:db:5432 me@bastion` and `tunnel up 5432:db:5432 me@bastion`. `command`: what was named before it;
  * only `up` and no command at all are taken for ssh.
  */
 export function readSshLine(argv: readonly string[], command: CommandSpec | null): SshLine | null {
@@ -78,17 +78,18 @@ export function readSshLine(argv: readonly string[], command: CommandSpec | null
   const from = command === null ? 0 : argv.indexOf(command.name) + 1;
   const { rest, sshWords } = takeSshOptions(argv.slice(from));
   const option = sshWords.map((word) => forwardOption.exec(word)).find((match) => match !== null);
+  if (command !== null && option !== undefined) return null;
   const bare = rest.find((word) => forwardWords.test(word));
   if (option === undefined && bare === undefined) return null;
   const server = rest.find((word) => word !== bare && !word.startsWith('-') && parseDuration(word) === null);
   const words = bare === undefined ? sshWords : ['-L', bare, ...sshWords];
-  return { said: option === undefined ? (bare ?? '') : `-${option[1]}`, instead: addLine(words, server) };
+  return { said: option === undefined ? (bare ?? '') : `-${option[1]}`, instead: upLine(words, server) };
 }
 
-/** The same forwards and settings as a tunnel that is written down; flags that mean nothing here are left out. */
-function addLine(words: readonly string[], server: string | undefined): string {
+/** The same forwards and settings for `up`; flags that mean nothing here are left out. */
+function upLine(words: readonly string[], server: string | undefined): string {
   const kept = words
     .filter((word) => !/^-[fNTnqk]+$/.test(word))
     .map((word) => word.replace(/^-[fNTnqk]+(?=[LRD])/, '-'));
-  return ['tunnel add NAME', ...kept.map(shellWord), shellWord(server ?? 'user@host')].join(' ');
+  return ['tunnel up', ...kept.map(shellWord), shellWord(server ?? 'user@host')].join(' ');
 }

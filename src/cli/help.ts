@@ -33,9 +33,9 @@ export function mainHelp(paint: Paint): string {
 
 /** The help of one command. */
 export function commandHelp(command: CommandSpec, paint: Paint): string {
-  const synopsis = [`tunnel ${command.name}`, command.words, ...command.options.map(optionSynopsis)];
+  const synopsis = ['tunnel', command.name, command.words, ...command.options.map(optionSynopsis)];
   return [
-    `${paint.bold('Usage:')} ${synopsis.filter(Boolean).join(' ')}`,
+    `${paint.bold('Usage:')} ${wrapped(synopsis.filter(Boolean), 7)}`,
     '',
     `${sentence(command.about)}${(command.more ?? []).map((more) => `\n${more}`).join('')}`,
     ...(command.words.includes('SEL') ? [selectorHelp] : []),
@@ -46,6 +46,20 @@ export function commandHelp(command: CommandSpec, paint: Paint): string {
   ]
     .join('\n')
     .trimEnd();
+}
+
+const widest = 100;
+
+/** Words in lines, those behind the first indented. */
+function wrapped(words: readonly string[], indent: number): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && indent + last.length + word.length < widest)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join(`\n${' '.repeat(indent)}`);
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -7,6 +7,7 @@ import { version } from '../model/version.ts';
 import { placesOf } from '../paths.ts';
 import { complainOf, createContext } from './context.ts';
 import { Interrupted, type Context, type GlobalOptions, type Prompter } from '../client/context.ts';
+import { ownConfigMeant } from '../client/own-config.ts';
 import type { Run } from './command.ts';
 import { parseCommandLine, type Parsed } from './parse.ts';
 import { systemFailure } from '../files/errno.ts';
@@ -53,7 +54,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   try {
     const { run } = (await import(`./commands/${command.name}.ts`)) as { readonly run: Run };
-    return await run(context, args);
+    const own = await ownConfigMeant(context, {
+      selectors: /SEL|^NAME$/.test(command.words) ? args.words : [],
+      adhoc: command.name === 'keep' || (args.sshWords.length > 0 && command.name !== 'add'),
+    });
+    if (own === null) return await run(context, args);
+    return await run(await createContext({ ...parsed.globals, config: own }, lazyPrompter), args);
   } catch (thrown) {
     if (thrown instanceof Interrupted) return thrown.exitCode;
     return exitCodeOf(complainOf(context, systemFailure(inCommand(thrown, argv), command.name)).code);

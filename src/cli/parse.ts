@@ -27,8 +27,7 @@ export function parseCommandLine(
   const askedFor = first === 'help' ? commandWord(argv.slice(argv.indexOf('help') + 1)) : first;
   const command = commands.find(({ name }) => name === askedFor) ?? null;
   const ssh = readSshLine(argv, command);
-  if (ssh !== null)
-    throw usage(`${ssh.said} is for ssh: here a tunnel is written into a file first`, ssh.instead);
+  if (ssh !== null) throw usage(`${ssh.said} is for ssh: here it stands behind a command`, ssh.instead);
   if (command === null && askedFor !== null && askedFor !== 'help')
     throw noCommand(askedFor, argv.slice(argv.indexOf(askedFor) + 1), configFile);
   const options = [...globalOptions, ...(command?.options ?? [])];

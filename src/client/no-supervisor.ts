@@ -3,7 +3,7 @@
 import { matchSelectors, type Selectable } from '../config/selectors.ts';
 import { readWanted } from '../control/wanted.ts';
 import { ConfigError } from '../config/issue.ts';
-import { checkConfig } from '../config/load.ts';
+import { checkAll } from '../config/load.ts';
 import { formatEndpoint, isLoopback } from '../model/endpoint.ts';
 import type { Forward } from '../model/forward.ts';
 import { formatLogin } from '../model/host.ts';
@@ -18,7 +18,7 @@ export async function statusWithout(
   selectors: readonly string[],
 ): Promise<StatusDocument> {
   const { path } = foundConfig(where, target);
-  const { config, issues } = await checkConfig(path, where.facts);
+  const { config, issues } = await checkAll(path, where.facts);
   if (config === null) throw new ConfigError(path, issues);
   const names = new Set(matchSelectors(selectors, config.tunnels));
   const wanted = new Set(readWanted(target.supervisor.wanted, () => undefined).names);

@@ -61,9 +61,9 @@ function declaredOf({ files, main, defaults, hosts, entries }: Work): Declared {
     defaults,
     hosts,
     tunnels: new Map(
-      [...entries].map(([key, { name, own, settings, forwards, folder }]) => [
+      [...entries].map(([key, { name, own, settings, forwards, folder, adhoc }]) => [
         key,
-        { name, own, settings, forwards, folder },
+        { name, own, settings, forwards, folder, adhoc },
       ]),
     ),
     metrics: main.settings.metrics ?? null,
@@ -91,6 +91,7 @@ function mayStand(
     return false;
   }
   if (!(section === 'hosts' ? hosts : entries).has(name)) return true;
+  if (file.adhoc === true) return false;
   const other = files.find((each) => Object.hasOwn(each.settings[section] ?? {}, name));
   const place = other?.source.issue(path, 'key', '');
   const where = place === undefined ? '' : ` (${place.file}:${place.line})`;
@@ -133,6 +134,7 @@ function entryOf(
     forwards: built.map(({ forward }) => forward),
     places: built.map(({ at }) => at),
     folder: dirname(file.file),
+    adhoc: file.adhoc === true,
     from: file,
     tell,
   };

@@ -21,7 +21,7 @@ import { shellWord } from '../model/shell-word.ts';
  * something of this machine that the far side reaches. So does what stands in the project's own known_hosts. Runs nothing.
  */
 export function consentDigest(declared: Declared): string {
-  const tunnels = [...declared.tunnels.values()].map(({ name, own, settings, forwards }) => {
+  const tunnels = writtenTunnels(declared).map(({ name, own, settings, forwards }) => {
     const { local, remote, forwards: written, tags, ...others } = own;
     void [local, remote, written, tags];
     return [name, others, settings.socks_auth ?? null, forwards.map(lasting)];
@@ -67,6 +67,11 @@ export function fileDigest(path: string): string {
     if (thrown instanceof UnreadableFile) return 'no file';
     throw thrown;
   }
+}
+
+/** Those of the files: what the user typed is not for consent. */
+function writtenTunnels({ tunnels }: Declared): readonly DeclaredTunnel[] {
+  return [...tunnels.values()].filter(({ adhoc }) => !adhoc);
 }
 
 /** The parts of a forward whose change needs consent again: all but its local port and its target. */
@@ -154,7 +159,7 @@ export interface SummaryLine {
 
 /** Servers, commands, secrets, files, remote forwards, listeners beyond loopback: only what there is, fit to print. */
 export function summarizeProject(declared: Declared): readonly SummaryLine[] {
-  const tunnels = [...declared.tunnels.values()];
+  const tunnels = writtenTunnels(declared);
   const places: readonly (readonly [string, HostSettings])[] = [
     ...[...declared.hosts.values()].map(({ name, settings }) => [name, settings] as const),
     ...tunnels.map(({ name, own }) => [name, own] as const),

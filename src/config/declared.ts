@@ -15,6 +15,8 @@ export interface DeclaredTunnel {
   readonly own: TunnelSettings;
   /** The same over `defaults`. */
   readonly settings: TunnelSettings;
+  /** In no file of the user's: consent is not about it. */
+  readonly adhoc: boolean;
   /** Socket paths are still as written (~/ and ./). */
   readonly forwards: readonly Forward[];
   readonly folder: string;

@@ -8,11 +8,13 @@ import { existsNearby } from '../files/mounts.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { PlaceFacts } from '../paths.ts';
+import { readAdhoc, type AdhocTunnels } from './adhoc.ts';
 import { accountOf, inEnvironment, type Account } from './account.ts';
 import { combine } from './combine.ts';
 import { consentDigest, isAllowed } from './consent.ts';
 import type { Declared, DeclaredTunnel } from './declared.ts';
-import { ConfigError, sortIssues, type ConfigIssue } from './issue.ts';
+import { ConfigError, formatIssue, sortIssues, type ConfigIssue } from './issue.ts';
+import { placesOfConfig } from './locate.ts';
 import { ownershipHint, readOwned } from '../files/owned.ts';
 import { parseFile, type ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
@@ -50,65 +52,126 @@ export async function loadConfig(
   options: LoadOptions = {},
 ): Promise<ResolvedConfig> {
   const account = accountOf(facts);
-  const read = readAll(file, account);
-  const declared = declaredOf(file, read, account);
+  const { read, declared, left } = declaredAll(file, account);
   if (options.allowedIn !== undefined && !isAllowed(options.allowedIn, file, consentDigest(declared)))
     throw new TunnelError(
       'CONFIG_NOT_ALLOWED',
       `${file} is not allowed yet: it was found in its folder, and somebody else may have written it`,
       { hint: 'tunnel allow' },
     );
-  return meaningOf({ file, read, declared }, account, options.environmentOf);
+  const resolved = await resolve(declared, account, true, options.environmentOf);
+  const issues = problemIssues(resolved, read);
+  const own = issues.filter((issue) => !isAdhoc(issue, read));
+  if (own.length > 0) throw new ConfigError(file, own);
+  const gone = [...left, ...issues].map((issue) => `an ad-hoc tunnel is left out: ${formatIssue(issue)}`);
+  return { ...resolved.config, warnings: [...resolved.config.warnings, ...gone] };
 }
 
 /** What a file of that name with this text would mean; there need not be one. Throws ConfigError with every issue. */
-export function loadText(file: string, text: string, facts: PlaceFacts): Promise<ResolvedConfig> {
+export async function loadText(file: string, text: string, facts: PlaceFacts): Promise<ResolvedConfig> {
   const account = accountOf(facts);
-  const read = readAll(file, account, text);
-  return meaningOf({ file, read, declared: declaredOf(file, read, account) }, account);
-}
-
-async function meaningOf(
-  { file, read, declared }: { file: string; read: readonly ParsedFile[]; declared: Declared },
-  account: Account,
-  environmentOf?: EnvironmentOf,
-): Promise<ResolvedConfig> {
-  const resolved = await resolve(declared, account, true, environmentOf);
+  const read = readFiles(file, account, text);
+  const resolved = await resolve(declaredOf(file, read, account), account, true);
   const issues = problemIssues(resolved, read);
   if (issues.length > 0) throw new ConfigError(file, issues);
   return resolved.config;
 }
 
-/** Every issue of the file. Runs nothing, needs no consent, asks nobody. Throws CONFIG_MISSING only. */
+/**
+ * Every issue of the file, which is not about ad-hoc tunnels. Runs nothing, needs no consent, asks nobody. Throws
+ * CONFIG_MISSING only.
+ */
 export async function checkConfig(file: string, facts: PlaceFacts): Promise<CheckedConfig> {
   const account = accountOf(facts);
-  return checkFiles(readAll(file, account), account);
+  return checkFiles(readFiles(file, account), account);
 }
 
-/** The same, as if the file had this text. */
+/** The same with the ad-hoc tunnels, those left out that the config has no place for. */
+export async function checkAll(file: string, facts: PlaceFacts): Promise<CheckedConfig> {
+  const account = accountOf(facts);
+  const { read } = withoutFaulty(readAll(file, account), account);
+  const checked = await checkFiles(read, account, true);
+  const issues = checked.issues.filter((issue) => !isAdhoc(issue, read));
+  return issues.length > 0 ? { ...checked, issues, config: null } : { ...checked, ok: true, issues };
+}
+
+/** The issues of these ad-hoc tunnels beside the config, which is judged by itself. Runs nothing. */
+export async function checkAdhoc(
+  file: string,
+  tunnels: AdhocTunnels,
+  facts: PlaceFacts,
+): Promise<readonly ConfigIssue[]> {
+  const account = accountOf(facts);
+  const read = readAll(file, account, tunnels);
+  const { issues } = await checkFiles(read, account);
+  return issues.filter((issue) => isAdhoc(issue, read));
+}
+
+/** What `checkConfig` says, as if the file had this text. */
 export async function checkText(file: string, text: string, facts: PlaceFacts): Promise<CheckedConfig> {
   const account = accountOf(facts);
-  return checkFiles(readAll(file, account, text), account);
+  return checkFiles(readFiles(file, account, text), account);
 }
 
 /** The config as written, if the file had this text. Throws ConfigError. */
 export function declaredText(file: string, text: string, facts: PlaceFacts): Declared {
   const account = accountOf(facts);
-  return declaredOf(file, readAll(file, account, text), account);
+  return declaredOf(file, readFiles(file, account, text), account);
 }
 
-async function checkFiles(read: readonly ParsedFile[], account: Account): Promise<CheckedConfig> {
+/** `partly`: the config in spite of issues that leave single tunnels out. */
+async function checkFiles(
+  read: readonly ParsedFile[],
+  account: Account,
+  partly = false,
+): Promise<CheckedConfig> {
   const combined = combine(read, account);
   if ('issues' in combined) return { ok: false, config: null, issues: combined.issues };
   const resolved = await resolve(combined.config, account, false);
   const issues = problemIssues(resolved, read);
-  return { ok: issues.length === 0, config: issues.length === 0 ? resolved.config : null, issues };
+  const ok = issues.length === 0;
+  return { ok, config: ok || partly ? resolved.config : null, issues };
 }
 
 /** The config as written, for consent. Runs nothing. Throws ConfigError or CONFIG_MISSING. */
 export function readDeclared(file: string, facts: PlaceFacts): Declared {
-  const account = accountOf(facts);
-  return declaredOf(file, readAll(file, account), account);
+  return declaredAll(file, accountOf(facts)).declared;
+}
+
+interface Whole {
+  readonly read: readonly ParsedFile[];
+  readonly declared: Declared;
+  /** Issues of ad-hoc tunnels that are left out for them. */
+  readonly left: readonly ConfigIssue[];
+}
+
+function declaredAll(file: string, account: Account): Whole {
+  const { read, left } = withoutFaulty(readAll(file, account), account);
+  return { read, left, declared: declaredOf(file, read, account) };
+}
+
+function isAdhoc({ file }: ConfigIssue, read: readonly ParsedFile[]): boolean {
+  return read.some((each) => each.adhoc === true && each.file === file);
+}
+
+/** Ad-hoc tunnels that do not go with the config are left out: a change of the file must not be refused for them. */
+function withoutFaulty(read: readonly ParsedFile[], account: Account): Omit<Whole, 'declared'> {
+  const adhoc = read.find((each) => each.adhoc === true);
+  if (adhoc === undefined) return { read, left: [] };
+  const combined = combine(read, account);
+  const left = 'issues' in combined ? combined.issues.filter((issue) => isAdhoc(issue, read)) : [];
+  if (left.length === 0) return { read, left };
+  const { tunnels = {} } = adhoc.source.value as { tunnels?: AdhocTunnels };
+  const isFaulty = (name: string): boolean =>
+    left.some(({ path }) => `${path}.`.startsWith(`tunnels.${name}.`));
+  const kept = Object.fromEntries(Object.entries(tunnels).filter(([name]) => !isFaulty(name)));
+  const all = Object.keys(kept).length < Object.keys(tunnels).length;
+  const others = read.filter((each) => each !== adhoc);
+  return { left, read: all ? [...others, parseAdhoc(adhoc.file, kept)] : others };
+}
+
+function parseAdhoc(path: string, tunnels: AdhocTunnels): ParsedFile {
+  return { ...parseFile(path, JSON.stringify({ tunnels }), true), adhoc: true };
 }
 
 /** A digest of each file that the config is made of, by absolute path; null for one that cannot be read. */
@@ -174,8 +237,17 @@ function problemIssues({ problems }: Resolved, read: readonly ParsedFile[]): Con
   );
 }
 
+/** The files of the config, and behind them its ad-hoc tunnels: with some, the file need not be there. */
+function readAll(file: string, account: Account, given?: AdhocTunnels): readonly ParsedFile[] {
+  const path = placesOfConfig(file, account).adhoc;
+  const tunnels = given ?? readAdhoc(path, account);
+  if (Object.keys(tunnels).length === 0) return readFiles(file, account);
+  const files = existsSync(file) ? readFiles(file, account) : [parseFile(file, 'tunnels: {}')];
+  return [...files, parseAdhoc(path, tunnels)];
+}
+
 /** The file and, behind it, what it includes, each once, in the order of the lines that include them. */
-function readAll(file: string, account: Account, text?: string): readonly ParsedFile[] {
+function readFiles(file: string, account: Account, text?: string): readonly ParsedFile[] {
   if (text === undefined && !existsSync(file))
     throw new TunnelError('CONFIG_MISSING', `no config, looked at ${file}`, { hint: { command: 'init' } });
   const files: ParsedFile[] = [];

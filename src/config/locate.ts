@@ -21,19 +21,25 @@ export interface FoundConfig {
 }
 
 /**
- * The config file to use. It exists; nothing more is known of it.
+ * The config file to use. It exists, or there are ad-hoc tunnels of its supervisor; nothing more is known of it.
  * Throws CONFIG_MISSING, naming every place that was looked at.
  */
 export function findConfig(places: Places, facts: PlaceFacts, option: string | undefined): FoundConfig {
   const named = namedConfig(facts, option);
   if (named !== null) {
-    if (existsSync(named)) return { path: named, project: false, named: true };
+    if (isUsable(named)) return { path: named, project: false, named: true };
     throw new TunnelError('CONFIG_MISSING', `no config, looked at ${shortPath(named, facts)}`, {
       hint: { command: 'init' },
     });
   }
-  const found = places.configCandidates.find((candidate) => existsSync(candidate.path));
+  const found = places.configCandidates.find(({ path, project }) =>
+    project ? existsSync(path) : isUsable(path),
+  );
   if (found !== undefined) return { ...found, named: false };
+  function isUsable(path: string): boolean {
+    return existsSync(path) || existsSync(placesOfConfig(path, facts).adhoc);
+  }
+
   const looked = places.configCandidates.map((candidate) => shortPath(candidate.path, facts));
   throw new TunnelError('CONFIG_MISSING', `no config, looked at ${looked.join(' and ')}`, {
     hint: { command: 'init' },

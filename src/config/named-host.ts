@@ -75,7 +75,14 @@ interface Sources {
 
 async function waysTo(word: string, { declared, account, askSsh }: Sources): Promise<Tunnel['ways']> {
   const settings = { ...declared.defaults, host: word };
-  const tunnel = { name: word, own: { host: word }, settings, forwards: [], folder: account.cwd };
+  const tunnel = {
+    name: word,
+    own: { host: word },
+    settings,
+    forwards: [],
+    folder: account.cwd,
+    adhoc: false,
+  };
   const { config, problems } = await resolveConfig(
     { ...declared, tunnels: new Map([[word, tunnel]]) },
     { account, askSsh, exists: existsNearby },

@@ -8,6 +8,8 @@ import { storeSecret } from './value.ts';
 
 export interface ParsedFile {
   readonly file: string;
+  /** Ad-hoc tunnels: what the file says goes before them, and their faults are no faults of it. */
+  readonly adhoc?: true;
   readonly source: Source;
   readonly settings: FileSettings;
   readonly issues: readonly ConfigIssue[];

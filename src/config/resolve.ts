@@ -83,7 +83,6 @@ function withoutEffect({ tunnels }: Declared): readonly string[] {
   const named = (says: (tunnel: DeclaredTunnel) => boolean): string =>
     [...tunnels.values()].flatMap((tunnel) => (says(tunnel) ? [tunnel.name] : [])).join(', ');
   const found: readonly [names: string, key: string][] = [
-    [named(({ settings }) => settings.open !== undefined), 'open: has no effect in this version'],
     [
       named(({ own, settings }) => typeof own.idle_timeout === 'number' && settings.lazy !== true),
       'idle_timeout: has no effect without lazy: true',

@@ -108,18 +108,23 @@ function socksAuth({ own, settings, tell, forwards, from, name }: Entry): void {
     tell(['socks_auth'], 'key', 'is for dynamic forwards only');
 }
 
-/** `env:`: what is filled in must be there. */
+/** `env:` and `open:`: what is filled in must be there. */
 function placeholders({ own, settings, forwards, tell }: Entry): void {
   const [first] = localListeners(forwards);
   if (forwards.length === 0) return; // told already
-  for (const [variable, text] of Object.entries(settings.env ?? {})) {
+  const texts: readonly (readonly [what: string, text: string, path: Path])[] = [
+    ...Object.entries(settings.env ?? {}).map(
+      ([variable, text]) => [variable, text, own.env === undefined ? [] : ['env', variable]] as const,
+    ),
+    ...(settings.open === undefined ? [] : [['open', settings.open, ['open']] as const]),
+  ];
+  for (const [what, text, path] of texts) {
     const lacks = placeholdersOf(text).find(
       (word) => first === undefined || (first.listen.kind === 'unix' && word !== 'address'),
     );
     if (lacks === undefined) continue;
     const why = first === undefined ? 'the tunnel has no local port' : 'a Unix socket has only an {address}';
-    const path = own.env === undefined ? [] : ['env', variable];
-    tell(path, path.length === 0 ? 'key' : 'value', `cannot fill in {${lacks}} of ${variable}: ${why}`);
+    tell(path, path.length === 0 ? 'key' : 'value', `cannot fill in {${lacks}} of ${what}: ${why}`);
   }
 }
 

@@ -249,7 +249,11 @@ const tunnelKeys = {
     },
     'Variables for `tunnel env` and `exec`; {host} {port} {address} of the first local port are filled in.',
   ),
-  open: leaf(value.text, string, 'What `tunnel open` opens, a URL with {host} {port} {address}.'),
+  open: leaf(
+    choice.url,
+    { type: 'string', pattern: choice.urlPattern.source },
+    'What `tunnel open` opens, a URL with {host} {port} {address}.',
+  ),
   ways: leaf(
     choice.ways,
     { type: 'array', items: textOrList },

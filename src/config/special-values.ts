@@ -9,6 +9,7 @@ import {
   several,
   storeSecret,
   text,
+  variableText,
   wrong,
   word,
   type Parsed,
@@ -221,4 +222,16 @@ function literal(): Parsed<SecretRef> {
     `${sourceForms}; a secret itself never stands in this file: put it into the keychain with tunnel secret set`,
     storeSecret,
   );
+}
+
+/** What `tunnel open` may hand to a desktop, which runs a program of its choice for it. */
+export const urlPattern = /^(https?|vnc|rdp|ssh|postgres|mysql|redis):/i;
+
+/** `open:` a URL, with places to fill in. */
+export function url(value: unknown): Parsed<string> {
+  const read = text(value);
+  if ('problem' in read) return read;
+  if (!urlPattern.test(read.value) || /\s/.test(read.value))
+    return wrong('must be a URL of http, https, vnc, rdp, ssh, postgres, mysql or redis');
+  return variableText(read.value);
 }

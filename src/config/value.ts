@@ -191,8 +191,8 @@ export function variables(value: unknown): Parsed<Readonly<Record<string, string
   return 'value' in read ? ok(Object.fromEntries(read.value)) : read;
 }
 
-/** Several lines are allowed; what cannot be seen is not, since whoever consents to it goes by what is shown. */
-function variableText(text: string): Parsed<string> {
+/** Text of `env:` and `open:`. Several lines are allowed; what cannot be seen is not, since whoever consents to it goes by what is shown. */
+export function variableText(text: string): Parsed<string> {
   if (!isVisible(text)) return wrong('must be text that can be seen, without control characters');
   return placeholdersOf(text).every((word) => knownPlaceholders.includes(word))
     ? ok(text)

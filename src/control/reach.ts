@@ -226,6 +226,7 @@ function placesOfFolder(folder: string): SupervisorPlaces {
     lock: inside('lock'),
     address: inside('address.json'),
     wanted: inside('wanted.json'),
+    adhoc: inside('adhoc.json'),
     history: inside('history.jsonl'),
     log: inside('tunnel.log'),
     socket: '',

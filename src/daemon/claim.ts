@@ -7,7 +7,7 @@ import { connectControl } from '../control/client.ts';
 import type { ConnectionTerms } from '../control/connection.ts';
 import type { Owner } from '../files/folders.ts';
 import { listenControl, type ControlServer } from '../control/server.ts';
-import { asTunnelError, type TunnelError } from '../errors.ts';
+import { asTunnelError, TunnelError } from '../errors.ts';
 import { isUnwritable } from '../files/errno.ts';
 import { version } from '../model/version.ts';
 import type { SupervisorPlaces } from '../paths.ts';

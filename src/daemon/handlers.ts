@@ -30,6 +30,8 @@ export interface HandlerParts {
   /** Tunnels that were brought up again, at a command's call or by themselves, and that no command was told of yet. */
   readonly broughtBack: () => readonly string[];
   readonly leases: Leases;
+  /** Ad-hoc tunnels among these are over: they are kept no longer. */
+  readonly forget: (names: readonly string[]) => Promise<void>;
   /** Resolves when the wanted marks are on disk. */
   readonly remembered: () => Promise<void>;
   /** Ends the supervisor after the answer. `ifIdle`: only when nothing is wanted; answers whether it ends. */
@@ -139,6 +141,7 @@ function bringers(
       await Promise.all([engine.down(names, drainMs), parts.endEarlier(names, drainMs)]);
       await parts.remembered();
       const document = waiting.document(names);
+      await parts.forget(names);
       return { document, ending: parts.end(true) };
     },
   };

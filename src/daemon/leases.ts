@@ -21,7 +21,7 @@ interface Lease {
 interface Leased {
   readonly holders: Set<Lease>;
   /** Made for them too. */
-  readonly once: boolean;
+  once: boolean;
 }
 
 export class Leases {
@@ -43,8 +43,10 @@ export class Leases {
     this.#leases.set(connection, lease);
     for (const name of names) {
       const leased = this.#leased.get(name);
-      if (leased !== undefined) leased.holders.add(lease);
-      else if (!wanted.has(name)) this.#leased.set(name, { holders: new Set([lease]), once });
+      if (leased !== undefined) {
+        leased.holders.add(lease);
+        leased.once ||= once;
+      } else if (!wanted.has(name)) this.#leased.set(name, { holders: new Set([lease]), once });
     }
     const leave = (): void => void this.release(connection).catch(() => undefined);
     if (connection.aborted) leave();
@@ -62,12 +64,10 @@ export class Leases {
     if (kept.length > 0) this.#parts.changed();
   }
 
-  /** Somebody takes the tunnels down: no lease holds them. Answers those that were made for leases alone. */
-  drop(names: readonly string[]): readonly string[] {
-    const once = names.filter((name) => this.#leased.get(name)?.once === true);
+  /** Somebody takes the tunnels down: no lease holds them. */
+  drop(names: readonly string[]): void {
     for (const name of names) this.#leased.delete(name);
     for (const lease of this.#leases.values()) if (names.some((name) => lease.names.has(name))) lease.end();
-    return once;
   }
 
   /** Resolves when the lease of this connection is over by somebody else's doing, or there is none. */

@@ -16,6 +16,7 @@ import { arrivals, openStateHistory, openWantedMarks } from './records.ts';
 import { createHandlers, select, selector } from './handlers.ts';
 import { createHooks, type Hooks } from './hooks.ts';
 import { Leases } from './leases.ts';
+import { endAdhoc } from './end-adhoc.ts';
 import type { Foreground, LifeParts } from './life-parts.ts';
 import { stackOf } from './log.ts';
 import { MetricsServer, type MetricsAddress } from './metrics-http.ts';
@@ -95,7 +96,10 @@ class Life {
     this.#wanted = openWantedMarks(parts);
     this.#leases = new Leases({
       wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting, ...this.#handed]),
-      down: (names) => engine.down(names, 0),
+      down: async (names, once) => {
+        await engine.down(names, 0);
+        await endAdhoc(once, parts);
+      },
       changed: () => this.#remember([]),
     });
     this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
@@ -221,6 +225,7 @@ class Life {
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
       leases: this.#leases,
+      forget: (names) => endAdhoc(names, this.#parts),
       remembered: () => this.#wanted.written(),
       end: (ifIdle) => this.#endAfterAnswer(ifIdle),
       handOver: (params) => this.#handOver(params),

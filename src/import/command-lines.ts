@@ -20,7 +20,7 @@ function readCommand({ line, words }: ShellCommand, tunnels: FoundTunnel[], left
   const behind = words.slice(at + 1);
   const read = readSshWords(
     behind.map(({ text }) => text),
-    program === 'autossh',
+    program === 'autossh' ? 'autossh' : 'script',
   );
   if (read.forwards.length === 0) return;
   const leave = (reason: string): unknown => left.push({ line, reason });

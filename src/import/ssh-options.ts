@@ -3,7 +3,8 @@ import type { Setting } from './found.ts';
 
 export type Carried =
   | { readonly settings: Readonly<Record<string, Setting>>; readonly note?: string }
-  | { readonly note: string }
+  /** `unknown`: it is none that we know, or one that must not be passed over. */
+  | { readonly note: string; readonly unknown?: true }
   | null;
 
 /** Our key for options whose value is taken as it stands. */
@@ -66,7 +67,32 @@ export function carryOption(keyword: string, words: readonly string[]): Carried 
     return value === 'yes'
       ? { note: 'GatewayPorts: ports listen on loopback, unless local: names 0.0.0.0' }
       : null;
-  return meaningless.has(keyword) ? null : { note: `${keyword} is not carried over` };
+  if (keyword === 'identityagent') return { settings: { agent: agentOf(value) } };
+  if (keyword === 'preferredauthentications') return carryMethods(value.split(','));
+  if (keyword === 'passwordauthentication' || keyword === 'pubkeyauthentication')
+    return value.toLowerCase() === 'yes' ? null : carryMethods(methodsWithout(keyword));
+  return meaningless.has(keyword) ? null : { note: `${keyword} is not carried over`, unknown: true };
+}
+
+function agentOf(value: string): string | boolean {
+  if (value === 'none') return false;
+  return value === 'SSH_AUTH_SOCK' ? true : value;
+}
+
+const methods = ['agent', 'publickey', 'keyboard-interactive', 'password'];
+
+/** ssh's `publickey` is the agent's keys too. */
+function carryMethods(named: readonly string[]): Carried {
+  const known = [...methods, 'hostbased', 'none'];
+  const auth = named.flatMap((name) => (name === 'publickey' ? ['agent', name] : [name]));
+  const kept = [...new Set(auth)].filter((name) => known.includes(name));
+  if (kept.length > 0) return { settings: { auth: kept } };
+  return { note: `PreferredAuthentications ${named.join()} names no method of ours`, unknown: true };
+}
+
+function methodsWithout(keyword: string): readonly string[] {
+  if (keyword === 'passwordauthentication') return methods.filter((name) => name !== 'password');
+  return methods.filter((name) => name !== 'publickey' && name !== 'agent');
 }
 
 function carryFiles(key: string, paths: readonly string[]): Carried {
@@ -84,7 +110,7 @@ function carryHostKeyChecking(value: string): Carried {
   };
 }
 
-/** What was set first stays, as in ssh; files and the two halves of keepalive add up. */
+/** What was set first stays, as in ssh; files and the two halves of keepalive add up, methods are those of both. */
 export function mergeSettings(
   one: Readonly<Record<string, Setting>>,
   other: Readonly<Record<string, Setting>>,
@@ -98,5 +124,8 @@ export function mergeSettings(
         ? [...(first as string[]), ...(second as string[])]
         : { ...(second as object), ...(first as object) };
   }
+  const [auth, less] = [one['auth'], other['auth']];
+  if (Array.isArray(auth) && Array.isArray(less))
+    merged['auth'] = (auth as string[]).filter((name) => (less as string[]).includes(name));
   return merged;
 }

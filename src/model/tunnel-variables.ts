@@ -92,15 +92,15 @@ function variablePrefix(name: string): string {
 
 const placeholder = /\{([a-z]+)\}/g;
 
-/** What stands in braces in a text of `env:`; braces around anything but small letters are the text's own. */
+/** What stands in braces in a text of `env:` or `open:`; braces around anything but small letters are the text's own. */
 export function placeholdersOf(text: string): readonly string[] {
   return Array.from(text.matchAll(placeholder), ([, word = '']) => word);
 }
 
 export const knownPlaceholders: readonly string[] = ['host', 'port', 'address'];
 
-/** By the first forward that listens here. */
-function filled(text: string, end: Endpoint | undefined): string {
+/** A text of `env:` or `open:` by the first forward that listens here. */
+export function filled(text: string, end: Endpoint | undefined): string {
   if (end === undefined) return text;
   const { host, port } = end.kind === 'tcp' ? end : { host: '', port: '' };
   const values = new Map([

@@ -105,6 +105,8 @@ export interface Engine {
    * tried again by itself decides nothing. Counts as somebody waiting (TcpWatch).
    */
   settled(name: string, signal: AbortSignal, waiting?: Waiting): Promise<TunnelError | null>;
+  /** They are in the config no longer: forgotten where they are down. */
+  forget(names: readonly string[]): void;
   /** From memory, at once; what is not up comes first is the renderer's business. */
   status(names: readonly string[]): readonly TunnelStatus[];
   /** Steps that the live link's login recorded; null without a live link. */

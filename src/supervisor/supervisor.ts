@@ -133,6 +133,14 @@ class Supervisor implements Engine {
     this.#tellChange();
   }
 
+  forget(names: readonly string[]): void {
+    for (const run of this.#select(names)) {
+      run.inFile(false);
+      if (!run.wanted) this.#runs.delete(run.tunnel.name);
+    }
+    this.#tellChange();
+  }
+
   settled(name: string, signal: AbortSignal, waiting: Waiting = 'up'): Promise<TunnelError | null> {
     const run = this.#runs.get(name);
     if (run !== undefined) return run.settled(signal, waiting);

@@ -112,16 +112,16 @@ describe('the command line', () => {
   });
 
   test.each([
-    ['-L 5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
-    ['-N -L 127.0.0.1:6000:db:5432 -p 22 bastion', 'tunnel add NAME -L 127.0.0.1:6000:db:5432 -p 22 bastion'],
-    ['-NfL6000:db:5432 bastion', 'tunnel add NAME -L6000:db:5432 bastion'],
-    ['bastion -L 80:[::1]:80', "tunnel add NAME -L '80:[::1]:80' bastion"],
-    ['5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
-    ['5432:db:5432', 'tunnel add NAME -L 5432:db:5432 user@host'],
-    ['up -L 5432:db:5432 me@bastion', 'tunnel add NAME -L 5432:db:5432 me@bastion'],
-    ['-D 1080 bastion', 'tunnel add NAME -D 1080 bastion'],
-    ['-R 8080:localhost:3000 bastion', 'tunnel add NAME -R 8080:localhost:3000 bastion'],
-  ])('names add for a command line of ssh: %s', (line, hint) => {
+    ['-L 5432:db:5432 me@bastion', 'tunnel up -L 5432:db:5432 me@bastion'],
+    ['-N -L 127.0.0.1:6000:db:5432 -p 22 bastion', 'tunnel up -L 127.0.0.1:6000:db:5432 -p 22 bastion'],
+    ['-NfL6000:db:5432 bastion', 'tunnel up -L6000:db:5432 bastion'],
+    ['bastion -L 80:[::1]:80', "tunnel up -L '80:[::1]:80' bastion"],
+    ['5432:db:5432 me@bastion', 'tunnel up -L 5432:db:5432 me@bastion'],
+    ['5432:db:5432', 'tunnel up -L 5432:db:5432 user@host'],
+    ['up 5432:db:5432 me@bastion', 'tunnel up -L 5432:db:5432 me@bastion'],
+    ['-D 1080 bastion', 'tunnel up -D 1080 bastion'],
+    ['-R 8080:localhost:3000 bastion', 'tunnel up -R 8080:localhost:3000 bastion'],
+  ])('names up for a command line of ssh: %s', (line, hint) => {
     const fault = faultOf(line);
     expect(hintOf(fault)).toBe(hint);
     expect(fault.code).toBe('USAGE');

@@ -17,7 +17,7 @@ describe('tunnels.example.yaml', () => {
     copyFileSync(example, file);
     chmodSync(file, 0o600);
     const config = await loadConfig(file, home.account);
-    expect(config.warnings).toEqual(['open: has no effect in this version (uppercase)']);
+    expect(config.warnings).toEqual([]);
     expect(config.tunnels.map(({ name }) => name)).toContain('uppercase');
     expect(config.metrics).toEqual({ host: '127.0.0.1', port: 9464 });
   });

@@ -87,10 +87,7 @@ tunnels:
   b: { host: h, local: 3, remote: 4, env: { A: b }, idle_timeout: 5m }
   c: { host: h, local: 5, remote: 6, idle_timeout: never }
 `);
-  expect(config.warnings).toEqual([
-    'open: has no effect in this version (a)',
-    'idle_timeout: has no effect without lazy: true (b)',
-  ]);
+  expect(config.warnings).toEqual(['idle_timeout: has no effect without lazy: true (b)']);
 });
 
 test('a hook is that of the tunnel, else of defaults, else of the top level, event by event', async () => {

@@ -44,6 +44,7 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
       reload: () => served.reload(),
       restore: (agents, except) => said.push(`restore ${agents.join()} but ${except.join()}`),
       broughtBack: () => back.splice(0),
+      forget: (names) => Promise.resolve(void said.push(`forget ${names.join()}`)),
       leases: new Leases({
         wanted: () => new Set(world.engine.known().flatMap((each) => (each.wanted ? [each.name] : []))),
         down: (names) => world.engine.down(names, 0),

@@ -1,13 +1,13 @@
 // `tunnel add NAME -L … HOST`: writes a tunnel into the file, in ssh's own letters. Comments and order of all else stay.
-import { composeTunnel } from '../../config/compose.ts';
+import type { Context } from '../../client/context.ts';
 import { addTunnel, type NewTunnel } from '../../config/edit.ts';
 import { namePattern, nameRule } from '../../config/value.ts';
 import { TunnelError } from '../../errors.ts';
-import { readSshWords } from '../../import/ssh-words.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { hintText } from '../../render/error.ts';
 import { usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { configToEdit, problemWith, writeConfig } from '../edited-config.ts';
+import { readSshTunnel } from '../ssh-tunnel.ts';
 
 export const spec: CommandSpec = {
   name: 'add',
@@ -35,7 +35,7 @@ export const run: Run = async (context, args) => {
   const [name = '', host = ''] = args.words;
   if (!namePattern.test(name)) throw usage(`NAME ${shellWord(name)} ${nameRule}`, { command: 'add --help' });
   const config = configToEdit(context);
-  const tunnel = tunnelOf(args, host, (note) => context.talk(`note: ${note}`));
+  const tunnel = tunnelOf(context, args, host);
   const text = addTunnel(config.text, name, tunnel);
   const problem = await problemWith(context, config, text);
   if (problem !== null)
@@ -51,18 +51,11 @@ export const run: Run = async (context, args) => {
   return 0;
 };
 
-function tunnelOf(args: Args, host: string, note: (text: string) => void): NewTunnel {
-  const { forwards, settings, notes, problem } = readSshWords(args.sshWords);
-  if (problem !== null) throw usage(problem, { command: 'add --help' });
-  if (forwards.length === 0)
-    throw usage('tunnel add needs a forward: -L, -R or -D', 'tunnel add db -L 5432:db:5432 user@host');
-  for (const each of notes) note(each);
+function tunnelOf(context: Context, args: Args, host: string): NewTunnel {
   const tags = args.text('tag')?.split(',');
-  const read = composeTunnel(host, forwards, {
-    ...settings,
+  const more = {
     ...(tags === undefined ? {} : { tags }),
     ...(args.flag('lazy') ? { lazy: true } : {}),
-  });
-  if ('problem' in read) throw usage(read.problem, { command: 'add --help' });
-  return read.value;
+  };
+  return readSshTunnel(context, args, 'add NAME', { host, more }).tunnel;
 }

@@ -1,6 +1,6 @@
 // `tunnel check`: every fault of the config at once. Runs nothing, needs no consent and no supervisor.
 import { formatIssue, type ConfigIssue } from '../../config/issue.ts';
-import { checkConfig } from '../../config/load.ts';
+import { checkConfig, type CheckedConfig } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import { TunnelError, asTunnelError } from '../../errors.ts';
 import { namedConfig } from '../../paths.ts';
@@ -22,13 +22,15 @@ export const spec: CommandSpec = {
 
 export const run: Run = async (context) => {
   let path: string;
+  let checked: CheckedConfig;
   try {
     ({ path } = findConfig(context.places, context.facts, context.options.config));
+    checked = await checkConfig(path, context.facts);
   } catch (thrown) {
     if (context.options.json) missing(context, asTunnelError(thrown));
     throw thrown;
   }
-  const { ok, config, issues } = await checkConfig(path, context.facts);
+  const { ok, config, issues } = checked;
   const shown = shortPath(path, context.facts);
   if (context.options.json) context.json({ ok, config: path, issues: issues.map(asJson) });
   else for (const issue of issues) context.out(formatIssue(issue));

@@ -2,6 +2,7 @@
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../model/status.ts';
 import { namedConfig } from '../../paths.ts';
 import { renderDownLine } from '../../render/status.ts';
+import { forgetAdhoc, readAdhoc } from '../../config/adhoc.ts';
 import { matchSelectors, selects } from '../../config/selectors.ts';
 import { forgetWanted, readWanted } from '../../control/wanted.ts';
 import { anyWords, drainOption, selectorWords, type CommandSpec, type Run } from '../command.ts';
@@ -14,7 +15,10 @@ export const spec: CommandSpec = {
   words: selectorWords,
   takes: anyWords,
   about: 'take tunnels down and free their ports',
-  more: ['Answers when the ports are closed. When nothing is wanted any more the supervisor ends.'],
+  more: [
+    'Answers when the ports are closed. When nothing is wanted any more the supervisor ends.',
+    'Tunnels that `up -L …` made are in no file, so they are gone then.',
+  ],
   options: [drainOption],
   examples: [
     ['tunnel down', 'everything'],
@@ -94,6 +98,7 @@ async function downWithout(context: Context, target: Target, downing: Downing): 
   const forgotten = await forgetWanted(target.supervisor, context.facts.platform, (name) => meant.has(name));
   if (forgotten === null) return takeDown(context, downing); // one has started meanwhile
   if (report === 'document') await showDocument(context, target, selectors);
+  await forgetAdhoc(target.supervisor.adhoc, context.facts, [...meant]);
   context.talk('no supervisor is running: everything is down');
   if (forgotten.length > 0)
     context.talk(`the last one ended unexpectedly; ${forgotten.join(', ')} will not be brought back`);
@@ -106,7 +111,8 @@ async function namesMeant(
   selectors: readonly string[],
   marks: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  if (selectors.length === 0) return new Set(marks);
+  const adhoc = Object.keys(readAdhoc(target.supervisor.adhoc, context.facts));
+  if (selectors.length === 0) return new Set([...marks, ...adhoc]);
   const known = await statusWithout(context, target, []).then(
     ({ tunnels }) => tunnels,
     () => null,

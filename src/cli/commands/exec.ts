@@ -6,14 +6,16 @@ import type { Context } from '../../client/context.ts';
 import { needSupervisor, withSupervisor } from '../../client/launch.ts';
 import { localEnds } from '../../config/local-ends.ts';
 import { readyConfig } from '../../client/ready-config.ts';
+import { isRunning, locateTarget } from '../../client/supervisor.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import type { ControlClient } from '../../control/client.ts';
 import type { UpParams, UpResult } from '../../control/protocol.ts';
-import { worstExitCode, type Hint } from '../../errors.ts';
+import { TunnelError, worstExitCode, type Hint } from '../../errors.ts';
 import { NotStarted, runInPlace, type OwnEnding } from '../../files/child.ts';
 import { callerEnvironment } from '../../model/environment.ts';
 import { shellWord } from '../../model/shell-word.ts';
 import { tunnelVariables, type Reached } from '../../model/tunnel-variables.ts';
+import { nameOption, writeAdhoc } from '../adhoc-tunnel.ts';
 import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts';
 import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { showFailures } from '../conversation.ts';
@@ -23,48 +25,86 @@ export const spec: CommandSpec = {
   name: 'exec',
   words: 'SEL… -- CMD…',
   takes: { least: 0 },
+  ssh: true,
   runs: true,
   about: 'run a command while tunnels are up',
   more: [
     'Waits until the tunnels serve, and their probes too, then runs CMD with the variables of `tunnel env`, and',
     'ends with its exit code (128 and the signal that killed it; 127: no such program; 126: it cannot be run).',
     'Afterwards takes down what it brought up, unless another exec needs it or somebody brought it up since.',
+    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel for this command alone.',
   ],
   options: [
     timeoutOption,
+    nameOption,
     { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
     { name: 'remap', about: 'where a local port is taken, use a free one near it' },
   ],
   examples: [
     ['tunnel exec db -- psql -h 127.0.0.1', 'up before it, down behind it'],
-    [`tunnel exec db cache -- sh -c 'migrate "$DB_HOST:$DB_PORT"'`, 'two, found by their variables'],
+    ["tunnel exec db cache -- sh -c 'migrate $DB_HOST:$DB_PORT'", 'two, found by their variables'],
+    ["tunnel exec -L auto:db:5432 me@bastion -- sh -c 'psql -p $DB_PORT'", 'one that is in no file'],
   ],
 };
 
 export const run: Run = async (context, args) => {
   checkWords(args);
-  const { behind, words } = args;
-  if (isAbsent(behind[0] ?? '', context)) return notRun(context, behind, { code: 'ENOENT' });
+  const [program = ''] = args.behind;
+  if (isAbsent(program, context)) return notRun(context, args.behind, { code: 'ENOENT' });
+  if (args.sshWords.length > 0) return executeAdhoc(context, args);
+  if (args.text('name') !== undefined)
+    throw usage('tunnel exec takes --name only with a forward, -L, -R or -D', { command: 'exec --help' });
+  return execute(context, args, { selectors: args.words, once: false, nameOf: (name) => name });
+};
+
+interface Used {
+  readonly selectors: readonly string[];
+  /** The tunnel was made for this command alone. */
+  readonly once: boolean;
+  /** By which its variables are named. */
+  readonly nameOf: (tunnel: string) => string;
+}
+
+async function execute(context: Context, args: Args, used: Used): Promise<number> {
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
+  const { selectors, once, nameOf } = used;
   // A name that is nobody's starts no supervisor.
-  matchSelectors(words, config.resolved.tunnels);
+  matchSelectors(selectors, config.resolved.tunnels);
   const offer = createKeepOffer(context, config.resolved);
   const { typed } = offer;
-  const lease = { once: false };
-  const asks: Asks = { context, args, selectors: words, method: 'up', config, typed, timeoutMs, lease };
+  const terms = { method: 'up', timeoutMs, lease: { once }, lines: false } as const;
+  const asks: Asks = { context, args, selectors, config, typed, ...terms };
   return withSupervisor(supervisorOf(asks), async (client) => {
     const result = await waitFor(client, asks);
     if (result.failures.length > 0) {
       showFailures(context, result.failures, result.document.tunnels.length);
-      context.talk(`${shellWord(behind[0] ?? '')} was not run`);
-      await client.call('release', {});
+      context.talk(`${shellWord(args.behind[0] ?? '')} was not run`);
+      await client.call('release', {}).catch(() => null); // a supervisor of before it knew leases
       return worstExitCode(result.failures.map(({ error }) => error.code));
     }
     if (context.interactive) await offer.make(result.document);
-    return runLeased(client, asks, behind, variablesOf(asks, result));
+    return runLeased(client, asks, args.behind, variablesOf(asks, result, nameOf));
   });
-};
+}
+
+/** A tunnel that is in no file, and is gone with the command. */
+async function executeAdhoc(context: Context, args: Args): Promise<number> {
+  for (let tries = 1; ; tries += 1) {
+    const { name, meant, isNew, forget } = await writeAdhoc(context, args, 'exec');
+    const nameOf = (tunnel: string): string => (tunnel === name ? meant : tunnel);
+    try {
+      const code = await execute(context, args, { selectors: [name], once: isNew, nameOf });
+      if (isNew && !(await isRunning(locateTarget(context)))) await forget();
+      return code;
+    } catch (thrown) {
+      if (isNew) await forget();
+      // Another command made the tunnel, and has just ended.
+      const isGone = !isNew && thrown instanceof TunnelError && thrown.code === 'NO_SUCH_TUNNEL';
+      if (!isGone || tries === 3) throw thrown;
+    }
+  }
+}
 
 /** What the supervisor is asked for, now and again after a crash of it. */
 type Asks = Omit<Bringing, 'interruption'>;
@@ -137,11 +177,15 @@ async function waitFor(client: ControlClient, asks: Asks): Promise<UpResult> {
   return await bringUp(client, { ...asks, interruption });
 }
 
-function variablesOf({ config }: Pick<Bringing, 'config'>, { document }: UpResult): Record<string, string> {
+function variablesOf(
+  { config }: Pick<Asks, 'config'>,
+  { document }: UpResult,
+  nameOf: Used['nameOf'],
+): Record<string, string> {
   const reached = config.resolved.tunnels.flatMap((tunnel): Reached[] => {
     const status = document.tunnels.find(({ name }) => name === tunnel.name);
     const ends = status === undefined ? null : localEnds(tunnel, status);
-    return ends === null ? [] : [{ tunnel, ends }];
+    return ends === null ? [] : [{ tunnel: { ...tunnel, name: nameOf(tunnel.name) }, ends }];
   });
   return Object.fromEntries(tunnelVariables(reached));
 }

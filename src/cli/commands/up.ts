@@ -14,6 +14,7 @@ import {
   type Run,
 } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
+import { nameOption, writeAdhoc } from '../adhoc-tunnel.ts';
 import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
@@ -25,14 +26,18 @@ export const spec: CommandSpec = {
   name: 'up',
   words: selectorWords,
   takes: anyWords,
+  ssh: true,
   about: 'bring tunnels up and wait until they serve',
   more: [
     'Starts the supervisor when there is none. Without SEL: every tunnel with autostart: true.',
     'On a terminal it asks what must be asked; off a terminal it fails with the code of the cause.',
     'Ctrl-C ends the waiting, not the tunnels.',
+    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel that is in no file, until `down`.',
+    'Such letters as for ssh: -p -l -i -J -o -C -4 -6 -b -m; -f -N -T -n -q mean nothing here.',
   ],
   options: [
     timeoutOption,
+    nameOption,
     { name: 'accept-new', about: 'this once, trust host keys that are not known yet' },
     { name: 'remap', about: 'where a local port is taken, use a free one near it, until down' },
     { name: 'foreground', about: 'be the supervisor, in this process (containers, systemd)' },
@@ -44,13 +49,38 @@ export const spec: CommandSpec = {
     ['tunnel up --timeout 5s db || tunnel status db', 'give up waiting soon; it goes on trying'],
     ['tunnel up --remap db', 'on another port when its own is taken; status shows which'],
     ['tunnel up --foreground', 'in a container or a unit'],
+    ['tunnel up -L 5432:db:5432 me@bastion', 'as ssh -f -N -L; then tunnel down db-5432, or keep db-5432'],
   ],
 };
 
 export const run: Run = async (context, args) => {
+  if (args.sshWords.length > 0) return bringAdhoc(context, args);
+  if (args.text('name') !== undefined)
+    throw usage('tunnel up takes --name only with a forward, -L, -R or -D', { command: 'up --help' });
   if (args.flag('foreground')) return foreground(context, args);
   return bring(context, args, 'up');
 };
+
+/** A tunnel that is in no file, until it is taken down. */
+async function bringAdhoc(context: Context, args: Args): Promise<number> {
+  const { name, isNew, forget } = await writeAdhoc(context, args, 'up');
+  const only = { ...args, words: [name] };
+  try {
+    if (args.flag('foreground')) return await foreground(context, only);
+    const code = await bring(context, only, 'up');
+    if (isNew && code === 0)
+      context.talk([
+        'it lives until ',
+        { command: 'down', on: { tunnel: name } },
+        '; for good: ',
+        { command: 'keep', on: { tunnel: name }, note: 'writes it into the file' },
+      ]);
+    return code;
+  } catch (thrown) {
+    if (isNew) await forget(); // no supervisor has it
+    throw thrown;
+  }
+}
 
 /** `restart` without a supervisor is `up` (SPEC 4). */
 export async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
