@@ -1,7 +1,7 @@
 // Builds what ships. Two bundles and the key thread: cli.cjs, one small file that answers `tunnel status` by itself, and everything else,
 // split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
 
@@ -104,9 +104,26 @@ const worker = await build({
   entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
 });
 
+/** In one file, with nothing to load: its style and its script stand in it, by whose hashes the supervisor lets them run. */
+const script = await build({
+  ...common,
+  format: 'iife',
+  platform: 'browser',
+  target: 'es2022',
+  sourcemap: false,
+  minify: true,
+  entryPoints: ['src/page/main.ts'],
+});
+const style = await build({ ...common, sourcemap: false, minify: true, entryPoints: ['src/page/page.css'] });
+const text = ({ outputFiles: [file] }) => file.text.trim().replaceAll('</', '<\\/');
+const page = readFileSync(new URL('./src/page/page.html', import.meta.url), 'utf8')
+  .replace('<style></style>', () => `<style>${text(style)}</style>`)
+  .replace('<script></script>', () => `<script>${text(script)}</script>`);
+
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
 for (const { path, contents } of [small, large, worker].flatMap(({ outputFiles }) => outputFiles)) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }
+writeFileSync(new URL('./dist/page.html', import.meta.url), page);

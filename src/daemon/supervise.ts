@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import type { HistoryLine } from '../model/history.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { Tunnel } from '../model/tunnel.ts';
@@ -122,7 +123,16 @@ class Life {
           log.write('error', 'wanted', `${at.wanted} cannot be written: ${asTunnelError(failure).message}`);
         })
       : { remember: () => undefined, written: () => Promise.resolve() };
-    this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
+    this.#metrics = new MetricsServer({
+      document: () => this.#document(),
+      log: log.write,
+      clock,
+      openPage: async () => {
+        const { openPage } = await import('./page.ts');
+        const history = (): readonly HistoryLine[] => this.#history?.lines ?? [];
+        return openPage({ engine, clock, history, document: () => this.#document() });
+      },
+    });
     this.#hooks = createHooks({ ...parts, log: log.write });
     this.#notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
     this.#history = parts.writable

@@ -100,7 +100,7 @@ export function placeholdersOf(text: string): readonly string[] {
 export const knownPlaceholders: readonly string[] = ['host', 'port', 'address'];
 
 /** By the first forward that listens here. */
-function filled(text: string, end: Endpoint | undefined): string {
+export function filled(text: string, end: Endpoint | undefined): string {
   if (end === undefined) return text;
   const { host, port } = end.kind === 'tcp' ? end : { host: '', port: '' };
   const values = new Map([
