@@ -132,6 +132,22 @@ const declarations = declared.map((name) => {
   return { path: `${import.meta.dirname}/dist/types/${name}.d.ts`, contents: outputText };
 });
 
+/** In one file, with nothing to load: its style and its script stand in it, by whose hashes the supervisor lets them run. */
+const script = await build({
+  ...common,
+  format: 'iife',
+  platform: 'browser',
+  target: 'es2022',
+  sourcemap: false,
+  minify: true,
+  entryPoints: ['src/page/main.ts'],
+});
+const style = await build({ ...common, sourcemap: false, minify: true, entryPoints: ['src/page/page.css'] });
+const text = ({ outputFiles: [file] }) => file.text.trim().replaceAll('</', '<\\/');
+const page = readFileSync(new URL('./src/page/page.html', import.meta.url), 'utf8')
+  .replace('<style></style>', () => `<style>${text(style)}</style>`)
+  .replace('<script></script>', () => `<script>${text(script)}</script>`);
+
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
 const bundles = [small, large, worker].flatMap(({ outputFiles }) => outputFiles);
@@ -139,3 +155,4 @@ for (const { path, contents } of [...bundles, ...pages, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }
+writeFileSync(new URL('./dist/page.html', import.meta.url), page);

@@ -179,6 +179,7 @@ export function summarizeProject(declared: Declared): readonly SummaryLine[] {
       ),
     ],
     ['opens on the server', tunnels.flatMap(remoteForwards)],
+    ['shows to every user of this machine', shownPage(declared)],
     ['listens beyond this machine', [...tunnels.flatMap(exposed), ...exposedMetrics(declared)]],
   ];
   return sections
@@ -324,7 +325,11 @@ function exposed({ name, forwards }: DeclaredTunnel): string[] {
   );
 }
 
+function shownPage({ metrics }: Declared): string[] {
+  return metrics?.page === true ? [`its tunnels on ${formatEndpoint({ ...metrics, kind: 'tcp' })}`] : [];
+}
+
 function exposedMetrics({ metrics }: Declared): string[] {
-  if (metrics === null || isLoopback({ kind: 'tcp', ...metrics })) return [];
-  return [`${formatEndpoint({ kind: 'tcp', ...metrics })} (metrics)`];
+  if (metrics === null || isLoopback({ ...metrics, kind: 'tcp' })) return [];
+  return [`${formatEndpoint({ ...metrics, kind: 'tcp' })} (metrics)`];
 }

@@ -1,5 +1,6 @@
 // The config as written: all files together, every value read, nothing resolved. What the rules, consent and resolve work on.
 import type { Forward } from '../model/forward.ts';
+import type { MetricsAddress } from '../model/tunnel.ts';
 import type { FileSettings, HostSettings, TunnelSettings } from './schema.ts';
 
 export interface DeclaredHost {
@@ -30,7 +31,7 @@ export interface Declared {
   readonly defaults: TunnelSettings;
   readonly hosts: ReadonlyMap<string, DeclaredHost>;
   readonly tunnels: ReadonlyMap<string, DeclaredTunnel>;
-  readonly metrics: { readonly host: string; readonly port: number } | null;
+  readonly metrics: MetricsAddress | null;
   readonly notify: boolean;
   readonly hooks: NonNullable<FileSettings['hooks']>;
 }

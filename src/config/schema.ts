@@ -1,6 +1,6 @@
 // The shape of the config file: which keys there are, where, and how each value reads. The one definition behind parsing and `tunnel schema`.
 import * as z from 'zod';
-import { hostAddress, hops, targetGlob, tcpListen, spelledForward, type SpelledForward } from './address.ts';
+import { hostAddress, hops, targetGlob, spelledForward, type SpelledForward } from './address.ts';
 import { algorithmList } from './algorithms.ts';
 import * as choice from './special-values.ts';
 import { probe } from './special-values.ts';
@@ -280,7 +280,21 @@ export const fileSchema = z
     hosts: z.record(z.string(), hostSchema).meta({ description: 'SSH servers by name.' }).optional(),
     tunnels: z.record(z.string(), tunnelSchema).meta({ description: 'Tunnels by name.' }).optional(),
     include: words('Further files of hosts and tunnels, relative to this one.'),
-    metrics: leaf(tcpListen, addressText, 'Address of the metrics and health endpoint.'),
+    metrics: leaf(
+      choice.metrics,
+      {
+        anyOf: [
+          addressText,
+          {
+            type: 'object',
+            properties: { listen: addressText, page: boolean },
+            required: ['listen'],
+            additionalProperties: false,
+          },
+        ],
+      },
+      'Address of the metrics and health endpoint; with { listen: ADDRESS, page: true } the page too, on loopback only.',
+    ),
     hooks,
     notify: flag('Desktop notifications when a tunnel needs a person.'),
   })

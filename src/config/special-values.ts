@@ -1,6 +1,6 @@
 // Values of the keys that have a form of their own: agent, hold, ways, …, probe, proxy and secret sources. Pure.
 import { parse as parseYaml } from 'yaml';
-import { hops, login } from './address.ts';
+import { hops, login, tcpListen } from './address.ts';
 import {
   argumentList,
   duration,
@@ -15,11 +15,12 @@ import {
   type Parsed,
   port,
 } from './value.ts';
+import { isLoopback } from '../model/endpoint.ts';
 import type { Probe } from '../model/forward.ts';
 import type { Proxy } from '../model/host.ts';
 import { commandProblem, tokenWords } from '../model/proxy-command.ts';
 import type { SecretRef } from '../model/secret.ts';
-import type { Hold } from '../model/tunnel.ts';
+import type { Hold, MetricsAddress } from '../model/tunnel.ts';
 
 /** true | false | path of a socket. */
 export function agent(value: unknown): Parsed<boolean | string> {
@@ -79,6 +80,22 @@ export function hostWord(value: unknown): Parsed<string> {
 
 export function version(value: unknown): Parsed<1> {
   return value === 1 ? ok(1) : wrong('must be 1, the only version there is');
+}
+
+const metricsForms = 'must be PORT, HOST:PORT or { listen: ADDRESS, page: true }';
+
+/** An address, or a map with one. The page tells everything of the tunnels, and to whoever asks: that is for this machine alone. */
+export function metrics(value: unknown): Parsed<MetricsAddress> {
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const { listen, page = false, ...rest } = isMap ? (value as Record<string, unknown>) : { listen: value };
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined || listen === undefined) return wrong(metricsForms);
+  const read = tcpListen(listen);
+  if ('problem' in read) return read;
+  if (typeof page !== 'boolean') return wrong('must have page: true or page: false');
+  if (page && !isLoopback({ kind: 'tcp', ...read.value }))
+    return wrong('must be on loopback where it serves the page: listen: 127.0.0.1:PORT');
+  return ok({ ...read.value, page });
 }
 
 const probeForms = 'must be tcp, http://…, https://…, postgres, redis or { greeting: REGEX }';

@@ -15,6 +15,8 @@ import { sameStretch } from '../supervisor/status.ts';
 export interface HistoryFile {
   changed(change: StateChange): void;
   slept(fromMs: number): void;
+  /** What is kept, oldest first. */
+  readonly lines: readonly HistoryLine[];
   /** Writes the supervisor's end. */
   close(): Promise<void>;
 }
@@ -31,6 +33,9 @@ export function openHistory(path: string, clock: Clock, complain: (failure: unkn
   return {
     changed(change) {
       if (isNews(change)) writer.add({ kind: 'change', ...change });
+    },
+    get lines() {
+      return writer.lines;
     },
     slept: (fromMs) => writer.add({ kind: 'sleep', atMs: clock.now(), fromMs }),
     close() {
@@ -57,6 +62,10 @@ class Writer {
     this.#clock = clock;
     this.#complain = complain;
     this.#written = this.#begin(clock.now()).catch((thrown: unknown) => this.#told(thrown));
+  }
+
+  get lines(): readonly HistoryLine[] {
+    return this.#recent;
   }
 
   /** Resolves when all that was added is on disk, or could not be written. */

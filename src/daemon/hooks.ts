@@ -36,6 +36,8 @@ interface Last {
   readonly variables: Readonly<Record<string, string>>;
   /** Where a program here reaches it; null where there is no such place. */
   readonly end: Endpoint | null;
+  /** What it needed a person for last; null once it was up. */
+  readonly needed: string | null;
 }
 
 export function createHooks(parts: HookParts): Hooks {
@@ -45,10 +47,13 @@ export function createHooks(parts: HookParts): Hooks {
   return {
     changed(change) {
       const { tunnel, to } = change;
-      const last = to === 'down' ? lasts.get(tunnel) : lastOf(tunnel, parts);
+      const before = lasts.get(tunnel);
+      const last = to === 'down' ? before : lastOf(change, before, parts);
       if (to === 'down' || last === undefined) lasts.delete(tunnel);
       else lasts.set(tunnel, last);
       if (last === undefined || (to !== 'up' && to !== 'down' && to !== 'needs-you')) return;
+      // It was looked at again, as it is from time to time, and still needs the same.
+      if (to === 'needs-you' && last.needed === before?.needed) return;
       const argv = last.hooks[to];
       const queue = queues.get(tunnel);
       if (argv === undefined) return queue?.drop();
@@ -68,12 +73,18 @@ export function createHooks(parts: HookParts): Hooks {
 }
 
 /** Undefined for a tunnel without hooks. */
-function lastOf(name: string, { engine }: HookParts): Last | undefined {
+function lastOf(
+  { tunnel: name, to, message }: StateChange,
+  before: Last | undefined,
+  { engine }: HookParts,
+): Last | undefined {
   const examined = engine.examine(name);
   if (examined === null || Object.keys(examined.tunnel.hooks).length === 0) return undefined;
   const { tunnel, environment } = examined;
   const [end = null] = localEnds(tunnel, engine.status([name])[0]) ?? [];
-  return { hooks: tunnel.hooks, variables: environment.variables, end };
+  const isUp = to === 'up' || to === 'asleep';
+  const needed = to === 'needs-you' ? (message ?? '') : isUp ? null : (before?.needed ?? null);
+  return { hooks: tunnel.hooks, variables: environment.variables, end, needed };
 }
 
 /** Empty where there is nothing to say: a script may insist that its variables are set. */

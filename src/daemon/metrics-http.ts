@@ -1,4 +1,5 @@
-// The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes.
+// The metrics server (`metrics: HOST:PORT`): /metrics for Prometheus, /healthz and /readyz for whoever restarts or routes; and the
+// page, which is loaded only where it is asked for.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { TunnelError } from '../errors.ts';
 import { errnoWords } from '../files/errno.ts';
@@ -13,19 +14,25 @@ import {
   type StatusDocument,
   type TunnelStatus,
 } from '../model/status.ts';
+import type { MetricsAddress } from '../model/tunnel.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
-
-export interface MetricsAddress {
-  readonly host: string;
-  readonly port: number;
-}
+import type { Page } from './page.ts';
 
 const retryMs = 5_000;
 
+export interface MetricsParts {
+  readonly document: () => StatusDocument;
+  readonly log: EngineLog;
+  readonly clock?: Clock;
+  /** Loads the page; absent where there is none. */
+  readonly openPage?: () => Promise<Page>;
+}
+
 export class MetricsServer {
-  readonly #status: () => StatusDocument;
+  readonly #parts: MetricsParts;
   readonly #log: EngineLog;
   readonly #clock: Clock;
+  #page: Page | null = null;
   #wanted: MetricsAddress | null = null;
   #server: Server | null = null;
   #at: MetricsAddress | null = null;
@@ -33,10 +40,10 @@ export class MetricsServer {
   #cancelRetry: Cancel = () => undefined;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(status: () => StatusDocument, log: EngineLog, clock: Clock = systemClock) {
-    this.#status = status;
-    this.#log = log;
-    this.#clock = clock;
+  constructor(parts: MetricsParts) {
+    this.#parts = parts;
+    this.#log = parts.log;
+    this.#clock = parts.clock ?? systemClock;
   }
 
   /** The address served, with the port that the system chose; null for none. */
@@ -60,11 +67,26 @@ export class MetricsServer {
   }
 
   async #change(at: MetricsAddress | null): Promise<void> {
-    if (this.#server !== null && at?.host === this.#wanted?.host && at?.port === this.#wanted?.port) return;
+    await this.#changePage(at?.page === true);
+    const isServed =
+      this.#server !== null && at?.host === this.#wanted?.host && at?.port === this.#wanted?.port;
+    if (isServed) return;
     await this.#stop();
     this.#wanted = at;
     if (at === null) this.#error = null;
     else await this.#start(at);
+  }
+
+  async #changePage(isWanted: boolean): Promise<void> {
+    if (isWanted === (this.#page !== null)) return;
+    this.#page?.close();
+    this.#page = null;
+    try {
+      if (isWanted) this.#page = (await this.#parts.openPage?.()) ?? null;
+    } catch (thrown) {
+      const { message } = thrown as Error;
+      this.#log('error', 'metrics', `the page cannot be served: ${message}`);
+    }
   }
 
   async #stop(): Promise<void> {
@@ -81,7 +103,7 @@ export class MetricsServer {
 
   async #start(at: MetricsAddress): Promise<void> {
     const fresh = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) =>
-      isAddressed(request, at.host) ? answer(request, response, this.#status) : misdirected(response),
+      isAddressed(request, at.host) ? this.#answer(request, response) : misdirected(response),
     );
     boundConnections(fresh);
     try {
@@ -97,8 +119,16 @@ export class MetricsServer {
     const address = fresh.address();
     const port = typeof address === 'object' && address !== null ? address.port : at.port;
     this.#server = fresh;
-    this.#at = { host: at.host, port };
+    this.#at = { ...at, port };
     this.#log('info', 'metrics', `metrics on http://${formatHostPort(at.host, port)}/metrics`);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    // A path only: anything else (a proxy's absolute form, nonsense) finds nothing.
+    const [path = ''] = (request.url ?? '/').split('?', 1);
+    if (isRead && this.#page?.answer(request, response, path) === true) return;
+    answer(request, response, this.#parts.document);
   }
 
   #failed(failure: TunnelError): void {

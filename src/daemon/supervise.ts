@@ -6,7 +6,7 @@ import type { HandOverParams } from '../control/protocol.ts';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
-import type { Tunnel } from '../model/tunnel.ts';
+import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
 import { version } from '../model/version.ts';
 import type { KnownTunnel, UpRequest } from '../supervisor/engine.ts';
 import { openConfigSource, type ConfigSource } from './config-source.ts';
@@ -14,12 +14,14 @@ import { drain, handOver, refuseHandover, type Successor } from './handover.ts';
 import type { HistoryFile } from './history.ts';
 import { arrivals, openStateHistory, openWantedMarks } from './records.ts';
 import { createHandlers, select, selector } from './handlers.ts';
+import { guardedHandlers } from './guarded-handlers.ts';
 import { createHooks, type Hooks } from './hooks.ts';
 import { Leases } from './leases.ts';
 import { endAdhoc } from './end-adhoc.ts';
 import type { Foreground, LifeParts } from './life-parts.ts';
 import { stackOf } from './log.ts';
-import { MetricsServer, type MetricsAddress } from './metrics-http.ts';
+import type { MetricsServer } from './metrics-http.ts';
+import { createMetricsServer } from './serve-metrics.ts';
 import { watchNetwork } from './network-watch.ts';
 import { createNotifier, NoticeWatch, showOnDesktop } from './notify.ts';
 import { goOn, withOrphans, type Predecessor } from './predecessor.ts';
@@ -78,7 +80,7 @@ class Life {
   #serving = false;
   #ending = false;
   #finishing = false;
-  #metricsAddress: MetricsAddress | null = null;
+  #metricsAddress: ResolvedConfig['metrics'] = null;
   /** What was wanted of the supervisor before this one, until this one has it up. */
   #handed: readonly string[];
   /** Settles when a handover that is under way is over. */
@@ -102,7 +104,11 @@ class Life {
       },
       changed: () => this.#remember([]),
     });
-    this.#metrics = new MetricsServer(() => this.#document(), log.write, clock);
+    this.#metrics = createMetricsServer({
+      ...parts,
+      document: () => this.#document(),
+      history: () => this.#history?.lines ?? [],
+    });
     this.#hooks = createHooks({ ...parts, log: log.write });
     const notifier = createNotifier(showOnDesktop(facts.platform, facts.env));
     this.#notices = new NoticeWatch(notifier, clock, () => this.#statuses());
@@ -237,40 +243,21 @@ class Life {
       config,
       writable,
       log: log.write,
-      handlers: this.#counted(handlers),
+      handlers: this.#guarded(handlers),
       refuse: () => (this.#ending ? onTheWayOut(config) : null),
       onBug: (error) => log.write('error', 'bug', error.message, { stack: stackOf(error) }),
       onConnections: () => this.#consider(nextCommandMs),
     });
   }
 
-  /** Commands that are bringing tunnels up: before the engine wants something, only this count knows. */
-  #counted(handlers: Handlers): Handlers {
-    const settled =
-      <P, C, R>(handler: (params: P, call: C) => Promise<R>) =>
-      async (params: P, call: C): Promise<R> => {
+  #guarded(handlers: Handlers): Handlers {
+    return guardedHandlers(handlers, {
+      settled: async () => {
         await this.#handing?.catch(() => undefined); // whoever asked for it is told
         if (this.#successor !== null) throw onTheWayOut(this.#parts.config);
-        return handler(params, call);
-      };
-    const count =
-      <P, C, R>(handler: (params: P, call: C) => Promise<R>) =>
-      async (params: P, call: C): Promise<R> => {
-        this.#bringingUp++;
-        try {
-          return await settled(handler)(params, call);
-        } finally {
-          this.#bringingUp--;
-        }
-      };
-    const { up, restart, down, reload } = handlers;
-    return {
-      ...handlers,
-      up: count(up),
-      restart: count(restart),
-      down: settled(down),
-      reload: settled(reload),
-    };
+      },
+      counted: (by) => (this.#bringingUp += by),
+    });
   }
 
   #status(): SupervisorStatus {

@@ -36,6 +36,13 @@ export interface Tunnel {
   readonly hooks: Hooks;
 }
 
+/** Where metrics are served; `page`: the page too. */
+export interface MetricsAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly page: boolean;
+}
+
 /** The meaning of one config file: everything the supervisor works from. */
 export interface ResolvedConfig {
   /** Absolute path of the file. */
@@ -43,7 +50,7 @@ export interface ResolvedConfig {
   readonly tunnels: readonly Tunnel[];
   /** Sentences for the user, e.g. of ssh_config keys that are not used. */
   readonly warnings: readonly string[];
-  readonly metrics: { readonly host: string; readonly port: number } | null;
+  readonly metrics: MetricsAddress | null;
   /** False switches desktop notifications off. */
   readonly notify: boolean;
   /** Variables that `env:` sources of hosts name where no tunnel goes (yet): no command gets them either. */

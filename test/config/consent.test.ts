@@ -184,6 +184,17 @@ tunnels:
   ]);
 });
 
+test('the summary of a project file tells of the page, which others on the machine can read', () => {
+  const shown = (metrics: string) =>
+    summarizeProject(
+      declared(`metrics: ${metrics}\ntunnels: { a: { host: h, local: 1, remote: 1 } }\n`),
+    ).filter(({ what }) => what.startsWith('shows'));
+  expect(shown('9464')).toEqual([]);
+  expect(shown('{ listen: 9464, page: true }')).toEqual([
+    { what: 'shows to every user of this machine', items: ['its tunnels on 127.0.0.1:9464'] },
+  ]);
+});
+
 test('the summary of a project file shows where a tunnel really leads, whatever name its host has', () => {
   const sly = `
 defaults: { port: 2222 }

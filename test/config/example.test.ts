@@ -19,7 +19,7 @@ describe('tunnels.example.yaml', () => {
     const config = await loadConfig(file, home.account);
     expect(config.warnings).toEqual([]);
     expect(config.tunnels.map(({ name }) => name)).toContain('uppercase');
-    expect(config.metrics).toEqual({ host: '127.0.0.1', port: 9464 });
+    expect(config.metrics).toEqual({ host: '127.0.0.1', port: 9464, page: true });
   });
 
   test.each([...new Set([...knownKeys.file, ...knownKeys.tunnel, ...knownKeys.forward])])(

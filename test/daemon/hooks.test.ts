@@ -126,6 +126,18 @@ test('hooks of a tunnel run one at a time, and of those that wait only that of t
   expect(read('ran')).toBe('up\nover\ndown\nover\n');
 });
 
+test('a person is told once of what a tunnel needs, however often it is looked at again', async () => {
+  const { go, read, hooks } = sceneOf({ 'needs-you': 'echo "$TUNNEL_STATE" >> "$1/ran"' });
+  go('connecting', 'needs-you');
+  await expect.poll(() => read('ran'), soon).toBe('needs-you\n');
+  go('connecting', 'needs-you', 'connecting');
+  await hooks.close();
+  expect(read('ran')).toBe('needs-you\n');
+  go('up', 'connecting', 'needs-you');
+  await hooks.close();
+  expect(read('ran')).toBe('needs-you\nneeds-you\n');
+});
+
 test('a hook that waits is not run once the tunnel is in a state without one', async () => {
   const { go, read, hooks, folder } = sceneOf({ down: held });
   go('connecting', 'stopping', 'down');

@@ -19,12 +19,12 @@ async function serve(
   host = '127.0.0.1',
 ): Promise<{ server: MetricsServer; logged: string[] }> {
   const logged: string[] = [];
-  const server = new MetricsServer(
-    () => statusDocument(tunnels),
-    (_level, _event, message) => void logged.push(message),
-  );
+  const server = new MetricsServer({
+    document: () => statusDocument(tunnels),
+    log: (_level, _event, message) => void logged.push(message),
+  });
   open.push(server);
-  await server.serve({ host, port: 0 });
+  await server.serve({ host, port: 0, page: false });
   return { server, logged };
 }
 
@@ -55,10 +55,10 @@ describe('a metrics address that is taken', () => {
     const clock = manualClock();
     const logged: string[] = [];
     const log = (_level: string, _event: string, message: string): void => void logged.push(message);
-    const server = new MetricsServer(() => statusDocument([]), log, clock);
+    const server = new MetricsServer({ document: () => statusDocument([]), log, clock });
     open.push(server);
     for (let tries = 0; tries < 3; tries += 1) {
-      await server.serve({ host: '127.0.0.1', port });
+      await server.serve({ host: '127.0.0.1', port, page: false });
       expect(server.error).toMatchObject({ code: 'LISTEN_FAILED' });
       expect(server.error?.message).toContain(`on 127.0.0.1:${port}: the port is in use`);
     }
@@ -128,7 +128,7 @@ describe('the metrics server', () => {
   test('moves when its address changes, and stays when it does not', async () => {
     const { server } = await serve([]);
     const first = server.at?.port;
-    await server.serve({ host: '127.0.0.1', port: 0 });
+    await server.serve({ host: '127.0.0.1', port: 0, page: false });
     expect(server.at?.port).toBe(first);
     await server.serve(null);
     expect(server.at).toBe(null);
@@ -137,7 +137,7 @@ describe('the metrics server', () => {
   test('says which address is taken, and lives on', async () => {
     const { server } = await serve([]);
     const other = await serve([]);
-    await other.server.serve(server.at);
+    await other.server.serve(server.at === null ? null : { ...server.at, page: false });
     expect(other.logged.at(-1)).toContain('the port is in use');
     expect(other.server.at).toBe(null);
   });

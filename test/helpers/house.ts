@@ -90,6 +90,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   demo: { may: floor1 },
+  page: { may: [...floor1, 'render/units.ts'] },
   'library.ts': { may: [...floor4, 'supervisor'] },
   cli: { may: [...floor3, 'import', 'client', 'demo'], late: ['daemon'] },
 };
