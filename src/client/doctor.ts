@@ -1,6 +1,7 @@
 // What of this machine would keep tunnels from coming up: one check after the other, in the order in which their exit codes
 // count (SPEC 4). No server is dialled, a port is tried for a moment, and nothing that a project file names is touched before it
 // is allowed.
+import { editorSchemaProblem } from '../config/editor-schema.ts';
 import { ConfigError, formatIssue } from '../config/issue.ts';
 import { loadConfig } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
@@ -128,6 +129,8 @@ async function examineConfig({ facts, places, options }: Context): Promise<Confi
     const guarded = facts.platform === 'win32' ? '' : '; nobody else may write it';
     const detail = `${shortPath(found.path, facts)}: ${count(config.tunnels.length, 'tunnel')}${guarded}`;
     const warnings = config.warnings.map((each) => warning('config', each, { command: 'show' }));
+    const editor = editorSchemaProblem(found.path);
+    if (editor !== null) warnings.push(warning('config', editor, { command: 'schema --write' }));
     return { checks: [ok('config', detail), ...warnings], config, found };
   } catch (thrown) {
     if (!(thrown instanceof ConfigError))
