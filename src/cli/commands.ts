@@ -22,6 +22,7 @@ import { spec as init } from './commands/init.ts';
 import { spec as add } from './commands/add.ts';
 import { spec as remove } from './commands/remove.ts';
 import { spec as importing } from './commands/import.ts';
+import { spec as service } from './commands/service.ts';
 import { spec as schema } from './commands/schema.ts';
 import { spec as completion } from './commands/completion.ts';
 import { spec as demo } from './commands/demo.ts';
@@ -48,6 +49,7 @@ export const commands: readonly CommandSpec[] = [
   add,
   remove,
   importing,
+  service,
   schema,
   completion,
   demo,

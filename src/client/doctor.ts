@@ -36,6 +36,7 @@ import { readKnownHostsFile } from '../trust/store.ts';
 import type { Context } from './context.ts';
 import { keychainEntries } from './keychain-entries.ts';
 import { nativePartHint, withoutNativePart } from './launch.ts';
+import { serviceOf } from './service.ts';
 import { ask, locateTarget, type Target } from './supervisor.ts';
 
 export interface Check {
@@ -91,6 +92,7 @@ export async function examine(context: Context): Promise<readonly Check[]> {
     ...(config === null || !supervisor.answers ? [] : await examinePorts(tunnels, supervisor.status)),
     ...examineFolders(context, target),
     ...supervisor.checks,
+    examineService(context, target),
     await examineSsh(context),
     nativeCrypto()
       ? ok('native crypto', 'the native part of ssh2 is built')
@@ -372,6 +374,21 @@ async function judgeSupervisor(running: StatusDocument['supervisor']): Promise<C
     return ok('supervisor', `pid ${pid} runs, of this version, ${version}`);
   const detail = `pid ${pid} is of version ${its}, this command of ${version}`;
   return warning('supervisor', detail, await replacing(pid));
+}
+
+/** Asks no service manager: what is wrong with a service is in its file. */
+function examineService(context: Context, target: Target | null): Check {
+  if (target === null || !['linux', 'darwin'].includes(context.facts.platform))
+    return ok('service', 'none: a service needs a config, and systemd or launchd');
+  for (const system of [false, true]) {
+    const { state, lost, path } = serviceOf(context, target.path, system);
+    const shown = shortPath(path, context.facts);
+    const renew = { command: system ? 'service install --system' : 'service install' };
+    if (lost[0] !== undefined) return warning('service', `${shown} names ${lost[0]}, which is gone`, renew);
+    if (state === 'stale') return warning('service', `${shown} is not as it would be written now`, renew);
+    if (state === 'current') return ok('service', `${shown} is as it should be`);
+  }
+  return ok('service', 'none is installed: tunnel service install runs the supervisor from login on');
 }
 
 const sshLimitMs = 5_000;
