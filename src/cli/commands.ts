@@ -27,6 +27,7 @@ import { spec as add } from './commands/add.ts';
 import { spec as keep } from './commands/keep.ts';
 import { spec as remove } from './commands/remove.ts';
 import { spec as importing } from './commands/import.ts';
+import { spec as service } from './commands/service.ts';
 import { spec as schema } from './commands/schema.ts';
 import { spec as completion } from './commands/completion.ts';
 import { spec as demo } from './commands/demo.ts';
@@ -58,6 +59,7 @@ export const commands: readonly CommandSpec[] = [
   keep,
   remove,
   importing,
+  service,
   schema,
   completion,
   demo,

@@ -3,6 +3,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Interrupted, type Context } from '../client/context.ts';
 import { allow, consentDigest, isAllowed } from '../config/consent.ts';
+import { editorSchemaOf, namesEditorSchema, writeEditorSchema } from '../config/editor-schema.ts';
 import { formatIssue } from '../config/issue.ts';
 import { checkText, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath } from '../config/locate.ts';
@@ -14,13 +15,13 @@ import { underLock } from '../files/lock.ts';
 import { ownershipHint, readOwned } from '../files/owned.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { namedConfig } from '../paths.ts';
-import { firstLine } from './first-config.ts';
+import { firstLines } from './first-config.ts';
 
 export interface EditedConfig {
   readonly path: string;
   /** As a person writes it. */
   readonly shown: string;
-  /** What stands there; the first line of a new file. */
+  /** What stands there; the first lines of a new file. */
   readonly text: string;
   readonly isNew: boolean;
 }
@@ -29,7 +30,7 @@ export interface EditedConfig {
 export function configToEdit({ facts, places, options }: Context): EditedConfig {
   const path = namedConfig(facts, options.config) ?? foundPath() ?? places.defaultConfig;
   const shown = shortPath(path, facts);
-  if (!existsSync(path)) return { path, shown, text: `${firstLine}\n`, isNew: true };
+  if (!existsSync(path)) return { path, shown, text: `${firstLines}\n`, isNew: true };
   return { path, shown, text: readText(path), isNew: false };
 
   function foundPath(): string | null {
@@ -82,6 +83,19 @@ export async function writeConfig(context: Context, config: EditedConfig, text: 
     });
   }
   if (mayUse) await allowAsIs(context, path);
+  if (namesEditorSchema(text)) await renewEditorSchema(context, path);
+}
+
+/** Beside a config that names it. An editor's comfort is no reason to fail. */
+export async function renewEditorSchema(context: Context, config: string): Promise<void> {
+  const shown = shortPath(editorSchemaOf(config), context.facts);
+  try {
+    if ((await writeEditorSchema(config)) === 'foreign')
+      context.talk(`note: ${shown} is not ours and stays as it is; the first line of the config names it`);
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    context.talk(`note: ${shown}, for your editor, cannot be written: ${why}`);
+  }
 }
 
 function wasAllowed({ facts, places }: Context, path: string): boolean {

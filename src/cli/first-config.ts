@@ -2,11 +2,12 @@
 import { login } from '../config/address.ts';
 import { addTunnel } from '../config/edit.ts';
 import { parseFile } from '../config/parse.ts';
+import { modeline } from '../config/schema.ts';
 import { namePattern } from '../config/value.ts';
 
 /** Of a file that we write. */
-export const firstLine =
-  '# Tunnels of `tunnel`. Every key: tunnels.example.yaml in the package, or `tunnel schema`.';
+export const firstLines = `${modeline}
+# Tunnels of \`tunnel\`. Every key: tunnels.example.yaml in the package, or \`tunnel schema\`.`;
 
 export interface FirstTunnel {
   /** As answered: user@host[:port], or an ssh_config alias. */
@@ -30,7 +31,7 @@ export function firstConfig({ host, remote, local, name }: FirstTunnel): string 
     '',
   ];
   return [
-    firstLine,
+    firstLines,
     ...(own ? entry : []),
     'tunnels:',
     `  ${name}:`,

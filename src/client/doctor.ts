@@ -1,6 +1,7 @@
 // What of this machine would keep tunnels from coming up: one check after the other, in the order in which their exit codes
 // count (SPEC 4). No server is dialled, a port is tried for a moment, and nothing that a project file names is touched before it
 // is allowed.
+import { editorSchemaProblem } from '../config/editor-schema.ts';
 import { ConfigError, formatIssue } from '../config/issue.ts';
 import { loadConfig } from '../config/load.ts';
 import { findConfig, shortPath, type FoundConfig } from '../config/locate.ts';
@@ -35,6 +36,7 @@ import { readKnownHostsFile } from '../trust/store.ts';
 import type { Context } from './context.ts';
 import { keychainEntries } from './keychain-entries.ts';
 import { nativePartHint, withoutNativePart } from './launch.ts';
+import { serviceOf } from './service.ts';
 import { ask, locateTarget, type Target } from './supervisor.ts';
 
 export interface Check {
@@ -90,6 +92,7 @@ export async function examine(context: Context): Promise<readonly Check[]> {
     ...(config === null || !supervisor.answers ? [] : await examinePorts(tunnels, supervisor.status)),
     ...examineFolders(context, target),
     ...supervisor.checks,
+    examineService(context, target),
     await examineSsh(context),
     nativeCrypto()
       ? ok('native crypto', 'the native part of ssh2 is built')
@@ -128,6 +131,8 @@ async function examineConfig({ facts, places, options }: Context): Promise<Confi
     const guarded = facts.platform === 'win32' ? '' : '; nobody else may write it';
     const detail = `${shortPath(found.path, facts)}: ${count(config.tunnels.length, 'tunnel')}${guarded}`;
     const warnings = config.warnings.map((each) => warning('config', each, { command: 'show' }));
+    const editor = editorSchemaProblem(found.path);
+    if (editor !== null) warnings.push(warning('config', editor, { command: 'schema --write' }));
     return { checks: [ok('config', detail), ...warnings], config, found };
   } catch (thrown) {
     if (!(thrown instanceof ConfigError))
@@ -369,6 +374,21 @@ async function judgeSupervisor(running: StatusDocument['supervisor']): Promise<C
     return ok('supervisor', `pid ${pid} runs, of this version, ${version}`);
   const detail = `pid ${pid} is of version ${its}, this command of ${version}`;
   return warning('supervisor', detail, await replacing(pid));
+}
+
+/** Asks no service manager: what is wrong with a service is in its file. */
+function examineService(context: Context, target: Target | null): Check {
+  if (target === null || !['linux', 'darwin'].includes(context.facts.platform))
+    return ok('service', 'none: a service needs a config, and systemd or launchd');
+  for (const system of [false, true]) {
+    const { state, lost, path } = serviceOf(context, target.path, system);
+    const shown = shortPath(path, context.facts);
+    const renew = { command: system ? 'service install --system' : 'service install' };
+    if (lost[0] !== undefined) return warning('service', `${shown} names ${lost[0]}, which is gone`, renew);
+    if (state === 'stale') return warning('service', `${shown} is not as it would be written now`, renew);
+    if (state === 'current') return ok('service', `${shown} is as it should be`);
+  }
+  return ok('service', 'none is installed: tunnel service install runs the supervisor from login on');
 }
 
 const sshLimitMs = 5_000;

@@ -314,15 +314,22 @@ export const knownKeys = {
   forward: Object.keys(forwardSchema.shape),
 } as const;
 
-/** The JSON Schema of the file, for editors (`tunnel schema`). */
+/** The JSON Schema of the file, for editors (`tunnel schema`): draft-07, which every version of yaml-language-server reads. */
 export function configSchema(): Record<string, unknown> {
-  const forward = z.toJSONSchema(forwardSchema, { io: 'input' });
+  const forward = z.toJSONSchema(forwardSchema, { io: 'input', target: 'draft-07' });
   delete forward.$schema;
   return z.toJSONSchema(fileSchema, {
     io: 'input',
+    target: 'draft-07',
     override({ zodSchema, jsonSchema }) {
       if ((zodSchema as unknown) === forwardItem.in)
         jsonSchema.anyOf = [{ type: 'string', pattern: '^-?[LRD]' }, forward];
     },
   });
 }
+
+/** Its name beside a config that an editor opens. */
+export const schemaFileName = 'tunnels.schema.json';
+
+/** As yaml-language-server reads it; a relative path begins at the folder of the config. */
+export const modeline = `# yaml-language-server: $schema=${schemaFileName}`;

@@ -12,7 +12,7 @@ const tunnel = {
 
 describe('a first config', () => {
   test('gives a server with a user an entry of its own', () => {
-    expect(firstConfig(tunnel).split('\n').slice(1)).toEqual([
+    expect(firstConfig(tunnel).split('\n').slice(2)).toEqual([
       'hosts:',
       '  katie:',
       '    hostname: katie.example.org',

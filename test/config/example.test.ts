@@ -79,4 +79,93 @@ describe('the JSON Schema', () => {
     };
     check(parse(readFileSync(example, 'utf8')), schema, '');
   });
+
+  test('is draft-07, of keywords that it has, and takes the example and refuses what is none', () => {
+    expect(configSchema()).toMatchObject({ $schema: 'http://json-schema.org/draft-07/schema#' });
+    const text = readFileSync(example, 'utf8');
+    expect(faultsIn(parse(text), schema as Draft07)).toEqual([]);
+    const spoilt: unknown = parse(
+      text.replace('port: 22', 'port: many').replace('notify: true', 'notify: often'),
+    );
+    expect(faultsIn(spoilt, schema as Draft07)).toEqual([
+      '.hosts.katie.port: type integer',
+      '.notify: type boolean',
+    ]);
+    expect(faultsIn({ tunnels: { db: { hots: 'a' } } }, schema as Draft07)).toEqual([
+      '.tunnels.db.hots: unknown',
+    ]);
+  });
 });
+
+/** A schema with a keyword that the rules below do not know is a fault. */
+type Draft07 = Readonly<Record<string, unknown>>;
+
+interface Where {
+  readonly path: string;
+  readonly schema: Draft07;
+}
+
+function faultsIn(value: unknown, schema: Draft07, path = ''): string[] {
+  return Object.entries(schema).flatMap(([keyword, asks]) => {
+    const rule = rules[keyword];
+    return rule === undefined ? [`${path}: the schema says ${keyword}`] : rule(value, asks, { path, schema });
+  });
+}
+
+type Rule = (value: unknown, asks: unknown, where: Where) => string[];
+
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function typesOf(value: unknown): string[] {
+  if (Array.isArray(value)) return ['array'];
+  if (isMap(value)) return ['object'];
+  return Number.isInteger(value) ? ['integer', 'number'] : [typeof value];
+}
+
+const faultIf = (wrong: boolean, { path }: Where, what: string): string[] =>
+  wrong ? [`${path}: ${what}`] : [];
+const nothing: Rule = () => [];
+
+/** Draft-07, as far as our schema goes. */
+const rules: Readonly<Record<string, Rule>> = {
+  $schema: nothing,
+  title: nothing,
+  description: nothing,
+  examples: nothing,
+  type: (value, asks, where) =>
+    faultIf(
+      ![asks].flat().some((type) => typesOf(value).includes(String(type))),
+      where,
+      `type ${String(asks)}`,
+    ),
+  enum: (value, asks, where) => faultIf(!(asks as unknown[]).includes(value), where, 'enum'),
+  const: (value, asks, where) => faultIf(value !== asks, where, 'const'),
+  pattern: (value, asks, where) =>
+    faultIf(typeof value === 'string' && !new RegExp(asks as string).test(value), where, 'pattern'),
+  minimum: (value, asks, where) =>
+    faultIf(typeof value === 'number' && value < Number(asks), where, 'minimum'),
+  maximum: (value, asks, where) =>
+    faultIf(typeof value === 'number' && value > Number(asks), where, 'maximum'),
+  anyOf: (value, asks, where) =>
+    faultIf(!(asks as Draft07[]).some((each) => faultsIn(value, each).length === 0), where, 'anyOf'),
+  items: (value, asks, { path }) =>
+    Array.isArray(value)
+      ? value.flatMap((each, index) => faultsIn(each, asks as Draft07, `${path}.${index}`))
+      : [],
+  required: (value, asks, where) =>
+    faultIf(isMap(value) && (asks as string[]).some((key) => !(key in value)), where, 'required'),
+  properties: (value, asks, { path }) =>
+    Object.entries(asks as Record<string, Draft07>).flatMap(([key, each]) =>
+      isMap(value) && key in value ? faultsIn(value[key], each, `${path}.${key}`) : [],
+    ),
+  propertyNames: (value, asks, { path }) =>
+    isMap(value) ? Object.keys(value).flatMap((key) => faultsIn(key, asks as Draft07, `${path}.${key}`)) : [],
+  additionalProperties: (value, asks, { path, schema }) => {
+    const known = Object.keys((schema['properties'] ?? {}) as object);
+    const others = isMap(value) ? Object.entries(value).filter(([key]) => !known.includes(key)) : [];
+    return others.flatMap(([key, each]) =>
+      asks === false ? [`${path}.${key}: unknown`] : faultsIn(each, asks as Draft07, `${path}.${key}`),
+    );
+  },
+};

@@ -54,6 +54,7 @@ test('is ok, line by line, where all is well', async () => {
     'ports',
     'folders',
     'supervisor',
+    'service',
     'ssh',
     'native crypto',
   ]);

@@ -1,5 +1,6 @@
 // `tunnel check`: every fault of the config at once. Runs nothing, needs no consent and no supervisor.
 import { formatIssue, type ConfigIssue } from '../../config/issue.ts';
+import { editorSchemaProblem } from '../../config/editor-schema.ts';
 import { checkConfig, type CheckedConfig } from '../../config/load.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import { TunnelError, asTunnelError } from '../../errors.ts';
@@ -35,6 +36,8 @@ export const run: Run = async (context) => {
   if (context.options.json) context.json({ ok, config: path, issues: issues.map(asJson) });
   else for (const issue of issues) context.out(formatIssue(issue));
   for (const warning of config?.warnings ?? []) context.talk(`warning: ${warning}`);
+  const editor = editorSchemaProblem(path);
+  if (editor !== null) context.talk(['warning: ', editor, '\nhint: ', { command: 'schema --write' }]);
   if (ok) {
     if (!context.options.json) context.out(`${shown}: ok, ${count(config?.tunnels.length ?? 0, 'tunnel')}`);
     return 0;

@@ -14,6 +14,7 @@ import { shellWord } from '../../model/shell-word.ts';
 import { namedConfig } from '../../paths.ts';
 import { firstConfig, hasNoTunnel, nameFor, portOf, withTunnel, type FirstTunnel } from '../first-config.ts';
 import { noWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
+import { renewEditorSchema } from '../edited-config.ts';
 import { Interrupted, type Context, type Prompter } from '../../client/context.ts';
 import { hintText } from '../../render/error.ts';
 
@@ -48,6 +49,7 @@ export const run: Run = async (context, args) => {
   const tunnel = await collect(context, args);
   write(file, before.trim() === '' ? firstConfig(tunnel) : withTunnel(before, tunnel), isNew);
   await allowOwn(context, file);
+  if (isNew || before.trim() === '') await renewEditorSchema(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
   context.out(`next: ${hintText({ command: 'up' }, isFound(file, context) ? undefined : shown)}`);
   return 0;
