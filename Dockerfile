@@ -25,6 +25,6 @@ COPY --from=build /app/bin /app/bin
 ENV TUNNEL_CONFIG=/etc/tunnel/tunnels.yaml TUNNEL_HOME=/state/tunnel
 # A number, so that Kubernetes can see that it is not root. Any other will do as well.
 USER 10001:10001
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["tunnel", "status", "--check"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s CMD ["tunnel", "status", "--check"]
 ENTRYPOINT ["tini", "--", "tunnel"]
 CMD ["up", "--foreground"]

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { repository } from '../helpers/dockerfile.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -88,6 +88,15 @@ function writeVolume(
   }
 }
 
+/** Starts the image; what it logged is shown where the test fails. */
+function started(image: Image, options: ContainerOptions): ChildProcess {
+  const child = image.start(options);
+  let said = '';
+  child.stderr?.on('data', (chunk) => (said += String(chunk)));
+  onTestFailed(() => console.error(said));
+  return child;
+}
+
 async function ended(child: ChildProcess): Promise<unknown> {
   const end = once(child, 'exit');
   child.kill('SIGTERM');
@@ -135,7 +144,7 @@ describe.runIf(possible)('the image', () => {
     const ready = (): ReturnType<typeof probed> =>
       probed(ports.metrics, container?.readinessProbe.httpGet.path ?? '');
 
-    let child = image.start(options);
+    let child = started(image, options);
     try {
       await expect.poll(live, patience).toEqual({ code: 200, text: 'ok\n' });
       await expect.poll(ready, patience).toEqual({ code: 503, text: 'db needs-you\n' });
@@ -146,7 +155,7 @@ describe.runIf(possible)('the image', () => {
       await expect.poll(async () => (await request(ports.db, 'abc')).text, patience).toBe('2');
       expect(await ended(child)).toEqual([0, null]);
       expect(await live()).toBeNull();
-      child = image.start(options);
+      child = started(image, options);
       await expect.poll(ready, patience).toMatchObject({ code: 200 });
       expect(await ended(child)).toEqual([0, null]);
     } finally {
@@ -175,7 +184,7 @@ describe.runIf(possible)('the image', () => {
       (await finished(image.run(image.health, options))).code;
 
     expect(await healthy(), 'before it starts').toBe(9);
-    const child = image.start(options);
+    const child = started(image, options);
     try {
       await expect.poll(async () => (await probed(ports.metrics, '/readyz'))?.code, patience).toBe(200);
       expect(await request(ports.db, 'abc')).toEqual({ text: 'ABC', error: null });
