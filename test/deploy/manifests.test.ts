@@ -1,6 +1,6 @@
 // The manifests of deploy/ and the Dockerfile agree with each other, with the API of Kubernetes and with what we read of a config.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments, parse } from 'yaml';
 import { checkConfig, loadConfig } from '../../src/config/load.ts';
@@ -8,6 +8,7 @@ import { parseDuration } from '../../src/model/duration.ts';
 import { createHome } from '../config/home.ts';
 import { defaultValues, renderChart } from '../helpers/chart.ts';
 import { execForm, readDockerfile, repository } from '../helpers/dockerfile.ts';
+import { files, importsOf, src } from '../helpers/house.ts';
 import { fieldFaults } from '../helpers/kubernetes-fields.ts';
 
 interface Container {
@@ -225,6 +226,14 @@ describe('the Dockerfile', () => {
       build?.copies.flatMap((copy) => copy.sources.map((source) => source.replace('./', ''))) ?? [];
     expect(sources.filter((source) => !existsSync(join(repository, source)))).toEqual([]);
     expect(through.toSorted()).toEqual(sources.toSorted());
+    const imported = files.flatMap((file) =>
+      importsOf(file)
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => relative(repository, resolve(src, file, '..', specifier))),
+    );
+    const isCopied = (path: string): boolean =>
+      sources.some((source) => path === source || path.startsWith(`${source}/`));
+    expect(imported.filter((path) => !isCopied(path))).toEqual([]);
   });
 
   test('ends as a user by number, the same as the manifests say', () => {

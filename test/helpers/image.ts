@@ -1,9 +1,9 @@
 // The image of our Dockerfile, laid out as its COPY lines say and run in a mount namespace (unshare(1), chroot(1)): a root that
 // cannot be written, a user that nobody knows. Needs root. What comes with its base is this machine's: node, /usr, /dev.
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { execForm, readDockerfile, repository, type Stage } from './dockerfile.ts';
+import { execForm, readDockerfile, repository } from './dockerfile.ts';
 import { temporaryFolder } from './folder.ts';
 
 export interface ContainerOptions {
@@ -23,23 +23,18 @@ export interface Image {
   run(words: readonly string[], options: ContainerOptions): ChildProcess;
 }
 
-/** Built by the Dockerfile's own stage, from nothing but what it copies. */
+/** What its first stage makes is what `npm ci` and the build made here. */
 export function layOutImage(): Image {
-  const [build, image] = readDockerfile();
-  if (build === undefined || image === undefined) throw new Error('the Dockerfile has two stages');
+  const [, image] = readDockerfile();
+  if (image === undefined) throw new Error('the Dockerfile has two stages');
   const folder = temporaryFolder('image');
   const root = join(folder, 'root');
   chmodSync(dirname(folder), 0o711);
   chmodSync(folder, 0o711);
-  layOutBuild(build, join(folder, 'build'));
-  for (const { sources, target } of image.copies) {
-    const [source = ''] = sources;
-    if (source.endsWith('/node_modules')) continue; // mounted: it is large
-    cpSync(join(folder, 'build', source), join(root, target), { recursive: true });
-  }
-  layOutBase(root);
+  const copied = image.copies.map(({ sources, target }) => [target, madeHere(sources)] as const);
+  const mounts = { ...baseMounts(), ...Object.fromEntries(copied) };
+  layOutBase(root, mounts);
   const run: Image['run'] = (words, options) => {
-    const mounts = { ...baseMounts(), '/app/node_modules': join(repository, 'node_modules') };
     const env = { PATH: '/usr/local/bin:/usr/bin:/bin', ...image.env };
     const script = mountScript(root, mounts, options.volumes);
     const identity = [`--userspec=${options.user}:${options.group}`, '--groups='];
@@ -58,27 +53,27 @@ export function layOutImage(): Image {
   };
 }
 
-function layOutBuild({ copies }: Stage, root: string): void {
-  for (const { sources, target } of copies)
-    for (const source of sources) {
-      const into = sources.length > 1 ? join(root, target, source) : join(root, target);
-      cpSync(join(repository, source), into, { recursive: true });
-    }
-  symlinkSync(join(repository, 'node_modules'), join(root, 'app/node_modules'));
-  execFileSync(process.execPath, [join(root, 'app/build.mjs')]);
+/** The first stage works in /app, as this repository is laid out. */
+function madeHere(sources: readonly string[]): string {
+  const [source = ''] = sources;
+  if (sources.length !== 1 || !source.startsWith('/app/'))
+    throw new Error(`not of /app: ${sources.join(' ')}`);
+  return join(repository, source.slice('/app/'.length));
 }
 
 /** What the RUN lines of the image's stage leave behind, and a stand-in for tini where this machine has none. */
-function layOutBase(root: string): void {
-  for (const path of ['usr/local/bin', 'etc', 'state', 'keys', 'etc/tunnel', 'app/node_modules'])
+function layOutBase(root: string, mounts: Readonly<Record<string, string>>): void {
+  for (const path of ['usr/local/bin', 'state', 'keys', 'etc/tunnel'])
     mkdirSync(join(root, path), { recursive: true, mode: 0o755 });
   chmodSync(join(root, 'state'), 0o1777);
   symlinkSync('/app/bin/tunnel.js', join(root, 'usr/local/bin/tunnel'));
-  writeFileSync(join(root, 'usr/local/bin/node'), '');
   if (!existsSync('/usr/bin/tini'))
     writeFileSync(join(root, 'usr/local/bin/tini'), '#!/bin/sh\nshift\nexec "$@"\n', { mode: 0o755 });
-  for (const path of Object.keys(baseMounts()))
-    if (!existsSync(join(root, path))) mkdirSync(join(root, path), { recursive: true });
+  for (const [path, from] of Object.entries(mounts)) {
+    const isFolder = statSync(from).isDirectory();
+    mkdirSync(isFolder ? join(root, path) : dirname(join(root, path)), { recursive: true });
+    if (!isFolder) writeFileSync(join(root, path), '');
+  }
 }
 
 function baseMounts(): Record<string, string> {
@@ -87,17 +82,18 @@ function baseMounts(): Record<string, string> {
   return { ...Object.fromEntries(here.map((path) => [path, path])), '/usr/local/bin/node': process.execPath };
 }
 
-/** The root becomes read-only before what may be writable is mounted. */
+/** All but the volumes is read-only: the root, and each part of it that is mounted (mount(8) does no more than one at a time). */
 function mountScript(
   root: string,
   mounts: Readonly<Record<string, string>>,
   volumes: Readonly<Record<string, string>>,
 ): string {
-  const bind = ([path, from]: [string, string]): string => `mount --rbind ${from} ${join(root, path)}`;
+  const bind = ([path, from]: [string, string]): string => `mount --rbind '${from}' '${join(root, path)}'`;
+  const readOnly = (path: string): string => `mount -o remount,ro,bind '${join(root, path)}'`;
   return [
     `mount --bind ${root} ${root}`,
     ...Object.entries(mounts).map(bind),
-    `mount -o remount,ro,bind ${root}`,
+    ...['/', ...Object.keys(mounts).filter((path) => path.startsWith('/app/'))].map(readOnly),
     ...Object.entries(volumes).map(bind),
     'exec "$@"',
   ].join('\n');
