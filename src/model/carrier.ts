@@ -1,6 +1,7 @@
 // Carriers: a forward at work. The contract between a tunnel (supervisor/) and what carries its bytes (forward/). Pure types.
 import type { TunnelError } from '../errors.ts';
 import type { Clock } from './clock.ts';
+import type { FlowView } from './flow.ts';
 import type { Forward } from './forward.ts';
 import type { Secret, SecretRef } from './secret.ts';
 import type { CallerEnvironment, Session } from './session.ts';
@@ -91,6 +92,8 @@ export interface Carrier {
   /** Resets running and held connections, keeps the listener (`restart`). */
   resetConnections(): void;
   status(): CarrierStatus;
+  /** Its connections, at most `most` of them, in no order. Absent in a carrier that cannot tell. */
+  connections?(most: number): readonly FlowView[];
   /** Probes the target now; null while the link is not up, or without a probe. Absent in a carrier that cannot. */
   probe?(): Promise<ProbeStatus | null>;
   /** Stops listening at once, lets running connections end for `drainMs`, then resets them. Resolves when all is closed. */

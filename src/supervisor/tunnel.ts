@@ -3,6 +3,7 @@ import { formatHopLogin, type Host } from '../model/host.ts';
 import { TunnelError } from '../errors.ts';
 import type { CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import type { DialStep } from '../model/session.ts';
 import type { StateChange } from '../model/history.ts';
 import type { TunnelState, TunnelStatus } from '../model/status.ts';
@@ -179,6 +180,10 @@ export class TunnelRun {
       forwards: this.#listeners?.forwardStatuses() ?? null,
       clock: this.#parts.clock,
     });
+  }
+
+  flows(most: number): readonly TunnelFlow[] {
+    return this.#listeners?.flows(most) ?? [];
   }
 
   loginSteps(): readonly DialStep[] | null {
