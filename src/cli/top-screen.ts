@@ -194,7 +194,11 @@ export class TopScreen {
   async #change(method: 'up' | 'restart' | 'down', tunnel: string): Promise<void> {
     const selectors = [tunnel];
     const { signal } = this.#over;
-    this.say({ up: `${tunnel} …`, restart: `${tunnel}: restarting …`, down: `${tunnel}: closing …` }[method]);
+    this.say(
+      { up: `${tunnel}: coming up …`, restart: `${tunnel}: restarting …`, down: `${tunnel}: closing …` }[
+        method
+      ],
+    );
     try {
       if (method === 'down') {
         await ask(this.#target, 'down', { selectors, drainMs: 0 }, { signal });

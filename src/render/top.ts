@@ -392,7 +392,7 @@ const lookKeys = [
 ] as const;
 
 function footLines({ view, message }: TopScene, { paint, columns }: TopFrame): string[] {
-  const said = message === null ? '' : cleanText(message);
+  const said = (message ?? '').split('\n').map(cleanText);
   const keys = (pairs: readonly (readonly [string, string])[]): string =>
     pairs.map(([key, what]) => `${paint.bold(key)} ${what}`).join('  ');
   const { mode } = view;
@@ -427,9 +427,7 @@ function footLines({ view, message }: TopScene, { paint, columns }: TopFrame): s
   }
 }
 
-/** A reason is worth two lines. */
-function messageLines(text: string, columns: number): string[] {
-  if (text === '') return [''];
-  const lines = text.split('\n').flatMap((line) => wrap(line, columns));
-  return lines.slice(0, 3);
+/** A reason and its hint are worth three lines. */
+function messageLines(said: readonly string[], columns: number): string[] {
+  return said.flatMap((line) => wrap(line, columns)).slice(0, 3);
 }

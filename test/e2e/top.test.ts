@@ -73,16 +73,24 @@ describe.skipIf(missing !== null)('the live screen', () => {
     await isRestored(terminal);
   });
 
-  test('asks the question that a tunnel waits for, and comes back when it is answered', async () => {
+  test('asks the question that a tunnel waits for, and comes back when it is answered; SIGTERM ends it there too', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();
     configure(world, sshd, await freePort(), 9);
     expect((await world.run(['up'])).code).toBe(7);
     using terminal = openTerminal(world.env, small);
-    run(terminal, top);
-    await terminal.until(/^> db +needs-you .*host key unknown/m);
+    const pidFile = join(world.folder, 'pid');
+    run(terminal, `sh -c 'echo $$ > ${pidFile}; exec ${top}'`);
+    await terminal.until(/^> db +needs-you /m);
     terminal.key('a');
     await terminal.until(/Trust it\? yes, no/);
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM');
+    await terminal.until(/exit=143/);
+    await isRestored(terminal);
+    run(terminal, top);
+    await terminal.until(/^> db +needs-you /m);
+    terminal.key('a');
+    await terminal.until(/exit=143[^]*Trust it\? yes, no/);
     terminal.type('yes');
     terminal.key('Enter');
     await terminal.until(chosenUp);

@@ -183,6 +183,11 @@ describe('the foot', () => {
   test.each<[string, Partial<TopScene>, string[]]>([
     ['says what a key did', { message: 'db is up' }, ['db is up', 'u up']],
     [
+      'gives a hint a line of its own',
+      { message: 'db: refused\nhint: tunnel why db' },
+      ['hint: tunnel why db', 'u up'],
+    ],
+    [
       'asks before connections are cut off',
       { view: { ...looking, mode: { kind: 'sure', act: 'down', tunnel: 'db' } } },
       ['take db down? Its connections are cut off.', 'y yes  n no'],

@@ -1,7 +1,8 @@
 // `tunnel top`: a live screen for people who would rather look, with keys for what commands do.
-import { TunnelError } from '../../errors.ts';
-import type { Context } from '../../client/context.ts';
+import { exitCodeOf } from '../../errors.ts';
+import { Interrupted, type Context } from '../../client/context.ts';
 import { locateTarget } from '../../client/supervisor.ts';
+import { hintLines } from '../../render/error.ts';
 import { anyWords, selectorWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { complainOf } from '../context.ts';
 import { TopScreen } from '../top-screen.ts';
@@ -31,10 +32,14 @@ export const run: Run = async (context, { words }) => {
   for (;;) {
     const leaving = await screen.show();
     if (leaving.kind === 'over') return leaving.code;
-    await converse(context, leaving.tunnel);
-    screen.say(null);
+    const { code, said } = await converse(context, leaving.tunnel);
+    if (endings.includes(code)) return code;
+    screen.say(said);
   }
 };
+
+/** By SIGHUP and by SIGTERM: they mean the screen too. */
+const endings: readonly number[] = [129, 143];
 
 function needScreen({ stdin, stdout, facts, options }: Context): void {
   const hint = { command: 'status --watch', ...(options.json ? { flags: '--json' } : {}) };
@@ -52,12 +57,16 @@ const plainArgs = (words: readonly string[]): Args => ({
   durationMs: (_, otherwise) => otherwise,
 });
 
-/** `tunnel up NAME`, as it is without a screen: it asks what must be asked, and what it says can be read. */
-async function converse(context: Context, tunnel: string): Promise<void> {
+/** `tunnel up NAME`, as it is without a screen: it asks what must be asked. `said` is for the screen: there it can be read. */
+async function converse(context: Context, tunnel: string): Promise<{ code: number; said: string | null }> {
   context.talk(['', { command: 'up', on: { tunnel } }]);
-  const code = await bring(context, plainArgs([tunnel]), 'up').catch((thrown: unknown) => {
-    complainOf(context, thrown);
-    return thrown instanceof TunnelError ? 2 : 1;
-  });
-  if (code !== 0) await context.prompter().line('Enter goes back to the screen', null);
+  try {
+    const code = await bring(context, plainArgs([tunnel]), 'up');
+    return { code, said: code === 0 ? `${tunnel} is up` : `${tunnel} is not up` };
+  } catch (thrown) {
+    if (thrown instanceof Interrupted) return { code: thrown.exitCode, said: null };
+    const { code, message, hint } = complainOf(context, thrown);
+    const hints = hintLines(hint, context.options.config).map((line) => `hint: ${line}`);
+    return { code: exitCodeOf(code), said: [message, ...hints].join('\n') };
+  }
 }
