@@ -5,6 +5,7 @@ import { spec as up } from './commands/up.ts';
 import { spec as down } from './commands/down.ts';
 import { spec as restart } from './commands/restart.ts';
 import { spec as status } from './commands/status.ts';
+import { spec as top } from './commands/top.ts';
 import { spec as wait } from './commands/wait.ts';
 import { spec as logs } from './commands/logs.ts';
 import { spec as history } from './commands/history.ts';
@@ -37,6 +38,7 @@ export const commands: readonly CommandSpec[] = [
   down,
   restart,
   status,
+  top,
   wait,
   logs,
   history,

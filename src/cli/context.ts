@@ -13,6 +13,8 @@ import {
   type GlobalOptions,
   type Interruption,
   type Prompter,
+  type TerminalHold,
+  type TerminalTerms,
 } from '../client/context.ts';
 
 /** `prompter` makes the one at the terminal, where a command may ask. */
@@ -53,6 +55,7 @@ export async function createContext(
     now: () => Date.now(),
     interruption: catchSignals,
     untilUnread: catchUnread,
+    holdTerminal,
   };
   return context;
 }
@@ -93,6 +96,43 @@ function catchUnread(): Interruption {
     [Symbol.dispose]() {
       process.stdout.off('error', unread);
       interruption[Symbol.dispose]();
+    },
+  };
+}
+
+/** How long a stop may take to begin: a job that no shell could let go on is not stopped at all. */
+const stopMs = 300;
+
+function holdTerminal({ take, give }: TerminalTerms): TerminalHold {
+  let held = false;
+  let over = false;
+  const giveBack = (): void => {
+    if (held) give();
+    held = false;
+  };
+  /** After a stop, by whatever signal: the shell has had the terminal. */
+  const again = (): void => {
+    giveBack();
+    held = true;
+    process.off('SIGTSTP', stop).on('SIGTSTP', stop);
+    take();
+  };
+  const stop = (): void => {
+    giveBack();
+    process.off('SIGTSTP', stop);
+    process.kill(0, 'SIGTSTP'); // the whole job, as the terminal itself does (termios(3))
+    setTimeout(() => {
+      if (!held && !over) again();
+    }, stopMs);
+  };
+  again();
+  process.on('SIGCONT', again).on('exit', giveBack);
+  return {
+    stop,
+    [Symbol.dispose]() {
+      over = true;
+      process.off('SIGCONT', again).off('SIGTSTP', stop).off('exit', giveBack);
+      giveBack();
     },
   };
 }

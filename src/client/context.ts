@@ -43,6 +43,8 @@ export interface Context {
   interruption(): Interruption;
   /** The same, and it ends too when nobody reads stdout any more: for commands that go on for ever. */
   untilUnread(): Interruption;
+  /** The whole terminal is ours until disposed, and is given back however this process ends or is stopped. */
+  holdTerminal(terms: TerminalTerms): TerminalHold;
 }
 
 /**
@@ -67,6 +69,18 @@ export interface Interruption extends Disposable {
   readonly signal: AbortSignal;
   /** As if the signal had come: Ctrl-C typed at a question. */
   interrupt(signal: NodeJS.Signals): void;
+}
+
+export interface TerminalTerms {
+  /** Makes the terminal ours, also after the program was stopped; what stood on it is gone. */
+  readonly take: () => void;
+  /** Gives it back. Must do it at once: the process may end with this call. */
+  readonly give: () => void;
+}
+
+export interface TerminalHold extends Disposable {
+  /** Ctrl-Z: gives the terminal back and stops, until a shell lets us go on. */
+  stop(): void;
 }
 
 /** What became of a question. `declined`: the person said no, or nothing at all. */

@@ -1,5 +1,6 @@
 // The control protocol: newline-delimited JSON over the supervisor's socket. Types and limits; framing.ts moves the bytes.
 import type { ErrorReport } from '../errors.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import type { PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, DialStep } from '../model/session.ts';
 import type { StatusDocument, TunnelStatus } from '../model/status.ts';
@@ -51,6 +52,11 @@ export interface Methods {
   recheck: { params: { hosts: readonly string[] }; result: null };
   /** The record of the live link's login. Null steps: there is no live link. */
   why: { params: { name: string }; result: WhyResult };
+  /** Open connections of these tunnels, in no order; at most `most`, which are then not all. */
+  flows: {
+    params: { selectors: readonly string[]; most: number };
+    result: { readonly flows: readonly TunnelFlow[] };
+  };
   /** What the command of model/server-ports wrote on the server of that tunnel; null: there is no live link. */
   ports: { params: { name: string }; result: { readonly output: string } | null };
   /**

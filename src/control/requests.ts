@@ -42,6 +42,7 @@ const schemas = {
   answer: z.object({ question: z.string().max(256), value: z.string().nullable() }),
   recheck: z.object({ hosts: z.array(z.string().max(1024)).max(10_000) }),
   why: z.object({ name: z.string().max(1024) }),
+  flows: z.object({ selectors, most: z.number().int().min(0).max(10_000) }),
   ports: z.object({ name: z.string().max(1024) }),
   'hand-over': z.object({
     program: z.array(z.string().max(4096)).min(2).max(64),

@@ -97,12 +97,16 @@ export function createHandlers(parts: HandlerParts): Handlers {
 function lookers(
   parts: HandlerParts,
   document: (names: readonly string[]) => StatusDocument,
-): Pick<Handlers, 'status' | 'watch' | 'why' | 'ports'> {
+): Pick<Handlers, 'status' | 'watch' | 'flows' | 'why' | 'ports'> {
   const chosen = (selectors: readonly string[]): StatusDocument =>
     document(select(selectors, parts.engine.known(), 'all'));
   return {
     status: ({ selectors }) => Promise.resolve(chosen(selectors)),
     watch: ({ selectors }, call) => watch(() => chosen(selectors), call, parts),
+    flows({ selectors, most }) {
+      const names = select(selectors, parts.engine.known(), 'all');
+      return Promise.resolve({ flows: parts.engine.flows(names, most) });
+    },
     why: ({ name }, call) => why(name, call, parts),
     async ports({ name }) {
       const [known] = select([name], parts.engine.known(), 'all');

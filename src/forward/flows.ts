@@ -1,7 +1,9 @@
 // The flows of one forward (SPEC 4): which live now, what is counted of them, the last fault, and the wait until the last has
 // left.
 import type { TunnelError } from '../errors.ts';
+import type { Socket } from 'node:net';
 import type { CarrierParts, CarrierStatus } from '../model/carrier.ts';
+import type { FlowView } from '../model/flow.ts';
 import type { Traffic } from './splice.ts';
 
 /** One forwarded connection, from its accept to its end. */
@@ -97,6 +99,11 @@ export class Flows<F extends Flow> {
     });
   }
 
+  /** Those that live now, at most `most`, in no order. */
+  living(most: number): readonly F[] {
+    return this.#living.slice(0, most);
+  }
+
   /** `held`: how many of the living wait for the link. */
   status(held: number): FlowStatus {
     return {
@@ -140,5 +147,18 @@ export class Flows<F extends Flow> {
   readonly #quietOver = (): void => {
     this.#quiet = false;
     if (this.#missed) this.#tell();
+  };
+}
+
+/** A connection by its local socket. The socket counts its bytes by itself: nothing is added for it on their way. */
+export function viewOf(socket: Socket | null, flow: Pick<FlowView, 'ageMs' | 'running'>): FlowView {
+  const { remoteAddress: host, remotePort, localPort } = socket ?? {};
+  const isTcp = host !== undefined && remotePort !== undefined;
+  return {
+    ...flow,
+    peer: isTcp ? { host, port: remotePort } : null,
+    port: isTcp ? (localPort ?? null) : null,
+    bytesIn: socket?.bytesWritten ?? 0,
+    bytesOut: socket?.bytesRead ?? 0,
   };
 }

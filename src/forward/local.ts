@@ -17,11 +17,12 @@ import type {
 } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, type Endpoint } from '../model/endpoint.ts';
+import type { FlowView } from '../model/flow.ts';
 import type { DynamicForward, Forward, LocalForward } from '../model/forward.ts';
 import { GiveUp, type GiveUpSignal } from '../model/give-up.ts';
 import type { Channel, Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { Flows, type Flow } from './flows.ts';
+import { Flows, viewOf, type Flow } from './flows.ts';
 import { Client, HeldConnections, type Holdable } from './hold.ts';
 import { listen, type Listener } from './sockets.ts';
 import { Splice, type Traffic } from './splice.ts';
@@ -168,6 +169,10 @@ export class ListeningCarrier<F extends ListeningForward> implements Carrier {
     const listener = this.#listener;
     this.#listener = null;
     await listener?.letGo();
+  }
+
+  connections(most: number): readonly FlowView[] {
+    return this.#flows.living(most).map((connection) => connection.view());
   }
 
   async close(drainMs: number): Promise<void> {
@@ -334,6 +339,14 @@ class Connection implements OpenRequest, Holdable, Flow {
   get session(): Session {
     if (this.#session === null) throw new TunnelError('INTERNAL', 'a connection has no session yet');
     return this.#session;
+  }
+
+  view(): FlowView {
+    const { socket, acceptedMs } = this.client;
+    return viewOf(socket, {
+      ageMs: this.clock.monotonic() - acceptedMs,
+      running: this.#running !== null,
+    });
   }
 
   adopt(socket: Socket, way: OpenWay): void {

@@ -4,6 +4,7 @@ import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView, Listening } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { tcp, type Endpoint } from '../model/endpoint.ts';
+import type { FlowView } from '../model/flow.ts';
 import type { Forward, Probe } from '../model/forward.ts';
 import type { Channel, Session } from '../model/session.ts';
 import type { ProbeStatus } from '../model/status.ts';
@@ -68,6 +69,10 @@ export class ProbingCarrier implements Carrier {
 
   status(): CarrierStatus {
     return { ...this.#carrier.status(), probe: this.#seen };
+  }
+
+  connections(most: number): readonly FlowView[] {
+    return this.#carrier.connections?.(most) ?? [];
   }
 
   probe(): Promise<ProbeStatus | null> {

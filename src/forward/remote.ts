@@ -4,15 +4,17 @@
 //                │ ▲
 //        refused ▼ │ backoff, on the same link
 //              waiting
+import type { Socket } from 'node:net';
 import { asTunnelError, TunnelError } from '../errors.ts';
 import type { Carrier, CarrierParts, CarrierStatus, LinkView, Listening } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatEndpoint, isLoopback, tcp, type Endpoint } from '../model/endpoint.ts';
+import type { FlowView } from '../model/flow.ts';
 import type { Forward, RemoteForward } from '../model/forward.ts';
 import { GiveUp } from '../model/give-up.ts';
 import type { Channel, RemoteListener, Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
-import { Flows, type Flow } from './flows.ts';
+import { Flows, viewOf, type Flow } from './flows.ts';
 import { flowError, sameEndpoint } from './local.ts';
 import { connectHere, type ConnectHere, type Connected } from './remote-target.ts';
 import { Splice, type Traffic } from './splice.ts';
@@ -153,6 +155,10 @@ export class RemoteCarrier implements Carrier {
     await this.#leave(asking);
   }
 
+  connections(most: number): readonly FlowView[] {
+    return this.#flows.living(most).map((flow) => flow.view());
+  }
+
   async close(drainMs: number): Promise<void> {
     this.#closed = true;
     const asking = this.#asking;
@@ -272,14 +278,23 @@ export class RemoteFlow implements Flow {
   readonly #clock: Clock;
   readonly #flows: FlowOwner;
   readonly #leaving = new GiveUp();
+  readonly #acceptedMs: number;
   #over = false;
   #running: Splice | null = null;
+  /** Dialled here, once it is. */
+  #socket: Socket | null = null;
   #resetBy: TunnelError | null = null;
 
   constructor(channel: Channel, clock: Clock, flows: FlowOwner) {
     this.#channel = channel;
     this.#clock = clock;
     this.#flows = flows;
+    this.#acceptedMs = clock.monotonic();
+  }
+
+  view(): FlowView {
+    const ageMs = this.#clock.monotonic() - this.#acceptedMs;
+    return viewOf(this.#socket, { ageMs, running: this.#running !== null });
   }
 
   start(connect: ConnectHere): void {
@@ -298,6 +313,7 @@ export class RemoteFlow implements Flow {
 
   #run(connected: Connected): void {
     if (this.#over) return void connected.socket.destroy();
+    this.#socket = connected.socket;
     this.#running = new Splice({
       ...connected,
       traffic: this.#flows.traffic,

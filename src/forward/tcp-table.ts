@@ -98,20 +98,51 @@ export async function blockingConnection(port: number): Promise<Blocking | null>
   return rows.length === 0 ? null : { kind: 'time-wait' };
 }
 
-/** Looks for an open descriptor of one of the sockets in /proc/PID/fd (proc(5)). */
+/** The process that has one of the sockets open; null where none is seen. */
 async function processWith(rows: readonly TcpRow[]): Promise<Holder | null> {
   if (rows.length === 0) return null;
-  const sockets = new Set(rows.map((row) => `socket:[${row.inode}]`));
+  for await (const [, holder] of processesWith(new Set(rows.map(({ inode }) => inode)))) return holder;
+  return null;
+}
+
+/** Looks for open descriptors of the sockets in /proc/PID/fd (proc(5)), until each has been seen. */
+async function* processesWith(inodes: ReadonlySet<string>): AsyncGenerator<readonly [string, Holder]> {
+  const missing = new Map([...inodes].map((inode) => [`socket:[${inode}]`, inode]));
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
+    if (missing.size === 0) return;
     const folder = `/proc/${pid}/fd`;
     const descriptors = await readdir(folder).catch(() => []); // not ours to read, or gone meanwhile
     for (const descriptor of descriptors) {
       const link = await readlink(`${folder}/${descriptor}`).catch(() => '');
-      if (sockets.has(link)) return { pid: Number(pid), ...(await commandOf(pid)) };
+      const inode = missing.get(link);
+      if (inode === undefined || !missing.delete(link)) continue;
+      yield [inode, { pid: Number(pid), ...(await commandOf(pid)) }];
     }
   }
-  return null;
+}
+
+/** One end of a TCP connection on this machine, by the ports of both. */
+export interface LocalEnd {
+  readonly port: number;
+  readonly remotePort: number;
+}
+
+/** The processes that have these ends open; null for one that is not seen: another user's, or on another machine. */
+export async function programsAt(ends: readonly LocalEnd[]): Promise<readonly (Holder | null)[]> {
+  if (process.platform !== 'linux') return programsByLsof(ends);
+  const rows = await readTcpTables();
+  const inodes = ends.map(
+    (end) =>
+      rows.find(
+        ({ port, remotePort, inode }) =>
+          port === end.port && remotePort === end.remotePort && inode !== '0' /* nobody has it any more */,
+      )?.inode,
+  );
+  const found = new Map<string, Holder>();
+  const sought = new Set(inodes.filter((inode) => inode !== undefined));
+  for await (const [inode, holder] of processesWith(sought)) found.set(inode, holder);
+  return inodes.map((inode) => (inode === undefined ? null : (found.get(inode) ?? null)));
 }
 
 const interpreters = /^(node|nodejs|deno|bun|python[\d.]*|ruby|perl|java)$/;
@@ -132,6 +163,28 @@ async function commandOf(pid: string): Promise<Pick<Holder, 'command' | 'supervi
 /** Somebody else's process name: shown without control characters. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '').trim();
+}
+
+async function programsByLsof(ends: readonly LocalEnd[]): Promise<readonly (Holder | null)[]> {
+  const argv = ['lsof', '-nP', '-iTCP', '-sTCP:ESTABLISHED', '-Fpcn'];
+  const run = await runProgram(argv, { env: process.env, deadlineMs: 2000, outputLimitBytes: 1024 * 1024 });
+  const found = parseLsof(run.output.toString('utf8'));
+  return ends.map(({ port, remotePort }) => found.get(`${port} ${remotePort}`) ?? null);
+}
+
+/** Who has a connection, by `PORT REMOTEPORT`: lines p for the pid, c for the command, n for `1.2.3.4:80->5.6.7.8:90` (lsof(8)). */
+export function parseLsof(text: string): ReadonlyMap<string, Holder> {
+  const found = new Map<string, Holder>();
+  let pid = 0;
+  let command = '';
+  for (const line of text.split('\n')) {
+    const [, field, value = ''] = /^([pcn])(.*)$/.exec(line) ?? [];
+    const ports = /:(\d+)->.*:(\d+)$/.exec(value);
+    if (field === 'p') pid = Number(value);
+    else if (field === 'c') command = printable(value) || 'a process';
+    else if (ports !== null) found.set(`${ports[1]} ${ports[2]}`, { pid, command, supervises: null });
+  }
+  return found;
 }
 
 /** `lsof -F` prints one field a line: p for the pid, c for the command (lsof(8)). */

@@ -2,6 +2,7 @@
 import type { TunnelError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { FlowView } from './flow.ts';
 import type { Forward } from './forward.ts';
 import type { Secret, SecretRef } from './secret.ts';
 import type { CallerEnvironment, Session } from './session.ts';
@@ -116,6 +117,8 @@ export interface Carrier {
   listening(): Listening | null;
   /** Listens no more, here or on the server, since another process goes on with the address. What runs or is held goes on. */
   letGo(): Promise<void>;
+  /** Its connections, at most `most` of them, in no order. Absent in a carrier that cannot tell. */
+  connections?(most: number): readonly FlowView[];
   /** Probes the target now; null while the link is not up, or without a probe. Absent in a carrier that cannot. */
   probe?(): Promise<ProbeStatus | null>;
   /** Stops listening at once, lets running connections end for `drainMs`, then resets them. Resolves when all is closed. */

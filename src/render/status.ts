@@ -19,7 +19,7 @@ import { cut } from './screen.ts';
 const serving = (tunnel: TunnelStatus): boolean => tunnel.state === 'up' || tunnel.state === 'asleep';
 
 /** Most urgent first. */
-const order: Readonly<Record<TunnelStatus['state'], number>> = {
+export const urgency: Readonly<Record<TunnelStatus['state'], number>> = {
   'needs-you': 0,
   retrying: 1,
   connecting: 2,
@@ -45,7 +45,7 @@ export interface StatusView {
 
 /** The tables of `tunnel status`, and of many tunnels a last line that sums them up. */
 export function renderStatus(document: StatusDocument, view: StatusView): string[] {
-  const sorted = document.tunnels.toSorted((a, b) => order[a.state] - order[b.state]);
+  const sorted = document.tunnels.toSorted((a, b) => urgency[a.state] - urgency[b.state]);
   const away = awayTable(
     sorted.filter((tunnel) => !serving(tunnel)),
     view,
@@ -242,17 +242,26 @@ const upFrame = {
 
 function upTable(tunnels: readonly TunnelStatus[], view: StatusView): string[] {
   if (tunnels.length === 0) return [];
-  const { now, paint } = view;
+  const { paint } = view;
   const rows = tunnels.flatMap((tunnel) =>
     withNotes(
       tunnelRows(tunnel, view, {
         forward: ({ open, bytesIn, bytesOut }) => [String(open), formatBytes(bytesIn), formatBytes(bytesOut)],
         tunnel: () => [formatLatency(tunnel.latencyMs)],
       }),
-      [...tunnel.forwards.flatMap((forward) => failureNote(forward, now)), ...orphanNotes([tunnel], view)],
+      tunnelNotes(tunnel, view),
     ),
   );
   return renderTable(upHead, rows, paint, { ...upFrame, columns: view.columns ?? Infinity });
+}
+
+/** What is said below one tunnel: why it does not serve and what to do, or how its last connection failed. */
+export function tunnelNotes(tunnel: TunnelStatus, view: StatusView): Note[] {
+  if (!serving(tunnel)) return causeNotes([tunnel], tunnel.error, view);
+  return [
+    ...tunnel.forwards.flatMap((forward) => failureNote(forward, view.now)),
+    ...orphanNotes([tunnel], view),
+  ];
 }
 
 /** A tunnel that serves keeps the reason of the last connection that failed. */
@@ -354,13 +363,21 @@ const said: readonly TunnelState[] = [
 ];
 
 /** `270 up, 30 retrying: bastion:22 does not answer`, at most `columns` wide. */
-export function summaryLine({ tunnels }: StatusDocument, columns = Infinity): string {
+export function summaryLine(document: StatusDocument, columns = Infinity): string {
+  const text = cleanText(stateCounts(document, reasonOf));
+  return columns === Infinity ? text : cut(text, columns);
+}
+
+/** `270 up, 30 retrying`, with what else is to be said of those in one state. */
+export function stateCounts(
+  { tunnels }: StatusDocument,
+  more: (members: readonly TunnelStatus[]) => string = () => '',
+): string {
   const parts = said.flatMap((state) => {
     const members = tunnels.filter((tunnel) => tunnel.state === state);
-    return members.length === 0 ? [] : [`${members.length} ${state}${reasonOf(members)}`];
+    return members.length === 0 ? [] : [`${members.length} ${state}${more(members)}`];
   });
-  const text = cleanText(parts.join(', '));
-  return columns === Infinity ? text : cut(text, columns);
+  return parts.join(', ');
 }
 
 /** The reason that most of them share. */
@@ -411,7 +428,8 @@ export function exposureNotes(tunnel: TunnelStatus): string[] {
     });
 }
 
-function arrow(tunnel: TunnelStatus, forward: ForwardStatus): string {
+/** `127.0.0.1:5432 → db:5432`, from where to where. */
+export function arrow(tunnel: TunnelStatus, forward: ForwardStatus): string {
   if (forward.type === 'remote') return `${forward.listen} on ${tunnel.host} → ${forward.target} here`;
   if (forward.type === 'dynamic') return `${forward.listen} → anywhere (SOCKS)`;
   return `${forward.listen} → ${forward.target}`;

@@ -2,6 +2,7 @@
 import type { TunnelError } from '../errors.ts';
 import type { CreateCarrier } from '../model/carrier.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import type { Answer, PendingQuestion } from '../model/question.ts';
 import type { CallerEnvironment, Dialer, DialStep, Session } from '../model/session.ts';
 import type { Handing, Inheritance } from '../model/handover.ts';
@@ -109,6 +110,8 @@ export interface Engine {
   forget(names: readonly string[]): void;
   /** From memory, at once; what is not up comes first is the renderer's business. */
   status(names: readonly string[]): readonly TunnelStatus[];
+  /** The connections of these tunnels, at most `most`, in no order. */
+  flows(names: readonly string[], most: number): readonly TunnelFlow[];
   /** Steps that the live link's login recorded; null without a live link. */
   loginSteps(name: string): readonly DialStep[] | null;
   /** The facts that `why` looks into; null for a tunnel that does not exist. */

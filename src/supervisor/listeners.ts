@@ -12,6 +12,7 @@ import type {
 import type { Cancel, Clock } from '../model/clock.ts';
 import { collide, formatEndpoint, placeOf } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import type { Forward } from '../model/forward.ts';
 import type { HandedListener } from '../model/handover.ts';
 import type { CallerEnvironment } from '../model/session.ts';
@@ -110,6 +111,20 @@ export class Listeners {
       .filter(([, heir]) => heir === null)
       .map(([carrier]) => forwardStatus(carrier.forward, carrier.status(), null, now));
     return [...own, ...left.filter(({ open }) => open > 0)];
+  }
+
+  /** The connections over each address, also over those that only let their last ones end; at most `most`. */
+  flows(most: number): readonly TunnelFlow[] {
+    const carriers = [...this.#slots.map(({ carrier }) => carrier), ...this.#draining.keys()];
+    const tunnel = this.#parts.tunnel();
+    let left = most;
+    return carriers.flatMap((carrier) => {
+      const views = carrier.connections?.(left) ?? [];
+      left -= views.length;
+      if (views.length === 0) return [];
+      const { listen } = carrier.status();
+      return views.map((view) => ({ ...view, tunnel, forward: carrier.forward.name, listen }));
+    });
   }
 
   /** Connections that run, or wait, over whichever address. */

@@ -1,6 +1,7 @@
 // The engine: tunnels by name, the links under them, the people at them. Wanted state and actual state meet here.
 import { TunnelError } from '../errors.ts';
 import type { Cancel } from '../model/clock.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import { formatAddress, formatLogin } from '../model/host.ts';
 import type { Answer } from '../model/question.ts';
 import type { DialStep } from '../model/session.ts';
@@ -150,6 +151,15 @@ class Supervisor implements Engine {
 
   status(names: readonly string[]): readonly TunnelStatus[] {
     return this.#select(names).map((run) => run.status());
+  }
+
+  flows(names: readonly string[], most: number): readonly TunnelFlow[] {
+    let left = most;
+    return this.#select(names).flatMap((run) => {
+      const flows = left === 0 ? [] : run.flows(left);
+      left -= flows.length;
+      return flows;
+    });
   }
 
   loginSteps(name: string): readonly DialStep[] | null {

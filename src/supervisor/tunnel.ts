@@ -4,6 +4,7 @@ import { TunnelError } from '../errors.ts';
 import type { CreateCarrier, LinkView } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import type { TunnelFlow } from '../model/flow.ts';
 import type { DialStep } from '../model/session.ts';
 import type { HandedListener, HandedTunnel, Inheritance } from '../model/handover.ts';
 import type { StateChange } from '../model/history.ts';
@@ -208,6 +209,10 @@ export class TunnelRun {
   /** Another process listens from now on. What runs or is held goes on over the link, which is kept. */
   async letGo(where: 'here' | 'server'): Promise<void> {
     await this.#listeners?.letGo(where);
+  }
+
+  flows(most: number): readonly TunnelFlow[] {
+    return this.#listeners?.flows(most) ?? [];
   }
 
   loginSteps(): readonly DialStep[] | null {

@@ -39,6 +39,7 @@ const idle: Handlers = {
   reload: none,
   answer: none,
   recheck: none,
+  flows: none,
   why: none,
   ports: none,
   'hand-over': none,

@@ -347,6 +347,25 @@ describe('the other methods', () => {
     await expect(unknown()).rejects.toThrow('no tunnel is named x');
   });
 
+  test('flows tells the connections of what was selected, and no more of all of them than were asked for', async () => {
+    const world = await serve(tunnelOf('db', [katie], local(5432)), tunnelOf('web', [katie], local(80)));
+    await world.up('db');
+    await world.up('web');
+    world.ports.at('127.0.0.1:5432').flows(2);
+    world.ports.at('127.0.0.1:80').flows(3);
+    const told = async (selectors: readonly string[], most: number): Promise<readonly string[]> => {
+      const { flows } = await world.handlers.flows({ selectors, most }, callOf());
+      return flows.map(({ tunnel, listen }) => `${tunnel} ${listen}`);
+    };
+    const db = 'db 127.0.0.1:5432';
+    const web = 'web 127.0.0.1:80';
+    expect(await told(['db'], 100)).toEqual([db, db]);
+    expect(await told([], 100)).toEqual([db, db, web, web, web]);
+    expect(await told([], 3)).toEqual([db, db, web]);
+    await world.engine.down(['db'], 0);
+    expect(await told(['db'], 100)).toEqual([]);
+  });
+
   test('shutdown ends it whatever is wanted', async () => {
     const world = await serve(tunnelOf('db', [katie], local(5432)));
     await world.up('db');

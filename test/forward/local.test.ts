@@ -120,6 +120,27 @@ describe('while the link is up', () => {
     expect(session.opened()).toEqual([tcp('db', 5432)]);
   });
 
+  test('each connection is told with both ends here, its age and its bytes, also one that waits', async () => {
+    const { carrier, clock } = stage();
+    await carrier.open();
+    const client = dial(carrier);
+    await once(client, 'connect');
+    await until(() => carrier.status().held === 1);
+    clock.advance(700);
+    const ends = { peer: { host: '127.0.0.1', port: client.localPort }, port: client.remotePort };
+    const waiting = { ...ends, ageMs: 700, running: false, bytesIn: 0, bytesOut: 0 };
+    expect(carrier.connections?.(9)).toEqual([waiting]);
+    carrier.link({ state: 'up', session: upperSession() });
+    client.write('this is a test');
+    await once(client, 'data');
+    const running = { ...waiting, running: true, bytesIn: 14, bytesOut: 14 };
+    expect(carrier.connections?.(9)).toEqual([running]);
+    expect(carrier.connections?.(0)).toEqual([]);
+    client.destroy();
+    await until(() => carrier.status().open === 0);
+    expect(carrier.connections?.(9)).toEqual([]);
+  });
+
   test('a refused target resets that connection only, and its reason is kept', async () => {
     const { carrier } = stage();
     await carrier.open();

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { TunnelError } from '../../src/errors.ts';
 import { dial, listen, nearestFreePort, type Listener } from '../../src/forward/sockets.ts';
-import { holderOf, parseTcpTable } from '../../src/forward/tcp-table.ts';
+import { holderOf, parseLsof, parseTcpTable, programsAt } from '../../src/forward/tcp-table.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -301,6 +301,31 @@ describe('who holds a port', () => {
     server.close();
     await once(server, 'close');
     expect(await holderOf(port)).toBeNull();
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'the program at either end of a connection is found by both ports; one that nobody has is null',
+    async () => {
+      const listener = await hear(tcp('127.0.0.1', 0));
+      const socket = connect(portOf(listener), '127.0.0.1');
+      opened.push({ close: () => socket.destroy() });
+      await once(socket, 'connect');
+      const [port, remotePort] = [socket.localPort ?? 0, socket.remotePort ?? 0];
+      const found = await programsAt([
+        { port, remotePort },
+        { port, remotePort: 1 },
+      ]);
+      expect(found.map((each) => each?.pid)).toEqual([process.pid, undefined]);
+    },
+  );
+
+  test('what lsof prints of connections is read by both ports', () => {
+    const text =
+      'p42\ncpsql\nf5\nn127.0.0.1:53210->127.0.0.1:5432\np43\ncre\u001bdis\nf9\nn[::1]:9->[::1]:6379\nf3\nn*:80';
+    expect([...parseLsof(text)]).toEqual([
+      ['53210 5432', { pid: 42, command: 'psql', supervises: null }],
+      ['9 6379', { pid: 43, command: 'redis', supervises: null }],
+    ]);
   });
 
   test('the nearest free port skips busy ones', async () => {

@@ -8,6 +8,7 @@ import type {
   LinkView,
 } from '../../src/model/carrier.ts';
 import { formatEndpoint, isLoopback } from '../../src/model/endpoint.ts';
+import type { FlowView } from '../../src/model/flow.ts';
 import type { Forward } from '../../src/model/forward.ts';
 import type { Hold } from '../../src/model/tunnel.ts';
 
@@ -135,6 +136,11 @@ export class FakeCarrier implements Carrier {
     this.held = 0;
     if (drainMs > 0 && this.open_ > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     this.open_ = 0;
+  }
+
+  connections(most: number): readonly FlowView[] {
+    const flow = { peer: null, port: null, ageMs: 0, running: true, bytesIn: 0, bytesOut: 0 };
+    return Array.from({ length: Math.min(most, this.open_) }, () => flow);
   }
 
   /** A client arrives while the link is away. */

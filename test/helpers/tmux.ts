@@ -17,6 +17,7 @@ export interface Terminal extends Disposable {
   /** Types text; `Enter`, `C-c` and other key names go through `key`. */
   type(text: string): void;
   key(name: string): void;
+  resize(columns: number, rows: number): void;
   /** What stands on the screen and above it, without trailing blanks. */
   screen(): string;
   /** Waits until the screen matches; throws with the screen after 20 s. */
@@ -25,8 +26,11 @@ export interface Terminal extends Disposable {
 
 const patienceMs = 20_000;
 
-/** Runs a shell in a terminal of 110 x 45 with exactly this environment. */
-export function openTerminal(env: Readonly<Record<string, string>>): Terminal {
+/** Runs a shell in a terminal, of 110 x 45 by default, with exactly this environment. */
+export function openTerminal(
+  env: Readonly<Record<string, string>>,
+  { columns, rows }: { readonly columns: number; readonly rows: number } = { columns: 110, rows: 45 },
+): Terminal {
   const socket = join(temporaryFolder('tm'), 's');
   const tmux = (...args: string[]): string =>
     execFileSync('tmux', ['-S', socket, '-f', '/dev/null', ...args], {
@@ -36,7 +40,7 @@ export function openTerminal(env: Readonly<Record<string, string>>): Terminal {
   const assignments = Object.entries({ ...env, TERM: 'screen-256color', PS1: '$ ' }).map(
     ([name, value]) => `${name}=${value}`,
   );
-  tmux('new-session', '-d', '-x', '110', '-y', '45', 'env', '-i', ...assignments, 'sh');
+  tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), 'env', '-i', ...assignments, 'sh');
   const screen = (): string =>
     tmux('capture-pane', '-p', '-S', '-200')
       .split('\n')
@@ -46,6 +50,7 @@ export function openTerminal(env: Readonly<Record<string, string>>): Terminal {
   return {
     type: (text) => void tmux('send-keys', '-l', '--', text),
     key: (name) => void tmux('send-keys', name),
+    resize: (width, height) => void tmux('resize-window', '-x', String(width), '-y', String(height)),
     screen,
     async until(pattern) {
       const deadline = Date.now() + patienceMs;
