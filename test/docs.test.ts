@@ -45,7 +45,12 @@ function ownCommands(text: string): readonly string[][] {
   const plain = shellCommands(text.replace(/"\$\(tunnel [^)]*\)"/g, 'x')).map(({ words }) =>
     words.map((word) => word.text),
   );
-  return [...inside, ...plain.flatMap(([first, ...words]) => (first === 'tunnel' ? [words] : []))];
+  // what is behind a `>` is the shell's
+  const own = (words: readonly string[]): string[] => {
+    const end = words.findIndex((word) => /^\d?[<>]/.test(word));
+    return words.slice(0, end < 0 ? words.length : end);
+  };
+  return [...inside, ...plain.flatMap(([first, ...words]) => (first === 'tunnel' ? [own(words)] : []))];
 }
 
 describe('a block of shell', () => {

@@ -77,6 +77,9 @@ test('tunnels.yaml(5) has every key', () => {
     'count',
     'initial',
     'max',
+    'up',
+    'down',
+    'needs_you',
   ];
   expect(new Set<string | undefined>(tags)).toEqual(new Set<string | undefined>(keys));
 });

@@ -1,4 +1,5 @@
 // A tunnel as `status --json` gives it: up, with two forwards that carry something. For tests of what is made of a status.
+import { version } from '../../src/model/version.ts';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 
 export function tunnelStatus(name: string, more: Partial<TunnelStatus> = {}): TunnelStatus {
@@ -47,5 +48,5 @@ export function tunnelStatus(name: string, more: Partial<TunnelStatus> = {}): Tu
 export function statusDocument(tunnels: readonly TunnelStatus[]): StatusDocument {
   const since = '2026-11-22T08:00:00.000Z';
   const files = { config: '/t/tunnels.yaml', configError: null, nativeCrypto: true };
-  return { version: 1, supervisor: { running: true, pid: 42, version: '1.2.3', since, ...files }, tunnels };
+  return { version: 1, supervisor: { running: true, pid: 42, version, since, ...files }, tunnels };
 }

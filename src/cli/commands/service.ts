@@ -24,8 +24,9 @@ export const spec: CommandSpec = {
   takes: { least: 1, most: 1 },
   about: 'have the supervisor run from login on, or from boot on',
   more: [
-    'On Linux a unit of systemd for you, with --system one of the machine that runs as the owner of the config; on macOS',
-    'an agent, or a daemon, of launchd. It brings up what has autostart, and restarts what crashed.',
+    'On Linux a unit of systemd for you, or with --system one of the machine that runs as the owner of the',
+    'config; on macOS an agent, or a daemon, of launchd. It brings up what has autostart, and restarts what',
+    'crashed.',
     'Whatever you change by systemctl edit stays; install again after the program or node moved.',
   ],
   options: [
