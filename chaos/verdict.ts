@@ -266,6 +266,12 @@ function brokenOf({ flaw, connection, sender, text }: Finding): Broken {
   return { invariant: flaw, atMs: connection.endedMs ?? startedMs, text: `${who}: ${text}` };
 }
 
+/**
+ * One of its forwards may serve while the other does not, and the tunnel is not up then (SPEC 3): its socket on the server is refused
+ * to a fresh session until the old file is removed.
+ */
+const servesInPart = ['nearBack'];
+
 /** What the status said that was not so. */
 function statusLies(evidence: Evidence): Broken[] {
   const lies: Broken[] = [];
