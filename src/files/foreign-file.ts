@@ -5,6 +5,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoWords } from './errno.ts';
 import { fileSystemAnswers } from './mounts.ts';
+import { afterRunning } from './running-time.ts';
 
 /** Why a file cannot be read, as the end of a sentence. */
 export class UnreadableFile extends Error {
@@ -148,12 +149,12 @@ async function bounded<T>(path: string, work: () => Promise<T>): Promise<T> {
     overdue.delete(folder);
   });
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const cancel = afterRunning(limitMs, () => {
       late = true;
       overdue.add(folder);
       reject(silent());
-    }, limitMs);
-    void turn.then(() => clearTimeout(timer));
+    });
+    void turn.then(cancel);
     read.then(resolve, reject);
   });
 }
