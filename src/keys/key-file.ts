@@ -49,7 +49,7 @@ export function openPem(text: string, passphrase: string | null): KeyObject {
   try {
     key = createPrivateKey({ key: text, format: 'pem', ...(passphrase === null ? {} : { passphrase }) });
   } catch (error) {
-    throw pemProblem(error, passphrase !== null);
+    throw pemProblem(error, passphrase === null ? null : text);
   }
   if (key.asymmetricKeyType === 'dsa') throw new KeyError('unsupported', dsaUnsupported);
   try {
@@ -60,15 +60,27 @@ export function openPem(text: string, passphrase: string | null): KeyObject {
   return key;
 }
 
-function pemProblem(error: unknown, locked: boolean): KeyError {
+/** Object identifiers of AES (NIST, 2.16.840.1.101.3.4.1) and of triple DES in CBC (RFC 8018 B.2.2), which OpenSSL 3 has. */
+const knownCiphers = [Buffer.from('6086480165030401', 'hex'), Buffer.from('2a864886f70d0307', 'hex')];
+
+/** PKCS#8 by a cipher that is there: what cannot be decoded is nonsense, which a wrong passphrase makes of it (one in 300). */
+function isKnownPkcs8(text: string): boolean {
+  const [, body = ''] = /-----BEGIN ENCRYPTED PRIVATE KEY-----([^-]*)-----END/.exec(text) ?? [];
+  const der = Buffer.from(body, 'base64');
+  return knownCiphers.some((cipher) => der.includes(cipher));
+}
+
+/** `locked`: the text that was to be unlocked; null for a plain one. */
+function pemProblem(error: unknown, locked: string | null): KeyError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (code === 'ERR_OSSL_EVP_UNSUPPORTED' || code === 'ERR_OSSL_UNSUPPORTED')
+  const unsupported = code === 'ERR_OSSL_EVP_UNSUPPORTED' || code === 'ERR_OSSL_UNSUPPORTED';
+  if (unsupported && (locked === null || !isKnownPkcs8(locked)))
     return new KeyError(
       'unsupported',
       'its encryption is too old for OpenSSL 3; ssh-keygen -p -f FILE renews it',
     );
   // A wrong passphrase shows as a bad padding, or, by chance, as nonsense inside.
-  return locked
+  return locked !== null
     ? new KeyError('passphrase-wrong', 'the passphrase is wrong')
     : new KeyError('damaged', 'it is cut short or damaged');
 }
