@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { metricFamilies, prometheusText } from '../../src/model/prometheus.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { toolMissing } from '../helpers/forwards-world.ts';
+import { version } from '../../src/model/version.ts';
 import { statusDocument, tunnelStatus as tunnel } from '../helpers/tunnel-status.ts';
 
 const probe = { ok: false, text: 'target refused', at: '' };
@@ -29,7 +30,7 @@ describe('the Prometheus text', () => {
     const lines = prometheusText(families).split('\n');
     expect(lines).toEqual(
       expect.arrayContaining([
-        'tunnel_build_info{version="1.2.3"} 1',
+        `tunnel_build_info{version="${version}"} 1`,
         '# TYPE tunnel_up gauge',
         'tunnel_up{tunnel="db"} 1',
         'tunnel_up{tunnel="web"} 0',
