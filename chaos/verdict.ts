@@ -287,7 +287,7 @@ function statusLies(evidence: Evidence): Broken[] {
   }
   for (const connection of evidence.connections) {
     const { startedMs, endedMs, way, id } = connection;
-    if (endedMs === null || !isWhole(connection)) continue;
+    if (endedMs === null || !isWhole(connection) || servesInPart.includes(way.tunnel)) continue;
     const toldMs = toldByMs(endedMs, evidence.strikes);
     const lie = lieAboutService(historyOf(evidence, connection), startedMs, toldMs);
     if (lie !== null)

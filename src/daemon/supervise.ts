@@ -3,7 +3,7 @@
 import { networkInterfaces } from 'node:os';
 import type { Handlers } from '../control/connection.ts';
 import type { HandOverParams } from '../control/protocol.ts';
-import { asTunnelError, TunnelError } from '../errors.ts';
+import { asTunnelError } from '../errors.ts';
 import type { Cancel } from '../model/clock.ts';
 import type { StatusDocument, SupervisorStatus, TunnelStatus } from '../model/status.ts';
 import type { ResolvedConfig, Tunnel } from '../model/tunnel.ts';
