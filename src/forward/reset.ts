@@ -36,14 +36,15 @@ const oneByte = Buffer.alloc(1);
  * True when an 'end' was not an end but a reset; to be asked in the listener of that event, when everything was read.
  * libuv reports a reset that arrives together with data as an end of file (uv__stream_io, the POLLHUP short cut after a
  * partial read), and what was cut short would pass for the whole. The error then still waits in the kernel: one more
- * read(2) has it, where an end is 0 bytes again. Without a descriptor to read from: a socket that was reset has no peer
- * any more (getpeername(2): ENOTCONN), but neither has one of which both sides have ended.
+ * read(2) has it, where an end is 0 bytes again. The kernel tells it once: where a write to the socket has had it, and where there is
+ * no descriptor to read from, a socket that was reset has no peer any more (getpeername(2): ENOTCONN); but neither has one
+ * of which both sides have ended.
  */
 export function wasReset(socket: Socket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle?: SocketHandle | null };
   if (typeof handle?.fd === 'number' && handle.fd >= 0) {
     try {
-      return readSync(handle.fd, oneByte) !== 0;
+      if (readSync(handle.fd, oneByte) !== 0) return true;
     } catch {
       return true; // ECONNRESET, or another word for an end that was none
     }
