@@ -50,18 +50,6 @@ async function restartSupervisor(context: Context, args: Args): Promise<number> 
   const status = await ask(locateTarget(context), 'status', { selectors: [] });
   const wanted = status?.tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name) ?? [];
   if (wanted.length === 0) return 0;
-  return bring(context, withWords(args, wanted), 'up');
-}
-
-/** Waits for them, and at a terminal answers what their fresh logins ask. */
-function withWords(args: Args, words: readonly string[]): Args {
-  const { sshWords, behind } = args;
-  return {
-    words,
-    sshWords,
-    behind,
-    flag: (name) => args.flag(name),
-    text: (name) => args.text(name),
-    durationMs: (name, otherwise) => args.durationMs(name, otherwise),
-  };
+  // waits for them, and at a terminal answers what their fresh logins ask
+  return bring(context, { ...args, words: wanted }, 'up');
 }
