@@ -28,7 +28,7 @@ export class LineReader {
       this.#dropping = true;
       rest = Buffer.alloc(0);
     }
-    this.#pending = rest;
+    this.#pending = Buffer.from(rest); // the chunk's memory is its writer's again
     return lines;
   }
 

@@ -212,7 +212,7 @@ export class Client implements FirstBytes {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#kept.push(chunk);
+    this.#kept.push(Buffer.from(chunk)); // of a shared buffer (reads.ts)
     if (this.#kept.length > mostPieces) this.#kept = [Buffer.concat(this.#kept)];
     this.#keptBytes += chunk.length;
     if (this.#keptBytes >= keepBytes) {

@@ -9,6 +9,7 @@ import type { Channel, ChannelReader } from '../model/session.ts';
 import { allows } from './allow.ts';
 import { notAllowed, refused } from './dynamic.ts';
 import { replyFor, shakeHands, type FirstBytes } from './proxy-request.ts';
+import { shareReads } from './reads.ts';
 import { dial, type DialFault } from './sockets.ts';
 import type { Outcome } from './socks.ts';
 
@@ -40,7 +41,14 @@ export function connectHere(forward: RemoteForward): ConnectHere {
 }
 
 async function connectTo(target: Endpoint, { channel, clock, signal }: TargetRequest): Promise<Connected> {
-  return { socket: await dial(target, { timeoutMs: dialMs, clock, signal }), channel };
+  return { socket: await dialHere(target, { clock, signal }), channel };
+}
+
+/** Connects; the socket is paused until its user listens, since what a shared buffer brings before that is lost. */
+async function dialHere(target: Endpoint, limits: Pick<TargetRequest, 'clock' | 'signal'>): Promise<Socket> {
+  const socket = await dial(target, { timeoutMs: dialMs, ...limits });
+  shareReads(socket);
+  return socket.pause();
 }
 
 async function connectAsked(
@@ -58,7 +66,7 @@ async function connectAsked(
   if (!allows(allow, target))
     return sayLast(replyFor(protocol, 'prohibited'), notAllowed(formatEndpoint(target)));
   try {
-    const socket = await dial(target, { timeoutMs: dialMs, clock, signal });
+    const socket = await dialHere(target, { clock, signal });
     tapped.send(replyFor(protocol, 'ok'));
     return { socket, channel: tapped.release() };
   } catch (thrown) {

@@ -10,6 +10,7 @@ import { bindHosts, formatEndpoint, isLoopback, type Endpoint, type TcpEndpoint 
 import type { GiveUpSignal } from '../model/give-up.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { noRoomFor } from './descriptors.ts';
+import { shareReads } from './reads.ts';
 import { resetSocket } from './reset.ts';
 import { identityOf, kindOf, nameBeside, pathLimit, unixFailed, withPrivateUmask } from './socket-path.ts';
 import { blockingConnection, holderOf, type Holder } from './tcp-table.ts';
@@ -216,6 +217,7 @@ function bind(start: (server: Server) => void, parts: ListenParts): Promise<Serv
         return parts.turnedAway?.(crowded(full.limit), full.first);
       }
       try {
+        shareReads(socket);
         parts.accept(socket);
       } catch (thrown) {
         socket.destroy(); // one client's trouble: the others are served

@@ -11,7 +11,7 @@ import type { Channel, LoginRecord, Origin, RemoteListener, Session } from '../m
 import type { NegotiatedAlgorithms } from '../model/status.ts';
 import { Channels } from './channels/channels.ts';
 import { linkLost, silenceLoss, wordsOf } from './failure.ts';
-import { recycleReads, watchPayloads } from './ssh2/wire.ts';
+import { copyPayloads, recycleReads } from './ssh2/wire.ts';
 import { takeWire, type KeyLimits, type Wire } from './ssh2/wire.ts';
 import { Listeners, type Accept } from './channels/listeners.ts';
 import { RoundTrips, watchLiveness } from './channels/liveness.ts';
@@ -105,7 +105,7 @@ export class Connection {
   /** Right after `client.connect()`. */
   connected(): void {
     const { stream, clock, host } = this.#parts;
-    if (this.#parts.slabs !== null) watchPayloads(this.#client, this.#parts.slabs);
+    if (this.#parts.slabs !== null) copyPayloads(this.#client);
     this.#wire = takeWire(this.#client, stream, this.channels.events);
     this.#listeners = new Listeners({
       clock,

@@ -53,6 +53,7 @@ export function createWorld({ bin = built, uid }: { bin?: string; uid?: number }
     TUNNEL_HOME: folder,
     LANG: 'C.UTF-8',
     TMPDIR: process.env['TMPDIR'] ?? '/tmp',
+    TUNNEL_WIPE_MEMORY: process.env['TUNNEL_WIPE_MEMORY'] ?? '', // wiped-memory.ts; not in benchmarks
   };
   const start: World['start'] = (args, options = {}) =>
     spawn(process.execPath, [bin, ...args], {

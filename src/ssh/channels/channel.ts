@@ -163,12 +163,11 @@ export class SshChannel implements OpenChannel {
     if (this.#small.waiting) this.#flush();
     this.#small.delivered();
     if (this.#early !== null || this.#reader === null) {
-      this.#delivered.waits(chunk);
-      return this.#tell((reader) => reader.data(chunk));
+      const kept = this.#delivered.waits(chunk);
+      return this.#tell((reader) => reader.data(kept));
     }
-    this.#delivered.delivered(chunk);
     try {
-      this.#reader.data(chunk); // without a closure: this is the hot path
+      this.#reader.data(this.#delivered.delivered(chunk)); // without a closure: this is the hot path
     } catch (thrown) {
       this.#home.bug(thrown);
       this.close();
@@ -212,16 +211,16 @@ export class SshChannel implements OpenChannel {
 
   write(chunk: Buffer): boolean {
     if (this.#ending || this.#sentClose || this.#over || chunk.length === 0) return true;
-    if (this.#queue.length > 0) this.#queue.push(chunk);
-    else if (!this.#home.crowded() || chunk.length <= interactive) this.#send(chunk);
-    else this.#queue.push(chunk);
+    const waits = this.#queue.length > 0 || (this.#home.crowded() && chunk.length > interactive);
+    const left = waits ? chunk : this.#send(chunk);
+    if (left !== null) this.#queue.push(Buffer.from(left)); // the memory is the writer's
     this.#blocked = this.#queue.length > 0 || this.#home.crowded();
     if (this.#blocked) this.#wait();
     return !this.#blocked;
   }
 
-  /** Sends as much as the window and the turn allow and keeps the rest at the head of the queue. */
-  #send(chunk: Buffer): void {
+  /** Sends as much as the window and the turn allow. Answers the rest; null: there is none. */
+  #send(chunk: Buffer): Buffer | null {
     let from = 0;
     for (let left = packetsATurn; left > 0 && from < chunk.length && this.#sendWindow > 0; left -= 1) {
       const size = Math.min(chunk.length - from, this.#packet, this.#sendWindow);
@@ -232,7 +231,7 @@ export class SshChannel implements OpenChannel {
       );
       from += size;
     }
-    if (from < chunk.length) this.#queue.unshift(chunk.subarray(from));
+    return from < chunk.length ? chunk.subarray(from) : null;
   }
 
   /** Without window there is nothing to wait for at the transport: `granted` asks again. */
@@ -254,7 +253,8 @@ export class SshChannel implements OpenChannel {
     this.#waiting = false;
     if (this.#sentClose || this.#over) return;
     const next = this.#queue.shift();
-    if (next !== undefined) this.#send(next);
+    const left = next === undefined ? null : this.#send(next);
+    if (left !== null) this.#queue.unshift(left);
     if (this.#queue.length > 0) return this.#wait();
     this.#finish();
     if (!this.#blocked || this.#ending) return;

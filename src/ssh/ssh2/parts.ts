@@ -13,8 +13,17 @@ export interface PrivateProtocol {
   _queue: Buffer[] | undefined;
   _onWrite: (chunk: Buffer) => void;
   _cipher: PrivateCipher;
-  /** `_packet`: what it has of a packet that is not complete yet. */
-  _decipher: { _packet?: Uint8Array | null; _onPayload: (payload: Buffer) => unknown } | undefined;
+  /** `_packet`: what it has of a packet that is not complete yet; the numbers: how much, of AES-GCM. */
+  _decipher:
+    | {
+        _packet?: Uint8Array | null;
+        _len?: number;
+        _lenBytes?: number;
+        _pktLen?: number;
+        _tagPos?: number;
+        _onPayload: (payload: Buffer) => unknown;
+      }
+    | undefined;
   /** `read` unpacks. */
   _packetRW: {
     read: { read(packet: Buffer): Buffer };

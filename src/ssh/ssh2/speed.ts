@@ -1,5 +1,6 @@
 // Speed: one socket write per turn of the loop instead of one per packet, packet buffers used again, pooled padding.
 import { randomFillSync } from 'node:crypto';
+import { letGoOf } from '../../model/reused-memory.ts';
 import type { PrivateCipher, PrivateProtocol } from './parts.ts';
 
 /** More messages than these in a queue, and nobody reads them: data is held back long before. */
@@ -75,6 +76,7 @@ const slabs = new WeakSet<ArrayBuffer>();
 const free: ArrayBuffer[] = [];
 
 function giveBack(slab: ArrayBuffer): void {
+  letGoOf(new Uint8Array(slab));
   if (free.length < mostFree) free.push(slab);
 }
 

@@ -1,7 +1,7 @@
 // The wire of one connection: channel messages and global requests, past ssh2's own channels.
 // ssh2's Channel gives half the window a link could have and ends cleanly when the link dies (SSH2.md 1.1, 2.1).
 import type { Client } from 'ssh2';
-import type { PendingMemory, ReadSlabs } from '../channels/buffers.ts';
+import type { PacketFrames, ReadSlabs } from '../channels/buffers.ts';
 import { wireString } from '../../keys/wire.ts';
 import { IdentReader } from './hello.ts';
 import { ssh2Part } from './load.ts';
@@ -390,38 +390,86 @@ const firstCounted = 91;
 const lastCounted = 97;
 
 /**
- * Right after `client.connect()`: every other message spoils the buffer it lies in, since ssh2 keeps views of some.
+ * Right after `client.connect()`: of every other message ssh2 gets a copy, since it keeps views of some.
  * Deciphers take `_onPayload` when they are made, so this is in force from the first key exchange on.
  */
-export function watchPayloads(client: Client, slabs: ReadSlabs): void {
+export function copyPayloads(client: Client): void {
   const protocol = privateParts(client)._protocol;
   const onPayload = protocol._onPayload;
   protocol._onPayload = (payload) => {
     const type = payload[0] ?? 0;
-    if (type < firstCounted || type > lastCounted) slabs.spoil(payload);
-    return onPayload(payload);
+    return onPayload(type < firstCounted || type > lastCounted ? Buffer.from(payload) : payload);
+  };
+}
+
+/** After the login: from now on buffers are used again, and ssh2 is given whole packets where they can be told. */
+export function recycleReads(client: Client, slabs: ReadSlabs): void {
+  const protocol = privateParts(client)._protocol;
+  slabs.recycle(packetFrames(protocol));
+  const parse = protocol.parse.bind(protocol);
+  const parseAll = (bytes: Buffer): void => parse(bytes, 0, bytes.length);
+  protocol.parse = (chunk, from, length) => {
+    if (from === 0 && length === chunk.length) slabs.parse(chunk, parseAll);
+    else parse(chunk, from, length);
   };
 }
 
 /** Deciphers that decrypt in place and keep, between reads, nothing but the packet they wait for (crypto.js). */
-const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding'];
+const inPlace = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding'];
+/** Of those, the one that has the length of a packet in clear in front of it (RFC 5647 7.3). */
+const framesInClear = 'AESGCMDecipherBinding';
+const lengthBytes = 4;
+const tagBytes = 16;
+/** A packet of a channel with its frame is shorter; ssh2 completes a longer one itself, as it comes. */
+const longestAwaited = 48 * 1024;
 
-/** After the login: from now on buffers are used again. */
-export function recycleReads(client: Client, slabs: ReadSlabs): void {
-  slabs.recycle(pendingMemory(privateParts(client)._protocol));
+function packetFrames(protocol: PrivateProtocol): PacketFrames {
+  let decipher: PrivateProtocol['_decipher'];
+  let isKnown = false;
+  let isFramed = false;
+  const look = (): void => {
+    if (protocol._decipher === decipher) return;
+    decipher = protocol._decipher;
+    const name = decipher?.constructor.name ?? '';
+    isKnown = inPlace.includes(name);
+    isFramed = name === framesInClear;
+  };
+  return {
+    pending() {
+      // the messages of a key exchange pass `_onPayload` by, and views of them are kept until the host key is verified
+      if (protocol._kexinit !== undefined) return undefined;
+      look();
+      return isKnown ? (decipher?._packet?.buffer ?? null) : undefined;
+    },
+    whole(bytes) {
+      look();
+      if (!isFramed || decipher === undefined || protocol._kexinit !== undefined) return bytes.length;
+      const begun = restOfBegun(decipher, bytes);
+      return begun > bytes.length ? bytes.length : wholePackets(bytes, begun);
+    },
+  };
 }
 
-function pendingMemory(protocol: PrivateProtocol): PendingMemory {
-  let decipher: unknown;
-  let known = false;
-  return () => {
-    // the messages of a key exchange pass `_onPayload` by, and views of them are kept until the host key is verified
-    if (protocol._kexinit !== undefined) return undefined;
-    const current = protocol._decipher;
-    if (current !== decipher) {
-      decipher = current;
-      known = current !== undefined && knownDeciphers.includes(current.constructor.name);
-    }
-    return known ? (current?._packet?.buffer ?? null) : undefined;
-  };
+/** How much of `bytes` belongs to a packet that ssh2 has begun. More than there is where that cannot be told yet. */
+function restOfBegun(decipher: NonNullable<PrivateProtocol['_decipher']>, bytes: Buffer): number {
+  let { _len: length = 0, _lenBytes: known = 0 } = decipher;
+  if (known === 0) return 0;
+  let at = 0;
+  for (; known < lengthBytes; known += 1, at += 1) {
+    if (at >= bytes.length) return bytes.length + 1;
+    length = length * 256 + (bytes[at] ?? 0);
+  }
+  return at + length - (decipher._pktLen ?? 0) + tagBytes - (decipher._tagPos ?? 0);
+}
+
+/** The end of the last whole packet; the end of all where a packet is longer than one is waited for. */
+function wholePackets(bytes: Buffer, from: number): number {
+  let end = from;
+  while (bytes.length - end >= lengthBytes) {
+    const length = lengthBytes + bytes.readUInt32BE(end) + tagBytes;
+    if (length > longestAwaited) return bytes.length;
+    if (length > bytes.length - end) break;
+    end += length;
+  }
+  return end;
 }

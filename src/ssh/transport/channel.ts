@@ -1,6 +1,7 @@
 // A stream over a channel of another session: what the connection behind a jump host runs on.
 import { Duplex } from 'node:stream';
 import type { Channel } from '../../model/session.ts';
+import { ReadSlabs } from '../channels/buffers.ts';
 import { maxPacket } from '../ssh2/wire.ts';
 
 /** Enough that a turn's packets go out together; the channel's own window does the rest. */
@@ -9,8 +10,10 @@ const highWaterMark = 256 * 1024;
 type Done = (error?: Error | null) => void;
 
 class ChannelStream extends Duplex {
+  /** Where the inner packets come together: the outer memory is free again at once, and the inner link reads as from a socket. */
+  readonly slabs = new ReadSlabs();
   readonly #channel: Channel;
-  /** Delivered, and not yet read from here. */
+  /** Pushed, and not yet read from here. */
   #unread = 0;
   #written: Done | null = null;
   #gotEnd = false;
@@ -24,9 +27,11 @@ class ChannelStream extends Duplex {
     this.on('error', () => undefined); // its user adds its own
     this.#channel = channel;
     channel.attach({
+      letsGo: true,
       data: (chunk) => {
+        if (this.readableFlowing === true && this.readableLength === 0) return this.#emitFrom(chunk);
         this.#unread += chunk.length;
-        if (this.push(chunk)) this.#consume();
+        if (this.push(Buffer.from(chunk))) this.#consume();
       },
       end: () => {
         this.#gotEnd = true;
@@ -40,6 +45,17 @@ class ChannelStream extends Duplex {
       drain: () => this.#continue(),
     });
   }
+
+  #emitFrom(chunk: Buffer): void {
+    for (let from = 0; from < chunk.length;) {
+      const copied = chunk.copy(this.slabs.next(), 0, from);
+      from += copied;
+      this.slabs.arrived(copied, this.#emitData);
+    }
+    this.#channel.consumed(chunk.length);
+  }
+
+  readonly #emitData = (chunk: Buffer): void => void this.emit('data', chunk);
 
   #consume(): void {
     const bytes = this.#unread;
@@ -85,6 +101,6 @@ class ChannelStream extends Duplex {
   }
 }
 
-export function channelStream(channel: Channel): Duplex {
+export function channelStream(channel: Channel): ChannelStream {
   return new ChannelStream(channel);
 }

@@ -189,7 +189,7 @@ async function openThrough(host: Host, via: Session, context: DialContext): Prom
     return {
       stream,
       address: `${formatAddress(host)} via ${via.host.name}`,
-      slabs: null,
+      slabs: stream.slabs,
       silence: deaf,
       destroy: () => stream.destroy(),
     };

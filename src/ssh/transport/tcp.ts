@@ -255,12 +255,25 @@ function attempt(to: TcpTarget, entry: LookupAddress): { socket: Socket; slabs: 
   return { socket, slabs };
 }
 
+/**
+ * A read of so much that emptied the socket is followed by another one at once: what comes in one turn of the loop is read
+ * together. Fewer reads with more in each are less work for all four processes of a transfer.
+ */
+const gatheredFrom = 32 * 1024;
+
 function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
+  const emit = (chunk: Buffer): void => void socketOf().emit('data', chunk);
+  const goOn = (): void => {
+    const socket = socketOf();
+    if (!socket.destroyed && !socket.isPaused()) socket.resume();
+  };
   return {
     buffer: slabs.next,
-    callback: (length) => {
-      slabs.arrived(length, (chunk) => socketOf().emit('data', chunk));
-      return true;
+    callback: (length, buffer) => {
+      slabs.arrived(length, emit);
+      if (length < gatheredFrom || length === buffer.length) return true;
+      setImmediate(goOn);
+      return false;
     },
   };
 }

@@ -1,121 +1,192 @@
 // Slabs: memory comes back only when nobody can look at it any more.
 import { describe, expect, test } from 'vitest';
-import { DeliveredMemory, ReadSlabs } from '../../../src/ssh/channels/buffers.ts';
+import { DeliveredMemory, ReadSlabs, type PacketFrames } from '../../../src/ssh/channels/buffers.ts';
 
-/** Reads that are parsed by `use`; `again` is true when the next read gets the same memory. */
-function reads(pending: () => ArrayBufferLike | null | undefined = () => null): {
+type Pending = ArrayBufferLike | null | undefined;
+const slabSize = 256 * 1024;
+/** A read after which a slab has no room for another one. */
+const most = slabSize - 64 * 1024 + 1;
+
+/** Reads that are parsed by `use`; each answers where in which memory it lay. */
+function reads(frames: Partial<PacketFrames> = {}): {
   slabs: ReadSlabs;
-  read: (use?: (chunk: Buffer) => void) => ArrayBufferLike;
+  read: (length: number, use?: (chunk: Buffer) => void) => { buffer: ArrayBufferLike; at: number };
 } {
   const slabs = new ReadSlabs();
-  slabs.recycle(pending);
+  slabs.recycle({ pending: () => null, whole: (bytes) => bytes.length, ...frames });
   return {
     slabs,
-    read(use = () => undefined) {
-      const { buffer } = slabs.next();
-      slabs.arrived(1000, use);
-      return buffer;
+    read(length, use = () => undefined) {
+      const { buffer, byteOffset: at } = slabs.next();
+      slabs.arrived(length, (chunk) => slabs.parse(chunk, use));
+      return { buffer, at };
     },
   };
 }
 
 describe('a read buffer', () => {
-  test('is used again at once when nothing of it is kept', () => {
+  test('is used again from its beginning when nothing of it is kept', () => {
     const { read } = reads();
-    const first = read();
-    expect(read()).toBe(first);
+    const first = read(1000);
+    expect(read(1000)).toEqual(first);
+  });
+
+  test('goes on behind what a reader still has, and begins again when that was given back', () => {
+    const { slabs, read } = reads();
+    const memory = new DeliveredMemory(slabs);
+    const first = read(3000, (chunk) => {
+      memory.delivered(chunk.subarray(0, 1500));
+      memory.delivered(chunk.subarray(1500));
+    });
+    const second = read(1000);
+    expect(second.buffer).toBe(first.buffer);
+    expect(second.at).toBe(first.at + 3000);
+    memory.consumed(2999);
+    expect(read(1000).at).toBe(first.at + 4000);
+    memory.consumed(1);
+    expect(read(1000)).toEqual(first);
+  });
+
+  test('that is full comes back when its last view was given back, not before', () => {
+    const { slabs, read } = reads();
+    const memory = new DeliveredMemory(slabs);
+    const first = read(most, (chunk) => memory.delivered(chunk));
+    const second = read(most, (chunk) => memory.delivered(chunk));
+    expect(second.buffer).not.toBe(first.buffer);
+    memory.consumed(most - 1);
+    const third = read(most, (chunk) => memory.delivered(chunk));
+    expect([first.buffer, second.buffer]).not.toContain(third.buffer);
+    memory.consumed(1);
+    expect(read(1).buffer).toBe(first.buffer);
   });
 
   test('is never used again before the login', () => {
     const slabs = new ReadSlabs();
-    const { buffer } = slabs.next();
+    const first = slabs.next();
     slabs.arrived(10, () => undefined);
-    expect(slabs.next().buffer).not.toBe(buffer);
-  });
-
-  test('is used again when its last view was given back, not before', () => {
-    const { slabs, read } = reads();
-    const memory = new DeliveredMemory(slabs);
-    const first = read((chunk) => {
-      memory.delivered(chunk.subarray(0, 300));
-      memory.delivered(chunk.subarray(300, 600));
-    });
-    expect(read()).not.toBe(first);
-    memory.consumed(300);
-    expect(read()).not.toBe(first);
-    memory.consumed(299);
-    expect(read()).not.toBe(first);
-    memory.consumed(1);
-    expect(read()).toBe(first);
-  });
-
-  test('is given back in the order of its bytes, over several reads', () => {
-    const { slabs, read } = reads();
-    const memory = new DeliveredMemory(slabs);
-    const all = Array.from({ length: 5 }, () => read((chunk) => memory.delivered(chunk)));
-    expect(new Set(all).size).toBe(5);
-    memory.consumed(2500);
-    const again = [slabs.next().buffer, slabs.next().buffer, slabs.next().buffer];
-    expect(again).toContain(all[0]);
-    expect(again).toContain(all[1]);
-    for (const held of all.slice(2)) expect(again).not.toContain(held);
-  });
-
-  test('is left alone when somebody may keep a view of it', () => {
-    const { slabs, read } = reads();
-    expect(read((chunk) => slabs.spoil(chunk.subarray(5)))).not.toBe(read());
-    const memory = new DeliveredMemory(slabs);
-    memory.readerKeeps();
-    expect(read((chunk) => memory.delivered(chunk))).not.toBe(read());
-    const early = new DeliveredMemory(slabs);
-    const kept = read((chunk) => early.waits(chunk));
-    early.consumed(1000);
-    expect(read()).not.toBe(kept);
+    const second = slabs.next();
+    expect(second.byteOffset).toBe(first.byteOffset + 10);
+    slabs.arrived(most, () => undefined);
+    const others = [slabs.next()];
+    for (let full = 0; full < 20; full += 1) {
+      slabs.arrived(most, () => undefined);
+      others.push(slabs.next());
+    }
+    for (const other of others) expect(other.buffer).not.toBe(first.buffer);
   });
 
   test('waits for a packet in it that is not complete yet', () => {
-    let pending: ArrayBufferLike | null = null;
-    const { slabs, read } = reads(() => pending);
-    const first = read((chunk) => (pending = chunk.buffer));
-    const second = read();
-    expect(second).not.toBe(first);
+    let pending: Pending = null;
+    const { read } = reads({ pending: () => pending });
+    const first = read(1000, (chunk) => (pending = chunk.buffer));
+    expect(read(1000).at).toBe(first.at + 1000);
     pending = null;
-    const third = read(() => undefined);
-    expect(third).not.toBe(first);
-    expect([slabs.next().buffer === first, slabs.next().buffer === first]).toContain(true);
+    read(1000);
+    expect(read(1000)).toEqual(first);
   });
 
   test('is left alone while a decipher is in use that we do not know, or its parsing threw', () => {
-    const { read } = reads(() => undefined);
-    expect(read()).not.toBe(read());
+    const unknown = reads({ pending: () => undefined });
+    const first = unknown.read(1000);
+    expect(unknown.read(1000).at).toBe(first.at + 1000);
     const good = reads();
-    let buffer: ArrayBufferLike | null = null;
+    const begun = good.slabs.next().byteOffset;
     expect(() =>
-      good.read((chunk) => {
-        ({ buffer } = chunk);
+      good.read(1000, () => {
         throw new Error('a bug');
       }),
     ).toThrow('a bug');
-    expect(good.read()).not.toBe(buffer);
+    expect(good.read(1000).at).toBe(begun + 1000);
   });
 
   test('is left alone when it was parsed, in part, while nobody could know: in a key exchange', () => {
-    let pending: ArrayBufferLike | null | undefined = null;
-    const { read } = reads(() => pending);
-    const carrying = read((chunk) => (pending = chunk.buffer));
-    const begun = read(() => (pending = undefined));
-    const whole = read();
-    const ended = read(() => (pending = null));
-    const seen = [carrying, begun, whole, ended];
-    for (let after = 0; after < 4; after += 1) expect(seen).not.toContain(read());
+    let pending: Pending = null;
+    const { read } = reads({ pending: () => pending });
+    const carrying = read(most, (chunk) => (pending = chunk.buffer));
+    const begun = read(most, () => (pending = undefined));
+    const whole = read(most);
+    const ended = read(most, () => (pending = null));
+    const seen = [carrying, begun, whole, ended].map(({ buffer }) => buffer);
+    for (let after = 0; after < 4; after += 1) expect(seen).not.toContain(read(most).buffer);
   });
 
-  test('of memory that is no slab is nobody’s business', () => {
-    const { slabs } = reads();
-    expect(slabs.hold(Buffer.from('x'))).toBeNull();
-    slabs.spoil(Buffer.from('x'));
+  test('gives its parser whole packets, and keeps the beginning of the next one for the next read', () => {
+    const parsed: number[] = [];
+    const { read } = reads({ whole: (bytes) => bytes.length - (bytes.length % 100) });
+    const use = (chunk: Buffer): void => void parsed.push(chunk.length);
+    read(250, use);
+    read(30, use);
+    read(30, use);
+    expect(parsed).toEqual([200, 100]);
+  });
+
+  test('moves the beginning of a packet on when it is full', () => {
+    let whole = true;
+    const { slabs, read } = reads({ whole: (bytes) => (whole ? bytes.length : 0) });
+    const memory = new DeliveredMemory(slabs);
+    read(most - 2, (chunk) => memory.delivered(chunk));
+    whole = false;
+    const room = slabs.next();
+    room.write('abc');
+    read(3);
+    whole = true;
+    const moved = slabs.next();
+    expect(moved.buffer).not.toBe(room.buffer);
+    moved.write('def');
+    let got = '';
+    slabs.arrived(3, (chunk) => slabs.parse(chunk, (bytes) => (got = bytes.toString())));
+    expect(got).toBe('abcdef');
+  });
+});
+
+describe('what a reader gets', () => {
+  const bytes = Buffer.alloc(4000, 'x');
+
+  /** What a delivered chunk is afterwards, when its memory was used again. */
+  function afterwards(deliver: (memory: DeliveredMemory, chunk: Buffer) => Buffer): string {
+    const { slabs, read } = reads();
+    const memory = new DeliveredMemory(slabs);
+    let got: Buffer = Buffer.alloc(0);
+    bytes.copy(slabs.next());
+    read(4000, (chunk) => (got = deliver(memory, chunk)));
+    memory.consumed(got.length);
+    slabs.next().fill('y');
+    return got.toString('latin1', 0, 1);
+  }
+
+  test('is the read buffer itself where the reader has promised to let go', () => {
+    expect(afterwards((memory, chunk) => memory.delivered(chunk))).toBe('y');
+  });
+
+  test('is a copy for a reader that keeps, for one that is not there yet, and of what is small', () => {
+    const keeps = (memory: DeliveredMemory, chunk: Buffer): Buffer => {
+      memory.readerKeeps();
+      return memory.delivered(chunk);
+    };
+    expect(afterwards(keeps)).toBe('x');
+    expect(afterwards((memory, chunk) => memory.waits(chunk))).toBe('x');
+    expect(afterwards((memory, chunk) => memory.delivered(chunk.subarray(0, 1000)))).toBe('x');
+  });
+
+  test('is a copy when readers have views of very many buffers: one view holds a whole one', () => {
+    const { slabs, read } = reads();
+    const memory = new DeliveredMemory(slabs);
+    let views = 0;
+    for (let full = 0; full < 200; full += 1)
+      read(most, (chunk) => {
+        if (memory.delivered(chunk).buffer === chunk.buffer) views += 1;
+      });
+    expect(views).toBeGreaterThan(10);
+    expect(views).toBeLessThan(70);
+    memory.consumed(200 * most);
+    read(most, (chunk) => expect(memory.delivered(chunk).buffer).toBe(chunk.buffer));
+  });
+
+  test('is what came, where memory is not used again', () => {
+    expect(reads().slabs.hold(bytes)).toBeNull();
     const none = new DeliveredMemory(null);
-    none.delivered(Buffer.from('x'));
+    expect(none.delivered(bytes)).toBe(bytes);
+    expect(none.waits(bytes)).toBe(bytes);
     none.consumed(1);
   });
 });
