@@ -48,6 +48,8 @@ export class RemoteCarrier implements Carrier {
   #asking: Asking | null = null;
   #lastPort: number | null;
   #closed = false;
+  /** A socket file is being removed: until the server has answered, the next session's would be met by it. */
+  #removal: Promise<unknown> | null = null;
   #predecessor: CarrierParts['predecessorLeaves'];
 
   constructor(forward: RemoteForward, parts: CarrierParts) {
@@ -77,7 +79,7 @@ export class RemoteCarrier implements Carrier {
     // One that the server refused has nothing that could be in the way of the next.
     const mayHave = before !== null && (before.listener !== null || before.refusedAtMs === null);
     if (session !== null && !this.#closed)
-      this.#askOver(session, this.#predecessorLeaves() ?? (mayHave ? left : null));
+      this.#askOver(session, this.#predecessorLeaves() ?? (mayHave ? left : this.#removal));
     this.#parts.events.changed();
   }
 
@@ -179,7 +181,7 @@ export class RemoteCarrier implements Carrier {
     if (asking.listener === null) return null;
     const left = await asking.listener.close(confirmMs);
     const { at } = asking.listener;
-    if (at.kind === 'unix') await clearStaleSocket(asking.session, at.path, leaveMs); // sshd leaves the file
+    if (at.kind === 'unix') await this.#clear(asking, at.path, leaveMs, () => true); // sshd leaves the file
     return left;
   }
 
@@ -242,11 +244,32 @@ export class RemoteCarrier implements Carrier {
       this.#parts.events.log('warn', 'remote-refused', error.message, { attempt: asking.attempt });
     asking.refusedAtMs ??= clock.monotonic();
     if (clock.monotonic() - asking.refusedAtMs >= samePortMs) this.#lastPort = null;
-    const cleared = at.kind === 'unix' && (await clearStaleSocket(asking.session, at.path, askMs));
-    if (this.#asking !== asking) return;
+    const isAsked = (): boolean => this.#asking === asking;
+    const cleared = at.kind === 'unix' && (await this.#clear(asking, at.path, askMs, isAsked));
+    if (!isAsked()) return;
     const delayMs = cleared ? 0 : backoffMs(asking.attempt);
     this.#askSoon(asking, delayMs);
     this.#flows.broken(error);
+  }
+
+  /**
+   * Removes a socket file that an old session of ours left on the server: sshd does not remove it, and cannot bind over it.
+   * True when it was removed. Each of the two questions may take `timeoutMs`; `isWanted` is asked between them, since the file
+   * may be the listener of a later session by the time that the answer comes.
+   */
+  async #clear(
+    { session }: Asking,
+    path: string,
+    timeoutMs: number,
+    isWanted: () => boolean,
+  ): Promise<boolean> {
+    if (session.removeSocket === undefined || !(await isDead(session, path, timeoutMs)) || !isWanted())
+      return false;
+    const removal = session.removeSocket(path, timeoutMs).catch(() => false);
+    this.#removal = removal;
+    const removed = await removal;
+    if (this.#removal === removal) this.#removal = null;
+    return removed;
   }
 
   #askSoon(asking: Asking, delayMs: number): void {
@@ -337,26 +360,16 @@ export class RemoteFlow implements Flow {
   }
 }
 
-/**
- * Removes a socket file that an old session of ours left on the server: sshd does not remove it, and cannot bind over it.
- * True when it was removed.
- * Dead: the server can see that nobody answers there. A live one, or one nothing can be told of, stays.
- * Each of the two questions may take `timeoutMs`.
- */
-async function clearStaleSocket(session: Session, path: string, timeoutMs: number): Promise<boolean> {
-  if (session.removeSocket === undefined) return false;
+/** The server can see that nobody answers at the socket. A live one, or one nothing can be told of, is not dead. */
+async function isDead(session: Session, path: string, timeoutMs: number): Promise<boolean> {
   try {
-    const channel = await session.openChannel(
-      { kind: 'unix', path },
-      { host: '127.0.0.1', port: 0 },
-      { timeoutMs },
-    );
+    const target = { kind: 'unix', path } as const;
+    const channel = await session.openChannel(target, { host: '127.0.0.1', port: 0 }, { timeoutMs });
     channel.close();
-    return false; // somebody listens there
+    return false;
   } catch (thrown) {
-    if (asTunnelError(thrown).facts.reason !== 'connect-failed') return false;
+    return asTunnelError(thrown).facts.reason === 'connect-failed';
   }
-  return session.removeSocket(path, timeoutMs).catch(() => false);
 }
 
 function cutOff(why: string): TunnelError {

@@ -61,6 +61,80 @@ describe('a socket file that a dead session left on the server', () => {
   });
 });
 
+describe('a session that is left while it clears a dead socket file', () => {
+  const refusedOpen = (): TunnelError =>
+    new TunnelError('FORWARD_REFUSED', 'open failed, on memory: connection refused', {
+      facts: { reason: 'connect-failed' },
+    });
+
+  /** Two sessions of one server, on which a dead file lies; what the first one is answered is held back. */
+  async function scene() {
+    const file = { isThere: true };
+    const removals: string[] = [];
+    const sessionOf = (name: string): MemorySession => {
+      const session = memorySession();
+      session.onListen = (at) => {
+        if (file.isThere)
+          throw new TunnelError('FORWARD_REFUSED', 'listening failed, on memory: it gave no reason');
+        file.isThere = true;
+        return at;
+      };
+      session.openChannel = () => Promise.reject(refusedOpen());
+      session.removeSocket = () => {
+        removals.push(name);
+        file.isThere = false;
+        return Promise.resolve(true);
+      };
+      return session;
+    };
+    const [old, fresh] = [sessionOf('old'), sessionOf('fresh')];
+    const clock = manualClock();
+    const { carrier } = makeCarrier(forward, { clock });
+    await carrier.open();
+    const settle = async (): Promise<void> => {
+      for (let turns = 0; turns < 10; turns += 1) {
+        await turn();
+        clock.advance(50);
+      }
+    };
+    return { file, removals, old, fresh, carrier, settle };
+  }
+
+  test('does not remove the file any more once another session is asked: it is the live listener', async () => {
+    const { removals, old, fresh, carrier, settle } = await scene();
+    let reject: (error: TunnelError) => void = () => undefined;
+    const promise = new Promise<never>((_resolve, fail) => (reject = fail));
+    old.openChannel = () => promise;
+    carrier.link({ state: 'up', session: old });
+    await settle();
+    carrier.link({ state: 'up', session: fresh });
+    await settle();
+    expect(fresh.listeners()).toEqual([listen]);
+    reject(refusedOpen());
+    await settle();
+    expect(removals).toEqual(['fresh']);
+    await carrier.close(0);
+  });
+
+  test('has its answer before another session is asked: a removal on its way would meet the live listener', async () => {
+    const { file, old, fresh, carrier, settle } = await scene();
+    let resolve: (removed: boolean) => void = () => undefined;
+    const promise = new Promise<boolean>((answer) => (resolve = answer));
+    old.removeSocket = () => promise;
+    carrier.link({ state: 'up', session: old });
+    await settle();
+    carrier.link({ state: 'up', session: fresh });
+    await settle();
+    expect(fresh.listeners()).toEqual([]);
+    file.isThere = false;
+    resolve(true);
+    await settle();
+    expect(fresh.listeners()).toEqual([listen]);
+    expect(file.isThere).toBe(true);
+    await carrier.close(0);
+  });
+});
+
 describe('a listener that the server refuses', () => {
   test('is asked for again after the waits of the backoff, from the first one again on the next link', async () => {
     const clock = manualClock();

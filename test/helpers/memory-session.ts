@@ -129,7 +129,7 @@ function makeEnd(window: number, peer: () => End): End {
     write(chunk) {
       if (asked.end) throw new Error('contract: write after end');
       if (over || asked.close || lost) return true;
-      queue.push(chunk);
+      queue.push(Buffer.from(chunk)); // the memory is the writer's
       pump();
       if (queue.length > 0) askedToWait = true;
       return queue.length === 0;
