@@ -3,7 +3,7 @@
 // resets the other; a side that cannot take more stops the other side's reading. Nothing is kept here but numbers.
 import type { Socket } from 'node:net';
 import type { Channel, ChannelReader } from '../model/session.ts';
-import { resetSocket, wasReset } from './reset.ts';
+import { hasNoPeer, resetSocket, wasReset } from './reset.ts';
 
 /** Bytes of a forward. In: received from the SSH side. Out: sent to it (SPEC 4). */
 export interface Traffic {
@@ -48,6 +48,8 @@ export class Splice implements ChannelReader {
   #eofSent = false;
   #channelOver = false;
   #channelFull = false;
+  /** The client had gone with a reset before we ended the socket: afterwards that cannot be told. */
+  #resetByClient = false;
   #socketOver = false;
   #corked = false;
   /** Bytes of the socket since others had their turn. */
@@ -148,7 +150,7 @@ export class Splice implements ChannelReader {
 
   readonly #socketEnded = (): void => {
     if (this.#channelOver) return;
-    if (wasReset(this.#socket)) {
+    if (this.#resetByClient || wasReset(this.#socket)) {
       this.#fate ??= { failed: false, reason: 'reset by the client' };
       this.#socket.destroy();
       return;
@@ -191,7 +193,9 @@ export class Splice implements ChannelReader {
 
   /** Only once everything is written: a socket with a pending shutdown cannot be reset (see resetSocket). */
   #endSocket(): void {
-    if (this.#socket.writableLength === 0 && !this.#socket.writableEnded) this.#socket.end();
+    if (this.#socket.writableLength > 0 || this.#socket.writableEnded) return;
+    this.#resetByClient = hasNoPeer(this.#socket);
+    this.#socket.end();
   }
 
   #settle(): void {

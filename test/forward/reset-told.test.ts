@@ -3,6 +3,8 @@ import { writeSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { wasReset } from '../../src/forward/reset.ts';
+import { Splice, type Fate } from '../../src/forward/splice.ts';
+import { channelPair } from '../helpers/memory-session.ts';
 
 let server: Server;
 const accepted: Socket[] = [];
@@ -56,4 +58,48 @@ test('a reset that a write was told of is no end', async () => {
   });
   expect(await judged(here)).not.toBe(false);
   here.destroy();
+});
+
+/** What the target hears of a client, joined once `before` has happened; it has ended already. */
+async function heardByTarget(before: (client: Socket, fd: number) => Promise<void>): Promise<string[]> {
+  const { client, here, fd } = await pair();
+  const { near, far } = channelPair();
+  const heard: string[] = [];
+  far.attach({
+    data: (chunk) => {
+      heard.push(chunk.toString());
+      far.consumed(chunk.length);
+    },
+    end: () => heard.push('end'),
+    closed: () => heard.push('closed'),
+    drain: () => undefined,
+  });
+  far.end();
+  await before(client, fd);
+  const fate = await new Promise<Fate>((finished) => {
+    const traffic = { bytesIn: 0, bytesOut: 0 };
+    void new Splice({ socket: here, channel: near, traffic, early: [], ended: false, finished });
+  });
+  expect(fate.failed).toBe(false);
+  await new Promise((resolve) => setImmediate(resolve));
+  return heard;
+}
+
+test('a target that has ended hears the end of a client that ends, and none of a client that was reset', async () => {
+  const ended = await heardByTarget((client) => new Promise((resolve) => client.end(resolve)));
+  expect(ended).toEqual(['a word', 'end', 'closed']);
+  const reset = await heardByTarget((client, fd) => {
+    client.resetAndDestroy();
+    return vi.waitFor(() => expect(() => writeSync(fd, 'an answer')).toThrow(/ECONNRESET|EPIPE/), {
+      interval: 1,
+    });
+  });
+  expect(reset).not.toContain('end');
+});
+
+test('an end is none where the socket is closed here already', async () => {
+  const { client, here } = await pair();
+  here.destroy();
+  expect(wasReset(here)).toBe(true);
+  client.destroy();
 });
