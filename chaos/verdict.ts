@@ -165,6 +165,9 @@ function counts({ flaw, connection }: Finding, evidence: Evidence): boolean {
   );
 }
 
+/** A client that waits is accepted before it knows that it is connected, and the hold counts from there. */
+const connectMs = 50;
+
 /** What a connection suffered without need. */
 function lossesOf(connection: Connection, evidence: Evidence, channels: readonly Channel[]): Finding[] {
   const { client, target, startedMs, endedMs, arrivals, hung, refused } = connection;
@@ -188,7 +191,7 @@ function lossesOf(connection: Connection, evidence: Evidence, channels: readonly
   // Its time had run out, or it came when all others' had: by everybody's clock, which the program goes by.
   const since = awaySince(history, startedMs);
   const awayMs = since === null ? 0 : connection.startedAtMs - Date.parse(since);
-  if (awayMs + connection.lastedMs >= holdMs) return [];
+  if (awayMs + connection.lastedMs >= holdMs - connectMs) return [];
   return [{ flaw: 'dropped', connection, sender: 'target', text: `${text}, before anything of it went on` }];
 }
 
