@@ -16,6 +16,8 @@ export interface ChannelHome {
   readonly slabs: ReadSlabs | null;
   /** Round trip of the idle link in milliseconds, null when not measured yet. */
   rttMs(): number | null;
+  /** The last window that a channel has come to, in bytes; 0: none has changed. */
+  served: number;
   nowMs(): number;
   /** True when the transport has as much queued as it should. */
   crowded(): boolean;
@@ -89,6 +91,7 @@ export class SshChannel implements OpenChannel {
   #target: number;
   #fresh = 0;
   #sinceMs: number;
+  #grew = false;
 
   constructor(
     home: ChannelHome,
@@ -200,11 +203,20 @@ export class SshChannel implements OpenChannel {
 
   #tune(): void {
     const { budget } = this.#home;
-    const before = { target: this.#target, received: this.#fresh, sinceMs: this.#sinceMs };
+    const before = {
+      target: this.#target,
+      received: this.#fresh,
+      sinceMs: this.#sinceMs,
+      grew: this.#grew,
+    };
     const now = { ms: this.#home.nowMs(), rttMs: this.#home.rttMs(), spare: budget.total - budget.used };
     const after = tune(before, now, windowLimits);
-    budget.used += after.target - before.target;
-    this.#target = after.target;
+    if (after.target !== before.target) {
+      budget.used += after.target - before.target;
+      this.#target = after.target;
+      this.#home.served = after.target;
+    }
+    this.#grew = after.grew;
     this.#fresh = after.received;
     this.#sinceMs = after.sinceMs;
   }
@@ -325,8 +337,8 @@ export class SshChannel implements OpenChannel {
 }
 
 /** The window a new channel opens with. */
-export function openingWindow(budget: WindowBudget): number {
-  return initialTarget(windowLimits, budget.total, budget.open);
+export function openingWindow({ budget, served, rttMs }: ChannelHome): number {
+  return initialTarget(windowLimits, budget.total, budget.open, { served, rttMs: rttMs() });
 }
 
 /**

@@ -81,6 +81,7 @@ export class Channels {
       budget: this.#parts.budget,
       slabs: this.#parts.slabs,
       rttMs: () => this.#parts.rttMs(),
+      served: 0,
       nowMs: () => performance.now(),
       crowded: () => this.#crowded(),
       waitForRoom: (channel) => this.#waitForRoom(channel),
@@ -171,7 +172,7 @@ export class Channels {
     if (home === null || this.#lost !== null) return Promise.reject(this.#lost ?? notOpen());
     if (limits.signal?.aborted === true) return Promise.reject(gaveUp(to));
     const id = home.wire.reserve();
-    const opening = new Opening(to, openingWindow(home.budget), limits, this.#parts.clock);
+    const opening = new Opening(to, openingWindow(home), limits, this.#parts.clock);
     opening.abandoned = () => this.#unansweredOne();
     this.#openings[id] = opening;
     this.#opening += 1;
@@ -210,7 +211,7 @@ export class Channels {
     const take = home === null ? null : this.#parts.accept(open);
     if (home === null || take === null) return false;
     const id = home.wire.reserve();
-    const window = openingWindow(home.budget);
+    const window = openingWindow(home);
     const channel = new SshChannel(home, { id, remoteId: open.sender }, open, window);
     this.#open[id] = channel;
     this.#count += 1;

@@ -1,16 +1,29 @@
-// Receive windows: how much a channel may have under way, grown where the round trip is what limits it. Pure.
-// Bandwidth times round trip is what a window must hold; twice that leaves room for adjusts on their way.
+// Receive windows: how much a channel may have under way, grown where the window is what limits it, and no further. Pure.
+//
+// A window beyond what the path holds is no gift: sshd keeps the difference in a buffer that it copies whole for every 32 KiB
+// it sends (sshbuf_allocate), so that twice the window is four times its work, and a link of 50 MB/s comes to a crawl.
 
 export interface WindowLimits {
   /** Bytes. */
   readonly initial: number;
+  /** Where the round trip is long: two round trips of growing would be half of a short transfer. */
+  readonly initialFar: number;
   readonly largest: number;
 }
 
-export const windowLimits: WindowLimits = { initial: 2 * 1024 * 1024, largest: 32 * 1024 * 1024 };
+const mib = 1024 * 1024;
+export const windowLimits: WindowLimits = { initial: 2 * mib, initialFar: 8 * mib, largest: 32 * mib };
 
+/** A round trip is long from here on, in milliseconds. */
+const farMs = 20;
 /** The smallest window a channel gets when very many share the budget: four packets. */
 const smallest = 128 * 1024;
+/** Up to here a window doubles; beyond it grows by a step, since what is too much costs most there. */
+const doublesUpTo = 8 * mib;
+const step = 4 * mib;
+/** Shares of the window that are under way: more, and it is the limit; less, and it is too large. */
+const fullShare = 0.7;
+const idleShare = 0.55;
 
 export interface WindowState {
   /** What the window is kept at, in bytes. */
@@ -18,18 +31,28 @@ export interface WindowState {
   /** Bytes received since `sinceMs`. */
   readonly received: number;
   readonly sinceMs: number;
+  /** It has grown at the last look: what came since is still the old rate. */
+  readonly grew: boolean;
+}
+
+/** What a session knows of its way. */
+export interface PathFacts {
+  /** Round trip of the idle link in milliseconds; null: not measured yet. */
+  readonly rttMs: number | null;
+  /** The last window that a channel of the session has come to, in bytes; 0: none has grown. */
+  readonly served: number;
 }
 
 /** A target for a new channel when `open` others share `budget` bytes. */
-export function initialTarget(limits: WindowLimits, budget: number, open: number): number {
+export function initialTarget(limits: WindowLimits, budget: number, open: number, path: PathFacts): number {
   const share = Math.floor(budget / (open + 1) / 4);
-  return Math.max(smallest, Math.min(limits.initial, share));
+  const usual = (path.rttMs ?? 0) >= farMs ? limits.initialFar : limits.initial;
+  return Math.max(smallest, Math.min(Math.max(usual, path.served), share));
 }
 
 /**
- * Looks at what came in since the last look. When the rate times the round trip fills half of the target it doubles,
- * when it fills most of it, it is fourfold (a grown window shows a round trip late, so each step costs two); it halves,
- * down to the initial one, when the rate has fallen to a sixteenth.
+ * Looks at what came in since the last look. The rate times the idle round trip is what was under way: where that fills the
+ * window, it grows; where it leaves half of it empty, it shrinks to what was used, but not below the initial one.
  * `spare` is what the budget still has. A look is worth something once a round trip (or 10 ms) has passed.
  */
 export function tune(
@@ -39,15 +62,19 @@ export function tune(
 ): WindowState {
   const elapsed = now.ms - state.sinceMs;
   if (now.rttMs === null || elapsed < Math.max(now.rttMs, 10)) return state;
+  const fresh = { target: state.target, received: 0, sinceMs: now.ms, grew: false };
+  if (state.grew) return fresh;
+  const { target } = state;
   const underWay = (state.received / elapsed) * now.rttMs;
-  const fresh = { received: 0, sinceMs: now.ms };
-  if (underWay > state.target / 2 && state.target < limits.largest) {
-    const wanted = state.target * (underWay > state.target * 0.7 ? 4 : 2);
-    return { ...fresh, target: Math.min(limits.largest, wanted, state.target + Math.max(0, now.spare)) };
+  if (underWay > target * fullShare && target < limits.largest) {
+    const wanted = target < doublesUpTo ? target * 2 : target + step;
+    const most = Math.min(limits.largest, wanted, target + Math.max(0, now.spare));
+    return { ...fresh, target: most, grew: true };
   }
-  if (underWay < state.target / 16 && state.target > limits.initial)
-    return { ...fresh, target: Math.max(limits.initial, state.target / 2) };
-  return { ...fresh, target: state.target };
+  const least = now.rttMs >= farMs ? limits.initialFar : limits.initial;
+  if (underWay < target * idleShare && target > least)
+    return { ...fresh, target: Math.floor(Math.max(least, target * 0.75, underWay * 1.4)) };
+  return fresh;
 }
 
 /** Memory that all channels of all sessions share: growth beyond the initial windows comes out of it. */

@@ -45,6 +45,7 @@ function scene(more: { window?: number; packetSize?: number } = {}): {
     budget,
     slabs: null,
     rttMs: () => null,
+    served: 0,
     nowMs: () => 0,
     crowded: () => crowded,
     waitForRoom: (waiting) => turns.push(waiting),

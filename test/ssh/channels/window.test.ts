@@ -1,48 +1,58 @@
 // Receive windows: they grow where the round trip limits, and nowhere else.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { initialTarget, tune, windowLimits } from '../../../src/ssh/channels/window.ts';
+import { initialTarget, tune, windowLimits, type WindowState } from '../../../src/ssh/channels/window.ts';
 
 const mib = 1024 * 1024;
 const plenty = 1024 * mib;
 
+const look = (
+  target: number,
+  received: number,
+  now: Partial<{ ms: number; rttMs: number | null; spare: number; grew: boolean }> = {},
+): WindowState => {
+  const { ms = 100, rttMs = 100, spare = plenty, grew = false } = now;
+  return tune({ target, received, sinceMs: 0, grew }, { ms, rttMs, spare }, windowLimits);
+};
+
 describe('a receive window', () => {
-  test('grows while a far link fills it, up to 32 MiB', () => {
-    let target = 2 * mib;
+  test('grows while a far link fills it, a look apart, up to 32 MiB', () => {
+    let state: WindowState = { target: 2 * mib, received: 0, sinceMs: 0, grew: false };
     const targets = [];
-    for (let ms = 100; ms <= 600; ms += 100) {
+    for (let ms = 100; ms <= 2200; ms += 100) {
       // everything the window allows arrives within each round trip of 100 ms
-      ({ target } = tune(
-        { target, received: target, sinceMs: ms - 100 },
-        { ms, rttMs: 100, spare: plenty },
-        windowLimits,
-      ));
-      targets.push(target / mib);
+      const seen = { ...state, received: state.target };
+      state = tune(seen, { ms, rttMs: 100, spare: plenty }, windowLimits);
+      targets.push(state.target / mib);
     }
-    expect(targets).toEqual([8, 32, 32, 32, 32, 32]);
+    expect(targets.filter((_target, at) => at % 2 === 0)).toEqual([4, 8, 12, 16, 20, 24, 28, 32, 32, 32, 32]);
+    expect(targets.slice(0, 4)).toEqual([4, 4, 8, 8]);
   });
 
   test('stays as it is on a near link, however fast', () => {
-    const state = { target: 2 * mib, received: 500 * mib, sinceMs: 0 };
-    expect(tune(state, { ms: 1000, rttMs: 0.3, spare: plenty }, windowLimits).target).toBe(2 * mib);
+    expect(look(2 * mib, 500 * mib, { ms: 1000, rttMs: 0.3 }).target).toBe(2 * mib);
   });
 
-  test('stays as it is on a far link that is not fast', () => {
-    const state = { target: 2 * mib, received: mib / 2, sinceMs: 0 };
-    expect(tune(state, { ms: 100, rttMs: 100, spare: plenty }, windowLimits).target).toBe(2 * mib);
+  test('stays as it is where the path holds less than it: sshd would keep the rest', () => {
+    // 50 MB/s at 100 ms are 5 MB
+    expect(look(8 * mib, 5_000_000).target).toBe(8 * mib);
+    expect(look(8 * mib, 6_000_000, { grew: true }).target).toBe(8 * mib);
   });
 
   test('does not grow beyond what the budget has, and not before the round trip is known', () => {
-    const state = { target: 2 * mib, received: 100 * mib, sinceMs: 0 };
-    expect(tune(state, { ms: 100, rttMs: 100, spare: mib }, windowLimits).target).toBe(3 * mib);
-    expect(tune(state, { ms: 100, rttMs: 100, spare: -5 }, windowLimits).target).toBe(2 * mib);
+    expect(look(2 * mib, 100 * mib, { spare: mib }).target).toBe(3 * mib);
+    expect(look(2 * mib, 100 * mib, { spare: -5 }).target).toBe(2 * mib);
+    const state = { target: 2 * mib, received: 100 * mib, sinceMs: 0, grew: false };
     expect(tune(state, { ms: 100, rttMs: null, spare: plenty }, windowLimits)).toBe(state);
     expect(tune(state, { ms: 50, rttMs: 100, spare: plenty }, windowLimits)).toBe(state);
   });
 
-  test('shrinks again when the flow has become a trickle', () => {
-    const state = { target: 16 * mib, received: 1000, sinceMs: 0 };
-    expect(tune(state, { ms: 100, rttMs: 100, spare: plenty }, windowLimits).target).toBe(8 * mib);
+  test('shrinks to what is used, a quarter at a time, and not below the one it began with', () => {
+    expect(look(32 * mib, 1000).target).toBe(24 * mib);
+    expect(look(20 * mib, 10.9 * mib).target).toBe(Math.floor(10.9 * mib * 1.4));
+    expect(look(9 * mib, 1000).target).toBe(8 * mib);
+    expect(look(4 * mib, 0, { rttMs: 1 }).target).toBe(3 * mib);
+    expect(look(2.1 * mib, 0, { rttMs: 1 }).target).toBe(2 * mib);
   });
 
   test('is always between the initial and the largest', () => {
@@ -51,13 +61,10 @@ describe('a receive window', () => {
         fc.nat(2 ** 31),
         fc.nat(10_000),
         fc.nat(2000),
-        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 5 }),
         (received, ms, rttMs, power) => {
-          const target = tune(
-            { target: mib * 2 ** power, received, sinceMs: 0 },
-            { ms, rttMs, spare: plenty },
-            windowLimits,
-          ).target;
+          const { target } = look(mib * 2 ** power, received, { ms, rttMs });
+          expect(Number.isInteger(target)).toBe(true); // the wire takes no other
           expect(target).toBeGreaterThanOrEqual(windowLimits.initial);
           expect(target).toBeLessThanOrEqual(windowLimits.largest);
         },
@@ -65,9 +72,20 @@ describe('a receive window', () => {
     );
   });
 
+  test('begins larger where the round trip is long, and with what has served the session', () => {
+    const begin = (rttMs: number | null, served: number): number =>
+      initialTarget(windowLimits, 256 * mib, 0, { rttMs, served }) / mib;
+    expect(begin(null, 0)).toBe(2);
+    expect(begin(5, 0)).toBe(2);
+    expect(begin(50, 0)).toBe(8);
+    expect(begin(50, 16 * mib)).toBe(16);
+  });
+
   test('begins smaller when very many share the budget', () => {
-    expect(initialTarget(windowLimits, 256 * mib, 0)).toBe(2 * mib);
-    expect(initialTarget(windowLimits, 256 * mib, 127)).toBe(mib / 2);
-    expect(initialTarget(windowLimits, 256 * mib, 100_000)).toBe(128 * 1024);
+    const begin = (open: number): number =>
+      initialTarget(windowLimits, 256 * mib, open, { rttMs: 100, served: 16 * mib });
+    expect(begin(0)).toBe(16 * mib);
+    expect(begin(127)).toBe(mib / 2);
+    expect(begin(100_000)).toBe(128 * 1024);
   });
 });
