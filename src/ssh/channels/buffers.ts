@@ -126,6 +126,11 @@ export class ReadSlabs {
     this.#carried = slab;
   }
 
+  /** False: memory of somebody else's, made for it alone, as what is unpacked or decrypted into new memory. */
+  owns(view: Buffer): boolean {
+    return this.#known.has(view.buffer);
+  }
+
   /** The slab that a view lies in, held until `release`; null: it lies in none, or is to be copied to be kept. */
   hold(view: Buffer): Slab | null {
     const slab = this.#known.get(view.buffer);
@@ -170,6 +175,10 @@ export class DeliveredMemory {
   /** What the reader is to get for the chunk: itself, or a copy. */
   delivered(chunk: Buffer): Buffer {
     if (this.#slabs === null) return chunk;
+    if (!this.#slabs.owns(chunk)) {
+      this.#add(null, chunk.length);
+      return chunk;
+    }
     if (this.#out === null) return Buffer.from(chunk);
     const slab = this.#slabs.hold(chunk);
     this.#add(slab, chunk.length);
@@ -180,7 +189,7 @@ export class DeliveredMemory {
   waits(chunk: Buffer): Buffer {
     if (this.#slabs === null) return chunk;
     this.#add(null, chunk.length);
-    return Buffer.from(chunk);
+    return this.#slabs.owns(chunk) ? Buffer.from(chunk) : chunk;
   }
 
   #add(slab: Slab | null, length: number): void {

@@ -73,6 +73,16 @@ export interface PrivateCipher {
   outSeqno: number;
 }
 
+/** AES-GCM without native code: `AESGCMCipherNative` of lib/protocol/crypto.js. */
+export interface PlainGcmCipher extends PrivateCipher {
+  readonly _encSSLName: 'aes-128-gcm' | 'aes-256-gcm';
+  readonly _encKey: Buffer;
+  /** Twelve bytes; the last eight count packets (RFC 5647 7.1). */
+  readonly _encIV: Buffer;
+  readonly _dead: boolean;
+  _onWrite(chunk: Buffer): void;
+}
+
 /** The key exchange under way or last done (lib/protocol/kex.js). */
 export interface PrivateKex {
   sessionID: Buffer | undefined;

@@ -1,7 +1,7 @@
 // Speed: one socket write per turn of the loop instead of one per packet, packet buffers used again, pooled padding.
-import { randomFillSync } from 'node:crypto';
+import { createCipheriv, randomFillSync } from 'node:crypto';
 import { letGoOf } from '../../model/reused-memory.ts';
-import type { PrivateCipher, PrivateProtocol } from './parts.ts';
+import type { PlainGcmCipher, PrivateCipher, PrivateProtocol } from './parts.ts';
 
 /** More messages than these in a queue, and nobody reads them: data is held back long before. */
 export const mostQueued = 100_000;
@@ -109,7 +109,7 @@ function createPadding(): (packet: Buffer, from: number, length: number) => void
 /** How a cipher of crypto.js lays out a packet: what is not listed keeps its own `allocPacket`. */
 const layouts: Readonly<Record<string, { readonly block: number; readonly tag: number }>> = {
   AESGCMCipherBinding: { block: 16, tag: 16 },
-  AESGCMCipherNative: { block: 16, tag: 0 },
+  AESGCMCipherNative: { block: 16, tag: 16 },
   ChaChaPolyCipherBinding: { block: 8, tag: 16 },
   ChaChaPolyCipherNative: { block: 8, tag: 0 },
 };
@@ -134,7 +134,39 @@ export function pooledAllocation(cipher: PrivateCipher): ((payloadLength: number
   };
 }
 
-/** Gives every cipher this connection will have the pooled padding. */
+const lengthBytes = 4;
+const tagBytes = 16;
+
+/**
+ * `encrypt` of AES-GCM without native code: the packet is written as one, in the memory it was made in, which goes round like all others.
+ * ssh2 writes its length, its body and its tag each on its own, and the memory of each is garbage.
+ */
+function encryptInPlace(cipher: PlainGcmCipher): (packet: Buffer) => void {
+  return (packet) => {
+    if (cipher._dead) return;
+    const body = packet.subarray(lengthBytes, -tagBytes);
+    const gcm = createCipheriv(cipher._encSSLName, cipher._encKey, cipher._encIV);
+    gcm.setAutoPadding(false);
+    gcm.setAAD(packet.subarray(0, lengthBytes));
+    gcm.update(body).copy(body);
+    gcm.final();
+    gcm.getAuthTag().copy(packet, packet.length - tagBytes);
+    cipher._onWrite(packet);
+    countUp(cipher._encIV);
+    cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
+  };
+}
+
+/** RFC 5647 7.1: the invocation counter, its last eight bytes, big end first. */
+function countUp(iv: Buffer): void {
+  for (let at = iv.length - 1; at >= lengthBytes; at -= 1) {
+    const next = ((iv[at] ?? 0) + 1) & 0xff;
+    iv[at] = next;
+    if (next !== 0) return;
+  }
+}
+
+/** Gives every cipher this connection will have the pooled padding, and one that is not native code its way to write. */
 export function installPadding(protocol: PrivateProtocol): void {
   let cipher = protocol._cipher;
   Object.defineProperty(protocol, '_cipher', {
@@ -143,6 +175,8 @@ export function installPadding(protocol: PrivateProtocol): void {
     set: (fresh: PrivateCipher) => {
       const allocation = pooledAllocation(fresh);
       if (allocation !== null) fresh.allocPacket = allocation;
+      if (fresh.constructor.name === 'AESGCMCipherNative')
+        fresh.encrypt = encryptInPlace(fresh as PlainGcmCipher);
       cipher = fresh;
     },
   });

@@ -414,10 +414,13 @@ export function recycleReads(client: Client, slabs: ReadSlabs): void {
   };
 }
 
-/** Deciphers that decrypt in place and keep, between reads, nothing but the packet they wait for (crypto.js). */
-const inPlace = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding'];
-/** Of those, the one that has the length of a packet in clear in front of it (RFC 5647 7.3). */
-const framesInClear = 'AESGCMDecipherBinding';
+/**
+ * Deciphers that keep, between reads, nothing of what was read but the packet they wait for (crypto.js): two that decrypt in place,
+ * and AES-GCM without native code, which makes new memory.
+ */
+const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding', 'AESGCMDecipherNative'];
+/** Of those, the ones that have the length of a packet in clear in front of it (RFC 5647 7.3). */
+const framesInClear = ['AESGCMDecipherBinding', 'AESGCMDecipherNative'];
 const lengthBytes = 4;
 const tagBytes = 16;
 /** A packet of a channel with its frame is shorter; ssh2 completes a longer one itself, as it comes. */
@@ -431,8 +434,8 @@ function packetFrames(protocol: PrivateProtocol): PacketFrames {
     if (protocol._decipher === decipher) return;
     decipher = protocol._decipher;
     const name = decipher?.constructor.name ?? '';
-    isKnown = inPlace.includes(name);
-    isFramed = name === framesInClear;
+    isKnown = knownDeciphers.includes(name);
+    isFramed = framesInClear.includes(name);
   };
   return {
     pending() {

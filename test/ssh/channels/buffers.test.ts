@@ -182,6 +182,15 @@ describe('what a reader gets', () => {
     read(most, (chunk) => expect(memory.delivered(chunk).buffer).toBe(chunk.buffer));
   });
 
+  test('is what came, where that is memory of its own: unpacked, or decrypted into it', () => {
+    const { slabs } = reads();
+    const memory = new DeliveredMemory(slabs);
+    expect(memory.delivered(bytes)).toBe(bytes);
+    expect(memory.waits(bytes)).toBe(bytes);
+    memory.readerKeeps();
+    expect(memory.delivered(bytes)).toBe(bytes);
+  });
+
   test('is what came, where memory is not used again', () => {
     expect(reads().slabs.hold(bytes)).toBeNull();
     const none = new DeliveredMemory(null);

@@ -1,5 +1,6 @@
 // The private parts of ssh2 that we use, pinned: when one changes, this fails before anything else does.
 import { readFileSync } from 'node:fs';
+import { createDecipheriv } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
@@ -13,7 +14,7 @@ import {
 } from '../../../src/ssh/ssh2/parts.ts';
 import { usableAlgorithms, offeredByDefault } from '../../../src/keys/algorithms.ts';
 import { certificateTypes, largestPacket, ssh2 } from '../../../src/ssh/ssh2/load.ts';
-import { installCork, mostQueued, pooledAllocation } from '../../../src/ssh/ssh2/speed.ts';
+import { installCork, installPadding, mostQueued, pooledAllocation } from '../../../src/ssh/ssh2/speed.ts';
 import { watchArrivals } from '../../../src/ssh/ssh2/wire.ts';
 
 const require = createRequire(import.meta.url);
@@ -110,9 +111,10 @@ describe('the ssh2 we know', () => {
       const theirs = cipherOf(name);
       const ours = pooledAllocation(theirs);
       expect(ours).not.toBeNull();
+      const tag = theirs.constructor.name === 'AESGCMCipherNative' ? 16 : 0; // written into the packet by us
       for (const length of [1, 2, 9, 255, 256, 1000, 8191, 8192, 8300, 32_768, 32_777]) {
         const [expected, made] = [theirs.allocPacket(length), ours?.(length)];
-        expect(made?.length).toBe(expected.length);
+        expect(made?.length).toBe(expected.length + tag);
         expect(made?.subarray(0, 5)).toEqual(expected.subarray(0, 5));
       }
     },
@@ -211,6 +213,46 @@ describe('padding', () => {
       seen.add(packet.subarray(10, 10 + (packet[4] ?? 0)).toString('hex'));
     }
     expect(seen.size).toBe(5000);
+  });
+});
+
+describe('AES-GCM without native code', () => {
+  test('writes each packet as one piece, in the memory it was made in, as RFC 5647 has it', () => {
+    const written: Buffer[] = [];
+    class AESGCMCipherNative {
+      _encSSLName = 'aes-128-gcm' as const;
+      _encKey = Buffer.alloc(16, 'k');
+      _encIV = Buffer.from('00000001000000000000fffe', 'hex');
+      _dead = false;
+      outSeqno = 0xffffffff;
+      _onWrite = (packet: Buffer): void => void written.push(packet);
+      allocPacket = (length: number): Buffer => Buffer.alloc(length);
+      encrypt = (): void => undefined;
+    }
+    const protocol: { _cipher: PrivateCipher } = { _cipher: new AESGCMCipherNative() };
+    installPadding(protocol as never);
+    const cipher = new AESGCMCipherNative();
+    protocol._cipher = cipher;
+    const packets = [1, 300, 20_000].map((length) => {
+      const packet = protocol._cipher.allocPacket(length);
+      const plain = Buffer.from(packet.fill('p', 5, 5 + length));
+      protocol._cipher.encrypt(packet);
+      expect(written.at(-1)).toBe(packet);
+      return { packet, plain };
+    });
+    const counted = ['00000001000000000000fffe', '00000001000000000000ffff', '000000010000000000010000'];
+    for (const [at, { packet, plain }] of packets.entries()) {
+      const iv = Buffer.from(counted[at] ?? '', 'hex');
+      const gcm = createDecipheriv('aes-128-gcm', cipher._encKey, iv).setAutoPadding(false);
+      gcm.setAAD(packet.subarray(0, 4)).setAuthTag(packet.subarray(-16));
+      const opened = Buffer.concat([gcm.update(packet.subarray(4, -16)), gcm.final()]);
+      expect(packet.readUInt32BE(0)).toBe(opened.length);
+      expect(opened.equals(plain.subarray(4, -16))).toBe(true);
+    }
+    expect(cipher.outSeqno).toBe(2);
+    cipher._dead = true;
+    protocol._cipher.encrypt(protocol._cipher.allocPacket(1));
+    expect(written).toHaveLength(3);
   });
 });
 

@@ -31,6 +31,7 @@ class AESGCMDecipherBinding {
   _packet = null;
 }
 
+class AESGCMDecipherNative extends AESGCMDecipherBinding {}
 class ChaChaPolyDecipherBinding extends AESGCMDecipherBinding {}
 
 /** A packet of AES-GCM by its frame alone: `length` bytes behind it, and a tag. */
@@ -70,6 +71,11 @@ describe('reads of AES-GCM', () => {
     expect(given([two.subarray(0, 51), two.subarray(51, 53), two.subarray(53)])).toEqual([0, 52, 84]);
     expect(given([two.subarray(0, 2), two.subarray(2)])).toEqual([0, 136]);
     expect(given([...two].map((byte) => Buffer.of(byte))).filter((size) => size > 0)).toEqual([52, 84]);
+  });
+
+  test('without native code too', () => {
+    const decipher = new AESGCMDecipherNative();
+    expect(given([two.subarray(0, 60), two.subarray(60)], { decipher })).toEqual([52, 84]);
   });
 
   test('of a packet that is longer than any of a channel reach ssh2 as they come', () => {
