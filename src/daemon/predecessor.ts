@@ -28,11 +28,11 @@ export function receivePredecessor(pipe: Pipe): Promise<Predecessor> {
     pipe.listen(
       (message) => {
         if (message.kind !== 'state') return;
-        if (message.state.format > handoverFormat)
-          reject(
-            mismatch(`version ${message.state.version} hands over in a form that ${version} does not know`),
-          );
-        else resolve(new Predecessor(pipe, message.state));
+        const { format, version: its } = message.state;
+        if (format <= handoverFormat) return resolve(new Predecessor(pipe, message.state));
+        const error = mismatch(`version ${its} hands over in a form that ${version} does not know`);
+        pipe.send({ kind: 'failed', error: reportError(error) });
+        reject(error);
       },
       () => reject(mismatch('the supervisor that was to be replaced has ended')),
     );

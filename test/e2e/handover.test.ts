@@ -4,7 +4,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
-import { bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
+import { boxConfig, bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
 import { askAgainAndAgain, otherVersion, runOf, supervisorOf } from '../helpers/handover.ts';
 import { freePort, makeKey, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { hashing, outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
@@ -179,7 +179,33 @@ tunnels:
     },
   );
 
-  test('up replaces a supervisor of another protocol by itself', async () => {
+  test('a tunnel that is not in the file any more goes on in one of the same version, and ends with its connections in another', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const db = `  db: { host: box, local: auto, remote: ${target.port} }`;
+    await bringUp(world, sshd, `${db}\n  gone: { host: box, local: auto, remote: ${target.port} }`);
+    const listen = await listenOf(world, 'gone');
+    world.config(boxConfig(sshd, db));
+    expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
+    expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+    const { pid } = await supervisorOf(world);
+    const accepted = target.accepted();
+    const long = clientAt(listen);
+    const answer = outcomeOf(long);
+    long.write('one ');
+    await eventually(() => target.accepted() > accepted);
+
+    const ran = await runOf(otherVersion('9.9.9'), world, ['restart', '--supervisor']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    await expect.poll(async () => (await exchange(listen, 'x')).error).toBe('ECONNREFUSED');
+    expect((await world.status()).tunnels.map(({ name, state }) => [name, state])).toEqual([['db', 'up']]);
+    long.end('two');
+    expect(await answer).toEqual({ text: 'ONE TWO', error: null });
+    await processEnd(pid);
+  });
+
+  test('up replaces a supervisor of another protocol by itself, but no newer one', async () => {
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     const other = otherVersion('9.9.9', { protocol: 2 });
@@ -189,6 +215,9 @@ tunnels:
     const listen = await listenOf(world, 'db');
     const asking = askAgainAndAgain(listen);
     await eventually(() => asking.asked > 3);
+    const older = await runOf(otherVersion('0.0.9', { protocol: 0 }), world, ['up', 'db']);
+    expect(older).toMatchObject({ code: 4 });
+    expect(older.stderr).toMatch(/was not replaced: it is the newer one\nhint: tunnel restart --supervisor/);
     expect(await runOf(other, world, ['status'])).toMatchObject({
       code: 4,
       stderr: expect.stringContaining('hint: tunnel restart --supervisor') as string,
