@@ -1,6 +1,7 @@
 // The new supervisor's side of a replacement: what the old one hands over, and the old one itself, for as long as it carries
 // connections to their end.
 import { closeSync } from 'node:fs';
+import { protocolVersion } from '../control/protocol.ts';
 import { reportError, TunnelError } from '../errors.ts';
 import type { AdoptedListener } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
@@ -18,6 +19,7 @@ import {
   type HandedState,
   type HandoverPipe,
 } from './handover-messages.ts';
+import type { HandedLease } from './leases.ts';
 import type { Log } from './log.ts';
 
 type Pipe = HandoverPipe<FromOld, FromNew>;
@@ -86,6 +88,18 @@ export class Predecessor implements Inheritance {
   /** Tunnels that are in no file; their form is believed between equal versions only. */
   get orphans(): readonly HandedTunnel[] {
     return this.state.version === version ? this.state.tunnels.filter(({ orphan }) => orphan !== null) : [];
+  }
+
+  /** Up for commands that can speak with this supervisor, and take it again here. */
+  get leased(): readonly HandedLease[] {
+    const { protocol, leased = [] } = this.state;
+    return protocol === protocolVersion.current ? leased : [];
+  }
+
+  /** Names of all else. */
+  get wanted(): readonly string[] {
+    const leased = new Set(this.leased.map(({ name }) => name));
+    return this.state.tunnels.map(({ name }) => name).filter((name) => !leased.has(name));
   }
 
   onChange(listener: () => void): Cancel {

@@ -214,6 +214,10 @@ test.each([
     waiting.goOn();
     expect((await asked).code).not.toBe(0);
     await eventually(() => !isAlive(pid) && !isAlive(before));
+    if (ready)
+      expect((await world.run(['logs'])).stdout).toContain(
+        'the supervisor that was to be replaced has ended',
+      );
     expect(await world.run(['up'])).toMatchObject({ code: 0 });
     expect((await supervisorOf(world)).version).toBe('0.1.0');
   },
