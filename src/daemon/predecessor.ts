@@ -222,13 +222,12 @@ export function goOn(predecessor: Predecessor, { engine, lock, log }: GoingOn): 
   const known = new Set(engine.known().map(({ name }) => name));
   for (const { name, environment, remap } of state.tunnels) {
     if (known.has(name)) engine.up([name], { acceptNew: false, personPresent: false, environment, remap });
-    else {
-      log.write('warn', 'handover', `${name} is not in the file any more: it ends with its connections`);
-      void predecessor.leaveServer(name);
-    }
+    else log.write('warn', 'handover', `${name} is not in the file any more: it ends with its connections`);
   }
   predecessor.dropRest();
   predecessor.serving(process.pid);
+  // Until that word the old one hears nothing else.
+  for (const { name } of state.tunnels) if (!known.has(name)) void predecessor.leaveServer(name);
 }
 
 /** With the tunnels that run and are in no file, as if they were. `predecessor`: null once they are up. */

@@ -133,7 +133,8 @@ test.skipIf(sshdMissing() !== null)(
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     await using world = createWorld();
-    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const tunnel = `{ host: box, local: auto, remote: ${target.port} }`;
+    await bringUp(world, sshd, `  db: ${tunnel}\n  other: ${tunnel}`);
     const old = await supervisorOf(world);
     const { listen } = onlyForward(await world.tunnel('db'));
     const hold = async (): Promise<{ readonly socket: Socket; readonly outcome: Promise<Outcome> }> => {
@@ -151,6 +152,7 @@ test.skipIf(sshdMissing() !== null)(
     expect(await first.outcome).toMatchObject({ text: 'ONE ' }); // the kernel ended it
 
     expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+    expect(await world.run(['down', 'other'])).toMatchObject({ code: 0 }); // nobody waits for the old one's part of it
 
     const second = await hold();
     expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
@@ -166,13 +168,15 @@ test.skipIf(sshdMissing() !== null)(
   },
 );
 
-test('a supervisor that is being replaced refuses to be replaced by yet another, and the first one follows', async () => {
+test('a supervisor that is being replaced refuses to be replaced by yet another, and what is asked for meanwhile is up in the first one', async () => {
   await using world = createWorld();
-  world.config(nobody);
+  const server = 'host: nobody@127.0.0.1:9, local: auto, remote: 9, lazy: true';
+  world.config(`tunnels: { db: { ${server} }, later: { ${server}, autostart: false } }`);
   expect(await world.run(['up'])).toMatchObject({ code: 0 });
   const waiting = waitingVersion('9.9.9');
   const first = runOf(waiting.program, world, ['restart', '--supervisor']);
   const pid = await waiting.started();
+  const later = world.run(['up', 'later']);
   const second = await world.run(['restart', '--supervisor']);
   waiting.goOn();
   expect(second).toMatchObject({ code: 4 });
@@ -180,7 +184,12 @@ test('a supervisor that is being replaced refuses to be replaced by yet another,
     /was not replaced: it is being replaced, or ends\nhint: tunnel (-c \S+ )?status/,
   );
   expect(await first).toMatchObject({ code: 0 });
+  expect(await later).toMatchObject({ code: 0 });
   expect(await supervisorOf(world)).toEqual({ pid, version: '9.9.9' });
+  expect((await world.status()).tunnels.map(({ name, state }) => [name, state])).toEqual([
+    ['db', 'asleep'],
+    ['later', 'asleep'],
+  ]);
 });
 
 test('a supervisor is followed by none to which it hands over in a form that is not known there', async () => {
