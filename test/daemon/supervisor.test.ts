@@ -343,6 +343,7 @@ describe('a supervisor in the foreground', () => {
     await expect(world.need(join(world.home, 'other.yaml'))).rejects.toMatchObject({ code: 'DAEMON_DOWN' });
     child.kill('SIGTERM');
     expect(await exit).toBe(0);
+    expect(stderr(), 'nothing was tried').not.toMatch(/wanted\.json|history\.jsonl/);
   });
 
   test('runs even where no socket can be made', async () => {
