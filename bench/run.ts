@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runScript } from '../test/helpers/script.ts';
 import { commands } from './commands.ts';
 import { far } from './far.ts';
 import { crowds, many } from './many.ts';
@@ -24,21 +25,27 @@ const sections: Readonly<Record<string, () => Promise<Row[]>>> = {
   unlock,
 };
 
-async function main(asked: readonly string[]): Promise<void> {
+const usage = `usage: npm run bench -- [SECTION …]
+sections: ${Object.keys(sections).join(', ')}
+ROUNDS, BULK_MB and CROWD (as in CROWD=100,400) in the environment make it longer or shorter`;
+
+function readWords(argv: readonly string[]): readonly string[] {
+  const unknown = argv.find((word) => !Object.hasOwn(sections, word));
+  if (unknown !== undefined) throw new RangeError(`there is no section ${unknown}`);
+  return argv.length > 0 ? argv : Object.keys(sections);
+}
+
+async function run(asked: readonly string[]): Promise<number> {
   const root = mkdtempSync(join(tmpdir(), 'tunnel-bench-'));
   process.env['TUNNEL_TEST_ROOT'] = root;
   try {
     const rows: Row[] = [];
-    for (const name of asked.length > 0 ? asked : Object.keys(sections)) {
-      const section = sections[name];
-      if (section === undefined)
-        throw new Error(`no section ${name}: there are ${Object.keys(sections).join(', ')}`);
-      rows.push(...(await section()));
-    }
+    for (const name of asked) rows.push(...((await sections[name]?.()) ?? []));
     save(rows);
+    return 0;
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
 }
 
-await main(process.argv.slice(2));
+await runScript({ usage, read: readWords, run });

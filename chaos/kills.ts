@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseKnownHosts } from '../src/trust/known-hosts.ts';
@@ -39,12 +40,14 @@ export interface KillsReport {
   readonly broken: readonly string[];
 }
 
-type Victim = 'command' | 'supervisor' | 'both';
+/** `successor`: the one that a supervisor is being replaced by, where it has been started already. */
+type Victim = 'command' | 'supervisor' | 'successor';
 
 /** What is under way when the kill comes. */
 interface Deed {
   readonly name: string;
-  readonly victims: readonly Victim[];
+  /** Who is killed: one of these groups. */
+  readonly victims: readonly (readonly Victim[])[];
   readonly args: readonly string[];
   readonly input?: string;
   /** Before it, so that it has something to do. */
@@ -70,7 +73,7 @@ const strangers = ['one.test', 'two.test', 'three.test'];
 const deeds: readonly Deed[] = [
   {
     name: 'up, which starts a supervisor',
-    victims: ['command', 'supervisor', 'both'],
+    victims: [['command'], ['supervisor'], ['command', 'supervisor']],
     args: ['up', '--timeout', '10s'],
     before: (scene) => run(scene, ['down']),
     confirmed: (scene) =>
@@ -78,7 +81,7 @@ const deeds: readonly Deed[] = [
   },
   {
     name: 'down of one',
-    victims: ['command', 'supervisor'],
+    victims: [['command'], ['supervisor']],
     args: ['down', 'other'],
     before: (scene) => run(scene, ['up', '--timeout', '10s']),
     confirmed: (scene) =>
@@ -86,7 +89,7 @@ const deeds: readonly Deed[] = [
   },
   {
     name: 'trust',
-    victims: ['command', 'supervisor', 'both'],
+    victims: [['command'], ['supervisor'], ['command', 'supervisor']],
     args: ['trust', 'db', '--yes'],
     before: (scene) => run(scene, ['hosts', 'forget', `127.0.0.1:${scene.sshd.port}`]),
     confirmed: (scene) =>
@@ -96,26 +99,32 @@ const deeds: readonly Deed[] = [
   },
   {
     name: 'allow',
-    victims: ['command'],
+    victims: [['command']],
     args: ['allow', '--yes'],
     before: (scene) => save(scene, 'consent'),
     confirmed: (scene) => (allowedFiles(scene) === 1 ? null : 'what allow confirmed is not allowed'),
   },
   {
     name: 'a save and a reload',
-    victims: ['command', 'supervisor', 'both'],
+    victims: [['command'], ['supervisor'], ['command', 'supervisor']],
     args: ['reload'],
     before: async (scene) => {
       await run(scene, ['up', '--timeout', '10s']);
       save(scene, 'target');
     },
   },
+  {
+    name: 'a replacement of the supervisor',
+    victims: [['command'], ['supervisor'], ['successor'], ['supervisor', 'successor']],
+    args: ['restart', '--supervisor'],
+    before: (scene) => run(scene, ['up', '--timeout', '10s']),
+  },
 ];
 
 /** Needs a keychain, and so is not everywhere. */
 const secretDeed: Deed = {
   name: 'secret set',
-  victims: ['command'],
+  victims: [['command']],
   args: ['secret', 'set', 'box', 'password'],
   input: 'correct horse\n',
   confirmed: ({ state }) =>
@@ -212,25 +221,64 @@ async function strike(
 ): Promise<{ readonly midway: boolean; readonly faults: readonly string[] }> {
   await deed.before?.(scene);
   const wantedBefore = wantedNames(scene);
+  const holderBefore = lockHolder(scene);
   const child = start(scene, deed.args, deed.input);
   const ended = finished(child);
   const late = delay(random.next() * 1.1 * (scene.lasts.get(deed) ?? 0));
   const over = await Promise.race([ended, late]);
-  const victim = random.pick(deed.victims);
-  const pid = lockHolder(scene);
-  if (victim !== 'supervisor') child.kill('SIGKILL');
-  if (victim !== 'command' && pid !== null) await killed(pid);
+  const victims = random.pick(deed.victims);
+  const pids = supervisorsAmong(victims, scene, holderBefore);
+  if (victims.includes('command')) child.kill('SIGKILL');
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  await Promise.all(pids.map(processEnd));
   const { code } = await ended;
   const faults = [...tornFiles(scene), ...lost(scene, deed, wantedBefore)];
   const unconfirmed = code === 0 ? (deed.confirmed?.(scene) ?? null) : null;
   if (unconfirmed !== null) faults.push(unconfirmed);
-  faults.push(...(await inTheWay(scene)));
+  faults.push(...(await inTheWay(scene)), ...(await strays(scene)));
   return { midway: over === undefined, faults };
 }
 
-async function killed(pid: number): Promise<void> {
-  if (isAlive(pid)) process.kill(pid, 'SIGKILL');
-  await processEnd(pid);
+/** Those of the victims that are supervisors, and live. `before`: who held the lock when the deed began. */
+function supervisorsAmong(victims: readonly Victim[], scene: Scene, before: number | null): number[] {
+  const old = before !== null && isAlive(before) ? before : lockHolder(scene);
+  const pids = new Set<number>();
+  if (victims.includes('supervisor') && old !== null) pids.add(old);
+  if (victims.includes('successor')) for (const pid of supervisors(scene)) if (pid !== old) pids.add(pid);
+  return [...pids].filter(isAlive);
+}
+
+/** Every supervisor of the scene that lives, whatever it is doing. */
+function supervisors({ world }: Scene): number[] {
+  const config = join(world.folder, 'tunnels.yaml');
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      const words = wordsOf(pid);
+      return words.includes('__supervise') && words.includes(config) && isAlive(pid);
+    });
+}
+
+function wordsOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return []; // no process, or one that has just ended
+  }
+}
+
+/** One that nobody can speak to ends soon, once it carries nothing any more. */
+const strayLimitMs = 20_000;
+
+async function strays(scene: Scene): Promise<readonly string[]> {
+  const begin = performance.now();
+  for (;;) {
+    const left = supervisors(scene).filter((pid) => pid !== lockHolder(scene));
+    if (left.length === 0) return [];
+    if (performance.now() - begin > strayLimitMs)
+      return left.map((pid) => `a supervisor that nobody speaks to (pid ${pid}) does not end`);
+    await delay(50);
+  }
 }
 
 /** Everything works again without anybody's help. */
@@ -245,9 +293,26 @@ async function inTheWay(scene: Scene): Promise<readonly string[]> {
     if (code !== 0) faults.push(`afterwards ${args.join(' ')} ended with ${code}: ${stderr}`);
   }
   const { stdout } = await run(scene, ['status', '--json']);
-  const states = (JSON.parse(stdout) as StatusDocument).tunnels.map(({ state }) => state);
+  const { tunnels } = JSON.parse(stdout) as StatusDocument;
+  const states = tunnels.map(({ state }) => state);
   if (states.join() !== 'up,up') faults.push(`afterwards the tunnels are ${states.join()}`);
+  for (const { name, forwards } of tunnels)
+    if (await refuses(forwards[0]?.listen ?? '')) faults.push(`afterwards ${name} refuses connections`);
   return faults;
+}
+
+/** Nothing is behind the tunnels: a connection that is accepted may be reset before this process has looked. */
+function refuses(listen: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(listen.split(':').at(-1)), '127.0.0.1');
+    const told = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket
+      .once('connect', () => told(false))
+      .once('error', ({ code }: NodeJS.ErrnoException) => told(code === 'ECONNREFUSED'));
+  });
 }
 
 function supervisorFolder({ state }: Scene): string | null {

@@ -6,19 +6,25 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runScript } from '../test/helpers/script.ts';
 import { sshdMissing } from '../test/helpers/sshd.ts';
 import { runKills } from './kills.ts';
-import { planFile, playApart, playPlan, roundsOf, type Outcome } from './plan.ts';
+import { planFile, playApart, playPlan, roundsOf, type Outcome, type Round } from './plan.ts';
 import { again, complaintsOf, keep, tableOf } from './report.ts';
 import { runRound } from './round.ts';
 import { judge, type Verdict } from './verdict.ts';
+
+const usage = `usage: npm run chaos -- [--seconds N] [--seed S] [--seeds N] [--json]
+       npm run chaos -- --kills N [--seed S]
+       npm run chaos -- --plan ROUNDSxSECONDS[,…] [--jobs N] [--seed S]`;
 
 interface Asked {
   readonly seconds: number;
   readonly seeds: readonly number[];
   readonly json: boolean;
   readonly kills: number;
-  readonly plan: string | undefined;
+  /** Null without --plan. */
+  readonly plan: readonly Round[] | null;
   readonly jobs: number;
 }
 
@@ -29,7 +35,7 @@ function whole(text: string, name: string): number {
   return value;
 }
 
-function asked(argv: readonly string[]): Asked {
+function readWords(argv: readonly string[]): Asked {
   const { values } = parseArgs({
     args: [...argv],
     options: {
@@ -44,24 +50,23 @@ function asked(argv: readonly string[]): Asked {
   });
   const first = values.seed === undefined ? Math.floor(Math.random() * 1e9) : whole(values.seed, 'seed');
   const seeds = Array.from({ length: whole(values.seeds, 'seeds') }, (_, index) => first + index);
-  const { json, plan } = values;
+  const { json } = values;
   const seconds = whole(values.seconds, 'seconds');
   return {
     seconds,
     seeds,
     json,
     kills: whole(values.kills, 'kills'),
-    plan,
+    plan: values.plan === undefined ? null : roundsOf(values.plan, first),
     jobs: whole(values.jobs, 'jobs'),
   };
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  const { seconds, seeds, json, kills, plan, jobs } = asked(argv);
+async function main({ seconds, seeds, json, kills, plan, jobs }: Asked): Promise<number> {
   const missing = sshdMissing();
   if (missing !== null) throw new Error(`chaos needs an OpenSSH server: ${missing}`);
   if (kills > 0) return killing(seeds[0] ?? 0, kills);
-  if (plan !== undefined) return proving(plan, seeds[0] ?? 0, jobs);
+  if (plan !== null) return proving(plan, seeds[0] ?? 0, jobs);
   const talk = (line: string): void => (json ? console.error : console.log)(line);
   const verdicts: Verdict[] = [];
   for (const seed of seeds) {
@@ -79,8 +84,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return broken.length === 0 ? 0 : 1;
 }
 
-async function proving(plan: string, firstSeed: number, jobs: number): Promise<number> {
-  const rounds = roundsOf(plan, firstSeed);
+async function proving(rounds: readonly Round[], firstSeed: number, jobs: number): Promise<number> {
   const file = planFile(firstSeed);
   console.log(`${rounds.length} rounds from seed ${firstSeed} on, kept in ${file}`);
   const told = (outcome: Outcome, done: number): void => {
@@ -109,11 +113,17 @@ async function killing(seed: number, kills: number): Promise<number> {
   return broken.length === 0 ? 0 : 1;
 }
 
-const root = mkdtempSync(join(tmpdir(), 'tc-'));
-process.env['TUNNEL_TEST_ROOT'] = root;
-process.env['TUNNEL_WIPE_MEMORY'] = '1'; // a view kept of memory that is used again shows as altered bytes
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} finally {
-  rmSync(root, { recursive: true, force: true, maxRetries: 3 });
-}
+await runScript({
+  usage,
+  read: readWords,
+  async run(asked) {
+    const root = mkdtempSync(join(tmpdir(), 'tc-'));
+    process.env['TUNNEL_TEST_ROOT'] = root;
+    process.env['TUNNEL_WIPE_MEMORY'] = '1'; // a view kept of memory that is used again shows as altered bytes
+    try {
+      return await main(asked);
+    } finally {
+      rmSync(root, { recursive: true, force: true, maxRetries: 3 });
+    }
+  },
+});

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runScript } from '../test/helpers/script.ts';
 import { sshdMissing } from '../test/helpers/sshd.ts';
 import { complaintsOf, keep, tableOf } from './report.ts';
 import { playRound, setStage, type Stage } from './round.ts';
@@ -12,6 +13,8 @@ import { measure, type Measure } from './sampler.ts';
 import { createSchedule } from './schedule.ts';
 import { growths, growthTable, soakPlot } from './soak-report.ts';
 import { judge, type Verdict } from './verdict.ts';
+
+const usage = 'usage: npm run soak -- [--minutes N] [--seed S] [--rest N]';
 
 const sampleMs = 2000;
 const chapterSeconds = 60;
@@ -100,7 +103,13 @@ async function sampleOn(
   }
 }
 
-async function main(argv: readonly string[]): Promise<number> {
+interface Asked {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly rest: number;
+}
+
+function readWords(argv: readonly string[]): Asked {
   const { values } = parseArgs({
     args: [...argv],
     options: {
@@ -112,6 +121,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const [minutes, seed, rest] = [Number(values.minutes), Number(values.seed), Number(values.rest)];
   if (!(minutes > 0) || !Number.isSafeInteger(seed) || !(rest >= 1))
     throw new RangeError('--minutes is above 0, --seed a whole number, --rest at least 1');
+  return { minutes, seed, rest };
+}
+
+async function main({ minutes, seed, rest }: Asked): Promise<number> {
   const missing = sshdMissing();
   if (missing !== null) throw new Error(`soak needs an OpenSSH server: ${missing}`);
   console.log(`seed ${seed}, ${minutes} min`);
@@ -131,10 +144,16 @@ async function main(argv: readonly string[]): Promise<number> {
   return isWell ? 0 : 1;
 }
 
-const root = mkdtempSync(join(tmpdir(), 'ts-'));
-process.env['TUNNEL_TEST_ROOT'] = root;
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} finally {
-  rmSync(root, { recursive: true, force: true, maxRetries: 3 });
-}
+await runScript({
+  usage,
+  read: readWords,
+  async run(asked) {
+    const root = mkdtempSync(join(tmpdir(), 'ts-'));
+    process.env['TUNNEL_TEST_ROOT'] = root;
+    try {
+      return await main(asked);
+    } finally {
+      rmSync(root, { recursive: true, force: true, maxRetries: 3 });
+    }
+  },
+});

@@ -102,13 +102,15 @@ export interface UpParams {
   readonly environment: CallerEnvironment;
   /** Use a free port for this run where the configured one is taken. */
   readonly remap: boolean;
-  /** The tunnels are wanted as long as this connection lives, and are waited for with their probes. Absent: for good. */
+  /** The tunnels are wanted as long as this connection lives; what is wanted anyway stays so. Absent: for good. */
   readonly lease?: Lease | undefined;
 }
 
 export interface Lease {
   /** The tunnels were made for this command alone. */
   readonly once: boolean;
+  /** False: they are waited for without their probes. */
+  readonly probes?: boolean | undefined;
 }
 
 export type UpProgress =

@@ -20,7 +20,7 @@ const up = z.object({
   acceptNew: z.boolean(),
   environment,
   remap: z.boolean(),
-  lease: z.object({ once: z.boolean() }).optional(),
+  lease: z.object({ once: z.boolean(), probes: z.boolean().optional() }).optional(),
 });
 
 /** Keys that we do not know are dropped, not refused: within a protocol version keys may be added. */

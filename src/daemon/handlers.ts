@@ -199,7 +199,7 @@ async function broughtUp(
     return engine.restart(names, asked);
   };
   const { timeoutMs, interactive } = params;
-  const waiting = params.lease === undefined ? 'up' : 'exec';
+  const waiting = (params.lease?.probes ?? params.lease !== undefined) ? 'exec' : 'up';
   const command: WaitingCommand = { names, timeoutMs, interactive, waiting, start };
   const result = await waitFor(command, call, parts.waiting);
   await parts.remembered();

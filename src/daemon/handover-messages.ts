@@ -3,6 +3,7 @@
 import type { ErrorReport } from '../errors.ts';
 import type { HandedListener, HandedTunnel } from '../model/handover.ts';
 import type { KeptReadings } from './config-source.ts';
+import type { HandedLease } from './leases.ts';
 
 /** Grows when something changes its meaning. Keys are only ever added within one. */
 export const handoverFormat = 1;
@@ -30,6 +31,10 @@ export interface HandedState {
   readonly readings: KeptReadings;
   /** Wanted when the supervisor before the old one ended, and not brought back yet. */
   readonly restoring: readonly string[];
+  /** That commands speak with the old one. */
+  readonly protocol?: number;
+  /** Of the tunnels, those that are up for commands alone. */
+  readonly leased?: readonly HandedLease[];
 }
 
 export type FromOld =

@@ -24,6 +24,7 @@ import {
   type HandedState,
   type HandoverPipe,
 } from './handover-messages.ts';
+import type { HandedLease } from './leases.ts';
 import type { Predecessor } from './predecessor.ts';
 
 export interface HandoverParts {
@@ -37,6 +38,7 @@ export interface HandoverParts {
   readonly lock: string;
   readonly readings: KeptReadings;
   readonly restoring: readonly string[];
+  readonly leased: readonly HandedLease[];
   /** Answers no command and writes no file any more, until `resume`. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -165,6 +167,8 @@ function stateOf(handing: ReturnType<Engine['handing']>, parts: HandoverParts): 
     passphrases: passphrases.map(({ secret, ...of }) => ({ ...of, value: secret.reveal() })),
     readings: parts.readings,
     restoring: parts.restoring,
+    protocol: protocolVersion.current,
+    leased: parts.leased,
   };
 }
 

@@ -1,5 +1,17 @@
 // Leases: tunnels that are up for the time of a command (`exec`). Held on the connection of the command, so that its end, however it
-// comes, gives them back. The last one to leave takes down what was brought up for leases alone.
+// comes, gives them back. The last one to leave takes down what was brought up for leases alone. A supervisor that replaces this one
+// holds them for a while, in which the commands come and take them again.
+import type { Clock } from '../model/clock.ts';
+
+/** How long a new supervisor holds what its predecessor had up for leases. */
+const graceMs = 10_000;
+
+/** A tunnel that was up for leases alone, at the supervisor before. */
+export interface HandedLease {
+  readonly name: string;
+  /** Made for them too. */
+  readonly once: boolean;
+}
 
 export interface LeaseParts {
   /** Names that somebody wants already, or that are still to be brought up again. */
@@ -51,6 +63,28 @@ export class Leases {
     const leave = (): void => void this.release(connection).catch(() => undefined);
     if (connection.aborted) leave();
     else connection.addEventListener('abort', leave, { once: true });
+  }
+
+  /** For the supervisor that replaces this one. */
+  get handed(): readonly HandedLease[] {
+    return [...this.#leased].map(([name, { once }]) => ({ name, once }));
+  }
+
+  /** Before the tunnels are brought up. */
+  inherit(handed: readonly HandedLease[], clock: Clock): void {
+    for (const once of [false, true]) {
+      const names = handed.filter((each) => each.once === once).map(({ name }) => name);
+      if (names.length === 0) continue;
+      const grace = new AbortController();
+      this.take(names, once, grace.signal);
+      clock.schedule(graceMs, () => grace.abort());
+    }
+  }
+
+  /** Another supervisor has replaced this one: the end of a command takes nothing down here. */
+  leave(): void {
+    this.#leased.clear();
+    this.#leases.clear();
   }
 
   /** True while nothing but leases wants the tunnel. */

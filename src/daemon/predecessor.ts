@@ -1,6 +1,7 @@
 // The new supervisor's side of a replacement: what the old one hands over, and the old one itself, for as long as it carries
 // connections to their end.
 import { closeSync } from 'node:fs';
+import { protocolVersion } from '../control/protocol.ts';
 import { reportError, TunnelError } from '../errors.ts';
 import type { AdoptedListener } from '../model/carrier.ts';
 import type { Cancel } from '../model/clock.ts';
@@ -18,6 +19,7 @@ import {
   type HandedState,
   type HandoverPipe,
 } from './handover-messages.ts';
+import type { HandedLease } from './leases.ts';
 import type { Log } from './log.ts';
 
 type Pipe = HandoverPipe<FromOld, FromNew>;
@@ -28,11 +30,11 @@ export function receivePredecessor(pipe: Pipe): Promise<Predecessor> {
     pipe.listen(
       (message) => {
         if (message.kind !== 'state') return;
-        if (message.state.format > handoverFormat)
-          reject(
-            mismatch(`version ${message.state.version} hands over in a form that ${version} does not know`),
-          );
-        else resolve(new Predecessor(pipe, message.state));
+        const { format, version: its } = message.state;
+        if (format <= handoverFormat) return resolve(new Predecessor(pipe, message.state));
+        const error = mismatch(`version ${its} hands over in a form that ${version} does not know`);
+        pipe.send({ kind: 'failed', error: reportError(error) });
+        reject(error);
       },
       () => reject(mismatch('the supervisor that was to be replaced has ended')),
     );
@@ -86,6 +88,18 @@ export class Predecessor implements Inheritance {
   /** Tunnels that are in no file; their form is believed between equal versions only. */
   get orphans(): readonly HandedTunnel[] {
     return this.state.version === version ? this.state.tunnels.filter(({ orphan }) => orphan !== null) : [];
+  }
+
+  /** Up for commands that can speak with this supervisor, and take it again here. */
+  get leased(): readonly HandedLease[] {
+    const { protocol, leased = [] } = this.state;
+    return protocol === protocolVersion.current ? leased : [];
+  }
+
+  /** Names of all else. */
+  get wanted(): readonly string[] {
+    const leased = new Set(this.leased.map(({ name }) => name));
+    return this.state.tunnels.map(({ name }) => name).filter((name) => !leased.has(name));
   }
 
   onChange(listener: () => void): Cancel {
@@ -208,13 +222,12 @@ export function goOn(predecessor: Predecessor, { engine, lock, log }: GoingOn): 
   const known = new Set(engine.known().map(({ name }) => name));
   for (const { name, environment, remap } of state.tunnels) {
     if (known.has(name)) engine.up([name], { acceptNew: false, personPresent: false, environment, remap });
-    else {
-      log.write('warn', 'handover', `${name} is not in the file any more: it ends with its connections`);
-      void predecessor.leaveServer(name);
-    }
+    else log.write('warn', 'handover', `${name} is not in the file any more: it ends with its connections`);
   }
   predecessor.dropRest();
   predecessor.serving(process.pid);
+  // Until that word the old one hears nothing else.
+  for (const { name } of state.tunnels) if (!known.has(name)) void predecessor.leaveServer(name);
 }
 
 /** With the tunnels that run and are in no file, as if they were. `predecessor`: null once they are up. */

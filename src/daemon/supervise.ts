@@ -92,14 +92,14 @@ class Life {
     this.#parts = parts;
     this.over = new Promise((resolve) => (this.#finish = resolve));
     const { engine, log, clock, wanted, facts, predecessor } = parts;
-    this.#handed = predecessor?.state.tunnels.map(({ name }) => name) ?? [];
+    this.#handed = predecessor?.wanted ?? [];
     const left = predecessor?.state.restoring ?? (parts.foreground === null ? wanted.names : []);
     this.#restoration = createRestoration(left, { ...parts, log: log.write });
     this.#wanted = openWantedMarks(parts);
     this.#leases = new Leases({
       wanted: () => new Set([...this.#wantedNames(), ...this.#restoration.waiting, ...this.#handed]),
       down: async (names, once) => {
-        await engine.down(names, 0);
+        await Promise.all([engine.down(names, 0), predecessor?.down(names, 0)]);
         await endAdhoc(once, parts);
       },
       changed: () => this.#remember([]),
@@ -368,6 +368,7 @@ class Life {
       lock: lock.nonce,
       readings: readings(),
       restoring: this.#restoration.waiting,
+      leased: this.#leases.handed,
       pause: () => this.#pause(),
       resume: () => this.#resume(),
     });
@@ -411,6 +412,7 @@ class Life {
     this.#timer?.();
     this.#restoreTimer?.();
     this.#source.close();
+    this.#leases.leave();
     for (const cancel of this.#cancels) cancel();
     void engine.letGo(
       'here',
@@ -433,6 +435,7 @@ class Life {
   }
 
   #goOn(predecessor: Predecessor): void {
+    this.#leases.inherit(predecessor.leased, this.#parts.clock);
     goOn(predecessor, this.#parts);
     this.#handed = [];
     this.#remember([]);

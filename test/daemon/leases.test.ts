@@ -1,6 +1,7 @@
 // Leases: who still needs a tunnel, and what is taken down when the last one leaves.
 import { expect, test } from 'vitest';
 import { Leases } from '../../src/daemon/leases.ts';
+import { manualClock } from '../helpers/manual-clock.ts';
 
 interface Scene {
   readonly leases: Leases;
@@ -91,4 +92,30 @@ test('a lease is over when the supervisor is told to end', async () => {
   here.leases.end();
   await here.leases.over(one.signal);
   await here.leases.over(new AbortController().signal);
+});
+
+test('a supervisor that replaces another holds what was leased for a while, and for whoever takes it again meanwhile', () => {
+  const before = scene('web');
+  const db = exec(before, ['db', 'web']);
+  exec(before, ['one'], true);
+  const { handed } = before.leases;
+  expect(handed).toEqual([
+    { name: 'db', once: false },
+    { name: 'one', once: true },
+  ]);
+  before.leases.leave();
+  db.abort();
+  expect(before.downs).toEqual([]);
+
+  const clock = manualClock();
+  const after = scene('web');
+  after.leases.inherit(handed, clock);
+  for (const name of ['db', 'one']) after.wanted.add(name);
+  const again = exec(after, ['db', 'web']);
+  clock.advance(9_999);
+  expect([after.leases.has('db'), after.leases.has('one'), after.downs]).toEqual([true, true, []]);
+  clock.advance(1);
+  expect([after.leases.has('db'), after.downs]).toEqual([true, ['one/one']]);
+  again.abort();
+  expect(after.downs).toEqual(['one/one', 'db/']);
 });

@@ -13,6 +13,7 @@ import { connect } from 'node:net';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { protocolVersion } from '../../src/control/protocol.ts';
 import { listSupervisors } from '../../src/control/reach.ts';
 import { placesOf } from '../../src/paths.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -90,6 +91,19 @@ describe('a supervisor', () => {
     await expect
       .poll(async () => (await client.call('status', { selectors: [] })).tunnels[0]?.state, quick)
       .toEqual(trying);
+  });
+
+  test('hands on what was wanted, and was not brought back yet when it is replaced', async () => {
+    await using world = await createDaemonWorld();
+    await world.up(['web']);
+    process.kill(world.pid(), 'SIGKILL');
+    await expect.poll(() => world.connect(), quick).toBe(null);
+    const client = await world.need();
+    const asked = { program: world.program, protocol: protocolVersion.current, byPerson: true };
+    const { pid } = await client.call('hand-over', { ...asked, token: undefined });
+    expect(world.pid()).toBe(pid);
+    await expect.poll(async () => (await world.status())?.tunnels[0]?.state, quick).toEqual(trying);
+    expect(world.wanted()).toEqual(['web']);
   });
 
   test('makes its socket again when somebody removed it', async () => {
@@ -329,6 +343,7 @@ describe('a supervisor in the foreground', () => {
     await expect(world.need(join(world.home, 'other.yaml'))).rejects.toMatchObject({ code: 'DAEMON_DOWN' });
     child.kill('SIGTERM');
     expect(await exit).toBe(0);
+    expect(stderr(), 'nothing was tried').not.toMatch(/wanted\.json|history\.jsonl/);
   });
 
   test('runs even where no socket can be made', async () => {

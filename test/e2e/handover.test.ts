@@ -4,13 +4,13 @@ import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
-import { bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
-import { askAgainAndAgain, otherVersion, runOf, supervisorOf } from '../helpers/handover.ts';
+import { boxConfig, bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
+import { askAgainAndAgain, otherVersion, runOf, supervisorOf, waitingVersion } from '../helpers/handover.ts';
 import { freePort, makeKey, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { hashing, outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
 import { eventually } from '../helpers/ways-in.ts';
-import { built, createWorld, isAlive, processEnd, type World } from '../helpers/world.ts';
+import { built, createWorld, finished, isAlive, processEnd, type World } from '../helpers/world.ts';
 
 const listenOf = async (world: World, name: string): Promise<string> =>
   onlyForward(await world.tunnel(name)).listen;
@@ -75,11 +75,12 @@ describe.skipIf(sshdMissing() !== null)('tunnel restart --supervisor', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('twice in a row: a connection goes on through both, and down ends it with all supervisors', async () => {
+  test('twice in a row: a connection goes on through both, and down ends it with the supervisors that carried it', async () => {
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     await using world = createWorld();
-    await bringUp(world, sshd, `  db: { host: box, local: auto, remote: ${target.port} }`);
+    const tunnel = `{ host: box, local: auto, remote: ${target.port} }`;
+    await bringUp(world, sshd, `  db: ${tunnel}\n  other: ${tunnel}`);
     const listen = await listenOf(world, 'db');
     const long = clientAt(listen);
     const answer = outcomeOf(long);
@@ -101,7 +102,10 @@ describe.skipIf(sshdMissing() !== null)('tunnel restart --supervisor', () => {
 
     expect(await world.run(['down', 'db'])).toMatchObject({ code: 0 });
     expect(await answer).toMatchObject({ error: 'ECONNRESET' });
-    for (const pid of pids) await processEnd(pid);
+    await eventually(() => !pids.slice(0, 2).some(isAlive));
+    expect(await exchange(await listenOf(world, 'other'), 'x')).toEqual({ text: 'X', error: null });
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    await eventually(() => !pids.some(isAlive));
     expect(sshd.sessionPids()).toEqual([]);
   });
 
@@ -179,7 +183,81 @@ tunnels:
     },
   );
 
-  test('up replaces a supervisor of another protocol by itself', async () => {
+  test('what is up for exec alone stays for its command and what runs through it, goes with it, and is not held for one that has gone', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const tunnel = `{ host: box, local: auto, remote: ${target.port} }`;
+    world.config(boxConfig(sshd, `  db: ${tunnel}\n  other: ${tunnel}\n  kept: ${tunnel}`));
+    expect(await world.run(['up', 'kept'])).toMatchObject({ code: 0 });
+    const end = join(world.folder, 'end');
+    const script = `
+const { existsSync } = process.getBuiltinModule('node:fs');
+const socket = process.getBuiltinModule('node:net').connect({
+  host: process.env.DB_HOST, port: Number(process.env.DB_PORT), allowHalfOpen: true,
+});
+socket.write('one ');
+socket.pipe(process.stdout);
+const looking = setInterval(() => existsSync(${JSON.stringify(end)}) && socket.end('two', () => clearInterval(looking)), 50);`;
+    const command = world.start(['exec', 'db', '--', process.execPath, '-e', script]);
+    const ran = finished(command);
+    const wait = `until [ -e '${end}' ]; do sleep 0.1; done`;
+    const gone = world.start(['exec', 'other', '--', 'sh', '-c', wait]);
+    await world.until('other', ({ state }) => state === 'up');
+    await eventually(() => target.accepted() === 1);
+
+    const waiting = waitingVersion('9.9.9');
+    const restart = runOf(waiting.program, world, ['restart', '--supervisor']);
+    const pid = await waiting.started();
+    gone.kill('SIGKILL');
+    await processEnd(gone.pid ?? 0);
+    waiting.goOn();
+    const restarted = await restart;
+    expect(restarted, restarted.stderr).toMatchObject({ code: 0 });
+    expect(await supervisorOf(world)).toEqual({ pid, version: '9.9.9' });
+    // so much later the other command would have come to take its tunnel again
+    await world.until('other', ({ state }) => state === 'down');
+    expect(await exchange(await listenOf(world, 'db'), 'x')).toEqual({ text: 'X', error: null });
+
+    writeFileSync(end, '');
+    expect(await ran).toMatchObject({ code: 0, stdout: 'ONE TWO' });
+    const states = (await world.status()).tunnels.map(({ name, state }) => [name, state]);
+    expect(Object.fromEntries(states)).toEqual({ db: 'down', other: 'down', kept: 'up' });
+  });
+
+  test('a tunnel that is not in the file any more goes on in one of the same version, and ends with its connections in another', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const db = `  db: { host: box, local: auto, remote: ${target.port} }`;
+    await bringUp(
+      world,
+      sshd,
+      `${db}
+  gone: { host: box, local: auto, remote: ${target.port} }
+  back: { host: box, type: remote, remote: 0, local: ${target.port} }`,
+    );
+    const listen = await listenOf(world, 'gone');
+    world.config(boxConfig(sshd, db));
+    expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
+    expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
+    const { pid } = await supervisorOf(world);
+    const accepted = target.accepted();
+    const long = clientAt(listen);
+    const answer = outcomeOf(long);
+    long.write('one ');
+    await eventually(() => target.accepted() > accepted);
+
+    const ran = await runOf(otherVersion('9.9.9'), world, ['restart', '--supervisor']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    await expect.poll(async () => (await exchange(listen, 'x')).error).toBe('ECONNREFUSED');
+    expect((await world.status()).tunnels.map(({ name, state }) => [name, state])).toEqual([['db', 'up']]);
+    long.end('two');
+    expect(await answer).toEqual({ text: 'ONE TWO', error: null });
+    await eventually(() => !isAlive(pid)); // and its port on the server is no reason to stay
+  });
+
+  test('up replaces a supervisor of another protocol by itself, but no newer one', async () => {
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     const other = otherVersion('9.9.9', { protocol: 2 });
@@ -189,6 +267,9 @@ tunnels:
     const listen = await listenOf(world, 'db');
     const asking = askAgainAndAgain(listen);
     await eventually(() => asking.asked > 3);
+    const older = await runOf(otherVersion('0.0.9', { protocol: 0 }), world, ['up', 'db']);
+    expect(older).toMatchObject({ code: 4 });
+    expect(older.stderr).toMatch(/was not replaced: it is the newer one\nhint: tunnel restart --supervisor/);
     expect(await runOf(other, world, ['status'])).toMatchObject({
       code: 4,
       stderr: expect.stringContaining('hint: tunnel restart --supervisor') as string,

@@ -47,10 +47,11 @@ interface FarEnd extends AsyncDisposable {
 async function server(
   worst: (peer: RawPeer, world: World) => Promise<void>,
   options: HybridServerOptions = {},
+  more = '',
 ): Promise<FarEnd> {
   const hybrid = await startHybridServer(options);
   return {
-    host: `hostname: 127.0.0.1, port: ${hybrid.port}`,
+    host: `hostname: 127.0.0.1, port: ${hybrid.port}${more}`,
     tunnel: 'host: far, local: auto, remote: 9',
     async worst(world) {
       await world.until('bad', ({ state }) => state === 'up');
@@ -82,15 +83,23 @@ const opensNothing = (): Promise<FarEnd> => {
       const clients = Array.from({ length: 200 }, () => clientAt(listen).on('error', () => undefined));
       await expect.poll(() => asked, { timeout: 20_000 }).toBe(clients.length);
       for (const client of clients) client.destroy();
+      // long before an answer is due
+      await world.until('bad', (tunnel) => {
+        const { open, held } = onlyForward(tunnel);
+        return open + held === 0;
+      });
     },
     { heard },
+    ', connect_timeout: 10m',
   );
 };
 
-/** An FTP server behind a good SSH server. */
+/** An FTP server behind a good SSH server, and a client that reads nothing until no more is taken for it, and then all. */
 async function ftp(line: string): Promise<FarEnd> {
+  const servers: Socket[] = [];
   const poured: Promise<void>[] = [];
   const target = await startTarget((socket) => {
+    servers.push(socket);
     poured.push(pour(socket, () => socket.write(line.repeat(16))));
   });
   return {
@@ -98,10 +107,16 @@ async function ftp(line: string): Promise<FarEnd> {
     tunnel: `host: box, protocol: ftp, local: auto, remote: ${target.port}`,
     async worst(world) {
       const { listen } = onlyForward(await world.tunnel('bad'));
-      const client = clientAt(listen)
-        .on('error', () => undefined)
-        .resume();
+      const client = clientAt(listen).on('error', () => undefined);
       await expect.poll(() => poured.length).toBe(1);
+      let before = -1;
+      for (let same = 0; same < 5;) {
+        const written = servers[0]?.bytesWritten ?? 0;
+        same = written === before ? same + 1 : 0;
+        before = written;
+        await world.status();
+      }
+      client.resume();
       await poured[0];
       client.destroy();
     },

@@ -53,6 +53,8 @@ export interface DaemonWorld extends AsyncDisposable {
   readonly config: string;
   readonly facts: PlaceFacts;
   readonly at: SupervisorPlaces;
+  /** That its supervisors run. */
+  readonly program: readonly [string, string];
   write(yaml: string, file?: string): void;
   /** Connects, starting a supervisor when none runs. */
   need(config?: string): Promise<ControlClient>;
@@ -119,6 +121,7 @@ export async function createDaemonWorld(
     config,
     facts,
     at,
+    program: run,
     write: (text, file = config) => writeFileSync(file, text, { mode: 0o600 }),
     need: async (file = config) => keep(await needSupervisor({ config: file, facts, program: run })),
     connect: async () => keep(await connectSupervisor(at, facts)),

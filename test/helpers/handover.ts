@@ -1,13 +1,45 @@
 // What the tests of a supervisor's replacement share: other versions of the program, and clients that never stop asking.
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 import { exchange } from './forwards-world.ts';
 import { copyPackage, type CopyOptions } from './package-copy.ts';
+import { eventually } from './ways-in.ts';
 import { finished, type Ran, type World } from './world.ts';
 
 /** Another version of the program, in a folder of its own. Answers the path of its program. */
 export function otherVersion(version: string, more: Partial<CopyOptions> = {}): string {
   return copyPackage(temporaryFolder('package'), { native: true, version, ...more });
+}
+
+export interface WaitingVersion {
+  /** Path of its program. */
+  readonly program: string;
+  /** Resolves to the pid of its supervisor, which waits before it does anything. */
+  started(): Promise<number>;
+  goOn(): void;
+}
+
+/** Another version of the program, whose supervisor waits at its start until it is told to go on. */
+export function waitingVersion(version: string): WaitingVersion {
+  const folder = temporaryFolder('waiting');
+  const [pidFile, goFile] = [join(folder, 'pid'), join(folder, 'go')];
+  const wait = `{
+const fs = process.getBuiltinModule('node:fs');
+fs.writeFileSync(${JSON.stringify(pidFile)}, String(process.pid));
+while (!fs.existsSync(${JSON.stringify(goFile)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+}
+`;
+  const pidOf = (): number => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0);
+  return {
+    program: otherVersion(version, { changed: [[/^/, wait]] }),
+    async started() {
+      await eventually(() => pidOf() > 0);
+      return pidOf();
+    },
+    goOn: () => writeFileSync(goFile, ''),
+  };
 }
 
 /** Runs a copy of the program in a world, off a terminal. */

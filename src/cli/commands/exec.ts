@@ -106,7 +106,7 @@ async function executeAdhoc(context: Context, args: Args): Promise<number> {
   }
 }
 
-/** What the supervisor is asked for, now and again after a crash of it. */
+/** What the supervisor is asked for, now and again after a crash or a replacement of it. */
 type Asks = Omit<Bringing, 'interruption'>;
 
 async function runLeased(
@@ -198,15 +198,21 @@ interface HeldLease {
   end(): Promise<void>;
 }
 
-/** As long as the command runs: a supervisor that crashes is started again, and gives the tunnels again. */
+/**
+ * As long as the command runs: a supervisor that crashes is started again, and gives the tunnels again; so does one that replaces
+ * another, which goes on with what runs through them.
+ */
 function holdLease(first: ControlClient, again: (signal: AbortSignal) => Promise<ControlClient>): HeldLease {
   let client = first;
   const ending = new AbortController();
   const watch = async (): Promise<void> => {
     for (;;) {
       await client.call('leased', {}).catch(() => null);
-      if (!client.lost || ending.signal.aborted) return;
+      if (!(client.lost || client.ending) || ending.signal.aborted) return;
       client = await again(ending.signal);
+      if (!ending.signal.aborted) continue;
+      await client.call('release', {}).catch(() => null); // it was taken when the command ended
+      return;
     }
   };
   const watching = watch().catch(() => undefined); // no supervisor starts any more: the tunnels' clients see it
@@ -225,6 +231,7 @@ function holdLease(first: ControlClient, again: (signal: AbortSignal) => Promise
 async function leaseAgain(asks: Asks, signal: AbortSignal): Promise<ControlClient> {
   const { context, selectors, timeoutMs, lease, args } = asks;
   const client = await needSupervisor(supervisorOf(asks));
+  if (signal.aborted) return client;
   const params: UpParams = {
     selectors,
     timeoutMs,

@@ -50,6 +50,6 @@ async function restartSupervisor(context: Context, args: Args): Promise<number> 
   const status = await ask(locateTarget(context), 'status', { selectors: [] });
   const wanted = status?.tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name) ?? [];
   if (wanted.length === 0) return 0;
-  // waits for them, and at a terminal answers what their fresh logins ask
-  return bring(context, { ...args, words: wanted }, 'up');
+  // Waits for them, and at a terminal answers what their fresh logins ask. What is up for `exec` is wanted no longer than before.
+  return bring(context, { ...args, words: wanted }, 'up', { once: false, probes: false });
 }

@@ -1,6 +1,6 @@
 // `tunnel up`, and what `tunnel restart` has in common with it: make it so, now, and wait until it is.
 import { TunnelError, worstExitCode, type HintCommand } from '../../errors.ts';
-import type { UpResult } from '../../control/protocol.ts';
+import type { Lease, UpResult } from '../../control/protocol.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import { missingNativePart, withSupervisor } from '../../client/launch.ts';
 import {
@@ -82,8 +82,13 @@ async function bringAdhoc(context: Context, args: Args): Promise<number> {
   }
 }
 
-/** `restart` without a supervisor is `up` (SPEC 4). */
-export async function bring(context: Context, args: Args, method: 'up' | 'restart'): Promise<number> {
+/** `restart` without a supervisor is `up` (SPEC 4). `lease`: for the time of the command. */
+export async function bring(
+  context: Context,
+  args: Args,
+  method: 'up' | 'restart',
+  lease?: Lease,
+): Promise<number> {
   if (args.text('drain') !== undefined)
     throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
   const timeoutMs = args.durationMs('timeout', patienceMs);
@@ -97,7 +102,11 @@ export async function bring(context: Context, args: Args, method: 'up' | 'restar
     const { typed } = offer;
     const bringing = { context, args, selectors: args.words, config, interruption, typed, timeoutMs };
     const result = await withSupervisor(supervisorOf(bringing), (client) =>
-      bringUp(client, { ...bringing, method: running ? method : 'up' }),
+      bringUp(client, {
+        ...bringing,
+        method: running ? method : 'up',
+        ...(lease === undefined ? {} : { lease }),
+      }),
     );
     if (context.interactive && !context.options.json) await offer.make(result.document);
     // Once a supervisor: by the command that started it.
