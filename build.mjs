@@ -13,7 +13,6 @@ const rooms = {
   main: 'src/cli/main.ts',
   supervise: 'src/daemon/main.ts',
   'keychain-child': 'src/secrets/keychain-child.ts',
-  chalk: 'chalk',
   library: 'src/library.ts',
 };
 
@@ -39,7 +38,7 @@ const common = {
 const leadsToRooms = {
   name: 'leads-to-rooms',
   setup({ onResolve }) {
-    onResolve({ filter: /^chalk$|\.ts$/ }, ({ path, kind }) => {
+    onResolve({ filter: /\.ts$/ }, ({ path, kind }) => {
       if (kind !== 'dynamic-import') return undefined;
       const room = Object.entries(rooms).find(([, file]) => file.endsWith(path.replace(/^(\.\.?\/)+/, '/')));
       return room === undefined ? undefined : { path: `./${room[0]}.js`, external: true };
