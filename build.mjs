@@ -1,5 +1,5 @@
-// Builds what ships. Two bundles, the key thread and the man pages. cli.cjs is one small file that answers `tunnel status` by itself; everything
-// else is split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
+// Builds what ships. Two bundles, the key thread and the man pages. cli.cjs is one small file that answers `tunnel status` by itself, started by
+// start.cjs; everything else is split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +13,6 @@ const rooms = {
   main: 'src/cli/main.ts',
   supervise: 'src/daemon/main.ts',
   'keychain-child': 'src/secrets/keychain-child.ts',
-  chalk: 'chalk',
   library: 'src/library.ts',
 };
 
@@ -39,7 +38,7 @@ const common = {
 const leadsToRooms = {
   name: 'leads-to-rooms',
   setup({ onResolve }) {
-    onResolve({ filter: /^chalk$|\.ts$/ }, ({ path, kind }) => {
+    onResolve({ filter: /\.ts$/ }, ({ path, kind }) => {
       if (kind !== 'dynamic-import') return undefined;
       const room = Object.entries(rooms).find(([, file]) => file.endsWith(path.replace(/^(\.\.?\/)+/, '/')));
       return room === undefined ? undefined : { path: `./${room[0]}.js`, external: true };
@@ -82,8 +81,13 @@ const small = await build({
   ...common,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
-  entryPoints: { cli: 'src/cli/entry.ts' },
+  entryPoints: { start: 'src/cli/start.ts', cli: 'src/cli/entry.ts' },
   plugins: [leadsToRooms, specsAlone],
+});
+/** Code out of V8's cache has no `import()`: src/cli/start.ts hands its own in. */
+const handedIn = ({ path, contents, text }) => ({
+  path,
+  contents: path.endsWith('cli.cjs') ? text.replaceAll('import("./', 'import_("./') : contents,
 });
 const large = await build({
   ...common,
@@ -151,7 +155,7 @@ const page = readFileSync(new URL('./src/page/page.html', import.meta.url), 'utf
 
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-const bundles = [small, large, worker].flatMap(({ outputFiles }) => outputFiles);
+const bundles = [small.outputFiles.map(handedIn), large.outputFiles, worker.outputFiles].flat();
 for (const { path, contents } of [...bundles, ...pages, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);

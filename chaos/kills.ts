@@ -391,7 +391,7 @@ function lost(scene: Scene, deed: Deed, wantedBefore: readonly string[]): string
 
 /** The names that files may have when all is done; each is looked at after what was abandoned has come of age. */
 const known =
-  /^(known_hosts|known_hosts\.seen\.json|allowed\.json|[\w-]+\.json|secrets(\/[0-9a-f]{32}\.json)?)$/;
+  /^(known_hosts|known_hosts\.seen\.json|allowed\.json|[\w-]+\.json|secrets(\/[0-9a-f]{32}\.json)?|cache(\/code-[\w.-]+)?)$/;
 const knownBelow = /^(lock|address\.json|wanted\.json|adhoc\.json|history\.jsonl|tunnel\.log(\.[1-4])?)$/;
 
 async function litter(scene: Scene, all: readonly Deed[]): Promise<readonly string[]> {

@@ -19,6 +19,8 @@ export interface Places {
   readonly stateDir: string;
   /** Own store of trusted host keys. */
   readonly knownHosts: string;
+  /** Holds what only spares work, and may be removed at any time. */
+  readonly cacheDir: string;
   /** What belongs to this machine: one folder a supervisor. */
   readonly machineDir: string;
   /** Holds control sockets. */
@@ -81,6 +83,7 @@ export function placesOf(facts: PlaceFacts): Places {
   return {
     stateDir,
     knownHosts: join(stateDir, 'known_hosts'),
+    cacheDir: join(stateDir, 'cache'),
     machineDir: join(stateDir, facts.hostname),
     runtimeDir: runtime === null ? temporary : join(runtime, 'tunnel'),
     spareRuntimeDir: runtime === null ? null : temporary,
@@ -97,6 +100,7 @@ function placesUnder(home: string, facts: PlaceFacts): Places {
   return {
     stateDir: home,
     knownHosts: join(home, 'known_hosts'),
+    cacheDir: join(home, 'cache'),
     machineDir: join(home, facts.hostname),
     runtimeDir: join(home, 'run'),
     spareRuntimeDir: null,

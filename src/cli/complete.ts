@@ -10,6 +10,7 @@ import { askAtOnce } from '../control/reach.ts';
 import { readForeignTextNow } from '../files/foreign-file.ts';
 import { atCursor, type AtCursor } from './at-cursor.ts';
 import { commands } from './commands.ts';
+import { print } from './output.ts';
 
 /** A word, and what a shell may show beside it. */
 type Candidate = readonly [word: string, about: string];
@@ -31,7 +32,7 @@ export async function complete(args: readonly string[], context: Context): Promi
       ? found.flatMap(([word]) => (word.startsWith(current) ? [word] : []))
       : found.map(([word, about]) => (about === '' ? word : `${word}\t${about}`));
     if (at.kinds.includes('file')) lines.unshift(':files');
-    context.stdout.write(lines.map((each) => `${each}\n`).join(''));
+    if (lines.length > 0) print(lines.map((each) => `${each}\n`).join(''));
   } catch {
     // a state folder that cannot be read, say: a shell can make nothing of it
   }

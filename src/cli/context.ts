@@ -1,14 +1,15 @@
 // The context of a command: where things are, who is there, and the streams. With main.ts the only reader of `process`.
 import { visibleText } from '../model/clean.ts';
-import { isatty } from 'node:tty';
 import { asTunnelError, type ErrorReport, type TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
 import { placesOf } from '../paths.ts';
 import { colorLevel, paintOf, type Paint } from '../render/color.ts';
 import { documentText, hintText, renderError } from '../render/error.ts';
 import { count } from '../render/units.ts';
+import { isTerminal, printStream, standardError, standardOutput } from './output.ts';
 import {
   Interrupted,
+  widthOf,
   type Context,
   type GlobalOptions,
   type Interruption,
@@ -17,21 +18,22 @@ import {
   type TerminalTerms,
 } from '../client/context.ts';
 
-/** `prompter` makes the one at the terminal, where a command may ask. */
+/** `prompter` makes the one at the terminal, where a command may ask. `print` takes the text of the result. */
 export async function createContext(
   options: GlobalOptions,
   prompter: (context: Context) => Prompter,
+  print: (text: string) => void = printStream,
 ): Promise<Context> {
   const facts = processFacts();
   const paintFor = (descriptor: 1 | 2): Promise<Paint> =>
-    paintOf(colorLevel(process.env, isatty(descriptor), options.color));
+    paintOf(colorLevel(process.env, isTerminal(descriptor), options.color));
   const [paint, talkPaint] = [await paintFor(1), await paintFor(2)];
   const context: Context = {
     facts,
     places: placesOf(facts),
     options,
     program: [process.execPath, process.argv[1] ?? ''],
-    interactive: isatty(0) && isatty(2),
+    interactive: isTerminal(0) && isTerminal(2),
     prompter: () => prompter(context),
     paint,
     talkPaint,
@@ -40,13 +42,16 @@ export async function createContext(
       return process.stdin;
     },
     get stdout() {
-      return process.stdout;
+      return standardOutput();
     },
     get stderr() {
       return standardError();
     },
-    out: (line) => void process.stdout.write(`${visibleText(line)}\n`),
-    json: (document) => void process.stdout.write(`${documentText(document, 2)}\n`),
+    get columns() {
+      return isTerminal(1) ? widthOf(standardOutput()) : Infinity;
+    },
+    out: (line) => print(`${visibleText(line)}\n`),
+    json: (document) => print(`${documentText(document, 2)}\n`),
     say,
     talk: (line) => {
       if (!options.quiet) say(hintText(line, options.config));
@@ -60,17 +65,8 @@ export async function createContext(
   return context;
 }
 
-let listening = false;
-
 function say(line: string): void {
   standardError().write(`${visibleText(line)}\n`);
-}
-
-/** Where nobody reads any more, nobody is left to be told. */
-function standardError(): NodeJS.WriteStream {
-  if (!listening) process.stderr.on('error', () => undefined);
-  listening = true;
-  return process.stderr;
 }
 
 function catchSignals(): Interruption {
@@ -90,11 +86,11 @@ function catchSignals(): Interruption {
 function catchUnread(): Interruption {
   const interruption = catchSignals();
   const unread = (): void => interruption.interrupt('SIGPIPE');
-  process.stdout.on('error', unread);
+  standardOutput().on('error', unread);
   return {
     ...interruption,
     [Symbol.dispose]() {
-      process.stdout.off('error', unread);
+      standardOutput().off('error', unread);
       interruption[Symbol.dispose]();
     },
   };

@@ -8,18 +8,6 @@ function keepFolder(): void {
   }
 }
 
-/** The reader of a pipe has left, or a terminal has hung up. */
-const readerGone = ['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED'];
-
-// Before anything can be written. `tunnel status | head -1`: whoever reads has read enough, which is no fault; what was
-// begun is done, and ends as it would have. A result that is lost (a full disk) is one.
-process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
-  if (readerGone.includes(code ?? '')) return;
-  process.stderr.on('error', () => undefined);
-  process.stderr.write(`tunnel: writing failed, on the standard output: ${message}\n`);
-  process.exit(1);
-});
-
 async function run(args: readonly string[]): Promise<number> {
   keepFolder();
   const [first, ...others] = args;

@@ -1,6 +1,7 @@
 // The fast ways: `status` of a running supervisor, completion, --version and --help, without a parser, yaml, zod or ssh2 (SPEC 6).
 import { createContext } from './context.ts';
 import type { Context } from '../client/context.ts';
+import { print } from './output.ts';
 
 interface PlainStatus {
   readonly config: string | undefined;
@@ -44,6 +45,7 @@ const contextOf = (options: Partial<PlainStatus>): Promise<Context> =>
     () => {
       throw new RangeError('a quick command asks nothing');
     },
+    print,
   );
 
 /** Null where no supervisor runs: then the config must be read. Null too on any fault: the slow way tells it. */

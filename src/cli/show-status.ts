@@ -1,7 +1,7 @@
 // Prints one status document, and what its states mean for the exit code.
 import { isReady, meantByDefault, type StatusDocument } from '../model/status.ts';
 import { isProblem, renderStatus, summaryLine, supervisorNotes } from '../render/status.ts';
-import { widthOf, type Context } from '../client/context.ts';
+import type { Context } from '../client/context.ts';
 
 export interface Lines {
   /** What their hints must name; by default what this command line named. */
@@ -14,7 +14,7 @@ export function statusLines(context: Context, document: StatusDocument, more: Li
   return renderStatus(document, {
     now: context.now(),
     paint: context.paint,
-    columns: widthOf(context.stdout),
+    columns: context.columns,
     every: context.options.verbose,
     sum: more.sum ?? true,
     ...(config === undefined ? {} : { config }),
@@ -41,7 +41,8 @@ export function showStatus(
   const shown = problems ? onlyProblems(document) : document;
   if (context.options.json) context.json(shown);
   else {
-    for (const line of statusLines(context, shown)) context.out(line);
+    const lines = statusLines(context, shown);
+    if (lines.length > 0) context.out(lines.join('\n'));
     if (problems && shown.tunnels.length === 0) context.talk(`no problem: ${summaryLine(document)}`);
     for (const note of supervisorNotes(document)) context.talk(note);
   }

@@ -28,6 +28,8 @@ export interface Context {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
+  /** Of the terminal that the result goes to; Infinity for a file or a pipe, where nothing is shortened. */
+  readonly columns: number;
   /** A line of the result, on stdout. This and the three below are the doors for text to a terminal: they show it alone. */
   out(line: string): void;
   /** The result as a JSON document, on stdout. */

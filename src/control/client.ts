@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { TunnelError, type ErrorReport } from '../errors.ts';
 import { createDecoder, encodeMessage } from './framing.ts';
 import { checkOwnFolder, type Owner } from '../files/folders.ts';
+import { runningMs } from '../files/running-time.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 
 export interface ConnectOptions {
@@ -53,12 +54,12 @@ export async function connectControl(
     const refused = checkOwnFolder(dirname(address), options.owner);
     if (refused !== null) throw refused;
   }
-  const deadline = performance.now() + timeoutMs;
+  const deadline = runningMs() + timeoutMs;
   for (;;) {
-    const outcome = await connectOnce(address, Math.max(1, deadline - performance.now()));
+    const outcome = await connectOnce(address, Math.max(1, deadline - runningMs()));
     if (outcome === 'absent') return null;
     if (outcome !== 'busy') return new Client(outcome, address, options, timeoutMs);
-    if (performance.now() >= deadline) throw silent(address, timeoutMs);
+    if (runningMs() >= deadline) throw silent(address, timeoutMs);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -1,10 +1,11 @@
 // Reaching a running supervisor: what commands use. Nothing stale blocks them, and one on its way out is waited for.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { connectControl, type CallOptions, type ControlClient } from './client.ts';
+import type { CallOptions, ControlClient } from './client.ts';
 import type { Owner } from '../files/folders.ts';
 import { protocolVersion, type Method, type Methods } from './protocol.ts';
 import { TunnelError, type HintCommand } from '../errors.ts';
+import { runningMs } from '../files/running-time.ts';
 import { version } from '../model/version.ts';
 import type { Places, SupervisorPlaces } from '../paths.ts';
 import { readAddress } from './address.ts';
@@ -67,7 +68,7 @@ async function reach<T>(
   owner: Owner,
   use: (client: ControlClient) => Promise<T>,
 ): Promise<T | null> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = runningMs() + patienceMs;
   for (;;) {
     const client = await connectAt(at, owner);
     if (client !== null) {
@@ -81,7 +82,7 @@ async function reach<T>(
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
     const holder = await holderOf(at, owner);
     if (holder === null && client === null) return null;
-    if (performance.now() > deadline) throw await unanswered(at, holder);
+    if (runningMs() > deadline) throw await unanswered(at, holder);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -129,6 +130,7 @@ async function connectAt(
 ): Promise<ControlClient | null> {
   const options = { version, owner, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   const address = readAddress(at.address);
+  const { connectControl } = await import('./client.ts'); // and node:net with it, which no completion of names needs
   if (address !== null) return connectControl(address.socket, { ...options, token: address.token });
   for (const socket of [at.socket, at.spareSocket]) {
     const client = socket === null ? null : await connectControl(socket, options);

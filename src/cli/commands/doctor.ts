@@ -1,6 +1,5 @@
 // `tunnel doctor`: what of this machine would keep tunnels from coming up, each line ok or with what to do.
 import { examine, type Check } from '../../client/doctor.ts';
-import { widthOf } from '../../client/context.ts';
 import { worstExitCode } from '../../errors.ts';
 import type { Paint } from '../../render/color.ts';
 import { hintLines, hintText } from '../../render/error.ts';
@@ -39,7 +38,7 @@ export const run: Run = async (context) => {
     context.json({ ok: failures.length === 0, checks: checks.map(asJson) });
   } else {
     const rows = checks.map((check) => rowOf(check, context.paint, config));
-    const frame = { columns: widthOf(context.stdout), shorten: {}, leaveOut: [] };
+    const frame = { columns: context.columns, shorten: {}, leaveOut: [] };
     for (const line of renderTable(null, rows, context.paint, frame)) context.out(line);
   }
   return worstExitCode(failures);

@@ -4,7 +4,7 @@ import { portsAt, type ReachedPort } from '../../client/server-ports.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { locateTarget } from '../../client/supervisor.ts';
 import { errorIn, routesTo } from '../../client/trust-routes.ts';
-import { widthOf, type Context } from '../../client/context.ts';
+import { type Context } from '../../client/context.ts';
 import { asTunnelError } from '../../errors.ts';
 import { renderTable } from '../../render/table.ts';
 import { usage, type CommandSpec, type Run } from '../command.ts';
@@ -67,6 +67,6 @@ function show(context: Context, ports: readonly ReachedPort[]): void {
   const rows = ports.map(({ address, port, program, pid, tunnel }) => ({
     cells: [String(port), address, program === null ? '' : `${program} (${pid})`, tunnel ?? ''],
   }));
-  const frame = { columns: widthOf(context.stdout), shorten: { PROGRAM: 8 }, leaveOut: [['PROGRAM']] };
+  const frame = { columns: context.columns, shorten: { PROGRAM: 8 }, leaveOut: [['PROGRAM']] };
   for (const line of renderTable(head, rows, context.paint, frame)) context.out(line);
 }

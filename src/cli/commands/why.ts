@@ -11,7 +11,7 @@ import type { WhyDocument } from '../../model/why.ts';
 import { renderWhy } from '../../render/why.ts';
 import type { CommandSpec, Run } from '../command.ts';
 import { complainOf } from '../context.ts';
-import { widthOf, type Context, type Interruption } from '../../client/context.ts';
+import { type Context, type Interruption } from '../../client/context.ts';
 import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import { locateTarget, type Target } from '../../client/supervisor.ts';
 import { loginContext } from '../trust-questions.ts';
@@ -113,7 +113,7 @@ async function recorded(
 
 function show(context: Context, document: WhyDocument): void {
   if (context.options.json) context.json(document);
-  else for (const line of renderWhy(document, context.paint, widthOf(context.stdout))) context.out(line);
+  else for (const line of renderWhy(document, context.paint, context.columns)) context.out(line);
 }
 
 /** The first layer fails: the file's own problems are said as `check` says them. */
