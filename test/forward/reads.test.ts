@@ -1,7 +1,7 @@
 // Shared reads, and what they lean on of this Node: pinned for each major version that is supported (.ci/run).
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { shareReads } from '../../src/forward/reads.ts';
 
 interface Pair extends AsyncDisposable {
@@ -115,4 +115,12 @@ test('a socket of which something was read already reads as Node has it', async 
   shareReads(plain);
   expect(String(plain.read())).toBe('kept');
   plain.destroy();
+});
+
+test('a Node with other parts reads as it does', async () => {
+  vi.resetModules();
+  const fresh = await import('../../src/forward/reads.ts');
+  const stranger = { _handle: { useUserBuffer: () => expect.unreachable() }, readableLength: 0 };
+  fresh.shareReads(stranger as unknown as Socket);
+  expect(Object.getOwnPropertySymbols(stranger)).toEqual([]);
 });
