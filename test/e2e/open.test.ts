@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { desktopIn } from '../helpers/desktop.ts';
 import { boxConfig, onlyForward, portOf } from '../helpers/forwards-world.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';
-import { createWorld, type World } from '../helpers/world.ts';
+import { createWorld } from '../helpers/world.ts';
 
 test.skipIf(sshdMissing() !== null)(
   'a tunnel that is down is brought up, its URL printed, and opened where there is a desktop',
