@@ -17,7 +17,7 @@ export const spec: CommandSpec = {
   more: [
     'Arrows (or j, k) choose a tunnel; its connections are shown with the local program behind each.',
     'u brings it up, r restarts it, d takes it down, a answers a question that waits, l shows its log,',
-    'o opens what its open: names, as `tunnel open` does.',
+    'o opens what its open: names, as `open` would.',
     '/ filters by name, tag, host or state, s sorts by state, name, traffic or latency, q ends the screen.',
     'Off a terminal, and where TERM is dumb, there is `tunnel status --watch`.',
   ],
