@@ -1,7 +1,7 @@
 // Builds what ships. Two bundles, the key thread and the man pages. cli.cjs is one small file that answers `tunnel status` by itself, started by
 // start.cjs; everything else is split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
 // loaded without the parts that nobody asks for, which is a tenth of the time.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { compileFunction } from 'node:vm';
@@ -116,17 +116,18 @@ const worker = await build({
   entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
 });
 
-/** Pages for man(1), made by a program of ours that runs here and now. */
-const maker = await build({
-  ...common,
-  format: 'cjs',
-  sourcemap: false,
-  entryPoints: { man: 'docs/man-pages.ts' },
-  plugins: [specsAlone],
-});
-const made = { exports: {} };
-compileFunction(maker.outputFiles[0].text, ['module', 'require'])(made, createRequire(import.meta.url));
-const pages = Object.entries(made.exports.manPages()).map(([name, contents]) => ({
+/** What a file of ours exports, run here and now: it makes pages from the table of commands. */
+const makerIn = async (file) => {
+  const options = { ...common, format: 'cjs', sourcemap: false, entryPoints: [file], plugins: [specsAlone] };
+  const made = { exports: {} };
+  const { outputFiles } = await build(options);
+  compileFunction(outputFiles[0].text, ['module', 'require'])(made, createRequire(import.meta.url));
+  return made.exports;
+};
+
+/** Pages for man(1). */
+const { manPages } = await makerIn('docs/man-pages.ts');
+const pages = Object.entries(manPages()).map(([name, contents]) => ({
   path: join(import.meta.dirname, 'dist', 'man', name),
   contents,
 }));
@@ -161,3 +162,9 @@ for (const { path, contents } of [...bundles, ...pages, ...declarations]) {
   writeFileSync(path, contents);
 }
 writeFileSync(new URL('./dist/page.html', import.meta.url), page);
+
+// A page of the documentation stands in the repository: it is written where the commands have changed.
+const { commandsPage } = await makerIn('docs/command-page.ts');
+const commandsFile = new URL('./docs/commands.md', import.meta.url);
+const written = existsSync(commandsFile) ? readFileSync(commandsFile, 'utf8') : null;
+if (written !== commandsPage()) writeFileSync(commandsFile, commandsPage());

@@ -30,7 +30,7 @@ export interface AdhocTunnel {
 
 /** Throws USAGE for what cannot be, CONFIG_MISSING for a config that was named and is not there. */
 export async function writeAdhoc(context: Context, args: Args, command: string): Promise<AdhocTunnel> {
-  const { facts, places } = context;
+  const { facts } = context;
   const given = args.text('name');
   if (given !== undefined && !namePattern.test(given))
     throw usage(`--name ${shellWord(given)} ${nameRule}`, { command: `${command} --help` });
@@ -43,19 +43,42 @@ export async function writeAdhoc(context: Context, args: Args, command: string):
   const more = { tags: [adhocTag], autostart: false };
   const read = readSshTunnel(context, args, command, { host, more });
   const tunnel = withAbsolutePaths(read.tunnel, facts.cwd);
-  const config = configOf(context);
+  const meant = given ?? read.name;
+  return keepAdhoc(context, configOf(context), { tunnel, meant, mayDiffer: given === undefined });
+}
+
+/** Beside this config. Throws USAGE for what cannot be. */
+export async function keepAdhoc(
+  context: Context,
+  config: string,
+  wish: Omit<Wish, 'taken'>,
+): Promise<AdhocTunnel> {
+  const { facts, places } = context;
+  const { tunnel, meant } = wish;
   await judge(context, config, tunnel);
   const at = placesOfConfig(config, facts);
   if (!prepareStateFolders(places, at, facts)) throw readOnlyState(at);
-  const meant = given ?? read.name;
   const taken = namesIn(context, config);
   let chosen: Choice = { name: meant, isNew: true };
   await changeAdhoc(at.adhoc, facts, (tunnels) => {
-    chosen = choose(tunnels, { tunnel, meant, taken, mayDiffer: given === undefined });
+    chosen = choose(tunnels, { ...wish, taken });
     return chosen.isNew ? { ...tunnels, [chosen.name]: tunnel } : tunnels;
   });
   const { name, isNew } = chosen;
   return { name, meant, isNew, forget: async () => void (await forgetAdhoc(at.adhoc, facts, [name])) };
+}
+
+/** How long ad-hoc tunnels live, and how they would live longer. */
+export function tellAdhoc(context: Context, names: readonly string[]): void {
+  if (names.length === 0) return;
+  const note = { note: names.length === 1 ? 'writes it into the file' : 'each by its name, into the file' };
+  const keep = names.length === 1 ? { command: 'keep', on: { words: names } } : { command: 'keep NAME' };
+  context.talk([
+    names.length === 1 ? 'it lives until ' : 'they live until ',
+    { command: 'down', on: { words: names } },
+    '; for good: ',
+    { ...keep, ...note },
+  ]);
 }
 
 /** The user's own config, there or not, or the one that was named. */

@@ -57,6 +57,8 @@ const paths = ['identity', 'certificate', 'known_hosts', 'agent'];
 export function withAbsolutePaths(tunnel: NewTunnel, cwd: string): NewTunnel {
   const absolute = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(absolute);
+    if (typeof value === 'object' && value !== null && 'file' in value)
+      return { ...value, file: absolute(value.file) };
     const isRelative = typeof value === 'string' && !isAbsolute(value) && !/^~|[%$]/.test(value);
     return isRelative ? join(cwd, value) : value;
   };

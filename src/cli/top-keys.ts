@@ -55,7 +55,7 @@ function keyOf(character: string): Key | undefined {
 /** What a key asks of the program. */
 export type Action =
   | { readonly kind: 'quit' | 'interrupt' | 'suspend' | 'redraw' }
-  | { readonly kind: 'up' | 'restart' | 'down' | 'answer' | 'log'; readonly tunnel: string };
+  | { readonly kind: 'up' | 'restart' | 'down' | 'answer' | 'log' | 'open'; readonly tunnel: string };
 
 export interface Pressed {
   readonly view: TopView;
@@ -106,7 +106,7 @@ function look(view: TopView, key: Key, shown: readonly TunnelStatus[]): Pressed 
 
 function onTunnel(view: TopView, key: Key, tunnel: TunnelStatus): Pressed {
   const { name } = tunnel;
-  const act = (kind: 'up' | 'restart' | 'down' | 'answer'): Pressed => ({
+  const act = (kind: 'up' | 'restart' | 'down' | 'answer' | 'open'): Pressed => ({
     view,
     action: { kind, tunnel: name },
   });
@@ -118,6 +118,8 @@ function onTunnel(view: TopView, key: Key, tunnel: TunnelStatus): Pressed {
       return act(tunnel.state === 'needs-you' || tunnel.question !== null ? 'answer' : 'up');
     case 'a':
       return act('answer');
+    case 'o':
+      return act('open');
     case 'r':
       return surely('restart');
     case 'd':

@@ -13,9 +13,10 @@ import { patienceMs } from './bringing.ts';
 import { TopFeed } from './top-feed.ts';
 import { press, readKeys, type Action, type Key } from './top-keys.ts';
 
-/** Why the screen was left: for good, or for a conversation with the person about a tunnel. */
+/** Why the screen was left: for good, or for a conversation with the person about a tunnel, perhaps to open what it leads to. */
 export type Leaving =
-  { readonly kind: 'over'; readonly code: number } | { readonly kind: 'converse'; readonly tunnel: string };
+  | { readonly kind: 'over'; readonly code: number }
+  | { readonly kind: 'converse' | 'open'; readonly tunnel: string };
 
 /** Lines of a tunnel's log that are kept. */
 const mostLog = 500;
@@ -175,6 +176,8 @@ export class TopScreen {
         return this.#hold?.stop();
       case 'redraw':
         return this.#redraw();
+      case 'open': // it may have to come up first, and to ask
+        return this.#leave({ kind: 'open', tunnel: action.tunnel });
       case 'answer':
         return this.#leave({ kind: 'converse', tunnel: action.tunnel });
       case 'up':

@@ -246,8 +246,12 @@ function commandsOf([name, settings]: Place): string[] {
   const sources = secretSources(settings).flatMap(({ ref }) =>
     ref.from === 'command' ? [`${ref.argv.join(' ')} (for ${name})`] : [],
   );
+  const { certificate } = settings;
   return [
     ...(command === undefined || command === 'none' ? [] : [`${command} (to reach ${name})`]),
+    ...(certificate !== undefined && 'command' in certificate
+      ? [`${certificate.command.join(' ')} (for the certificate of ${name})`]
+      : []),
     ...sources,
   ];
 }
@@ -282,10 +286,11 @@ function socksSecrets({ name, own }: DeclaredTunnel): string[] {
 }
 
 function filesOf([name, settings]: Place): string[] {
-  const { agent, ssh_config: alias } = settings;
+  const { agent, certificate = [], ssh_config: alias } = settings;
+  const certificates = 'command' in certificate ? [certificate.file] : certificate;
   return [
     ...(settings.identity ?? []).map((path) => `key ${path} (for ${name})`),
-    ...(settings.certificate ?? []).map((path) => `certificate ${path} (for ${name})`),
+    ...certificates.map((path) => `certificate ${path} (for ${name})`),
     ...(typeof agent === 'string' ? [`agent ${agent} (for ${name})`] : []),
     ...(typeof alias === 'string' ? [`your ssh_config of ${alias} (for ${name})`] : []),
   ];

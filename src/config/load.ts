@@ -138,6 +138,27 @@ export function readDeclared(file: string, facts: PlaceFacts): Declared {
   return declaredAll(file, accountOf(facts)).declared;
 }
 
+export interface WrittenTunnel {
+  readonly keys: Readonly<Record<string, unknown>>;
+  /** Where its relative paths begin. */
+  readonly folder: string;
+}
+
+/**
+ * A tunnel as it is written: in the file, in what it includes, or ad-hoc; null where none has that name. Runs nothing. Throws
+ * ConfigError or CONFIG_MISSING.
+ */
+export function readWritten(name: string, file: string, facts: PlaceFacts): WrittenTunnel | null {
+  for (const { file: path, source } of declaredAll(file, accountOf(facts)).read) {
+    const { tunnels } = source.value as {
+      tunnels?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+    };
+    const keys = tunnels != null && Object.hasOwn(tunnels, name) ? tunnels[name] : undefined;
+    if (keys !== undefined) return { keys, folder: dirname(path) };
+  }
+  return null;
+}
+
 interface Whole {
   readonly read: readonly ParsedFile[];
   readonly declared: Declared;

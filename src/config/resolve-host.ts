@@ -1,7 +1,7 @@
 // One host: layers of settings, highest first (tunnel, hosts entry, defaults, ssh_config, built-in) -> a Host without holes.
 import { dirname, isAbsolute, join } from 'node:path';
 import { longestMs } from '../model/duration.ts';
-import type { AgentRef, AuthMethod, Host, Proxy } from '../model/host.ts';
+import type { AgentRef, AuthMethod, CertificateCommand, Host, Proxy } from '../model/host.ts';
 import type { SecretRef } from '../model/secret.ts';
 import type { Account } from './account.ts';
 import type { HostSettings } from './schema.ts';
@@ -110,7 +110,8 @@ function pick<K extends Key>(parts: HostParts, key: K): HostSettings[K] {
 function paths(parts: HostParts, key: 'identity' | 'certificate' | 'known_hosts'): readonly string[] | null {
   const layer = layerOf(parts, key);
   if (layer === null) return null;
-  return (layer.settings[key] ?? [])
+  const written = layer.settings[key] ?? [];
+  return ('command' in written ? [written.file] : written)
     .filter((path) => path !== 'none')
     .map((path) => ownPath(path, layer.folder, parts.account));
 }
@@ -138,18 +139,30 @@ function fromHome(path: string, { home }: Account): string {
 function keysOf(
   parts: HostParts,
   sshPaths: (paths: readonly string[] | undefined) => readonly string[],
-): Pick<Host, 'identities' | 'identitiesOnly' | 'certificates'> {
+): Pick<Host, 'identities' | 'identitiesOnly' | 'certificates' | 'certificateCommand'> {
   const { ssh, account, exists } = parts;
   const own = paths(parts, 'identity');
+  const certificateCommand = certificateCommandOf(parts);
   for (const path of own ?? []) warnAbsent(parts, 'identity', path, [path, `${path}.pub`]);
-  for (const path of paths(parts, 'certificate') ?? []) warnAbsent(parts, 'certificate', path, [path]);
+  if (certificateCommand === null)
+    for (const path of paths(parts, 'certificate') ?? []) warnAbsent(parts, 'certificate', path, [path]);
   const defaults = (): readonly string[] =>
     defaultKeys.map((key) => join(account.home, '.ssh', key)).filter((path) => exists(path));
   return {
     identities: own ?? (ssh.identities === undefined ? defaults() : sshPaths(ssh.identities)),
     identitiesOnly: pick(parts, 'identities_only') ?? (own !== null ? true : (ssh.identitiesOnly ?? false)),
     certificates: paths(parts, 'certificate') ?? sshPaths(ssh.certificates),
+    certificateCommand,
   };
+}
+
+function certificateCommandOf(parts: HostParts): CertificateCommand | null {
+  const layer = layerOf(parts, 'certificate');
+  const written = layer?.settings.certificate ?? [];
+  if (layer === null || !('command' in written)) return null;
+  const { command, file, renewBeforeMs } = written;
+  const argv = command.map((each) => expandHome(each, parts.account.home));
+  return { argv, path: ownPath(file, layer.folder, parts.account), renewBeforeMs };
 }
 
 /** A file that the config names: what ssh_config names besides is often not there, and ssh minds as little. */

@@ -92,7 +92,21 @@ const hostKeys = {
   port: leaf(value.port, portNumber, 'Port of the SSH server.'),
   identity: words('Key files, tried in order. A .pub selects a key of the agent.'),
   identities_only: flag('Offer only the keys of identity. True when identity is given.'),
-  certificate: words('User certificate files.'),
+  certificate: leaf(
+    choice.certificate,
+    {
+      anyOf: [
+        textOrList,
+        {
+          type: 'object',
+          properties: { command: { type: 'array', items: string }, file: string, renew_before: durationText },
+          required: ['command', 'file'],
+          additionalProperties: false,
+        },
+      ],
+    },
+    'User certificate files; or { command: [program, argument], file: PATH, renew_before: 10m }: run before a login when the certificate is missing or ends within that time.',
+  ),
   agent: leaf(
     choice.agent,
     { type: ['boolean', 'string'] },

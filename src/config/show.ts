@@ -15,6 +15,8 @@ export interface ShownHop {
   readonly user: string;
   readonly identities: readonly string[];
   readonly certificates: readonly string[];
+  /** What makes the certificate, where a command does. */
+  readonly certificateCommand?: readonly string[];
   readonly agent: string | null;
   readonly proxyCommand: string | null;
   readonly hostKeyAlias: string | null;
@@ -81,6 +83,7 @@ function hop(host: Host, { agentSocket, ownStore }: ShowParts): ShownHop {
     user: host.user,
     identities: host.identities,
     certificates: host.certificates,
+    ...(host.certificateCommand === null ? {} : { certificateCommand: host.certificateCommand.argv }),
     agent: agentPath(host.agent, agentSocket),
     proxyCommand: host.proxyCommand,
     hostKeyAlias: host.hostKeyAlias,
@@ -152,6 +155,7 @@ function hostLines(host: Host, ownStore: string): string[] {
   const found: [string, string | null][] = [
     ['keys', host.identities.join(', ') || null],
     ['certificates', host.certificates.join(', ') || null],
+    ['made by', madeBy(host)],
     [
       'agent',
       `${agent}${host.identitiesOnly && host.agent.from !== 'none' ? ', only for the keys above' : ''}`,
@@ -181,6 +185,12 @@ function hostLines(host: Host, ownStore: string): string[] {
     ['family', host.addressFamily === 'any' ? null : host.addressFamily],
   ];
   return found.flatMap(([label, text]) => (text === null ? [] : [line(label, text)]));
+}
+
+function madeBy({ certificateCommand: made }: Host): string | null {
+  if (made === null) return null;
+  const words = made.argv.map((word) => shellWord(cleanText(word))).join(' ');
+  return `${words}  (${formatDuration(made.renewBeforeMs)} before it ends)`;
 }
 
 function line(label: string, text: string): string {

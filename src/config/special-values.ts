@@ -4,6 +4,7 @@ import { hops, login, tcpListen } from './address.ts';
 import {
   argumentList,
   duration,
+  listOf,
   ok,
   positiveDuration,
   several,
@@ -37,6 +38,28 @@ export function hold(value: unknown): Parsed<Hold> {
   if ('problem' in read)
     return wrong(read.problem.startsWith('needs') ? read.problem : `${read.problem}, or refuse`);
   return ok({ kind: 'wait', ms: read.value });
+}
+
+/** Files, or one and the command that makes it. */
+export type CertificateSetting =
+  | readonly string[]
+  | { readonly command: readonly string[]; readonly file: string; readonly renewBeforeMs: number };
+
+const certificateForms =
+  'must be a file, a list of files or { command: [program, argument], file: PATH, renew_before: 10m }';
+
+export function certificate(value: unknown): Parsed<CertificateSetting> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return listOf(text)(value);
+  const { command, file, renew_before: before = '10m', ...rest } = value as Record<string, unknown>;
+  if (Object.keys(rest).length > 0 || command === undefined || file === undefined)
+    return wrong(certificateForms);
+  const argv = argumentList(command);
+  if ('problem' in argv) return wrong(`has a command that ${argv.problem}`);
+  const path = text(file);
+  if ('problem' in path) return wrong(`has a file that ${path.problem}`);
+  const renewBefore = positiveDuration(before);
+  if ('problem' in renewBefore) return wrong(`has a renew_before that ${renewBefore.problem}`);
+  return ok({ command: argv.value, file: path.value, renewBeforeMs: renewBefore.value });
 }
 
 /** Null: never. */

@@ -252,13 +252,14 @@ export function endingWords(ending: Ending, deadlineMs: number): string | null {
 }
 
 /** Of what a program said the first line that is not empty, fit to show. */
-export function firstLine(said: Buffer): string {
-  const line = said
-    .toString('utf8')
-    .split('\n')
-    .map(cleanText)
-    .find((text) => text !== '');
-  return (line ?? '').slice(0, 200);
+export const firstLine = (said: Buffer): string => shownLines(said)[0] ?? '';
+
+/** The last one: a program that ends by a failure says there why. */
+export const lastLine = (said: Buffer): string => shownLines(said).at(-1) ?? '';
+
+function shownLines(said: Buffer): readonly string[] {
+  const lines = said.toString('utf8').split(/[\r\n]+/);
+  return lines.map((line) => cleanText(line).trim().slice(0, 200)).filter((text) => text !== '');
 }
 
 function finished(child: ChildProcess, options: RunOptions): Promise<Run> {

@@ -29,6 +29,13 @@ export interface Proxy {
   readonly password: SecretRef | null;
 }
 
+/** Makes the user certificate in a file, before a login where that is missing or ends soon. */
+export interface CertificateCommand {
+  readonly argv: readonly string[];
+  readonly path: string;
+  readonly renewBeforeMs: number;
+}
+
 /** One SSH server as it will be dialled. Paths are absolute; durations in milliseconds. */
 export interface Host {
   /** The word the user gave: a `hosts:` name, an ssh_config alias or a host name. */
@@ -41,6 +48,8 @@ export interface Host {
   /** False: the identities are the default files, tried after the agent's keys. */
   readonly identitiesOnly: boolean;
   readonly certificates: readonly string[];
+  /** Null: somebody else sees to the certificates. */
+  readonly certificateCommand: CertificateCommand | null;
   readonly agent: AgentRef;
   readonly auth: readonly AuthMethod[];
   readonly password: SecretRef | null;

@@ -386,6 +386,7 @@ const lookKeys = [
   ['d', 'down'],
   ['a', 'answer'],
   ['l', 'log'],
+  ['o', 'open'],
   ['/', 'filter'],
   ['s', 'sort'],
   ['q', 'quit'],

@@ -66,6 +66,7 @@ export function openSsh(options: SshOptions): SshHouse {
     uid: facts.platform === 'win32' ? null : facts.uid,
     hostname: facts.hostname,
     localUser: user,
+    withheld,
   });
   const parts: DialerParts = {
     trust,

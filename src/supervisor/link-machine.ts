@@ -302,10 +302,21 @@ function nextDue(
 /** So long before its certificate ends a session is replaced, or a tenth of what was left at its login where that is less. */
 const renewalMs = 300_000;
 
-/** When a session that logged in now is to be replaced for its certificate, by the wall clock; null: never. */
-export function renewalAt(certificate: UserCertificate | undefined, nowMs: number): number | null {
+/**
+ * When a session that logged in now is to be replaced for its certificate, by the wall clock; null: never. `renewBeforeMs`: so
+ * long before its end a command makes a new one, never sooner; null: somebody else does.
+ */
+export function renewalAt(
+  certificate: UserCertificate | undefined,
+  nowMs: number,
+  renewBeforeMs: number | null = null,
+): number | null {
   if (certificate === undefined || certificate.endsAtMs <= nowMs) return null;
-  return certificate.endsAtMs - Math.min(renewalMs, (certificate.endsAtMs - nowMs) / 10);
+  const leftMs = certificate.endsAtMs - nowMs;
+  const meantMs = renewBeforeMs ?? renewalMs;
+  // of one that lasts hardly longer than that every session would be replaced as soon as it is there
+  const isShort = renewBeforeMs !== null && meantMs <= leftMs / 2;
+  return certificate.endsAtMs - (isShort ? meantMs : Math.min(meantMs, leftMs / 10));
 }
 
 function plan(delayMs: number): LinkEffect {

@@ -230,7 +230,8 @@ export class Runner {
   #take({ session, index }: AttemptResult & { kind: 'opened' }): void {
     this.#session = session;
     this.#index = index;
-    this.#renewAtMs = renewalAt(session.login.certificate, this.#parts.clock.now());
+    const renewBeforeMs = session.host.certificateCommand?.renewBeforeMs ?? null;
+    this.#renewAtMs = renewalAt(session.login.certificate, this.#parts.clock.now(), renewBeforeMs);
   }
 
   #hear(session: Session): void {

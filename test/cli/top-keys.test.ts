@@ -50,6 +50,7 @@ test.each<[string[], Action[]]>([
   [['G', 'u'], [{ kind: 'answer', tunnel: 'asks' }]],
   [['last', 'a'], [{ kind: 'answer', tunnel: 'asks' }]],
   [['l'], [{ kind: 'log', tunnel: 'busy' }]],
+  [['o'], [{ kind: 'open', tunnel: 'busy' }]],
   [
     ['l', 'd', 'u', 'q'],
     [{ kind: 'log', tunnel: 'busy' }, { kind: 'quit' }],
@@ -80,5 +81,5 @@ test.each<[string[], Partial<TopView>]>([
 });
 
 test('without a tunnel the keys that are about one do nothing', () => {
-  for (const key of ['u', 'd', 'r', 'a', 'l', 'j']) expect(press(start, key, []).action).toBeNull();
+  for (const key of ['u', 'd', 'r', 'a', 'l', 'o', 'j']) expect(press(start, key, []).action).toBeNull();
 });

@@ -201,6 +201,7 @@ defaults: { port: 2222 }
 hosts:
   prod: { hostname: prod.x, user: u }
   other: { hostname: evil.x, ssh_config: prod, host_key_alias: prod.x, certificate: ~/.ssh/id-cert.pub }
+  issued: { hostname: i.x, certificate: { command: [vault, sign], file: ~/i-cert.pub } }
 tunnels:
   a: { host: prod, hostname: evil.x, local: 1, remote: 1 }
   b: { host: github.com, hostname: evil.x, user: git, port: 22, local: 2, remote: 1 }
@@ -211,7 +212,8 @@ tunnels:
   const lines = summarizeProject(declared(sly)).map(({ what, items }) => `${what}: ${items.join(' | ')}`);
   expect(lines).toEqual([
     'connects to: prod (u@evil.x:2222) | github.com (git@evil.x:22) | alias (user root, port 2222, as in your ssh_config, if it is there) | other (evil.x:2222) | prod (u@prod.x:2222) | http proxy evil.x:8080 (to reach d)',
-    'uses: certificate ~/.ssh/id-cert.pub (for other) | your ssh_config of prod (for other)',
+    'runs: vault sign (for the certificate of issued)',
+    'uses: certificate ~/.ssh/id-cert.pub (for other) | your ssh_config of prod (for other) | certificate ~/i-cert.pub (for issued)',
     'trusts: the host keys of prod.x (other)',
   ]);
 });

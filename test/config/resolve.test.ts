@@ -184,6 +184,7 @@ describe('a host', () => {
       identities: [],
       identitiesOnly: false,
       certificates: [],
+      certificateCommand: null,
       agent: { from: 'environment' },
       auth: ['agent', 'publickey', 'keyboard-interactive', 'password'],
       password: null,
@@ -321,6 +322,21 @@ tunnels:
       passphrase: { from: 'file', path: '/run/credentials/x/pp' },
       totp: { from: 'command', argv: [`${home.folder}/bin/totp`, 'x'] },
     });
+  });
+
+  test('knows what makes its certificate, and warns of none that is still to be made', async () => {
+    const text = one(
+      'host: a, certificate: { command: [~/bin/issue, x], file: c-cert.pub, renew_before: 1h }',
+    );
+    const { server } = await only(text);
+    const path = `${home.folder}/c-cert.pub`;
+    expect(server.certificates).toEqual([path]);
+    expect(server.certificateCommand).toEqual({
+      argv: [`${home.folder}/bin/issue`, 'x'],
+      path,
+      renewBeforeMs: 3_600_000,
+    });
+    expect((await resolve(text)).config.warnings).toEqual([]);
   });
 
   test('applies + - ^ to the default algorithms', async () => {

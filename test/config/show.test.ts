@@ -96,4 +96,21 @@ describe('what is shown', () => {
     expect(shown).toContain(`    known hosts   ${ownStore}, `);
     expect(shown).toContain('  remote        127.0.0.1:8080 → 127.0.0.1:3000  (web)\n');
   });
+
+  test('names the command that makes a certificate', async () => {
+    const home = createHome();
+    const file = home.write(
+      'tunnels.yaml',
+      'tunnels: { a: { host: k, local: 1, remote: 2, certificate: { command: [issue, k k], file: /k-cert.pub } } }',
+    );
+    const resolved = await loadConfig(file, home.account);
+    expect(showText(resolved, ['a'], ownStore)).toContain(
+      "    certificates  /k-cert.pub\n    made by       issue 'k k'  (10m before it ends)\n",
+    );
+    const [shown] = showDocument(resolved, ['a'], { agentSocket: undefined, ownStore });
+    expect(shown?.hops[0]).toMatchObject({
+      certificates: ['/k-cert.pub'],
+      certificateCommand: ['issue', 'k k'],
+    });
+  });
 });

@@ -1,7 +1,8 @@
 // add, remove and import on the built program: what they write passes check, comes up, and leaves the rest of the file alone.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { anyServerMissing, leadsToAnyServer } from '../helpers/any-server.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { built, createWorld, type World } from '../helpers/world.ts';
@@ -144,5 +145,44 @@ describe.skipIf(sshdMissing() !== null)('what was imported', () => {
     const up = await world.run(['up', '*', '--accept-new']);
     expect(up, up.stderr).toMatchObject({ code: 0 });
     expect(up.stdout).toContain(`127.0.0.1:${way.local}`);
+  });
+});
+
+/** Files as people write them; the names in them, and which of their tunnels are imported. */
+const written = [
+  ['ssh_config', ['db-stage', 'kiosk']],
+  ['tunnels.sh', ['db-5432', 'kiosk-8080', 'socks-1080', 'app-7000']],
+  ['pasted.txt', ['db-15432']],
+  ['autossh.sh', ['bastion-19922']],
+  ['tunnel.service', ['db-3306']],
+  ['boring.toml', ['dev', 'ports', 'back', 'proxy']],
+  ['portato.yaml', ['db-stage', 'pull-redis', 'socks']],
+  ['tunlite.json', ['web-8080', 'rev-9000']],
+  ['mole.toml', ['test-env']],
+] as const;
+
+const fixture = (name: string): string => resolve(import.meta.dirname, '../fixtures/import', name);
+const keys = ['id_ed25519', 'id_prod', 'id_web', 'id work', 'mole'];
+
+describe.skipIf(sshdMissing() !== null || anyServerMissing() !== null)('a file as people write it', () => {
+  test.each(written)('%s is imported, and all that was imported comes up', async (name, tunnels) => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const home = join(world.folder, 'home', '.ssh');
+    mkdirSync(join(home, 'config.d'), { recursive: true, mode: 0o700 });
+    for (const key of keys) copyFileSync(sshd.identity, join(home, key));
+    const anywhere = leadsToAnyServer(sshd, {
+      users: ['me', 'user', 'mole'],
+      hosts: ['inner', 'proxy.example.org', 'server', '10.0.0.5', 'bastion.example.com'],
+    });
+    const isOwn = name === 'ssh_config';
+    writeFileSync(join(home, 'config'), isOwn ? readFileSync(fixture(name)) : `Host *\n  ${anywhere}`);
+    if (isOwn) writeFileSync(join(home, 'config.d', 'test'), anywhere);
+    const imported = await world.run(['import', '--yes', ...(isOwn ? [] : [fixture(name)])]);
+    expect(imported, imported.stderr).toMatchObject({ code: 0 });
+    const up = await world.run(['up', '*', '--accept-new', '--remap']);
+    expect(up, up.stderr).toMatchObject({ code: 0 });
+    const { tunnels: found } = await world.status();
+    expect(found.map((each) => [each.name, each.state])).toEqual(tunnels.map((each) => [each, 'up']));
   });
 });

@@ -1,31 +1,9 @@
 // `tunnel open` from outside: the URL on stdout, and the program of a desktop that gets it.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
+import { desktopIn } from '../helpers/desktop.ts';
 import { boxConfig, onlyForward, portOf } from '../helpers/forwards-world.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';
-import { createWorld, type World } from '../helpers/world.ts';
-
-/** A desktop whose opener writes down what it gets. */
-function desktopIn(world: World): {
-  readonly env: Record<string, string>;
-  readonly opened: () => Promise<string>;
-} {
-  const folder = join(world.folder, 'bin');
-  const said = join(world.folder, 'opened');
-  mkdirSync(folder);
-  writeFileSync(
-    join(folder, 'xdg-open'),
-    `#!/bin/sh\nprintf '%s|' "$@" > ${said}.part && mv ${said}.part ${said}\n`,
-  );
-  chmodSync(join(folder, 'xdg-open'), 0o755);
-  const env = { PATH: `${folder}:${world.env['PATH'] ?? ''}`, DISPLAY: ':9' };
-  return {
-    env,
-    opened: () => vi.waitUntil(() => readFile(said, 'utf8').catch(() => ''), { timeout: 20_000 }),
-  };
-}
+import { createWorld } from '../helpers/world.ts';
 
 test.skipIf(sshdMissing() !== null)(
   'a tunnel that is down is brought up, its URL printed, and opened where there is a desktop',

@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { desktopIn } from '../helpers/desktop.ts';
+import { boxConfig } from '../helpers/forwards-world.ts';
 import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing, type Terminal } from '../helpers/tmux.ts';
@@ -68,6 +70,37 @@ describe.skipIf(missing !== null)('the live screen', () => {
     expect(await terminal.until(/LISTEN.*LATENCY/)).toMatch(chosenUp);
     terminal.key('l');
     await terminal.until(/^log of db$[^]*db is up/m);
+    terminal.key('q');
+    await terminal.until(/exit=0/);
+    await isRestored(terminal);
+  });
+
+  test('opens what a tunnel leads to, and says where there is nothing to open', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    const local = await freePort();
+    world.config(
+      boxConfig(
+        sshd,
+        `  wiki: { host: box, local: ${local}, remote: 9, autostart: false, open: "http://{address}/" }
+  other: { host: box, local: auto, remote: 9 }`,
+      ),
+    );
+    expect((await world.run(['up'])).code).toBe(0);
+    const desktop = desktopIn(world);
+    using terminal = openTerminal({ ...world.env, ...desktop.env }, small);
+    run(terminal, top);
+    await terminal.until(/^> wiki +down /m);
+    terminal.key('o');
+    await terminal.until(new RegExp(`^opened http://127\\.0\\.0\\.1:${local}/$`, 'm'));
+    expect(await desktop.opened()).toBe(`http://127.0.0.1:${local}/|`);
+    terminal.key('G');
+    await terminal.until(/^> other +up /m);
+    terminal.key('o');
+    // on the screen again: outside of it the same is said
+    await terminal.until(
+      /^> other +up [^]*^other says nothing to open\nhint: write open: http:\/\/\{address\}\/ under it/m,
+    );
     terminal.key('q');
     await terminal.until(/exit=0/);
     await isRestored(terminal);

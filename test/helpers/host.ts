@@ -10,6 +10,7 @@ export function fullHost(more: Partial<Host> = {}): Host {
     identities: [],
     identitiesOnly: true,
     certificates: [],
+    certificateCommand: null,
     agent: { from: 'none' },
     auth: ['publickey'],
     password: null,

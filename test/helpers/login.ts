@@ -60,6 +60,7 @@ export function testParts(over: Partial<CredentialParts> = {}): CredentialParts 
     uid: process.getuid?.() ?? null,
     hostname: 'localhost',
     localUser: 'root',
+    withheld: () => new Set(),
     ...over,
   };
 }

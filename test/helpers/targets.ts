@@ -10,7 +10,7 @@ export interface Target extends AsyncDisposable {
 }
 
 /** Serves each connection with `serve`; half-open sockets are kept. */
-export async function startTarget(serve: (socket: Socket) => void): Promise<Target> {
+export async function startTarget(serve: (socket: Socket) => void, host = '127.0.0.1'): Promise<Target> {
   let accepted = 0;
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -20,7 +20,7 @@ export async function startTarget(serve: (socket: Socket) => void): Promise<Targ
     socket.once('close', () => sockets.delete(socket));
     serve(socket);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,

@@ -32,6 +32,8 @@ describe('a file of tunnels', () => {
   test.each([
     ['ssh_config', 'ssh_config'],
     ['tunnels.sh', 'command lines'],
+    ['pasted.txt', 'command lines'],
+    ['autossh.sh', 'command lines'],
     ['tunnel.service', 'command lines'],
     ['boring.toml', 'boring'],
     ['portato.yaml', 'Portato'],

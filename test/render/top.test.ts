@@ -117,7 +117,7 @@ test('the chosen tunnel shows its way, its counts, and who is connected, the bus
     '  -        -     unix socket      3s, waits  0 B      0 B   -        -',
     '',
   ]);
-  expect(draw().at(-1)).toBe('u up  r restart  d down  a answer  l log  / filter  s sort  q quit');
+  expect(draw().at(-1)).toBe('u up  r restart  d down  a answer  l log  o open  / filter  s sort  q quit');
 });
 
 test('what does not serve shows its error and what to do below it', () => {

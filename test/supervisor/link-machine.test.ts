@@ -405,8 +405,11 @@ describe('a session whose certificate ends', () => {
     ['5 min before, of a long one', 7_200_000, 6_900_000],
     ['at 90 % of a short one', 60_000, 54_000],
     ['never by one that has ended by our clock', 0, null],
-  ])('is to be replaced %s', (_what, leftMs, afterMs) => {
-    const at = renewalAt({ id: 'one', endsAtMs: now + leftMs }, now);
+    ['as long before as a command makes a new one', 7_200_000, 6_600_000, 600_000],
+    ['later than that, where it lasts hardly longer', 700_000, 630_000, 600_000],
+    ['late, where the command makes a new one late', 7_200_000, 7_190_000, 10_000],
+  ])('is to be replaced %s', (_what, leftMs, afterMs, renewBeforeMs?: number) => {
+    const at = renewalAt({ id: 'one', endsAtMs: now + leftMs }, now, renewBeforeMs);
     expect(at === null ? null : at - now).toBe(afterMs);
   });
 });

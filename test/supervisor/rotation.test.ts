@@ -166,6 +166,17 @@ describe('a session that a certificate let in', () => {
     expect(world.one('db')).toMatchObject({ state: 'up', reconnects: 0, lastError: null });
   });
 
+  test('is replaced as long before its end as a command makes a new one', async () => {
+    const certificateCommand = { argv: ['issue'], path: '/k-cert.pub', renewBeforeMs: 1_000_000 };
+    const world = await worldOf(rotating(null, [hostOf('katie', { certificateCommand })]));
+    await world.up('db');
+    await world.dialer.dialTo().open(false, certificateOf(world, 'first', hour));
+    await world.clock.advance(hour - 1_000_001);
+    expect(world.dialer.dialCount).toBe(1);
+    await world.clock.advance(1);
+    expect(world.dialer.dialCount).toBe(2);
+  });
+
   test('goes on where the second login has the same certificate, which is said once', async () => {
     const world = await certifiedWorld();
     const [old] = world.dialer.sessions;

@@ -1,7 +1,7 @@
 // `tunnel open NAME`: what its `open:` names, through the tunnel, in the program that the desktop has for it. The URL stands on stdout too.
 import { withSupervisor } from '../../client/launch.ts';
 import { localEnds } from '../../config/local-ends.ts';
-import { readyConfig } from '../../client/ready-config.ts';
+import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import type { Context } from '../../client/context.ts';
 import { matchSelectors } from '../../config/selectors.ts';
 import { shortPath } from '../../config/locate.ts';
@@ -11,7 +11,7 @@ import { NotStarted, startProgram } from '../../files/child.ts';
 import { filled } from '../../model/tunnel-variables.ts';
 import type { Tunnel } from '../../model/tunnel.ts';
 import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
-import { timeoutOption, usage, type CommandSpec, type Run } from '../command.ts';
+import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
 
@@ -29,20 +29,26 @@ export const spec: CommandSpec = {
 };
 
 export const run: Run = async (context, args) => {
+  const opening = await openTunnel(context, args);
+  if ('code' in opening) return opening.code;
+  const { name, url, opened } = opening;
+  if (context.options.json) context.json({ name, url, opened });
+  else context.out(url);
+  return 0;
+};
+
+export interface Opening {
+  readonly name: string;
+  readonly url: string;
+  /** False where there is no desktop, or none that can open anything. */
+  readonly opened: boolean;
+}
+
+/** Brings it up first. The exit code where it did not come up: why was said. */
+export async function openTunnel(context: Context, args: Args): Promise<Opening | { readonly code: number }> {
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
-  const names = matchSelectors(args.words, config.resolved.tunnels);
-  const [tunnel, ...others] = config.resolved.tunnels.filter(({ name }) => names.includes(name));
-  if (tunnel === undefined || others.length > 0)
-    throw usage(`tunnel open takes one tunnel, and ${args.words.join()} is ${names.join(', ')}`, {
-      command: 'open',
-      on: { tunnel: names[0] ?? null },
-    });
-  if (tunnel.open === null)
-    throw usage(
-      `${tunnel.name} says nothing to open`,
-      `write open: http://{address}/ under it, in ${shortPath(config.path, context.facts)}`,
-    );
+  const { tunnel, template } = meant(args, config, context);
   using interruption = context.interruption();
   const offer = createKeepOffer(context, config.resolved);
   const { typed } = offer;
@@ -52,9 +58,30 @@ export const run: Run = async (context, args) => {
   );
   if (context.interactive) await offer.make(result.document);
   showFailures(context, result.failures, 1);
-  if (result.failures.length > 0) return worstExitCode(result.failures.map(({ error }) => error.code));
-  return show(context, tunnel, urlOf(tunnel, tunnel.open, result));
-};
+  if (result.failures.length > 0)
+    return { code: worstExitCode(result.failures.map(({ error }) => error.code)) };
+  const url = urlOf(tunnel, template, result);
+  return { name: tunnel.name, url, opened: await open(context, url) };
+}
+
+function meant(
+  { words }: Args,
+  { resolved, path }: ReadyConfig,
+  { facts }: Context,
+): { readonly tunnel: Tunnel; readonly template: string } {
+  const names = matchSelectors(words, resolved.tunnels);
+  const [tunnel, ...others] = resolved.tunnels.filter(({ name }) => names.includes(name));
+  if (tunnel === undefined || others.length > 0)
+    throw usage(`tunnel open takes one tunnel, and ${words.join()} is ${names.join(', ')}`, {
+      command: 'open',
+      on: { tunnel: names[0] ?? null },
+    });
+  if (tunnel.open !== null) return { tunnel, template: tunnel.open };
+  throw usage(
+    `${tunnel.name} says nothing to open`,
+    `write open: http://{address}/ under it, in ${shortPath(path, facts)}`,
+  );
+}
 
 function urlOf(tunnel: Tunnel, template: string, { document }: UpResult): string {
   const ends = localEnds(
@@ -64,14 +91,6 @@ function urlOf(tunnel: Tunnel, template: string, { document }: UpResult): string
   return filled(template, ends?.[0]);
 }
 
-async function show(context: Context, tunnel: Tunnel, url: string): Promise<number> {
-  const opened = await open(context, url);
-  if (context.options.json) context.json({ name: tunnel.name, url, opened });
-  else context.out(url);
-  return 0;
-}
-
-/** False where there is no desktop, or none that can open anything. */
 async function open(context: Context, url: string): Promise<boolean> {
   const opener = openerOf(context);
   if (opener === null) return false;

@@ -1,41 +1,60 @@
-// `tunnel ports`: what listens on a server, and by which tunnel it is reached already.
+// `tunnel ports`: what listens on a server, and by which tunnel it is reached already; with --up it is forwarded.
 import { openSshHere } from '../../client/ssh-here.ts';
 import { portsAt, type ReachedPort } from '../../client/server-ports.ts';
-import { readyConfig } from '../../client/ready-config.ts';
+import { readyConfig, type ReadyConfig } from '../../client/ready-config.ts';
 import { locateTarget } from '../../client/supervisor.ts';
-import { errorIn, routesTo } from '../../client/trust-routes.ts';
+import { errorIn, routesTo, type Route } from '../../client/trust-routes.ts';
 import { type Context } from '../../client/context.ts';
 import { asTunnelError } from '../../errors.ts';
 import { renderTable } from '../../render/table.ts';
-import { usage, type CommandSpec, type Run } from '../command.ts';
+import { tellAdhoc } from '../adhoc-tunnel.ts';
+import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
+import { forwardPorts, readPortsWords, type FoundPorts } from '../port-forwards.ts';
 import { loginContext } from '../trust-questions.ts';
+import { bring } from './up.ts';
 
 export const spec: CommandSpec = {
   name: 'ports',
   words: 'NAME|HOST',
-  takes: { least: 1, most: 1 },
+  takes: { least: 1 },
   about: 'what listens on a server, and which tunnel leads there',
   more: [
     'Asks the server, over the live link of the tunnel where there is one, by one command: a shell with ss,',
     '/proc/net or netstat. Nothing is put on the server. Where its administrator has forced a command for this',
     'account, that one would run instead. Programs are those that the account may see.',
+    'With --up the ports are forwarded by tunnels that are in no file, until `down`, the way the server was asked.',
   ],
-  options: [],
+  options: [
+    { name: 'up', value: 'PORT…', about: 'forward these ports to the same ones here, until down' },
+    { name: 'remap', about: 'with --up: where a local port is taken, use a free one near it' },
+    { ...timeoutOption, about: 'with --up: how long to wait for them (default 30s)' },
+  ],
   examples: [
     ['tunnel ports db', 'on the server of the tunnel db'],
     ['tunnel ports me@katie.example.org', 'on a server that no tunnel goes to yet'],
+    ['tunnel ports db --up 5432 6379', 'and forward two of them, as tunnel up -L would'],
     ["tunnel ports db --json | jq '.[].port'", 'for scripts'],
   ],
 };
 
 export const run: Run = async (context, args) => {
+  const words = readPortsWords(args);
   const config = await readyConfig(context);
-  const [word = ''] = args.words;
-  const [route, ...others] = await routesTo([word], config, context, 'ports');
+  const [route, ...others] = await routesTo([words.server], config, context, 'ports');
   if (route === undefined || others.length > 0)
-    throw usage(`ports is about one server, and ${word} stands for several`, { command: 'ports --help' });
+    throw usage(`ports is about one server, and ${words.server} stands for several`, {
+      command: 'ports --help',
+    });
+  const ports = await look(context, config, route);
+  if (words.wanted.length > 0) return bringPorts(context, args, { words, route, config, ports });
+  if (context.options.json) context.json(ports.map(documentOf));
+  else show(context, ports);
+  return 0;
+};
+
+async function look(context: Context, config: ReadyConfig, route: Route): Promise<readonly ReachedPort[]> {
   using interruption = context.interruption();
-  const ports = await portsAt({
+  return await portsAt({
     route,
     tunnels: config.resolved.tunnels,
     target: locateTarget(context),
@@ -48,10 +67,25 @@ export const run: Run = async (context, args) => {
     interruption.signal.throwIfAborted();
     throw errorIn(asTunnelError(thrown), route);
   });
-  if (context.options.json) context.json(ports.map(documentOf));
-  else show(context, ports);
-  return 0;
-};
+}
+
+/** As `tunnel up -L` would, for each port. */
+async function bringPorts(context: Context, args: Args, found: FoundPorts): Promise<number> {
+  const { names, made } = await forwardPorts(context, found);
+  const fresh = made.filter(({ isNew }) => isNew);
+  try {
+    const code = await bring(context, { ...args, words: names }, 'up');
+    if (code === 0)
+      tellAdhoc(
+        context,
+        fresh.map(({ name }) => name),
+      );
+    return code;
+  } catch (thrown) {
+    for (const { forget } of fresh) await forget(); // no supervisor has them
+    throw thrown;
+  }
+}
 
 const documentOf = ({ address, port, program, pid, tunnel }: ReachedPort): ReachedPort => ({
   address,

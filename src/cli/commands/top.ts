@@ -1,11 +1,12 @@
 // `tunnel top`: a live screen for people who would rather look, with keys for what commands do.
-import { exitCodeOf } from '../../errors.ts';
+import { exitCodeOf, type HintCommand } from '../../errors.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
 import { locateTarget } from '../../client/supervisor.ts';
 import { hintLines } from '../../render/error.ts';
 import { anyWords, selectorWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { complainOf } from '../context.ts';
 import { TopScreen } from '../top-screen.ts';
+import { openTunnel } from './open.ts';
 import { bring } from './up.ts';
 
 export const spec: CommandSpec = {
@@ -15,7 +16,8 @@ export const spec: CommandSpec = {
   about: 'a live screen: tunnels, their traffic, and who is connected',
   more: [
     'Arrows (or j, k) choose a tunnel; its connections are shown with the local program behind each.',
-    'u brings it up, r restarts it, d takes it down, a answers a question that waits, l shows its log.',
+    'u brings it up, r restarts it, d takes it down, a answers a question that waits, l shows its log,',
+    'o opens what its open: names, as `open` would.',
     '/ filters by name, tag, host or state, s sorts by state, name, traffic or latency, q ends the screen.',
     'Off a terminal, and where TERM is dumb, there is `tunnel status --watch`.',
   ],
@@ -32,7 +34,7 @@ export const run: Run = async (context, { words }) => {
   for (;;) {
     const leaving = await screen.show();
     if (leaving.kind === 'over') return leaving.code;
-    const { code, said } = await converse(context, leaving.tunnel);
+    const { code, said } = await (leaving.kind === 'open' ? opening : upping)(context, leaving.tunnel);
     if (endings.includes(code)) return code;
     screen.say(said);
   }
@@ -57,12 +59,36 @@ const plainArgs = (words: readonly string[]): Args => ({
   durationMs: (_, otherwise) => otherwise,
 });
 
-/** `tunnel up NAME`, as it is without a screen: it asks what must be asked. `said` is for the screen: there it can be read. */
-async function converse(context: Context, tunnel: string): Promise<{ code: number; said: string | null }> {
-  context.talk(['', { command: 'up', on: { tunnel } }]);
-  try {
+/** `said` is for the screen: there it can be read. */
+interface Conversation {
+  readonly code: number;
+  readonly said: string | null;
+}
+
+/** `tunnel up NAME`, as it is without a screen: it asks what must be asked. */
+const upping = (context: Context, tunnel: string): Promise<Conversation> =>
+  converse(context, { command: 'up', on: { tunnel } }, async () => {
     const code = await bring(context, plainArgs([tunnel]), 'up');
     return { code, said: code === 0 ? `${tunnel} is up` : `${tunnel} is not up` };
+  });
+
+/** `tunnel open NAME`, the same. */
+const opening = (context: Context, tunnel: string): Promise<Conversation> =>
+  converse(context, { command: 'open', on: { tunnel } }, async () => {
+    const opened = await openTunnel(context, plainArgs([tunnel]));
+    if ('code' in opened) return { code: opened.code, said: `${tunnel} is not up` };
+    const { url } = opened;
+    return { code: 0, said: opened.opened ? `opened ${url}` : `there is no desktop here to open ${url}` };
+  });
+
+async function converse(
+  context: Context,
+  command: HintCommand,
+  talk: () => Promise<Conversation>,
+): Promise<Conversation> {
+  context.talk(['', command]);
+  try {
+    return await talk();
   } catch (thrown) {
     if (thrown instanceof Interrupted) return { code: thrown.exitCode, said: null };
     const { code, message, hint } = complainOf(context, thrown);

@@ -14,7 +14,7 @@ import {
   type Run,
 } from '../command.ts';
 import { Interrupted, type Context } from '../../client/context.ts';
-import { nameOption, writeAdhoc } from '../adhoc-tunnel.ts';
+import { nameOption, tellAdhoc, writeAdhoc } from '../adhoc-tunnel.ts';
 import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
@@ -68,13 +68,7 @@ async function bringAdhoc(context: Context, args: Args): Promise<number> {
   try {
     if (args.flag('foreground')) return await foreground(context, only);
     const code = await bring(context, only, 'up');
-    if (isNew && code === 0)
-      context.talk([
-        'it lives until ',
-        { command: 'down', on: { tunnel: name } },
-        '; for good: ',
-        { command: 'keep', on: { tunnel: name }, note: 'writes it into the file' },
-      ]);
+    if (isNew && code === 0) tellAdhoc(context, [name]);
     return code;
   } catch (thrown) {
     if (isNew) await forget(); // no supervisor has it

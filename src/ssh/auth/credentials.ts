@@ -32,6 +32,10 @@ export interface CredentialParts {
   readonly hostname: string;
   /** Our user's name here, for host-based logins. */
   readonly localUser: string;
+  /** Variables that no command gets. */
+  readonly withheld: () => ReadonlySet<string>;
+  /** For the command of a certificate. Default 30 s, as for one that tells a secret. */
+  readonly commandTimeoutMs?: number;
   /** Opens encrypted keys; by default in a thread of its own. */
   readonly unlock?: Unlock;
 }

@@ -9,6 +9,7 @@ import type { TypedSecrets } from '../../model/handover.ts';
 import { formatLogin, type Host } from '../../model/host.ts';
 import { formatSecretRef, type Secret } from '../../model/secret.ts';
 import type { TotpParameters } from '../../secrets/totp.ts';
+import { IssuedCertificates } from './issued-certificate.ts';
 import type { Notes } from './refusals.ts';
 
 /** What belongs to a key file, and the logins that use it: it goes with the last of them. */
@@ -33,6 +34,7 @@ export interface LastLogin {
 
 /** What the logins of one process have in common: in memory until `down`, or until refused. Codes never. */
 export class Remembered {
+  readonly issued = new IssuedCertificates();
   readonly #passwords = new Map<string, Secret>();
   readonly #files = new Map<string, FileSecrets>();
   readonly #turns = new Map<string, Promise<unknown>>();

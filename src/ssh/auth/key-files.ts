@@ -325,6 +325,12 @@ export async function readCertificateFile(path: string): Promise<readonly Certif
   }
 }
 
+export function isCertificateList(
+  read: readonly Certificate[] | KeyFileProblem,
+): read is readonly Certificate[] {
+  return !('why' in read);
+}
+
 async function readBeside(path: string): Promise<string | null> {
   return (await readSmall(path))?.text ?? null;
 }

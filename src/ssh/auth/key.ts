@@ -49,7 +49,8 @@ export class Keys {
   }
 
   async #gather(): Promise<void> {
-    const { host, context, parts } = this.#login;
+    const { host, context, parts, remembered } = this.#login;
+    await remembered.issued.renew(this.#login);
     const ring = await gatherKeys(host, context.environment, parts);
     this.#ring = ring;
     for (const obstacle of ring.obstacles) this.#login.block(obstacle);

@@ -142,10 +142,12 @@ export class Login {
    */
   async prepare(): Promise<void> {
     const { onlyProven, onlyNew } = this.context;
-    const gathered = this.keys.gather();
-    // A first look at the server needs no credential: its host key is settled before one is missed (SPEC 2).
-    if (!onlyProven && onlyNew !== true) return void gathered.catch(() => undefined);
-    await gathered;
+    // A first look at the server needs no credential: its host key is settled before one is missed (SPEC 2), or made.
+    if (!onlyProven && onlyNew !== true) {
+      if (this.#given.certificateCommand === null) this.keys.gather().catch(() => undefined);
+      return;
+    }
+    await this.keys.gather();
     // No connection is made just to say nothing: what would be said is known (SPEC 3).
     if (onlyProven && !this.keys.someProven) throw this.#before?.error ?? this.#failureNow();
     if (onlyNew !== true) return;

@@ -337,8 +337,9 @@ export class SshChannel implements OpenChannel {
 }
 
 /** The window a new channel opens with. */
-export function openingWindow({ budget, served, rttMs }: ChannelHome): number {
-  return initialTarget(windowLimits, budget.total, budget.open, { served, rttMs: rttMs() });
+export function openingWindow(home: ChannelHome): number {
+  const { budget, served } = home;
+  return initialTarget(windowLimits, budget.total, budget.open, { served, rttMs: home.rttMs() });
 }
 
 /**
