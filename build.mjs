@@ -112,6 +112,7 @@ const worker = await build({
   ...common,
   format: 'cjs',
   sourcemap: false,
+  minifyIdentifiers: true,
   outExtension: { '.js': '.cjs' },
   entryPoints: { 'unlock-worker': 'src/keys/unlock-worker.ts' },
 });
