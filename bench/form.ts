@@ -53,6 +53,8 @@ const forms: Readonly<Record<Form['name'], Form>> = {
   },
 };
 
+export const sizeVariables = ['ROUNDS', 'BULK_MB', 'CONNECTIONS', 'CROWD'] as const;
+
 /** ROUNDS, BULK_MB, CONNECTIONS and CROWD (100,400,1000) make a form longer or shorter. */
 export function formOf(name: Form['name'], env: Readonly<Record<string, string | undefined>>): Form {
   const form = forms[name];
@@ -71,7 +73,10 @@ export function formOf(name: Form['name'], env: Readonly<Record<string, string |
   };
 }
 
-function wholeOf(env: Readonly<Record<string, string | undefined>>, name: string): number | null {
+function wholeOf(
+  env: Readonly<Record<string, string | undefined>>,
+  name: (typeof sizeVariables)[number],
+): number | null {
   const text = env[name];
   if (text === undefined) return null;
   const value = Number(text);

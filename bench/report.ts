@@ -86,7 +86,7 @@ export function pageOf(result: Result, plot: string): string {
   return [
     '# Performance',
     '',
-    `<!-- Written by the benchmark; change it there: ${result.command} -->`,
+    '<!-- Written by npm run bench with --write: its words are in bench/report.ts. -->',
     '',
     'How fast `tunnel` is beside `ssh -L`, measured side by side in one run: each way in turns, the median of all rounds with the lowest and the',
     'highest beside it. Ratios are of the same run; other machines have other figures, so read the ratios, and run it on yours:',

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { commands } from './commands.ts';
 import { far, rated } from './far.ts';
-import { formOf, type Form } from './form.ts';
+import { formOf, sizeVariables, type Form } from './form.ts';
 import { machine } from './machine.ts';
 import { crowds, many } from './many.ts';
 import { growth, memory } from './memory.ts';
@@ -78,14 +78,13 @@ async function main(argv: readonly string[]): Promise<void> {
   });
   if (values.help) return void process.stdout.write(help);
   const form = { ...formOf(values.short ? 'short' : 'full', process.env), others: othersOf(values.beside) };
-  const command = ['npm run bench', ...(argv.length > 0 ? ['--', ...argv.map(quoted)] : [])].join(' ');
   const before = loadavg()[0] ?? 0;
   const rows = await measured(sectionsOf(positionals), form);
   const load = [before, loadavg()[0] ?? 0] as const;
   const result: Result = {
     version: 1,
     at: new Date().toISOString(),
-    command,
+    command: commandOf(argv),
     form: form.name,
     machine: machine(),
     load,
@@ -98,6 +97,15 @@ async function main(argv: readonly string[]): Promise<void> {
     writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
   if (values.plot !== undefined) writeFileSync(values.plot, plotOf(result));
   if (values.write) await writePage(result);
+}
+
+/** The line that makes this run again. */
+function commandOf(argv: readonly string[]): string {
+  const sizes = sizeVariables.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [`${name}=${quoted(value)}`];
+  });
+  return [...sizes, 'npm run bench', ...(argv.length > 0 ? ['--', ...argv.map(quoted)] : [])].join(' ');
 }
 
 const quoted = (word: string): string =>
