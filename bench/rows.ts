@@ -99,7 +99,7 @@ export function goalText(row: Head, { cell, figure, relation, times = 1, of, plu
     sshd: "sshd's processor time ",
   };
   const theirs = of === undefined ? [] : [times === 1 && plus !== undefined ? of : `${times} x ${of}`];
-  const more = plus === undefined ? [] : [`${plus} ${row.unit}`.trim()];
+  const more = plus === undefined || (plus === 0 && of !== undefined) ? [] : [`${plus} ${row.unit}`.trim()];
   return `${cell === 'tunnel' ? '' : `${cell}: `}${names[figure]}${relation} ${[...theirs, ...more].join(' + ')}`;
 }
 
