@@ -1,6 +1,6 @@
 // Measures all ways in turns, so that what else the machine does hits them alike, with the processor time of the four processes.
 import { countCpu } from './processes.ts';
-import { cellOf, quantile, type Head, type Processor, type Row } from './rows.ts';
+import { cellOf, median, type Head, type Processor, type Row } from './rows.ts';
 import type { Way } from './ways.ts';
 
 export interface Measured {
@@ -51,10 +51,6 @@ function countProcessor(way: Way): (work: number) => Processor | null {
 
 function medianOf(spent: readonly Processor[]): Processor | null {
   if (spent.length === 0) return null;
-  const of = (part: keyof Processor): number =>
-    quantile(
-      spent.map((each) => each[part]),
-      0.5,
-    );
+  const of = (part: keyof Processor): number => median(spent.map((each) => each[part]));
   return { way: of('way'), sshd: of('sshd'), target: of('target'), client: of('client') };
 }

@@ -109,11 +109,18 @@ export function quantile(values: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
 
+/** Between the two in the middle where the number of values is even. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return ((middle[0] ?? Number.NaN) + (middle[1] ?? Number.NaN)) / 2;
+}
+
 /** A cell of the values of some rounds. */
 export function cellOf(name: string, values: readonly number[], processor: Processor | null = null): Cell {
   return {
     name,
-    median: quantile(values, 0.5),
+    median: median(values),
     lowest: Math.min(...values),
     highest: Math.max(...values),
     processor,

@@ -122,6 +122,7 @@ describe('the plot', () => {
 
 test('a cell keeps the median and the spread of its rounds', () => {
   expect(cellOf('ssh', [3, 1, 2])).toMatchObject({ median: 2, lowest: 1, highest: 3 });
+  expect(cellOf('ssh', [4, 1, 2, 3]).median).toBe(2.5);
 });
 
 describe('the sizes of a form', () => {
