@@ -1,33 +1,92 @@
-// Rows of a link of 100 ms: downloads, directly and through a jump host, through a delay line in user space.
+// Rows of distance: a line of 100 ms without a limit, and links with a rate and a delay, directly and through a jump host.
 import { startSshd } from '../test/helpers/sshd.ts';
-import { down } from './measures.ts';
-import { compare, type Row } from './rows.ts';
-import { jumpOptions, startService, viaSsh, viaTunnel } from './ways.ts';
+import { compare, type Measured } from './compare.ts';
+import type { Form } from './form.ts';
+import { down, downRate } from './measures.ts';
+import { timesOf } from './near.ts';
+import { cellOf, goal, type Cell, type Head, type Row } from './rows.ts';
+import { startLink, startService, viaSsh, viaTunnel } from './ways.ts';
 
-const farBytes = (Number(process.env['BULK_MB'] ?? 256) * 1024 * 1024) / 2;
-const oneWayMs = 50;
+interface Path {
+  readonly roundTripMs: number;
+  readonly bytesPerSecond?: number;
+  /** The distance lies before the jump host. */
+  readonly hasJump: boolean;
+}
 
-export async function far(): Promise<Row[]> {
+async function over(
+  { roundTripMs, bytesPerSecond, hasJump }: Path,
+  head: Head,
+  rounds: number,
+  measure: (port: number) => Promise<Measured>,
+): Promise<Row> {
   await using sshd = await startSshd({ config: ['LogLevel ERROR'] });
   await using gate = await startSshd({ config: ['LogLevel ERROR'] });
   await using target = await startService();
-  await using line = await startService({ port: sshd.port, delayMs: oneWayMs });
-  await using gateLine = await startService({ port: gate.port, delayMs: oneWayMs });
-  const measure = (port: number): Promise<number> => down(port, farBytes);
-  const row = { unit: 'MiB/s', goal: '>= 8 x' };
+  await using link = await startLink((hasJump ? gate : sshd).port, roundTripMs / 2, bytesPerSecond);
+  const server = { sshd, port: hasJump ? sshd.port : link.port };
+  const route = hasJump ? { jump: { sshd: gate, port: link.port } } : {};
+  await using tunnel = await viaTunnel(server, target, route);
+  await using ssh = await viaSsh('ssh -L', server, target, route);
+  return await compare(head, [tunnel, ssh], rounds, measure);
+}
+
+export async function far(form: Form): Promise<Row[]> {
   const rows: Row[] = [];
-  {
-    const server = { sshd, port: line.port };
-    await using tunnel = await viaTunnel(server, target.port);
-    await using ssh = await viaSsh('ssh -L', server, target.port);
-    rows.push(await compare({ ...row, what: 'download at 100 ms' }, [tunnel, ssh], measure));
-  }
-  {
-    const server = { sshd, port: sshd.port };
-    const jump = { sshd: gate, port: gateLine.port };
-    await using tunnel = await viaTunnel(server, target.port, jump);
-    await using ssh = await viaSsh('ssh -J -L', server, target.port, jumpOptions(jump));
-    rows.push(await compare({ ...row, what: 'download at 100 ms, jump host' }, [tunnel, ssh], measure));
+  for (const hasJump of [false, true]) {
+    const head: Head = {
+      what: `download at 100 ms, no limit${hasJump ? ', jump host' : ''}`,
+      unit: 'MB/s',
+      per: 'GB',
+      base: 'ssh -L',
+      meaning: `${form.farBytes / 2 ** 20} MiB over a line that is only late, from the first byte to the last: most of it is the time until the windows are open.`,
+      goals: [],
+    };
+    const measure = async (port: number): Promise<Measured> =>
+      timesOf(await down(port, form.farBytes), form.farBytes / 1e9);
+    rows.push(await over({ roundTripMs: 100, hasJump }, head, form.rounds, measure));
   }
   return rows;
+}
+
+const links = [
+  { megabytes: 50, roundTripMs: 100, hasJump: false, part: 0.95 },
+  { megabytes: 110, roundTripMs: 50, hasJump: false, part: 0.95 },
+  { megabytes: 50, roundTripMs: 100, hasJump: true, part: 0.9 },
+];
+const skipSeconds = 2;
+
+export async function rated(form: Form): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const { megabytes, roundTripMs, hasJump, part } of links) {
+    const head: Head = {
+      what: `a link of ${megabytes} MB/s and ${roundTripMs} ms${hasJump ? ', jump host' : ''}`,
+      unit: 'MB/s',
+      per: 'GB',
+      base: 'ssh -L',
+      meaning: `A download over a link with that rate and round trip, after its first ${skipSeconds} s; ${form.linkRuns} runs. The window of ssh -L is small, so its sshd has the least to copy; the link itself is one run without SSH.`,
+      goals: [
+        goal('>=', { plus: Number((megabytes * part).toFixed(1)) }),
+        ...(hasJump ? [] : [goal('>=', { plus: megabytes * 0.8 }, { figure: 'lowest' })]),
+        goal('<=', { times: 1.5, of: 'ssh -L' }, { figure: 'sshd' }),
+      ],
+    };
+    const measure = async (port: number): Promise<Measured> => {
+      const { rate, bytes } = await downRate(port, skipSeconds, form.linkSeconds);
+      await new Promise((resolve) => setTimeout(resolve, 500)); // what was under way is gone before the next one
+      return timesOf(rate, bytes / 1e9);
+    };
+    const path = { roundTripMs, bytesPerSecond: megabytes * 1e6, hasJump };
+    const row = await over(path, head, form.linkRuns, measure);
+    rows.push({ ...row, cells: [...row.cells, await linkItself(path, form)] });
+  }
+  return rows;
+}
+
+/** What the link carries without SSH, once: it is a process too, and a busy machine may not let it keep its rate. */
+async function linkItself({ roundTripMs, bytesPerSecond }: Path, form: Form): Promise<Cell> {
+  await using target = await startService();
+  await using link = await startLink(target.port, roundTripMs / 2, bytesPerSecond);
+  const { rate } = await downRate(link.port, skipSeconds, form.linkSeconds);
+  return cellOf('the link itself', [rate]);
 }

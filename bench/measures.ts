@@ -1,17 +1,12 @@
 // What is measured through one local port: bulk both ways, new connections, requests and their answers.
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 
-const megabyte = 1024 * 1024;
+const megabyte = 1e6;
+const bufferBytes = 1024 * 1024;
 const chunk = Buffer.alloc(256 * 1024, 7);
 
 export function seconds(since: bigint): number {
   return Number(process.hrtime.bigint() - since) / 1e9;
-}
-
-/** The value below which `part` of all values are: 0.5 is the median. */
-export function quantile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
 
 /** A connection to a local port; that it failed, whoever waits for its `next` event is told. */
@@ -34,11 +29,11 @@ function next(socket: Socket, event: 'data' | 'drain' | 'end'): Promise<void> {
   });
 }
 
-/** MiB/s of `bytes` received, to the end. */
+/** MB/s of `bytes` received, to the end. */
 export async function down(port: number, bytes: number): Promise<number> {
   let received = 0;
   const begin = process.hrtime.bigint();
-  const buffer = Buffer.allocUnsafe(megabyte);
+  const buffer = Buffer.allocUnsafe(bufferBytes);
   const socket = open(port, {
     allowHalfOpen: true,
     // one buffer for all: the client shall cost as little as it can
@@ -51,7 +46,7 @@ export async function down(port: number, bytes: number): Promise<number> {
   return bytes / megabyte / seconds(begin);
 }
 
-/** MiB/s of `bytes` sent, acknowledged by the far end. */
+/** MB/s of `bytes` sent, acknowledged by the far end. */
 export async function up(port: number, bytes: number): Promise<number> {
   const socket = open(port, { allowHalfOpen: true });
   const begin = process.hrtime.bigint();
@@ -66,8 +61,40 @@ export async function up(port: number, bytes: number): Promise<number> {
   return bytes / megabyte / seconds(begin);
 }
 
-/** New connections a second: connect, one echoed byte, close; eight at a time. */
-export async function connections(port: number, count: number): Promise<number> {
+/** MB/s of what arrives in `spanSeconds` once the first `skipSeconds` are over, and all bytes that came. */
+export async function downRate(
+  port: number,
+  skipSeconds: number,
+  spanSeconds: number,
+): Promise<{ rate: number; bytes: number }> {
+  let received = 0;
+  const buffer = Buffer.allocUnsafe(bufferBytes);
+  const socket = open(port, { onread: { buffer, callback: (length) => (received += length) > 0 } });
+  socket.resume();
+  socket.write(`down ${2 ** 40}\n`);
+  await new Promise((resolve) => setTimeout(resolve, skipSeconds * 1000));
+  const [before, begin] = [received, process.hrtime.bigint()];
+  await new Promise((resolve) => setTimeout(resolve, spanSeconds * 1000));
+  const rate = (received - before) / megabyte / seconds(begin);
+  socket.destroy();
+  return { rate, bytes: received };
+}
+
+/** MB/s of several transfers at once, which share the bytes. */
+export async function together(
+  transfer: typeof up,
+  port: number,
+  bytes: number,
+  flows: number,
+): Promise<number> {
+  const begin = process.hrtime.bigint();
+  const each = Math.ceil(bytes / flows);
+  await Promise.all(Array.from({ length: flows }, () => transfer(port, each)));
+  return (each * flows) / megabyte / seconds(begin);
+}
+
+/** New connections a second: connect, one echoed byte, close; `atOnce` at a time. */
+export async function connections(port: number, count: number, atOnce = 8): Promise<number> {
   const begin = process.hrtime.bigint();
   let left = count;
   const worker = async (): Promise<void> => {
@@ -79,7 +106,7 @@ export async function connections(port: number, count: number): Promise<number> 
       socket.destroy();
     }
   };
-  await Promise.all(Array.from({ length: 8 }, worker));
+  await Promise.all(Array.from({ length: atOnce }, worker));
   return count / seconds(begin);
 }
 

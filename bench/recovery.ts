@@ -1,8 +1,8 @@
 // The row of a server that is killed and comes back while a client is held: first byte, refused connections.
 import { connect } from 'node:net';
 import { startSshd } from '../test/helpers/sshd.ts';
-import { quantile } from './measures.ts';
-import { plainRow, rounds, type Row } from './rows.ts';
+import type { Form } from './form.ts';
+import { goal, rowOf, type Row } from './rows.ts';
 import { startService, viaTunnel } from './ways.ts';
 
 const outageMs = 3000;
@@ -12,7 +12,7 @@ const knockEveryMs = 50;
 async function outage(): Promise<{ firstByteMs: number; refused: number }> {
   await using sshd = await startSshd({ config: ['LogLevel ERROR'] });
   await using target = await startService();
-  await using tunnel = await viaTunnel({ sshd, port: sshd.port }, target.port);
+  await using tunnel = await viaTunnel({ sshd, port: sshd.port }, target);
   let refused = 0;
   await sshd.stop();
   const held = connect({ port: tunnel.port, host: '127.0.0.1', noDelay: true });
@@ -34,16 +34,27 @@ async function outage(): Promise<{ firstByteMs: number; refused: number }> {
   return { firstByteMs: Math.max(0, Number(first - back) / 1e6), refused };
 }
 
-export async function recovery(): Promise<Row[]> {
+export async function recovery(form: Form): Promise<Row[]> {
   const outages = [];
-  for (let round = 0; round < rounds; round += 1) outages.push(await outage());
-  const times = outages.map(({ firstByteMs }) => firstByteMs);
-  const refused = outages.reduce((sum, each) => sum + each.refused, 0);
+  for (let round = 0; round < form.rounds; round += 1) outages.push(await outage());
   return [
-    plainRow(
-      { what: 'server back, first byte of a held client', unit: 'ms', goal: '<= 600', base: 0 },
-      { median: quantile(times, 0.5), worst: Math.max(...times) },
+    rowOf(
+      {
+        what: 'server killed and back: first byte of a held client',
+        unit: 'ms',
+        meaning: `The server is gone for ${outageMs / 1000} s while a client waits; the time from the moment its port answers again to the client's first byte.`,
+        goals: [goal('<=', { plus: 600 })],
+      },
+      { tunnel: outages.map(({ firstByteMs }) => firstByteMs) },
     ),
-    plainRow({ what: 'refused meanwhile', unit: 'connections', goal: '0', base: 0 }, { tunnel: refused }),
+    rowOf(
+      {
+        what: 'connections refused meanwhile',
+        unit: '',
+        meaning: `A connection every ${knockEveryMs} ms while the server is away.`,
+        goals: [goal('<=', { plus: 0 }, { figure: 'highest' })],
+      },
+      { tunnel: outages.map(({ refused }) => refused) },
+    ),
   ];
 }

@@ -1,91 +1,133 @@
-// Rows of the table: a measure over all ways in turn, round by round, with the processor time it took.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
-import { join } from 'node:path';
-import { quantile } from './measures.ts';
-import type { Way } from './ways.ts';
+// A row of the benchmark: what was measured, the figures of each way, and its goals, which are judged from the figures of the same run. Pure.
 
-export const rounds = Number(process.env['ROUNDS'] ?? 5);
+/** Milliseconds of processor time of the four processes of a transfer, for each unit of work. */
+export interface Processor {
+  /** The tunnel's supervisor, or ssh (with the one it runs for its jump host). */
+  readonly way: number;
+  /** The session processes of sshd, those of a jump host among them. */
+  readonly sshd: number;
+  readonly target: number;
+  readonly client: number;
+}
 
 export interface Cell {
   readonly name: string;
   readonly median: number;
-  /** Milliseconds of processor time that the process in the middle took; null where nobody can tell. */
-  readonly cpuMs: number | null;
+  readonly lowest: number;
+  readonly highest: number;
+  readonly processor: Processor | null;
 }
 
-export interface Row {
+export type Figure = 'median' | 'lowest' | 'highest' | 'processor' | 'sshd';
+
+/** A figure of a cell against `times` that of another cell, or against a number alone, `plus`; or both. */
+export interface Goal {
+  readonly cell: string;
+  readonly figure: Figure;
+  readonly relation: '>=' | '<=';
+  readonly times?: number;
+  readonly of?: string;
+  readonly plus?: number;
+}
+
+/** What a section says of a row before it measures. */
+export interface Head {
   readonly what: string;
   readonly unit: string;
-  readonly goal: string;
-  /** The first is ours, or what all are compared to when `base` says so. */
+  /** What the row means, in a sentence for people. */
+  readonly meaning: string;
+  /** None: the figures are only told. */
+  readonly goals: readonly Goal[];
+  /** What processor time is told for; without it none is. */
+  readonly per?: 'GB' | '1,000 connections' | '1,000 requests';
+  /** The way that the ratios refer to. */
+  readonly base?: string;
+}
+
+export interface Row extends Head {
   readonly cells: readonly Cell[];
-  /** Which cell the ratios refer to. */
-  readonly base: number;
 }
 
-/** Processor time of all threads of a process, in milliseconds; null where there is no /proc. */
-export function cpuMs(pid: number): number | null {
-  try {
-    const spent = readdirSync(`/proc/${pid}/task`).map((task) =>
-      Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
-    );
-    return spent.reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e6;
-  } catch {
-    return null;
+export function goal(
+  relation: Goal['relation'],
+  limit: Pick<Goal, 'times' | 'of' | 'plus'>,
+  { cell = 'tunnel', figure = 'median' }: Partial<Pick<Goal, 'cell' | 'figure'>> = {},
+): Goal {
+  return { cell, figure, relation, ...limit };
+}
+
+function figureOf(row: Row, name: string, figure: Figure): number {
+  const cell = row.cells.find((each) => each.name === name);
+  if (cell === undefined) return Number.NaN;
+  switch (figure) {
+    case 'median':
+    case 'lowest':
+    case 'highest':
+      return cell[figure];
+    case 'processor':
+      return cell.processor?.way ?? Number.NaN;
+    case 'sshd':
+      return cell.processor?.sshd ?? Number.NaN;
   }
 }
 
-/** Runs a measure over all ways in turn, so that noise hits all alike; the medians count. */
-export async function compare(
-  row: { readonly what: string; readonly unit: string; readonly goal: string },
-  ways: readonly Way[],
-  measure: (port: number) => Promise<number>,
-): Promise<Row> {
-  const seen = ways.map((way) => ({ way, values: [] as number[], cpu: [] as number[] }));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const { way, values, cpu } of seen) {
-      const before = cpuMs(way.pid);
-      values.push(await measure(way.port));
-      const after = cpuMs(way.pid);
-      if (before !== null && after !== null) cpu.push(after - before);
-    }
-  }
-  const cells = seen.map(({ way, values, cpu }) => ({
-    name: way.name,
-    median: quantile(values, 0.5),
-    cpuMs: cpu.length === 0 ? null : quantile(cpu, 0.5),
-  }));
-  return shown({ ...row, cells, base: 1 });
+export interface Judged {
+  readonly seen: number;
+  readonly limit: number;
+  /** Null: a figure is missing on this machine, such as processor time without /proc. */
+  readonly isReached: boolean | null;
+  /** 1 is the goal itself, 2 twice as good. */
+  readonly score: number;
 }
 
-/** A row of which every cell was measured elsewhere. */
-export function plainRow(
-  row: { readonly what: string; readonly unit: string; readonly goal: string; readonly base?: number },
-  medians: Readonly<Record<string, number>>,
-): Row {
-  const cells = Object.entries(medians).map(([name, value]) => ({ name, median: value, cpuMs: null }));
-  return shown({ ...row, cells, base: row.base ?? 1 });
+export function judge(row: Row, { cell, figure, relation, times = 1, of, plus = 0 }: Goal): Judged {
+  const seen = figureOf(row, cell, figure);
+  const limit = (of === undefined ? 0 : times * figureOf(row, of, figure)) + plus;
+  if (Number.isNaN(seen) || Number.isNaN(limit)) return { seen, limit, isReached: null, score: Number.NaN };
+  const isReached = relation === '>=' ? seen >= limit : seen <= limit;
+  const quotient = relation === '>=' ? seen / limit : limit / seen;
+  return { seen, limit, isReached, score: Number.isFinite(quotient) ? quotient : isReached ? 1 : 0 };
 }
 
-function shown(row: Row): Row {
-  console.log(`${row.what} (${row.unit}), goal: ${row.goal}, load ${loadavg()[0]?.toFixed(1)}`);
-  const base = row.cells[row.base];
-  for (const { name, median, cpuMs: cpu } of row.cells) {
-    const ratio = `${(median / (base?.median ?? Number.NaN)).toFixed(2)} x`;
-    const processor =
-      cpu === null
-        ? ''
-        : `   cpu ${cpu.toFixed(0).padStart(6)} ms  ${(cpu / (base?.cpuMs ?? 1)).toFixed(2)} x`;
-    console.log(`  ${name.padEnd(24)} ${median.toFixed(2).padStart(9)}  ${ratio}${processor}`);
-  }
-  return row;
+/** ">= 1.2 x ssh -L", "lowest >= 40 MB/s", "sshd's processor time <= 1.5 x ssh -L". */
+export function goalText(row: Head, { cell, figure, relation, times = 1, of, plus }: Goal): string {
+  const names: Readonly<Record<Figure, string>> = {
+    median: '',
+    lowest: 'lowest ',
+    highest: 'highest ',
+    processor: 'processor time ',
+    sshd: "sshd's processor time ",
+  };
+  const theirs = of === undefined ? [] : [times === 1 && plus !== undefined ? of : `${times} x ${of}`];
+  const more = plus === undefined || (plus === 0 && of !== undefined) ? [] : [`${plus} ${row.unit}`.trim()];
+  return `${cell === 'tunnel' ? '' : `${cell}: `}${names[figure]}${relation} ${[...theirs, ...more].join(' + ')}`;
 }
 
-/** Writes results/latest.json. */
-export function save(rows: readonly Row[]): void {
-  const folder = join(import.meta.dirname, 'results');
-  mkdirSync(folder, { recursive: true });
-  const result = { at: new Date().toISOString(), node: process.version, load: loadavg(), rows };
-  writeFileSync(join(folder, 'latest.json'), JSON.stringify(result, null, 2));
+/** The value below which `part` of all values are: 0.5 is the median. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
+
+/** Between the two in the middle where the number of values is even. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return ((middle[0] ?? Number.NaN) + (middle[1] ?? Number.NaN)) / 2;
+}
+
+/** A cell of the values of some rounds. */
+export function cellOf(name: string, values: readonly number[], processor: Processor | null = null): Cell {
+  return {
+    name,
+    median: median(values),
+    lowest: Math.min(...values),
+    highest: Math.max(...values),
+    processor,
+  };
+}
+
+/** A row of which the values were measured elsewhere, way by way. */
+export function rowOf(head: Head, values: Readonly<Record<string, readonly number[]>>): Row {
+  return { ...head, cells: Object.entries(values).map(([name, each]) => cellOf(name, each)) };
 }

@@ -1,7 +1,7 @@
 // The service behind the tunnels, a process of its own: "down N" sends N bytes, "up" swallows, "parts" answers each byte from then on
 // in two small parts that lie 2 ms apart, anything else is echoed.
-// Prints its port. With two arguments it is a delay line instead: every byte to PORT and back arrives MS later.
-import { connect, createServer, type Socket } from 'node:net';
+// Prints its port.
+import { createServer, type Socket } from 'node:net';
 
 const chunk = Buffer.alloc(256 * 1024, 7);
 
@@ -44,23 +44,7 @@ async function send(socket: Socket, bytes: number): Promise<void> {
   socket.end();
 }
 
-/** In user space, since netem needs root: what is read now is written later, in the same order. */
-function delay(near: Socket, port: number, delayMs: number): void {
-  const far = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
-  const later = (from: Socket, to: Socket): void => {
-    from.on('data', (data) => setTimeout(() => to.writable && to.write(data), delayMs));
-    from.on('end', () => setTimeout(() => to.end(), delayMs));
-    from.on('close', (broken) => broken && setTimeout(() => to.destroy(), delayMs));
-    from.on('error', () => undefined);
-  };
-  later(near, far);
-  later(far, near);
-}
-
-const [port, delayMs] = process.argv.slice(2).map(Number);
-const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-  port === undefined || delayMs === undefined ? serve(socket) : delay(socket, port, delayMs),
-);
+const server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
 server.listen(0, '127.0.0.1', () => {
   const address = server.address();
   console.log(typeof address === 'object' && address !== null ? address.port : 0);

@@ -1,5 +1,6 @@
 // Plots of a long run as one SVG: panels below each other over the same time, readable on light and on dark paper. Pure.
 import type { Point } from './growth.ts';
+import { escape, number, sheetOf, stepFor } from './svg.ts';
 
 export interface Series {
   readonly name: string;
@@ -21,26 +22,11 @@ const gap = 46;
 const top = 64;
 
 const style = `
-  text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-size: 15px; font-weight: 600 } .unit { fill: #666 }
-  .paper { fill: #fff } .grid { stroke: #ddd } .mark { stroke: #d97706; stroke-opacity: .35 }
+  .mark { stroke: #d97706; stroke-opacity: .35 }
   .line { fill: none; stroke-width: 1.5 } .s0 { stroke: #2563eb } .s1 { stroke: #0f766e; stroke-dasharray: 5 3 } .s2 { stroke: #be185d; stroke-dasharray: 2 3 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #ddd } .unit { fill: #aaa } .paper { fill: #0d1117 } .grid { stroke: #30363d } .mark { stroke: #fbbf24; stroke-opacity: .3 }
-    .s0 { stroke: #79b8ff } .s1 { stroke: #5eead4 } .s2 { stroke: #f9a8d4 }
+    .mark { stroke: #fbbf24; stroke-opacity: .3 } .s0 { stroke: #79b8ff } .s1 { stroke: #5eead4 } .s2 { stroke: #f9a8d4 }
   }`;
-
-const escape = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-
-/** The smallest of 1, 2, 5 times a power of ten so that `count` of them reach the value. */
-export function stepFor(value: number, count: number): number {
-  const raw = Math.max(value, 1e-9) / count;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const times = [1, 2, 5, 10].find((each) => each * power >= raw * 0.999) ?? 10;
-  return Number((times * power).toPrecision(3));
-}
-
-const number = (value: number): string => String(Number(value.toFixed(2)));
 
 /** `marks`: moments, in seconds, that are drawn through every panel. */
 export function plotOf(
@@ -56,11 +42,7 @@ export function plotOf(
   const height = top + panels.length * (panelHeight + gap) + 4;
   const bottom = height - gap - 4;
   const lines = marks.at.map((at) => `<path class="mark" d="M${number(x(at))} ${top}V${bottom}"/>`);
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img">`,
-    `<title>${escape(title)}</title><style>${style}</style>`,
-    `<rect class="paper" width="${width}" height="${height}"/>`,
-    `<text class="title" x="${left}" y="22">${escape(title)}</text>`,
+  return sheetOf({ title, left, width, height, style }, [
     ...(marks.at.length === 0
       ? []
       : [
@@ -69,9 +51,7 @@ export function plotOf(
     ...lines,
     ...panels.map((panel, index) => panelOf(panel, top + index * (panelHeight + gap), x)),
     ...timeAxis(seconds, bottom, x),
-    '</svg>',
-    '',
-  ].join('\n');
+  ]);
 }
 
 /** From zero, so that a small change does not look like a large one. */

@@ -1,6 +1,7 @@
 // The plots of a soak: axes that are round, lines where the values are, words that are escaped, both kinds of paper.
 import { describe, expect, test } from 'vitest';
-import { plotOf, stepFor } from '../../chaos/plot.ts';
+import { plotOf } from '../../chaos/plot.ts';
+import { stepFor } from '../../chaos/svg.ts';
 
 const panel = {
   title: 'Memory <own>',

@@ -1,14 +1,13 @@
 // Probes, from outside: what status says of the target, `probe` in JSON, and `wait` that waits for it.
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { boxConfig, bringUp, killSessions, onlyForward, toolMissing } from '../helpers/forwards-world.ts';
+import { postgresFolder, startPostgres } from '../helpers/postgres.ts';
 import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { createWorld } from '../helpers/world.ts';
 
@@ -135,30 +134,6 @@ describe.skipIf(sshdMissing() !== null)('a probe', () => {
     expect(checked.stdout + checked.stderr).toContain('is for local forwards only');
   });
 });
-
-const postgresFolder = existsSync('/usr/lib/postgresql')
-  ? readdirSync('/usr/lib/postgresql').map((version) => `/usr/lib/postgresql/${version}/bin`)[0]
-  : undefined;
-
-/** The server as its own account where we are root: it refuses to run as root, and may not enter root's folders. */
-function startPostgres(bin: string, port: number): ChildProcess {
-  const folder = mkdtempSync(join(tmpdir(), 'pg-'));
-  const account = ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'];
-  const asOther = process.getuid?.() === 0 ? account : [];
-  if (asOther.length > 0) execFileSync('chown', ['postgres', folder]);
-  const run = (argv: string[]): [string, string[]] => {
-    const [command = '', ...args] = [...asOther, ...argv];
-    return [command, args];
-  };
-  execFileSync(...run([`${bin}/initdb`, '-D', `${folder}/data`, '-A', 'trust', '--no-sync']), {
-    stdio: 'ignore',
-    cwd: '/',
-  });
-  const options = ['-D', `${folder}/data`, '-p', String(port), '-h', '127.0.0.1', '-k', folder, '-F'];
-  const server = spawn(...run([`${bin}/postgres`, ...options]), { stdio: 'ignore', cwd: '/' });
-  server.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return server;
-}
 
 async function ended(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');

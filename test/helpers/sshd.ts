@@ -238,7 +238,7 @@ export function sendSignal(pids: readonly number[], signal: NodeJS.Signals): voi
 }
 
 /** Every process below a pid, from /proc. */
-function descendants(pid: number): number[] {
+export function descendants(pid: number): number[] {
   if (pid === 0) return [];
   let children: number[];
   try {

@@ -15,7 +15,7 @@ export interface ChannelHome {
   /** Where delivered bytes lie, when that memory is used again; null when it is not. */
   readonly slabs: ReadSlabs | null;
   /** Round trip of the idle link in milliseconds, null when not measured yet. */
-  rttMs(): number | null;
+  readonly rttMs: () => number | null;
   /** The last window that a channel has come to, in bytes; 0: none has changed. */
   served: number;
   nowMs(): number;

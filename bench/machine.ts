@@ -1,0 +1,38 @@
+// What a run was made on and with, in words: figures of another machine are other figures.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus, release, totalmem, type } from 'node:os';
+import { join } from 'node:path';
+
+function firstLine(command: string, args: readonly string[]): string | null {
+  const { stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  if (error !== undefined) return null;
+  return `${stdout}${stderr}`.split('\n')[0] ?? null;
+}
+
+function congestionControl(): string | null {
+  try {
+    return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim();
+  } catch {
+    return null; // not Linux
+  }
+}
+
+export function machine(): Readonly<Record<string, string>> {
+  const own = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+    version: string;
+  };
+  const facts: Readonly<Record<string, string | null>> = {
+    processors: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    system: `${type()} ${release()}`,
+    'congestion control': congestionControl(),
+    node: `${process.version}, OpenSSL ${process.versions.openssl}`,
+    ssh: firstLine('ssh', ['-V']),
+    pgbench: firstLine('pgbench', ['--version']),
+    tunnel: own.version,
+  };
+  return Object.fromEntries(
+    Object.entries(facts).filter((each): each is [string, string] => each[1] !== null),
+  );
+}
