@@ -46,7 +46,7 @@ const sections: Readonly<Record<string, Section>> = {
   unlock: { run: unlock, words: 'a slow key beside a flow' },
 };
 
-const usage = `npm run bench -- [SECTION …] [OPTION …]
+const usage = `usage: npm run bench -- [SECTION …] [OPTION …]
 
 Measures tunnel beside ssh -L. Without a section: all of them.
 
