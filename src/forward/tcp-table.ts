@@ -4,37 +4,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import { runProgram } from '../files/child.ts';
-
-/** A row of /proc/net/tcp or tcp6. */
-interface TcpRow {
-  /** Hex of the address as the kernel keeps it: 32-bit words in host byte order. */
-  readonly address: string;
-  readonly port: number;
-  readonly remotePort: number;
-  /** TCP_ESTABLISHED is 1, TCP_TIME_WAIT 6, TCP_CLOSE_WAIT 8, TCP_LISTEN 10 (include/net/tcp_states.h). */
-  readonly state: number;
-  readonly inode: string;
-}
-
-/** The rows of a table, skipping what does not parse. */
-export function parseTcpTable(text: string): TcpRow[] {
-  const rows: TcpRow[] = [];
-  for (const line of text.split('\n').slice(1)) {
-    const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
-    const [address, port] = local?.split(':') ?? [];
-    const remotePort = remote?.split(':')[1];
-    if (address === undefined || port === undefined || remotePort === undefined) continue;
-    if (state === undefined || inode === undefined) continue;
-    rows.push({
-      address,
-      port: parseInt(port, 16),
-      remotePort: parseInt(remotePort, 16),
-      state: parseInt(state, 16),
-      inode,
-    });
-  }
-  return rows;
-}
+import { parseTcpTable, tcpState, type TcpRow } from '../model/tcp-table.ts';
 
 /** Rows of both families; empty where the kernel does not tell. */
 async function readTcpTables(): Promise<TcpRow[]> {
@@ -48,8 +18,6 @@ async function readTcpTables(): Promise<TcpRow[]> {
   const tables = await Promise.all([read('/proc/net/tcp'), read('/proc/net/tcp6')]);
   return tables.flat();
 }
-
-const tcpState = { established: 1, timeWait: 6, closeWait: 8, listen: 10 } as const;
 
 type ConnectionState = 'open' | 'half-closed' | 'gone' | 'unknown';
 

@@ -1,5 +1,6 @@
 // What listens on a server: the one command that asks it, and what its answer means. Pure.
 // A shell, and ss, /proc/net or netstat: what any server has. Nothing is put there.
+import { parseTcpRow, tcpState } from './tcp-table.ts';
 
 /** A TCP port that is listened on; `program` and `pid` are null where the account may not see them. */
 export interface ServerPort {
@@ -74,19 +75,13 @@ function addressAndPort(local: string, separator: ':' | '.'): { address: string;
 /** IPv4 in IPv6 is IPv4 to whoever connects. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.\d+\.)/i, '');
 
-/** `0: 0100007F:1538 00000000:0000 0A …`: words of the address in the byte order of the machine, nearly always little-endian (proc(5)). */
+/** Words of the address in the byte order of the machine, nearly always little-endian (proc(5)). */
 function procLine(line: string): ServerPort | null {
-  const [, local = '', , state] = line.trim().split(/\s+/);
-  const [, words, port] = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(local) ?? [];
-  if (state !== '0A' || words === undefined || port === undefined) return null;
-  const bytes = Buffer.from(words, 'hex');
+  const row = parseTcpRow(line);
+  if (row?.state !== tcpState.listen) return null;
+  const bytes = Buffer.from(row.address, 'hex');
   for (let word = 0; word < bytes.length; word += 4) bytes.subarray(word, word + 4).reverse();
-  return {
-    address: plainAddress(addressOf(bytes)),
-    port: Number.parseInt(port, 16),
-    program: null,
-    pid: null,
-  };
+  return { address: plainAddress(addressOf(bytes)), port: row.port, program: null, pid: null };
 }
 
 function addressOf(bytes: Buffer): string {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { TunnelError } from '../../src/errors.ts';
 import { dial, listen, nearestFreePort, type Listener } from '../../src/forward/sockets.ts';
-import { holderOf, parseLsof, parseTcpTable, programsAt } from '../../src/forward/tcp-table.ts';
+import { holderOf, parseLsof, programsAt } from '../../src/forward/tcp-table.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { tcp, type Endpoint } from '../../src/model/endpoint.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -331,18 +331,6 @@ describe('who holds a port', () => {
   test('the nearest free port skips busy ones', async () => {
     const { port } = await occupy();
     expect(await nearestFreePort(['127.0.0.1'], port - 1)).toBeGreaterThan(port);
-  });
-
-  test('the kernel table is read without trust', () => {
-    const text = [
-      '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
-      '   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0 0 10 0',
-      'nonsense',
-      '',
-    ].join('\n');
-    expect(parseTcpTable(text)).toEqual([
-      { address: '0100007F', port: 5432, remotePort: 0, state: 10, inode: '4242' },
-    ]);
   });
 });
 
