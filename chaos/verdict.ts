@@ -362,11 +362,24 @@ function miscounts({ connections, forwards, endMs }: Evidence, failures: readonl
 }
 
 /** What is not as it was. */
+/** What is in the first list more often than in the second. */
+function without(names: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return names.filter((name) => {
+    const at = left.indexOf(name);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
+
 function remains({ before, after, leftOpen, unserved, endMs }: Evidence): Broken[] {
   const broken: Broken[] = [];
   const add = (invariant: string, text: string): void => void broken.push({ invariant, atMs: endMs, text });
   if (after.descriptors > before.descriptors + descriptorSlack)
-    add('descriptors', `${before.descriptors} before, ${after.descriptors} after`);
+    add(
+      'descriptors',
+      `${before.descriptors} before, ${after.descriptors} after: ${without(after.names, before.names).join('; ')}`,
+    );
   if (after.memoryMib > before.memoryMib + memoryBoundMib)
     add('memory', `${before.memoryMib} MiB before, ${after.memoryMib} MiB after`);
   if (leftOpen > 0) add('status', `${leftOpen} connections open or held with nobody connected`);

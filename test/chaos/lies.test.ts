@@ -62,7 +62,7 @@ async function verdictOn(lie: Lie, script: Script | null = exchange): Promise<Ve
 }
 
 function evidenceOf(crew: Crew, endMs: number): Evidence {
-  const resources = { descriptors: 30, memoryMib: 50 };
+  const resources = { descriptors: 30, names: [], memoryMib: 50 };
   return {
     schedule: { ...createSchedule(1, 1), strikes: [] },
     connections: crew.connections,

@@ -12,7 +12,7 @@ const up: History = [{ atMs: 0, state: 'up', since: 'a' }];
 const allUp = { near: up, nearBack: up, inner: up, innerBack: up };
 
 function evidence(change: Partial<Evidence>): Evidence {
-  const held = { descriptors: 30, memoryMib: 50 };
+  const held = { descriptors: 30, names: ['pipe'], memoryMib: 50 };
   return {
     schedule: { ...createSchedule(1, 1), strikes: [] },
     connections: [],
@@ -167,12 +167,12 @@ describe('a verdict', () => {
 
   test('finds what was not given back, and who is not served', () => {
     const texts = brokenOf({
-      after: { descriptors: 33, memoryMib: 500 },
+      after: { descriptors: 33, names: ['pipe', 'tcp 1 to 2, state 8'], memoryMib: 500 },
       leftOpen: 2,
       unserved: ['near.port'],
     });
     expect(texts).toEqual([
-      'descriptors: 30 before, 33 after',
+      'descriptors: 30 before, 33 after: tcp 1 to 2, state 8',
       'memory: 50 MiB before, 500 MiB after',
       'status: 2 connections open or held with nobody connected',
       'service: near.port did not serve when all was over',
