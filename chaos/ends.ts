@@ -174,7 +174,7 @@ export class End {
  * True when an 'end' was a reset. libuv tells a reset that arrives together with data as an end (uv__stream_io, the POLLHUP short
  * cut after a partial read); one more read(2) tells them apart, as the error still waits to be read.
  */
-function wasReset(socket: Socket): boolean {
+export function wasReset(socket: Socket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } | null };
   if (typeof handle?.fd !== 'number' || handle.fd < 0) return false;
   try {

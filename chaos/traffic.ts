@@ -2,6 +2,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { connectionOf } from './blocks.ts';
 import type { Connection, Way } from './connection.ts';
+import { wasReset } from './ends.ts';
 import type { FairClock } from './fair-clock.ts';
 
 /** A way with the addresses of a run. */
@@ -119,6 +120,7 @@ function greetSocks(socket: Socket, port: number): Promise<Buffer | string> {
     };
     socket.on('data', take);
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    socket.once('end', () => resolve('end')).once('close', () => resolve('close'));
+    socket.once('end', () => resolve(wasReset(socket) ? 'ECONNRESET' : 'end'));
+    socket.once('close', () => resolve('close'));
   });
 }
