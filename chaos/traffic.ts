@@ -115,12 +115,14 @@ function greetSocks(socket: Socket, port: number): Promise<Buffer | string> {
     const take = (chunk: Buffer): void => {
       read = Buffer.concat([read, chunk]);
       if (read.length < answerBytes && (read[3] ?? 0) === 0) return;
-      socket.off('data', take).pause();
+      socket.off('data', take).off('end', ended).pause();
       resolve(read[3] === 0 ? read.subarray(answerBytes) : `SOCKS reply ${read[3]}`);
     };
     socket.on('data', take);
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    socket.once('end', () => resolve(wasReset(socket) ? 'ECONNRESET' : 'end'));
+    // nobody may ask twice: the system tells a reset once
+    const ended = (): void => resolve(wasReset(socket) ? 'ECONNRESET' : 'end');
+    socket.once('end', ended);
     socket.once('close', () => resolve('close'));
   });
 }
