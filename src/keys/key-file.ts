@@ -60,11 +60,12 @@ export function openPem(text: string, passphrase: string | null): KeyObject {
   return key;
 }
 
-/** Object identifiers of AES (NIST, 2.16.840.1.101.3.4.1) and of triple DES in CBC (RFC 8018 B.2.2), which OpenSSL 3 has. */
+/** Of PKCS#8: object identifiers of AES (NIST, 2.16.840.1.101.3.4.1) and of triple DES in CBC (RFC 8018 B.2.2), which OpenSSL 3 has. */
 const knownCiphers = [Buffer.from('6086480165030401', 'hex'), Buffer.from('2a864886f70d0307', 'hex')];
 
-/** PKCS#8 by a cipher that is there: what cannot be decoded is nonsense, which a wrong passphrase makes of it (one in 300). */
-function isKnownPkcs8(text: string): boolean {
+/** By a cipher that is there: what cannot be decoded is nonsense, which a wrong passphrase makes of it (one in 300). */
+function isByKnownCipher(text: string): boolean {
+  if (/^DEK-Info: (AES-\d+|DES-EDE3)-CBC,/m.test(text)) return true; // the head of OpenSSL's own format (RFC 1421 4.6.1.3)
   const [, body = ''] = /-----BEGIN ENCRYPTED PRIVATE KEY-----([^-]*)-----END/.exec(text) ?? [];
   const der = Buffer.from(body, 'base64');
   return knownCiphers.some((cipher) => der.includes(cipher));
@@ -74,7 +75,7 @@ function isKnownPkcs8(text: string): boolean {
 function pemProblem(error: unknown, locked: string | null): KeyError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const unsupported = code === 'ERR_OSSL_EVP_UNSUPPORTED' || code === 'ERR_OSSL_UNSUPPORTED';
-  if (unsupported && (locked === null || !isKnownPkcs8(locked)))
+  if (unsupported && (locked === null || !isByKnownCipher(locked)))
     return new KeyError(
       'unsupported',
       'its encryption is too old for OpenSSL 3; ssh-keygen -p -f FILE renews it',

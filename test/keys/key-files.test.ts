@@ -82,12 +82,18 @@ describe('a key file of ssh-keygen', () => {
     expect(() => unlockKey(text, `${passphrase}!`)).toThrow('the passphrase is wrong');
   });
 
-  test('tells a wrong passphrase as that, also where nonsense comes out with a padding by chance', () => {
-    // one of 300 wrong passphrases gets so far; this one does for this key
-    const text = readFileSync(join(import.meta.dirname, '../fixtures/keys/ecdsa-521-pkcs8'), 'utf8');
-    expect(() => unlockKey(text, 'wrong308')).toThrow('the passphrase is wrong');
-    expect(publicKeyOf(unlockKey(text, 'secret')).type).toBe('ecdsa-sha2-nistp521');
-  });
+  // one of 300 wrong passphrases gets so far; each does for its key
+  test.each([
+    ['ecdsa-521-pkcs8', 'wrong308', 'secret', 'ecdsa-sha2-nistp521'],
+    ['ecdsa-256-pem', 'wrong 607', 'correct horse', 'ecdsa-sha2-nistp256'],
+  ])(
+    'tells a wrong passphrase as that, also where nonsense comes out with a padding by chance: %s',
+    (file, wrong, right, type) => {
+      const text = readFileSync(join(import.meta.dirname, '../fixtures/keys', file), 'utf8');
+      expect(() => unlockKey(text, wrong)).toThrow('the passphrase is wrong');
+      expect(publicKeyOf(unlockKey(text, right)).type).toBe(type);
+    },
+  );
 
   test('with an RSA key of 4096 bits signs', () => {
     const path = makeKey(fresh(), ['-t', 'rsa', '-b', '4096']);
