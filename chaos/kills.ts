@@ -317,7 +317,7 @@ function refuses(listen: string): Promise<boolean> {
 
 function supervisorFolder({ state }: Scene): string | null {
   const machine = readdirSync(state, { withFileTypes: true }).find(
-    (entry) => entry.isDirectory() && entry.name !== 'secrets',
+    (entry) => entry.isDirectory() && !['secrets', 'cache'].includes(entry.name),
   );
   if (machine === undefined) return null;
   const [one] = readdirSync(join(state, machine.name));
