@@ -51,23 +51,27 @@ function sharedViews(): Views {
   return views;
 }
 
-/** The socket that read last, when, and when another one than it did. Weakly: it may be long gone. */
-let lastReader = new WeakRef<object>({});
+/** Its number among the sockets that share the buffer: one that is gone is not held by it. */
+const number = Symbol('number');
+let numbers = 0;
+
+/** The socket that read last, when, and until when another one counts as reading beside it. */
+let lastReader = 0;
 let lastReadMs = Number.NEGATIVE_INFINITY;
 let besideUntilMs = Number.NEGATIVE_INFINITY;
 
-function noteReader(socket: Socket): void {
+function noteReader(reader: number): void {
   const now = performance.now();
-  if (lastReader.deref() !== socket) {
+  if (lastReader !== reader) {
     if (now - lastReadMs < besideMs) besideUntilMs = now + besideMs;
-    lastReader = new WeakRef(socket);
+    lastReader = reader;
   }
   lastReadMs = now;
 }
 
 /** Called as a method of the socket (lib/internal/stream_base_commons.js, onStreamRead). */
-function onRead(this: Socket, length: number, buffer: Buffer): boolean {
-  noteReader(this);
+function onRead(this: Socket & { [number]: number }, length: number, buffer: Buffer): boolean {
+  noteReader(this[number]);
   const chunk = buffer.subarray(0, length);
   this.emit('data', chunk);
   letGoOf(chunk);
@@ -88,5 +92,6 @@ export function shareReads(socket: Socket): void {
   if (parts === null) return;
   const first = sharedViews().small;
   Object.assign(socket, { [parts.buffer]: first, [parts.callback]: onRead, [parts.generator]: nextView });
+  Object.assign(socket, { [number]: (numbers += 1) });
   handle.useUserBuffer(first);
 }

@@ -31,8 +31,8 @@ export interface Channel {
   /** Gives window back to the far side: `bytes` of what `data` delivered are no longer buffered here. */
   consumed(bytes: number): void;
   /**
-   * Takes the chunk in any case, and copies what it keeps of it: its memory is the writer's again. False asks the writer to wait for `drain` (window or
-   * transport full).
+   * Takes the chunk in any case, and copies what it keeps of it: its memory is the writer's again. False asks the writer to
+   * wait for `drain` (window or transport full).
    */
   write(chunk: Buffer): boolean;
   /** Sends SSH_MSG_CHANNEL_EOF after everything written. */

@@ -382,10 +382,7 @@ const lineEnd = Buffer.from('\r\n');
 
 // Which read buffers ssh2 still looks at: the condition for using one again (channels/buffers.ts).
 
-/**
- * OPEN_CONFIRMATION to CLOSE of a channel (RFC 4254 9): nothing is kept of them, and the data is counted by us. An
- * answer to an open that spoilt its buffer made 132 KiB of garbage for each new connection.
- */
+/** OPEN_CONFIRMATION to CLOSE of a channel (RFC 4254 9): ssh2 keeps nothing of them, and the data is counted by us. */
 const firstCounted = 91;
 const lastCounted = 97;
 
