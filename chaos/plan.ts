@@ -65,12 +65,13 @@ export async function playPlan({ rounds, jobs, file, play, told }: PlanParts): P
   writeFileSync(file, before.map(lineOf).join('')); // without the line that was broken off
   const outcomes = new Map(before.map((outcome) => [key(outcome), outcome]));
   const left = rounds.filter((round) => !outcomes.has(key(round)));
+  let done = rounds.length - left.length;
   const player = async (): Promise<void> => {
     for (let round = left.shift(); round !== undefined; round = left.shift()) {
       const outcome = await play(round);
       appendFileSync(file, lineOf(outcome));
       outcomes.set(key(outcome), outcome);
-      told(outcome, rounds.length - left.length);
+      told(outcome, ++done);
     }
   };
   await Promise.all(Array.from({ length: jobs }, player));

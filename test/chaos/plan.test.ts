@@ -38,9 +38,11 @@ describe('a plan', () => {
     await expect(playPlan({ ...parts, play })).rejects.toThrow('went away');
     appendFileSync(file, '{"seed":4,"sec');
     const again: number[] = [];
+    const counted: number[] = [];
     const outcomes = await playPlan({
       ...parts,
       jobs: 2,
+      told: (_outcome, done) => counted.push(done),
       play: (round) => {
         again.push(round.seed);
         return Promise.resolve(over(round));
@@ -48,6 +50,7 @@ describe('a plan', () => {
     });
     expect(played).toEqual([1, 2, 3]);
     expect(again).toEqual([4, 5]);
+    expect(counted).toEqual([4, 5]);
     expect(outcomes.map(({ seed }) => seed)).toEqual([1, 2, 3, 4, 5]);
     expect(outcomesIn(file).map(({ seed }) => seed)).toEqual([1, 2, 3, 4, 5]);
   });

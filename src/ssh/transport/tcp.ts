@@ -174,6 +174,7 @@ class Race {
   readonly #started = performance.now();
   #reset = false;
   #over = false;
+  #won: Socket | null = null;
   #cancel: Cancel = () => undefined;
   #resolve: (winner: Winner) => void = () => undefined;
   #reject: (failure: TcpFailure) => void = () => undefined;
@@ -194,7 +195,13 @@ class Race {
       );
   }
 
+  /** Closes what is tried, and what has won in the very turn in which the race is given up. */
   abandon(): void {
+    this.#end();
+    this.#won?.destroy();
+  }
+
+  #end(): void {
     this.#over = true;
     this.#cancel();
     for (const socket of this.#trying) socket.destroy();
@@ -210,7 +217,8 @@ class Race {
     socket.once('connect', () => {
       this.#trying.delete(socket);
       if (this.#over) return void socket.destroy();
-      this.abandon();
+      this.#end();
+      this.#won = socket;
       socket.removeAllListeners('error').on('error', () => undefined); // its user adds its own
       this.#resolve({ socket, slabs, address: formatHostPort(entry.address, this.#to.port) });
     });

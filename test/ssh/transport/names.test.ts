@@ -1,6 +1,7 @@
 // Names as name servers answer them: anew at each connect, late, wrong, and not at all.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { LookupAddress } from 'node:dns';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock, type Clock } from '../../../src/model/clock.ts';
 import { connectTcp, type TcpConnection } from '../../../src/ssh/transport/tcp.ts';
@@ -33,7 +34,11 @@ const answers = (does: (answer: Answer) => void): void => {
 };
 const at = (address: string): LookupAddress => ({ address, family: 4 });
 
-function connectAs(clock: Clock = systemClock, timeoutMs = 10_000): Promise<TcpConnection> {
+function connectAs(
+  clock: Clock = systemClock,
+  timeoutMs = 10_000,
+  signal = new AbortController().signal,
+): Promise<TcpConnection> {
   const to = {
     hostname: 'gate.example.org',
     port,
@@ -41,7 +46,7 @@ function connectAs(clock: Clock = systemClock, timeoutMs = 10_000): Promise<TcpC
     bindAddress: null,
     reusesReads: false,
   } as const;
-  return connectTcp(to, { timeoutMs, clock, signal: new AbortController().signal });
+  return connectTcp(to, { timeoutMs, clock, signal });
 }
 
 test('a name is looked up at each connect: a server that has moved is found at its new address', async () => {
@@ -96,4 +101,22 @@ test('a name with no address, or with a hundred dead ones, ends with words of a 
   );
   const failed = await connectAs().catch((thrown: Error) => thrown);
   expect((failed as Error).message.split('; ')).toHaveLength(4);
+});
+
+test('a connect that is given up in the very turn in which it is made leaves no socket', async () => {
+  answers((answer) => answer(null, [at('127.0.0.1')]));
+  const sockets: Socket[] = [];
+  const aborts = new AbortController();
+  const onSocket = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    sockets.push(socket);
+    socket.once('connect', () => aborts.abort(new Error('given up')));
+  };
+  subscribe('net.client.socket', onSocket);
+  try {
+    await expect(connectAs(systemClock, 10_000, aborts.signal)).rejects.toThrow('given up');
+  } finally {
+    unsubscribe('net.client.socket', onSocket);
+  }
+  expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true]);
 });
