@@ -9,13 +9,13 @@ import { runScript } from '../test/helpers/script.ts';
 import { openTerminal, tmuxMissing } from '../test/helpers/tmux.ts';
 import { finished } from '../test/helpers/world.ts';
 import { enter, record } from './terminal-recording.ts';
-import { movingOf, type Pace } from './terminal-svg.ts';
+import { movingOf, stillOf, type Pace } from './terminal-svg.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
 /** What is taken, and the files that come of it. */
 export const pictures = {
-  demo: ['demo.svg'],
+  demo: ['demo.svg', 'demo-still.svg'],
   status: ['status.svg'],
   top: ['top.png', 'top-dark.png'],
   page: ['page.png', 'page-dark.png'],
@@ -27,7 +27,7 @@ const usage = `usage: npm run pictures -- [PICTURE …] [OPTION …]
 
 Takes pictures of the program as it runs, on loopback alone. Without a name: all of them.
 
-  demo     a recording of \`npm run demo\`; needs tmux
+  demo     a recording of \`npm run demo\`, and its last screen; needs tmux
   status   \`tunnel status\` with tunnels in several states
   top      \`tunnel top\` with traffic
   page     the page of \`metrics: { page: true }\`, after two minutes of it
@@ -51,7 +51,7 @@ function read(argv: readonly string[]): Asked {
     options: { to: { type: 'string' }, built: { type: 'boolean', default: false } },
   });
   for (const name of positionals)
-    if (!(name in pictures)) throw new RangeError(`there is no picture "${name}"`);
+    if (!Object.hasOwn(pictures, name)) throw new RangeError(`there is no picture "${name}"`);
   const wanted = names.filter((name) => positionals.length === 0 || positionals.includes(name));
   return { wanted, folder: resolve(values.to ?? join(root, 'docs', 'pictures')), built: values.built };
 }
@@ -66,7 +66,7 @@ async function run({ wanted, folder, built }: Asked): Promise<number> {
   process.env['TUNNEL_TEST_ROOT'] = own;
   mkdirSync(folder, { recursive: true });
   try {
-    if (wanted.includes('demo')) writeFileSync(join(folder, pictures.demo[0]), await demo(own, built));
+    if (wanted.includes('demo')) await demo({ own, folder, built });
     const others = wanted.filter((name) => name !== 'demo');
     return others.length === 0 ? 0 : await insideNamespaces(own, folder, others);
   } finally {
@@ -77,8 +77,14 @@ async function run({ wanted, folder, built }: Asked): Promise<number> {
 const size = { columns: 100, rows: 30 };
 const pace: Pace = { leastMsALine: 220, mostMs: 2500, lastMs: 6000 };
 
-/** The demo, as somebody runs it who has just cloned this. */
-async function demo(own: string, built: boolean): Promise<string> {
+interface Place {
+  readonly own: string;
+  readonly folder: string;
+  readonly built: boolean;
+}
+
+/** The demo, as somebody runs it who has just cloned this. Its last screen is for who wants no motion: a browser may not tell an image. */
+async function demo({ own, folder, built }: Place): Promise<void> {
   const line = built ? 'tunnel demo' : 'npm run demo';
   const home = join(own, 'home');
   const bin = join(own, 'bin');
@@ -102,7 +108,13 @@ async function demo(own: string, built: boolean): Promise<string> {
     await enter(terminal, 'yes');
     await terminal.until(/nothing of it is left\.\n\n?\$$/);
   });
-  return movingOf(shots, { size, title: `${line}, recorded in a terminal`, pace });
+  const title = `${line}, recorded in a terminal`;
+  const [moving, still] = pictures.demo;
+  writeFileSync(join(folder, moving), movingOf(shots, { size, title, pace }));
+  writeFileSync(
+    join(folder, still),
+    stillOf(shots.at(-1) ?? { atMs: 0, ...terminal.painted() }, { size, title }),
+  );
 }
 
 /** Runs pictured-world.ts where nobody else is: names, addresses, ports and processes are its own, and end with it. */

@@ -8,7 +8,7 @@ import { pictures } from '../../docs/pictures.ts';
 import { smallPng } from '../../docs/small-png.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { tmuxMissing } from '../helpers/tmux.ts';
-import { finished } from '../helpers/world.ts';
+import { finished, type Ran } from '../helpers/world.ts';
 import { allOf, readXml } from '../helpers/xml.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -53,12 +53,24 @@ describe('the pictures', () => {
   });
 });
 
+/** Runs the script to its end. */
+const take = (...words: string[]): Promise<Ran> =>
+  finished(spawn(process.execPath, ['--import', 'tsx', 'docs/pictures.ts', ...words], { cwd: root }));
+
+test('the script says which picture it does not know', async () => {
+  const ran = await take('frob');
+  expect(ran).toMatchObject({ code: 2, stdout: '' });
+  expect(ran.stderr).toMatch(/^there is no picture "frob"\nusage: /);
+});
+
 test.skipIf(tmuxMissing() !== null)('the script records the demo as it runs here', async () => {
   const to = temporaryFolder('shown');
-  const argv = ['--import', 'tsx', 'docs/pictures.ts', 'demo', '--built', '--to', to];
-  const ran = await finished(spawn(process.execPath, argv, { cwd: root }));
-  expect(ran).toMatchObject({ code: 0, stderr: '' });
-  expect(readdirSync(to)).toEqual(['demo.svg']);
+  expect(await take('demo', '--built', '--to', to)).toMatchObject({ code: 0, stderr: '' });
+  expect(readdirSync(to).toSorted()).toEqual(['demo-still.svg', 'demo.svg']);
+  const last = allOf(readXml(readFileSync(join(to, 'demo-still.svg'), 'utf8')), 'text').map(
+    ({ text }) => text,
+  );
+  expect(last.slice(-2)).toEqual([expect.stringContaining('nothing of it is left.'), '$']);
   const drawing = readXml(readFileSync(join(to, 'demo.svg'), 'utf8'));
   const words = allOf(drawing, 'text').map(({ text }) => text);
   for (const seen of ['THIS IS A TEST', 'The server is killed', 'IS ANYBODY THERE?'])
