@@ -41,9 +41,12 @@ export const spec: CommandSpec = {
     { name: 'remap', about: 'where a local port is taken, use a free one near it' },
   ],
   examples: [
-    ['tunnel exec db -- psql -h 127.0.0.1', 'up before it, down behind it'],
+    ["tunnel exec db -- sh -c 'psql -h $DB_HOST -p $DB_PORT'", 'up before it, down behind it'],
     ["tunnel exec db cache -- sh -c 'migrate $DB_HOST:$DB_PORT'", 'two, found by their variables'],
-    ["tunnel exec -L auto:db:5432 me@bastion -- sh -c 'psql -p $DB_PORT'", 'one that is in no file'],
+    [
+      "tunnel exec -L auto:db:5432 me@bastion -- sh -c 'psql -h $DB_HOST -p $DB_PORT'",
+      'one that is in no file',
+    ],
   ],
 };
 
