@@ -64,9 +64,20 @@ function filesOf({ executable, licenses, ...parts }: DebParts): readonly File[] 
     ['usr/share/zsh/vendor-completions/_tunnel', completion('zsh')],
     ['usr/share/fish/vendor_completions.d/tunnel.fish', completion('fish')],
     ['usr/share/doc/tunnel/copyright', licenses],
+    ['usr/share/lintian/overrides/tunnel', overrides],
     ['usr/share/doc/tunnel/changelog.gz', zipped(changelog(parts))],
   ];
 }
+
+/** What lintian(1) says of the Node that is inside, and of its licence, which has to go with it word for word. */
+const overrides = `# Node.js as it is built for all Linux systems
+tunnel: embedded-library *
+tunnel: hardening-no-pie *
+# the licence of Node.js, word for word
+tunnel: copyright-file-contains-full-apache-2-license
+tunnel: copyright-not-using-common-license-for-gpl
+tunnel: old-fsf-address-in-copyright-file
+`;
 
 /** As they lie in the npm package, so that their links hold. */
 function documents(): readonly File[] {

@@ -38,14 +38,16 @@ const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 export async function makeExecutable(file: string, folder: string): Promise<void> {
   const config = join(folder, 'sea.json');
   const blob = join(folder, 'sea.blob');
-  const main = write(
+  write(
     join(folder, 'main.cjs'),
     await bundle({ entryPoints: ['deploy/linux/inside/main.ts'], minify: false }),
   );
   const assets: Record<string, string> = { ...(await shipped(folder)) };
   assets['names'] = write(join(folder, 'names'), JSON.stringify(Object.keys(assets)));
-  write(config, JSON.stringify({ main, output: blob, disableExperimentalSEAWarning: true, assets }));
-  quietly(process.execPath, ['--experimental-sea-config', config]);
+  // Its name stays in the file, so it is one without a folder.
+  const facts = { main: 'main.cjs', output: blob, disableExperimentalSEAWarning: true, assets };
+  write(config, JSON.stringify(facts));
+  quietly(process.execPath, ['--experimental-sea-config', config], folder);
   rmSync(file, { force: true });
   copyFileSync(process.execPath, file);
   chmodSync(file, 0o755);
@@ -55,8 +57,8 @@ export async function makeExecutable(file: string, folder: string): Promise<void
 }
 
 /** What it says is shown where it fails: execFileSync has it in its error. */
-function quietly(program: string, words: readonly string[]): void {
-  execFileSync(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+function quietly(program: string, words: readonly string[], cwd = top): void {
+  execFileSync(program, words, { cwd, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 /** The files inside, by their paths in the package. */

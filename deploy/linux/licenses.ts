@@ -28,7 +28,9 @@ export async function licenses(): Promise<string> {
     { what: `Node.js ${process.version}, which it carries with it`, text: readFileSync(node, 'utf8') },
     ...packages,
   ];
-  return all.map(({ what, text }) => `${what}\n${'='.repeat(what.length)}\n\n${text.trim()}\n`).join('\n\n');
+  return all
+    .map(({ what, text }) => `${what}\n${'='.repeat(what.length)}\n\n${text.replaceAll('\r', '').trim()}\n`)
+    .join('\n\n');
 }
 
 interface Described {

@@ -36,6 +36,11 @@ describe.runIf(possible)('the packages for Linux', () => {
     expect(ran, 'npm run package').toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('the single file names no folder of the machine that made it: it is the same wherever it is made', () => {
+    const bytes = readFileSync(executable());
+    for (const folder of [top, into, 'tunnel-package-']) expect(bytes.includes(folder), folder).toBe(false);
+  });
+
   describe.runIf(isRoot && sshdMissing() === null)('the single file in an empty root folder', () => {
     /** A place with a key that may log in, and how `tunnel` is run there. */
     const layOut = (sshd: Sshd, noexec: readonly string[]) => {
