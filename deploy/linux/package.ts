@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nativeCrypto } from '../../src/ssh/ssh2/parts.ts';
 import { runScript } from '../../test/helpers/script.ts';
 import { makeDeb } from './deb.ts';
 import { makeExecutable, top } from './executable.ts';
@@ -33,9 +34,9 @@ function readWords(argv: readonly string[]): Asked {
 }
 
 async function run({ into }: Asked): Promise<number> {
-  const missing = process.platform !== 'linux' ? 'Linux' : existsOnPath('strip') ? null : 'strip (binutils)';
+  const missing = whatIsMissing();
   if (missing !== null) {
-    console.error(`the packages cannot be made here: this needs ${missing}`);
+    console.error(`the packages cannot be made here: ${missing}`);
     return 1;
   }
   const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string };
@@ -54,6 +55,14 @@ async function run({ into }: Asked): Promise<number> {
     rmSync(folder, { recursive: true });
   }
   return 0;
+}
+
+/** A sentence; null where they can be made. */
+function whatIsMissing(): string | null {
+  if (process.platform !== 'linux') return 'they are for Linux, and are made there';
+  if (!existsOnPath('strip')) return 'there is no strip (apt-get install binutils)';
+  if (!nativeCrypto()) return 'ssh2 has no native part that was built for this Node (npm ci)';
+  return null;
 }
 
 const tell = (file: string): void => console.log(`${file}  ${(statSync(file).size / 1e6).toFixed(1)} MB`);

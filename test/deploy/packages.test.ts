@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
+import { nativeCrypto } from '../../src/ssh/ssh2/parts.ts';
 import { layOutEmptyRoot } from '../helpers/empty-root.ts';
 import { entriesBelow, temporaryFolder } from '../helpers/folder.ts';
 import { namespaceMissing } from '../helpers/private-etc.ts';
@@ -16,7 +17,7 @@ const top = resolve(import.meta.dirname, '../..');
 
 const has = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
-const possible = process.platform === 'linux' && has('strip');
+const possible = process.platform === 'linux' && has('strip') && nativeCrypto();
 const isRoot = process.getuid?.() === 0 && namespaceMissing() === null;
 const hasDebian = has('dpkg-deb') && has('dpkg-shlibdeps');
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeCacheFile } from '../../../src/files/cache-file.ts';
+import { readCacheFile, writeCacheFile } from '../../../src/files/cache-file.ts';
 import { processFacts } from '../../../src/files/process-facts.ts';
 import { placesOf } from '../../../src/paths.ts';
 import type { LoadNative } from './archive.ts';
@@ -22,6 +22,9 @@ function inCacheFolder(bytes: Buffer, name: string, use: Use): void {
   const facts = processFacts();
   const file = join(placesOf(facts).cacheDir, `${process.pid}-${name}`);
   writeCacheFile(file, [bytes], facts);
+  // It tells of nothing that kept it from writing; what is read back is ours, in a folder that is ours alone.
+  if (readCacheFile(file, facts, bytes.length)?.equals(bytes) !== true)
+    throw new Error(`${file} is not ours`);
   try {
     use(file);
   } finally {
