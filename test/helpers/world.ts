@@ -6,7 +6,9 @@ import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
 
 /** The program that was built here; TUNNEL_PROGRAM names another, such as the single file of `npm run package`. */
-export const built = process.env['TUNNEL_PROGRAM'] ?? resolve(import.meta.dirname, '../../bin/tunnel.js');
+export const built = resolve(
+  process.env['TUNNEL_PROGRAM'] ?? join(import.meta.dirname, '../../bin/tunnel.js'),
+);
 
 /** What runs it. */
 const commandOf = (bin: string): readonly [string, ...string[]] =>
