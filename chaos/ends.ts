@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { BlockReader, makeBlock, type Sender } from './blocks.ts';
 import type { FairClock } from './fair-clock.ts';
 import type { Part, Step } from './script.ts';
+import { resetSocket } from '../src/model/reset-socket.ts';
 
 /** How an end of a connection saw the other one finish. */
 export type Seen = 'nothing' | 'end' | 'fault';
@@ -143,7 +144,7 @@ export class End {
   /** A unix socket cannot be reset. */
   #leave(how: 'reset' | 'close', socket: Socket): void {
     this.ended = socket.localPort === undefined ? 'close' : how;
-    if (this.ended === 'reset') socket.resetAndDestroy();
+    if (this.ended === 'reset') resetSocket(socket);
     else socket.destroy();
   }
 

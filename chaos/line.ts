@@ -1,6 +1,7 @@
 // A line in user space between the tunnel and a server, whose faults are made for real: bytes that come late, slowly, one by
 // one, or not at all, connections that are cut after so many bytes, reset, or refused.
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { resetSocket } from '../src/model/reset-socket.ts';
 import type { Direction } from './schedule.ts';
 
 /** What the line does to bytes right now. */
@@ -151,7 +152,7 @@ class Pair {
   end(how: 'reset' | 'end'): void {
     for (const pump of this.#pumps) pump.stop();
     for (const socket of [this.#near, this.#far])
-      if (how === 'reset') socket.resetAndDestroy();
+      if (how === 'reset') resetSocket(socket);
       else socket.destroySoon();
   }
 }
@@ -210,7 +211,7 @@ class Pump {
     if (this.#ending === 'done' || this.frozen || this.#context.state.frozen.has(this.direction)) return;
     if (this.#ending === 'reset') {
       this.stop();
-      return void this.#sink.resetAndDestroy();
+      return resetSocket(this.#sink);
     }
     while (this.#step());
     if (this.#ending === 'end' && this.#queue.length === 0) {

@@ -1,6 +1,6 @@
 // The service that runs a supervisor from login or boot on: its file written, looked at and removed, and the service manager told.
 // Only a file that we wrote is ever changed.
-import { existsSync, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { configIdentity, shortPath } from '../config/locate.ts';
 import { TunnelError } from '../errors.ts';
@@ -9,6 +9,7 @@ import { runProgram } from '../files/child.ts';
 import { errnoWords } from '../files/errno.ts';
 import { makeFolders } from '../files/folders.ts';
 import { readForeignTextNow } from '../files/foreign-file.ts';
+import { passwdUsers } from '../files/passwd.ts';
 import { cleanText } from '../model/clean.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { supervisorPlaces } from '../paths.ts';
@@ -68,14 +69,8 @@ function look(file: ServiceFile): Pick<Service, 'state' | 'lost'> {
 
 /** Who may read what the config names: its owner, by name where the machine knows one. */
 function ownerOf(config: string): string {
-  let uid = 0;
-  try {
-    ({ uid } = statSync(config));
-    const entries = readFileSync('/etc/passwd', 'utf8').split('\n');
-    return entries.map((line) => line.split(':')).find(([, , id]) => id === String(uid))?.[0] ?? String(uid);
-  } catch {
-    return String(uid);
-  }
+  const uid = statSync(config, { throwIfNoEntry: false })?.uid ?? 0;
+  return passwdUsers().find((user) => user.uid === uid)?.name ?? String(uid);
 }
 
 /** Answers whether anything had to be written. */

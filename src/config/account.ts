@@ -1,5 +1,5 @@
 // Whose config it is: homes, names and environment, as far as resolving needs them.
-import { readFileSync } from 'node:fs';
+import { passwdUsers } from '../files/passwd.ts';
 import { passwdEntry, userName } from '../files/process-facts.ts';
 import type { PlaceFacts } from '../paths.ts';
 
@@ -24,10 +24,5 @@ export function inEnvironment(account: Account, env: Account['env'], secret: rea
 
 /** The home of any user of this machine; null when the passwd file does not know them (or is not where users are kept). */
 export function homeOfUser(user: string): string | null {
-  try {
-    const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
-    return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5] ?? null;
-  } catch {
-    return null; // no such file: users come from elsewhere
-  }
+  return passwdUsers().find(({ name }) => name === user)?.home ?? null;
 }

@@ -3,6 +3,7 @@ import { createServer, connect, type Server as NetServer, type Socket } from 'no
 import { createHash } from 'node:crypto';
 import ssh2 from 'ssh2';
 import type { AuthContext, Connection, ParsedKey, ServerChannel, TcpipRequestInfo } from 'ssh2';
+import { resetSocket } from '../model/reset-socket.ts';
 
 export interface DemoServerOptions {
   readonly user: string;
@@ -113,7 +114,7 @@ class EmbeddedServer implements DemoServer {
   }
 
   dropAll(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
   }
 
   freeze(): void {

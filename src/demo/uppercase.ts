@@ -1,5 +1,6 @@
 // The upper-case TCP service: gives back in capitals what it gets, to those it admits.
 import { createServer, type Socket } from 'node:net';
+import { resetSocket } from '../model/reset-socket.ts';
 
 export interface UppercaseService {
   readonly port: number;
@@ -22,7 +23,7 @@ export async function startUppercase(
     socket.on('data', (chunk: Buffer) => {
       if (admits(port)) return void socket.write(chunk.toString('latin1').toUpperCase(), 'latin1');
       refused += 1;
-      socket.resetAndDestroy();
+      resetSocket(socket);
     });
     socket.once('end', () => socket.end());
   });

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Readable, Writable } from 'node:stream';
 import { errnoWords } from './errno.ts';
+import { afterRunning } from './running-time.ts';
 import type { Cancel } from '../model/clock.ts';
 import { cleanText } from '../model/clean.ts';
 import { onAbort, type GiveUpSignal } from '../model/give-up.ts';
@@ -276,18 +277,21 @@ function finished(child: ChildProcess, options: RunOptions): Promise<Run> {
     };
     const output = collect(child.stdout, options.outputLimitBytes ?? 0, () => stop('too-much'));
     const said = collect(child.stderr, options.saidLimitBytes ?? saidLimitBytes, () => undefined);
-    const after = (ms: number, task: () => void): NodeJS.Timeout => {
-      const timer = setTimeout(task, ms);
-      cancels.push(() => clearTimeout(timer));
-      return timer;
-    };
-    const deadline = after(options.deadlineMs, () => stop('late'));
+    // of a process that was stopped, as of a machine that slept, the child was stopped as well
+    const deadline = (): Cancel => afterRunning(options.deadlineMs, () => stop('late'));
+    let cancelDeadline = deadline();
+    cancels.push(() => cancelDeadline());
     const { newDeadlineAt } = options;
-    if (newDeadlineAt !== undefined) onLines(child.stderr, newDeadlineAt, () => deadline.refresh());
+    const renew = (): void => {
+      cancelDeadline();
+      cancelDeadline = deadline();
+    };
+    if (newDeadlineAt !== undefined) onLines(child.stderr, newDeadlineAt, renew);
     child.once('exit', (code, by) => {
       const ending: Ending = by === null ? { how: 'exited', code: code ?? 0 } : { how: 'killed', by };
       child.once('close', () => settle(ending));
-      after(afterExitMs, () => settle(ending));
+      const timer = setTimeout(() => settle(ending), afterExitMs);
+      cancels.push(() => clearTimeout(timer));
     });
     cancels.push(onAbort(options.signal, () => stop('unwanted')));
   });

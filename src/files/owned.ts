@@ -1,7 +1,8 @@
 // Who may have written a file or folder, and who may read it (SPEC 1, 2). Three rules: for a
 // config or ssh_config, for what we keep ourselves, and for a secret. Folders of ours: see folders.ts.
-import { lstatSync, readFileSync, statSync, type BigIntStats, type Stats } from 'node:fs';
+import { lstatSync, statSync, type BigIntStats, type Stats } from 'node:fs';
 import { readForeignFileNow, UnreadableFile, type ForeignFile } from './foreign-file.ts';
+import { passwdGroups, passwdUsers } from './passwd.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { PlaceFacts } from '../paths.ts';
 
@@ -58,24 +59,13 @@ export function ownershipHint(file: string, problem: string): string | null {
 /** Where every user has a group of the same name and nobody else in it (umask 002), the group is the user. */
 function isPrivateGroup(stats: { readonly uid: number; readonly gid: number }): boolean {
   if (stats.gid === 0 && stats.uid === 0) return true;
-  try {
-    const users = readFileSync('/etc/passwd', 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'));
-    const owner = users.find((fields) => fields[2] === String(stats.uid));
-    const group = readFileSync('/etc/group', 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'))
-      .find((fields) => fields[2] === String(stats.gid));
-    if (owner === undefined || group === undefined || group[0] !== owner[0]) return false;
-    const members = (group[3] ?? '').split(',').filter((name) => name !== '' && name !== owner[0]);
-    const others = users.filter(
-      (fields) => fields[3] === String(stats.gid) && fields[2] !== String(stats.uid),
-    );
-    return members.length === 0 && others.length === 0;
-  } catch {
-    return false; // no such files (macOS keeps users elsewhere): then the group is others
-  }
+  const users = passwdUsers();
+  const owner = users.find(({ uid }) => uid === stats.uid);
+  const group = passwdGroups().find(({ gid }) => gid === stats.gid);
+  // no such files (macOS keeps users elsewhere): then the group is others
+  if (owner === undefined || group === undefined || group.name !== owner.name) return false;
+  const isAlone = group.members.every((name) => name === owner.name);
+  return isAlone && users.every(({ gid, uid }) => gid !== stats.gid || uid === stats.uid);
 }
 
 /** Somebody else than us (or root) who could have written a file or a folder of ours. */

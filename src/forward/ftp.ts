@@ -19,7 +19,7 @@ import {
   type Reply,
 } from './ftp-lines.ts';
 import { ListeningCarrier, openTo, type OpenRequest } from './local.ts';
-import { resetSocket } from './reset.ts';
+import { resetSocket } from '../model/reset-socket.ts';
 import { listen, type Listener } from './sockets.ts';
 
 export function createFtpCarrier(forward: LocalForward, hold: Hold, parts: CarrierParts): Carrier {

@@ -7,7 +7,8 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { Origin, Session } from '../model/session.ts';
 import type { Hold } from '../model/tunnel.ts';
 import type { FirstBytes } from './proxy-request.ts';
-import { resetSocket, wasReset } from './reset.ts';
+import { resetSocket } from '../model/reset-socket.ts';
+import { wasReset } from './reset.ts';
 import { localConnectionState } from './tcp-table.ts';
 
 /** More than these are reset at once. */

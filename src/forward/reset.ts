@@ -1,28 +1,6 @@
-// The reset: ends a local connection so that nobody can take what it got for the whole.
+// Whether a local connection was reset: what its client got, or sent, must not pass for the whole.
 import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
-
-/**
- * Ends a socket at once with a TCP reset; a unix socket, which knows none, is closed at once (SPEC 3).
- * Unsent data is dropped. Idempotent.
- */
-export function resetSocket(socket: Socket): void {
-  if (socket.destroyed) return;
-  if (socket.writableEnded && !socket.writableFinished) {
-    // libuv answers EINVAL to a reset while a shutdown is pending, and Node then leaks the descriptor.
-    socket.once('finish', () => resetSocket(socket));
-    return;
-  }
-  if (socket.connecting) {
-    socket.destroy();
-    return;
-  }
-  try {
-    socket.resetAndDestroy();
-  } catch {
-    socket.destroy(); // ERR_INVALID_HANDLE_TYPE: a unix socket
-  }
-}
 
 /** A handle of Node: its descriptor (-1 on Windows), and for TCP its peer, answered by 0 or a negative errno. */
 interface SocketHandle {

@@ -11,7 +11,7 @@ import type { GiveUpSignal } from '../model/give-up.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { noRoomFor } from './descriptors.ts';
 import { shareReads } from './reads.ts';
-import { resetSocket } from './reset.ts';
+import { resetSocket } from '../model/reset-socket.ts';
 import { identityOf, kindOf, nameBeside, pathLimit, unixFailed, withPrivateUmask } from './socket-path.ts';
 import { blockingConnection, holderOf, type Holder } from './tcp-table.ts';
 

@@ -3,7 +3,8 @@
 // resets the other; a side that cannot take more stops the other side's reading. Nothing is kept here but numbers.
 import type { Socket } from 'node:net';
 import type { Channel, ChannelReader } from '../model/session.ts';
-import { hasNoPeer, resetSocket, wasReset } from './reset.ts';
+import { resetSocket } from '../model/reset-socket.ts';
+import { hasNoPeer, wasReset } from './reset.ts';
 
 /** Bytes of a forward. In: received from the SSH side. Out: sent to it (SPEC 4). */
 export interface Traffic {

@@ -40,6 +40,9 @@ describe('after a crash', () => {
     expect(await wantedNow(world)).toEqual(['b', 'c']);
     const again = await world.run(['up', 'c', '--timeout', '10ms']);
     expect(again.stderr).not.toContain('brought back');
+    await world.run(['down', 'b']);
+    await world.run(['up', 'a', '--timeout', '10ms']);
+    expect(await wantedNow(world)).toEqual(['a', 'c']); // b was brought back once
   });
 
   test('down takes back what is wanted of a file that has changed, is broken or is gone', async () => {

@@ -30,6 +30,9 @@ test('the demo shows everything it promises and leaves nothing behind', async ()
     at = ran.stdout.indexOf(scene, at);
     expect(at, `${scene}, after what comes before it`).toBeGreaterThanOrEqual(0);
   }
+  const said = ran.stdout.split('\n').filter((line) => /^(to 127|from there)/.test(line));
+  const columns = said.map((line) => line.search(/ [<>] /));
+  expect(columns, 'what is said and what is heard, below each other').toEqual(said.map(() => columns[0]));
   expect(readdirSync(tmp)).toEqual([]);
   expect((await world.run(['demo', '--yes', '--quiet'], { env })).code).toBe(0);
 });

@@ -1,10 +1,11 @@
 // Children: what the system refuses is an answer, a deadline settles, and what must end ends with all that it started.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { runProgram, startProgram, type RunOptions } from '../../src/files/child.ts';
 import { launchTimeOf } from '../../src/files/lock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -61,6 +62,22 @@ describe('a program', () => {
     const { ending, output } = await sh('sleep 1000 & echo $!; wait', { deadlineMs: 300 });
     expect(ending).toEqual({ how: 'late' });
     await gone(Number(output.toString()));
+  });
+
+  test('is not late because this process was stopped or its machine slept', async () => {
+    const fifo = join(temporaryFolder('late'), 'fifo');
+    spawnSync('mkfifo', [fifo]);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const run = sh(`read -r line < '${fifo}'; echo "$line"`);
+      while (vi.getTimerCount() === 0) await new Promise(setImmediate);
+      vi.advanceTimersToNextTimer(); // the one that was due first comes after the pause
+      await writeFile(fifo, 'in time\n');
+      const { ending, output } = await run;
+      expect([ending, output.toString()]).toEqual([{ how: 'exited', code: 0 }, 'in time\n']);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('is ended when it prints without end', async () => {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { resetSocket } from '../../src/model/reset-socket.ts';
 import { wasReset } from '../../src/forward/reset.ts';
 import { socketPair } from '../helpers/socket-pair.ts';
 
@@ -58,4 +59,17 @@ describe('a client that sends and goes', () => {
     const { client, served } = await socketPair('unix');
     expect(await told(served, client, () => client.end())).toBe('end');
   });
+});
+
+test('a reset while the end of the socket is on its way waits for it: the system refuses it until then, and the socket would never close', async () => {
+  const { client, served } = await socketPair();
+  const errors: Error[] = [];
+  client.on('error', () => undefined).resume();
+  served.on('error', (error) => errors.push(error));
+  served.end();
+  await new Promise<void>((resolve) => process.nextTick(resolve)); // the shutdown is asked for now
+  resetSocket(served);
+  await Promise.all([once(served, 'close'), once(client, 'end')]);
+  expect(errors).toEqual([]);
+  client.destroy();
 });

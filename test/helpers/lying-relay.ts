@@ -1,5 +1,6 @@
 // A relay that lies once in each connection: what a checking client must see.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { resetSocket } from '../../src/model/reset-socket.ts';
 
 export type Lie = 'none' | 'flip' | 'end' | 'drop' | 'repeat' | 'swap' | 'hang' | 'reset';
 
@@ -19,8 +20,8 @@ export async function startRelay(target: string | number, lie: Lie, afterBytes: 
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
     }
-    client.on('error', () => far.resetAndDestroy());
-    far.on('error', () => client.resetAndDestroy());
+    client.on('error', () => resetSocket(far));
+    far.on('error', () => resetSocket(client));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -72,7 +73,7 @@ function tell(lie: Lie, chunk: Buffer, last: Buffer, far: Socket, client: Socket
     case 'hang':
       return void far.pause();
     case 'reset':
-      client.resetAndDestroy();
+      resetSocket(client);
       return void far.destroy();
     case 'none':
       client.write(chunk);

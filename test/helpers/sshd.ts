@@ -1,4 +1,4 @@
-// A real OpenSSH sshd on 127.0.0.1 in a temp folder: own host keys, own config, own log. One a test, gone with the test.
+// A real OpenSSH sshd on loopback in a temp folder: own host keys, own config, own log. One a test, gone with the test.
 import { randomInt } from 'node:crypto';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync, truncateSync } from 'node:fs';
@@ -28,6 +28,8 @@ export interface SshdOptions {
   /** Host key types to make and offer. Default: ed25519. */
   readonly hostKeyTypes?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
   readonly port?: number;
+  /** Default: 127.0.0.1. */
+  readonly address?: string;
   /** A command in front of sshd's own, that ends by executing it: for a mount namespace. */
   readonly launcher?: readonly string[];
   /** A Debian tree (debootstrap(8)) whose /usr, and so whose sshd, is used. Default: SSHD_ROOT, else this machine's. */
@@ -97,6 +99,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
   const root = options.root ?? process.env['SSHD_ROOT'];
   const types = options.hostKeyTypes ?? ['ed25519'];
   const port = options.port ?? (await freePort());
+  const address = options.address ?? '127.0.0.1';
   const hostKey = (type: 'ed25519' | 'ecdsa' | 'rsa' = types[0] ?? 'ed25519'): string =>
     join(folder, `host_${type}`);
   for (const type of types) makeKey(hostKey(type), ['-t', type]);
@@ -112,7 +115,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     [
       ...(options.config ?? []),
       `Port ${port}`,
-      'ListenAddress 127.0.0.1',
+      `ListenAddress ${address}`,
       ...types.map((type) => `HostKey ${hostKey(type)}`),
       `AuthorizedKeysFile ${authorizedKeys}`,
       `PidFile ${join(folder, 'sshd.pid')}`,
@@ -153,7 +156,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd & Async
     const listening = (async (): Promise<void> => {
       while (
         readFileSync(logFile, 'utf8').split('Server listening on').length <= before - 1 ||
-        !(await answers(port))
+        !(await answers(port, address))
       ) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
@@ -213,10 +216,10 @@ function rootLauncher(root: string | undefined): readonly string[] {
   return ['unshare', '-m', 'sh', '-c', 'mount --bind "$0/usr" /usr && exec "$@"', root];
 }
 
-async function answers(port: number): Promise<boolean> {
+async function answers(port: number, address: string): Promise<boolean> {
   const { connect } = await import('node:net');
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, address);
     socket.once('data', () => {
       socket.destroy();
       resolve(true);

@@ -20,6 +20,8 @@ export interface Terminal extends Disposable {
   resize(columns: number, rows: number): void;
   /** What stands on the screen and above it, without trailing blanks. */
   screen(): string;
+  /** The same with its SGR escapes, and how many of its lines have gone off the top. */
+  painted(): { readonly scrolled: number; readonly text: string };
   /** Waits until the screen matches; throws with the screen after 20 s. */
   until(pattern: RegExp): Promise<string>;
 }
@@ -52,6 +54,11 @@ export function openTerminal(
     key: (name) => void tmux('send-keys', name),
     resize: (width, height) => void tmux('resize-window', '-x', String(width), '-y', String(height)),
     screen,
+    painted() {
+      const both = tmux(...'display-message -p #{history_size} ; capture-pane -e -p -S -'.split(' '));
+      const end = both.indexOf('\n');
+      return { scrolled: Number(both.slice(0, end)), text: both.slice(end + 1).trimEnd() };
+    },
     async until(pattern) {
       const deadline = Date.now() + patienceMs;
       for (;;) {

@@ -107,7 +107,7 @@ async function firstExchange(
   const text = 'this is a test';
   say(context, `to 127.0.0.1:${port}  > ${text}`);
   const answer = await exchange(port, text, AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]));
-  say(context, `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(answer)}`);
+  say(context, `from there${' '.repeat(String(port).length)}     < ${context.paint.bold(answer)}`);
   happened(answer === text.toUpperCase(), text.toUpperCase(), answer);
   happened(sandbox.server.logins === 1, 'one login on the server', `${sandbox.server.logins}`);
 }
@@ -134,7 +134,7 @@ async function outage(context: Context, sandbox: Sandbox, port: number, signal: 
   const got = await answer;
   say(
     context,
-    `from there${' '.repeat(String(port).length)}    < ${context.paint.bold(got)}   (held, then served after ${formatElapsed(performance.now() - began)})`,
+    `from there${' '.repeat(String(port).length)}     < ${context.paint.bold(got)}   (held, then served after ${formatElapsed(performance.now() - began)})`,
   );
   happened(got === text.toUpperCase(), text.toUpperCase(), got);
 }

@@ -27,6 +27,8 @@ export const spec: CommandSpec = {
     'On Linux a unit of systemd for you, or with --system one of the machine that runs as the owner of the',
     'config; on macOS an agent, or a daemon, of launchd. It brings up what has autostart, and restarts what',
     'crashed.',
+    'tunnel up, down and status talk to the supervisor that it runs. One config has one supervisor: end one',
+    'that an earlier tunnel up started, by tunnel down, before you install or start the service.',
     'Whatever you change by systemctl edit stays; install again after the program or node moved.',
   ],
   options: [

@@ -16,6 +16,12 @@ export const windowLimits: WindowLimits = { initial: 2 * mib, initialFar: 8 * mi
 
 /** A round trip is long from here on, in milliseconds. */
 const farMs = 20;
+/**
+ * A short way holds little, and what sshd keeps for all its channels together is what it copies: there they share so much. Eight
+ * downloads with 2 MiB each cost it a third more than with half of one.
+ */
+const nearShared = 4 * mib;
+const nearLeast = mib / 2;
 /** The smallest window a channel gets when very many share the budget: four packets. */
 const smallest = 128 * 1024;
 /** Up to here a window doubles; beyond it grows by a step, since what is too much costs most there. */
@@ -46,18 +52,24 @@ export interface PathFacts {
 /** A target for a new channel when `open` others share `budget` bytes. */
 export function initialTarget(limits: WindowLimits, budget: number, open: number, path: PathFacts): number {
   const share = Math.floor(budget / (open + 1) / 4);
-  const usual = (path.rttMs ?? 0) >= farMs ? limits.initialFar : limits.initial;
+  const usual = usualTarget(limits, open + 1, path.rttMs);
   return Math.max(smallest, Math.min(Math.max(usual, path.served), share));
+}
+
+function usualTarget(limits: WindowLimits, open: number, rttMs: number | null): number {
+  if ((rttMs ?? 0) >= farMs) return limits.initialFar;
+  return Math.max(nearLeast, Math.min(limits.initial, Math.floor(nearShared / open)));
 }
 
 /**
  * Looks at what came in since the last look. The rate times the idle round trip is what was under way: where that fills the
  * window, it grows; where it leaves half of it empty, it shrinks to what was used, but not below the initial one.
- * `spare` is what the budget still has. A look is worth something once a round trip (or 10 ms) has passed.
+ * `spare` is what the budget still has, `open` how many channels there are. A look is worth something once a round trip (or 10 ms)
+ * has passed.
  */
 export function tune(
   state: WindowState,
-  now: { readonly ms: number; readonly rttMs: number | null; readonly spare: number },
+  now: { readonly ms: number; readonly rttMs: number | null; readonly spare: number; readonly open: number },
   limits: WindowLimits,
 ): WindowState {
   const elapsed = now.ms - state.sinceMs;
@@ -71,7 +83,7 @@ export function tune(
     const most = Math.min(limits.largest, wanted, target + Math.max(0, now.spare));
     return { ...fresh, target: most, grew: true };
   }
-  const least = now.rttMs >= farMs ? limits.initialFar : limits.initial;
+  const least = usualTarget(limits, now.open, now.rttMs);
   if (underWay < target * idleShare && target > least)
     return { ...fresh, target: Math.floor(Math.max(least, target * 0.75, underWay * 1.4)) };
   return fresh;

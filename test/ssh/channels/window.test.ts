@@ -9,10 +9,10 @@ const plenty = 1024 * mib;
 const look = (
   target: number,
   received: number,
-  now: Partial<{ ms: number; rttMs: number | null; spare: number; grew: boolean }> = {},
+  now: Partial<{ ms: number; rttMs: number | null; spare: number; open: number; grew: boolean }> = {},
 ): WindowState => {
-  const { ms = 100, rttMs = 100, spare = plenty, grew = false } = now;
-  return tune({ target, received, sinceMs: 0, grew }, { ms, rttMs, spare }, windowLimits);
+  const { ms = 100, rttMs = 100, spare = plenty, open = 1, grew = false } = now;
+  return tune({ target, received, sinceMs: 0, grew }, { ms, rttMs, spare, open }, windowLimits);
 };
 
 describe('a receive window', () => {
@@ -22,7 +22,7 @@ describe('a receive window', () => {
     for (let ms = 100; ms <= 2200; ms += 100) {
       // everything the window allows arrives within each round trip of 100 ms
       const seen = { ...state, received: state.target };
-      state = tune(seen, { ms, rttMs: 100, spare: plenty }, windowLimits);
+      state = tune(seen, { ms, rttMs: 100, spare: plenty, open: 1 }, windowLimits);
       targets.push(state.target / mib);
     }
     expect(targets.filter((_target, at) => at % 2 === 0)).toEqual([4, 8, 12, 16, 20, 24, 28, 32, 32, 32, 32]);
@@ -43,8 +43,8 @@ describe('a receive window', () => {
     expect(look(2 * mib, 100 * mib, { spare: mib }).target).toBe(3 * mib);
     expect(look(2 * mib, 100 * mib, { spare: -5 }).target).toBe(2 * mib);
     const state = { target: 2 * mib, received: 100 * mib, sinceMs: 0, grew: false };
-    expect(tune(state, { ms: 100, rttMs: null, spare: plenty }, windowLimits)).toBe(state);
-    expect(tune(state, { ms: 50, rttMs: 100, spare: plenty }, windowLimits)).toBe(state);
+    expect(tune(state, { ms: 100, rttMs: null, spare: plenty, open: 1 }, windowLimits)).toBe(state);
+    expect(tune(state, { ms: 50, rttMs: 100, spare: plenty, open: 1 }, windowLimits)).toBe(state);
   });
 
   test('shrinks to what is used, a quarter at a time, and not below the one it began with', () => {
@@ -70,6 +70,17 @@ describe('a receive window', () => {
         },
       ),
     );
+  });
+
+  test('is shared on a short way, where what is beyond it only waits in sshd, and not on a long one', () => {
+    const begin = (open: number, rttMs: number): number =>
+      initialTarget(windowLimits, 256 * mib, open, { rttMs, served: 0 }) / mib;
+    expect([0, 1, 3, 7, 50].map((open) => begin(open, 0.3))).toEqual([2, 2, 1, 0.5, 0.5]);
+    expect([0, 1, 3, 7].map((open) => begin(open, 50))).toEqual([8, 8, 8, 8]);
+    // and those that were there before give way
+    expect(look(2 * mib, 100 * mib, { ms: 1000, rttMs: 0.3, open: 8 }).target).toBe(1.5 * mib);
+    expect(look(0.6 * mib, 100 * mib, { ms: 1000, rttMs: 0.3, open: 8 }).target).toBe(0.5 * mib);
+    expect(look(2 * mib, 100 * mib, { ms: 1000, rttMs: 0.3, open: 2 }).target).toBe(2 * mib);
   });
 
   test('begins larger where the round trip is long, and with what has served the session', () => {
