@@ -14,6 +14,7 @@ test.each([
   ['chaos/soak.ts', 'usage: npm run soak -- '],
   ['fuzz/run.ts', 'usage: npm run fuzz -- '],
   ['bench/run.ts', 'usage: npm run bench -- '],
+  ['deploy/linux/package.ts', 'usage: npm run package -- '],
   ['docs/pictures.ts', 'usage: npm run pictures -- '],
 ])('%s shows its usage, and says in a sentence what it does not know', async (script, usage) => {
   const [helped, refused] = await Promise.all([run(script, '--help'), run(script, '--frob')]);

@@ -172,13 +172,18 @@ export function missingNativePart(
 }
 
 export const withoutNativePart =
-  'ssh2 runs without its native part, which was not built at install time: transfers are slower, nothing else changes';
+  'ssh2 runs without its native part: transfers are slower, nothing else changes';
+
+/** Lets the single-file executable, which is its own package folder, load what it carries (deploy/linux/inside/native.ts). */
+const otherFolder =
+  'tunnel down && TMPDIR=/var/tmp tunnel up    # or another folder that can be written to and is not mounted noexec';
 
 /** The command that builds it. `prefix`: see `rebuildCommand`. */
 export function nativePartHint(
   folder = packageFolder(),
   prefix = dirname(dirname(process.execPath)),
 ): string {
+  if (folder === process.execPath) return otherFolder;
   return `${rebuildCommand(folder, prefix)}    # needs python3, make and a C++ compiler; serves the next supervisor`;
 }
 

@@ -5,8 +5,14 @@ import { dirname, join, resolve } from 'node:path';
 import type { StatusDocument, TunnelStatus } from '../../src/model/status.ts';
 import { temporaryFolder } from './folder.ts';
 
-/** The program that was built here. */
-export const built = resolve(import.meta.dirname, '../../bin/tunnel.js');
+/** The program that was built here; TUNNEL_PROGRAM names another, such as the single file of `npm run package`. */
+export const built = resolve(
+  process.env['TUNNEL_PROGRAM'] ?? join(import.meta.dirname, '../../bin/tunnel.js'),
+);
+
+/** What runs it. */
+const commandOf = (bin: string): readonly [string, ...string[]] =>
+  bin.endsWith('.js') ? [process.execPath, bin] : [bin];
 
 export interface Ran {
   readonly code: number | null;
@@ -55,14 +61,15 @@ export function createWorld({ bin = built, uid }: { bin?: string; uid?: number }
     TMPDIR: process.env['TMPDIR'] ?? '/tmp',
     TUNNEL_WIPE_MEMORY: process.env['TUNNEL_WIPE_MEMORY'] ?? '', // wiped-memory.ts; not in benchmarks
   };
+  const [program, ...script] = commandOf(bin);
   const start: World['start'] = (args, options = {}) =>
-    spawn(process.execPath, [bin, ...args], {
+    spawn(program, [...script, ...args], {
       ...identity,
       env: { ...env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   const run: World['run'] = async (args, options = {}) => {
-    const child = spawn(process.execPath, [bin, ...args], {
+    const child = spawn(program, [...script, ...args], {
       ...identity,
       env: { ...env, ...options.env },
       cwd: options.cwd ?? folder,

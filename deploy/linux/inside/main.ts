@@ -1,0 +1,35 @@
+// Where the single-file executable starts: it is the package and a Node in one file, and runs the package as Node would.
+import { getRawAsset, getAsset } from 'node:sea';
+import { setFlagsFromString } from 'node:v8';
+import { loadNative } from './native.ts';
+import { openArchive, type Read } from './archive.ts';
+
+const names = new Set(JSON.parse(getAsset('names', 'utf8')) as string[]);
+const read: Read = (name) => (names.has(name) ? Buffer.from(getRawAsset(name) as ArrayBuffer) : null);
+
+type Rooms = Readonly<Record<string, () => Promise<unknown>>>;
+
+takeArguments();
+const load = openArchive(
+  process.execPath,
+  read,
+  (room) => (load('dist/rooms.cjs') as Rooms)[room]?.() ?? Promise.reject(new Error(`there is no ${room}`)),
+  loadNative,
+);
+load('dist/cli.cjs');
+
+/**
+ * The program starts its children as [node, options of node, script, words]. Here node and script are both this file, and Node takes no
+ * option from the command line of such a file: they are taken here.
+ */
+function takeArguments(): void {
+  const [own, , ...words] = process.argv as [string, string, ...string[]];
+  const script = words.indexOf(process.execPath);
+  const options = words.slice(0, Math.max(script, 0));
+  const isChild = script >= 0 && options.every((word) => /^--[a-z-]+=\d+$/.test(word));
+  process.execArgv = isChild ? options : [];
+  process.argv = [own, process.execPath, ...(isChild ? words.slice(script + 1) : words)];
+  // V8 reads the size once, before this runs: what is left to say is that what there is (1 MiB in Node 20) does not grow.
+  if (isChild && options.some((word) => word.startsWith('--max-semi-space-size=')))
+    setFlagsFromString('--semi-space-growth-factor=1');
+}
