@@ -209,7 +209,12 @@ export class SshChannel implements OpenChannel {
       sinceMs: this.#sinceMs,
       grew: this.#grew,
     };
-    const now = { ms: this.#home.nowMs(), rttMs: this.#home.rttMs(), spare: budget.total - budget.used, open: budget.open };
+    const now = {
+      ms: this.#home.nowMs(),
+      rttMs: this.#home.rttMs(),
+      spare: budget.total - budget.used,
+      open: budget.open,
+    };
     const after = tune(before, now, windowLimits);
     if (after.target !== before.target) {
       budget.used += after.target - before.target;
