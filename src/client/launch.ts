@@ -10,6 +10,7 @@ import {
   parseReady,
   projectArgument,
   readyArgument,
+  supervisorFlags,
   readyDescriptor,
   type ReadyMessage,
 } from '../control/launch-pipe.ts';
@@ -22,12 +23,6 @@ import { callerEnvironment, supervisorEnvironment } from '../model/environment.t
 import { connectSupervisor } from '../control/reach.ts';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-
-/**
- * Bounds V8's young generation, in MiB of each of its halves: it grows to three times 16 MiB under load, and is given back by nothing
- * but a full collection. Reads make no garbage (forward/reads, ssh/channels/buffers), so a small one costs no throughput.
- */
-const youngGeneration = '--max-semi-space-size=2';
 
 /** How long a supervisor may take until it listens. It reads the config first, and each `ssh -G` may take 60 s. */
 const startLimitMs = 180_000;
@@ -103,7 +98,7 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
   try {
     const [node, ...script] = program;
     const words = ['__supervise', config, readyArgument, environmentArgument, ...project];
-    child = await startProgram([node, youngGeneration, ...script, ...words], {
+    child = await startProgram([node, ...supervisorFlags, ...script, ...words], {
       env: supervisorEnvironment(facts),
       stdio: ['pipe', log, log, 'pipe'],
       outlives: true,

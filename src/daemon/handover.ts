@@ -3,7 +3,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { handedOverArgument, projectArgument } from '../control/launch-pipe.ts';
+import { handedOverArgument, projectArgument, supervisorFlags } from '../control/launch-pipe.ts';
 import { protocolVersion, type HandOverParams } from '../control/protocol.ts';
 import { unitCommand } from '../control/stop-command.ts';
 import { TunnelError, type Hint } from '../errors.ts';
@@ -135,9 +135,10 @@ async function launch(
   descriptors: readonly number[],
 ): Promise<ChildProcess> {
   const log = openSync(at.log, 'a', 0o600);
+  const [node = '', ...script] = program;
   const words = ['__supervise', config, handedOverArgument, ...(project ? [projectArgument] : [])];
   try {
-    return await startProgram([...program, ...words], {
+    return await startProgram([node, ...supervisorFlags, ...script, ...words], {
       env: supervisorEnvironment(facts),
       stdio: ['ignore', log, log, 'ipc', ...descriptors],
       outlives: true,

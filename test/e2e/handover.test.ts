@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { supervisorFlags } from '../../src/control/launch-pipe.ts';
 import type { StatusDocument } from '../../src/model/status.ts';
 import { boxConfig, bringUp, clientAt, exchange, onlyForward, portOf } from '../helpers/forwards-world.ts';
 import { askAgainAndAgain, otherVersion, runOf, supervisorOf, waitingVersion } from '../helpers/handover.ts';
@@ -14,6 +15,15 @@ import { built, createWorld, finished, isAlive, processEnd, type World } from '.
 
 const listenOf = async (world: World, name: string): Promise<string> =>
   onlyForward(await world.tunnel(name)).listen;
+
+/** What Node was told besides the program: all between its own name and the first word that is no option. */
+function nodeOptionsOf(pid: number): readonly string[] {
+  const [, ...words] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  return words.slice(
+    0,
+    words.findIndex((word) => !word.startsWith('-')),
+  );
+}
 
 describe.skipIf(sshdMissing() !== null)('tunnel restart --supervisor', () => {
   test('refuses nobody on TCP, both loopbacks and a unix socket, and a long connection ends clean with all its bytes', async () => {
@@ -94,6 +104,7 @@ describe.skipIf(sshdMissing() !== null)('tunnel restart --supervisor', () => {
       pids.push((await supervisorOf(world)).pid);
     }
     expect(new Set(pids).size).toBe(3);
+    expect(pids.map(nodeOptionsOf)).toEqual(pids.map(() => [...supervisorFlags])); // each was started as the first one
     const answered = new Promise((resolve) => long.once('data', resolve));
     long.write('two');
     await answered;
