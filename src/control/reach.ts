@@ -28,6 +28,8 @@ export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<C
 export interface SupervisorCall<M extends Method> extends CallOptions<M> {
   readonly method: M;
   readonly params: Methods[M]['params'];
+  /** With the answer the process ends. */
+  readonly last?: boolean;
 }
 
 /**
@@ -37,18 +39,17 @@ export interface SupervisorCall<M extends Method> extends CallOptions<M> {
 export function askSupervisor<M extends Exclude<Method, 'hello'>>(
   at: SupervisorPlaces,
   owner: Owner,
-  { method, params, ...options }: SupervisorCall<M>,
+  { method, params, last = false, ...options }: SupervisorCall<M>,
 ): Promise<{ readonly result: Methods[M]['result'] } | null> {
   return reach(at, owner, async (client) => {
-    try {
-      return { result: await client.call(method, params, options as CallOptions<M>) };
-    } finally {
-      client.close();
-    }
+    const result = await client.call(method, params, options as CallOptions<M>);
+    if (last) client.leave();
+    else client.close();
+    return { result };
   });
 }
 
-/** One call to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
+/** The last call of a process, to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
 export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
   at: SupervisorPlaces,
   owner: Owner,
@@ -59,7 +60,7 @@ export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
   try {
     return (await client?.call(method, params, { signal: AbortSignal.timeout(withinMs) })) ?? null;
   } finally {
-    client?.close();
+    client?.leave();
   }
 }
 
