@@ -79,15 +79,22 @@ const specsAlone = {
 };
 
 /** yargs only parses here (src/cli/parse.ts). What it would draw its help with takes a seventh of the time of a command to load. */
+const notForYargs = {
+  cliui: "export default () => { throw new Error('yargs draws nothing here'); };",
+  'string-width': "export default () => { throw new Error('yargs draws nothing here'); };",
+  assert: `const test = (wanted, message) => { if (!wanted) throw new Error(message); };
+    export const strictEqual = (one, other, message) => test(Object.is(one, other), message);
+    export const notStrictEqual = (one, other, message) => test(!Object.is(one, other), message);`,
+};
 const yargsDrawsNothing = {
   name: 'yargs-draws-nothing',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(cliui|string-width)$/ }, ({ path, importer }) =>
-      /[\\/]yargs[\\/]/.test(importer) ? { path, namespace: 'not-here' } : undefined,
+    onResolve({ filter: /./ }, ({ path, importer }) =>
+      /[\\/]yargs[\\/]/.test(importer) && path in notForYargs
+        ? { path, namespace: 'not-for-yargs' }
+        : undefined,
     );
-    onLoad({ filter: /./, namespace: 'not-here' }, ({ path }) => ({
-      contents: `export default () => { throw new Error('${path} is not part of the bundle: yargs prints nothing'); };`,
-    }));
+    onLoad({ filter: /./, namespace: 'not-for-yargs' }, ({ path }) => ({ contents: notForYargs[path] }));
   },
 };
 
@@ -98,10 +105,12 @@ const small = await build({
   entryPoints: { start: 'src/cli/start.ts', cli: 'src/cli/entry.ts' },
   plugins: [leadsToRooms, specsAlone],
 });
-/** Code out of V8's cache has no `import()`: src/cli/start.ts hands in what leads to a room. */
-const handedIn = ({ path, contents, text }) => ({
+/** As src/cli/start.ts runs it. Code out of V8's cache has no `import()`: it is handed what leads to a room. */
+const asFunction = ({ path, contents, text }) => ({
   path,
-  contents: path.endsWith('cli.cjs') ? text.replaceAll('import("', 'import_("') : contents,
+  contents: path.endsWith('cli.cjs')
+    ? `(function (exports, require, module, __filename, __dirname, import_) { ${text.replaceAll('import("', 'import_("')}\n})`
+    : contents,
 });
 const ways = Object.entries(rooms).map(([name, file]) => `exports.${name} = () => require('./${file}');`);
 const large = await build({
@@ -183,7 +192,7 @@ const page = readFileSync(new URL('./src/page/page.html', import.meta.url), 'utf
 
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-const bundles = [small.outputFiles.map(handedIn), large.outputFiles, worker.outputFiles].flat();
+const bundles = [small.outputFiles.map(asFunction), large.outputFiles, worker.outputFiles].flat();
 for (const { path, contents } of [...bundles, libraryFile, ...pages, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);

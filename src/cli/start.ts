@@ -7,8 +7,8 @@ import { readCacheFile, writeCacheFile } from '../files/cache-file.ts';
 import { processFacts } from '../files/process-facts.ts';
 import { placesOf, type PlaceFacts } from '../paths.ts';
 
-/** As Node wraps a CommonJS module; `import_` stands for `import()`, which code out of a cache cannot do by itself (build.mjs). */
-const before = '(function (exports, require, module, __filename, __dirname, import_) { ';
+/** As Node wraps a CommonJS module. */
+const before = '(function (exports, require, module, __filename, __dirname) { ';
 const behind = '\n})';
 
 /** Commands with code of the small bundle for themselves: it holds the functions that ran, and these must be quick. */
@@ -21,6 +21,8 @@ const longRunMs = 10_000;
 
 interface Bundle {
   readonly file: string;
+  /** It is written as the function that it is called as, with `lead` in the place of `import()`, which kept code cannot do (build.mjs). */
+  readonly isFunction: boolean;
   /** The name of its code in the cache folder. */
   readonly kept: string;
   /** What this run does with it: code is kept of one run for each of them, all in one file. Null: this run is like no other. */
@@ -32,8 +34,8 @@ type Rooms = Readonly<Record<string, () => unknown>>;
 const [, , word = '--help', ...others] = process.argv;
 const facts = kindOf(word) === null ? null : factsOfUser();
 let rooms: Rooms | null = null;
-run({ file: 'cli.cjs', kept: kindOf(word) ?? '', use: 'all' }, (room) => {
-  rooms ??= run({ file: 'rooms.cjs', kept: 'rooms', use: useOf(word, others) }) as Rooms;
+run({ file: 'cli.cjs', isFunction: true, kept: kindOf(word) ?? '', use: 'all' }, (room) => {
+  rooms ??= run({ file: 'rooms.cjs', isFunction: false, kept: 'rooms', use: useOf(word, others) }) as Rooms;
   return Promise.resolve(rooms[room]?.());
 });
 
@@ -59,15 +61,21 @@ function run(bundle: Bundle, lead?: (room: string) => Promise<unknown>): unknown
   return own.exports;
 }
 
-function programOf({ kept, use }: Bundle, filename: string): Script {
+function programOf({ isFunction, kept, use }: Bundle, filename: string): Script {
   const source = readFileSync(filename);
-  if (facts === null) return compiled(filename, source);
+  const compiled = (cachedData?: Buffer): Script => {
+    const text = source.toString('latin1'); // ASCII (build.mjs): a byte is a character
+    // As it was read: with a second copy V8 would have to collect garbage before `status` ends.
+    if (isFunction) return new Script(text, { filename, cachedData });
+    return new Script(`${before}${text}${behind}`, { filename, columnOffset: -before.length, cachedData });
+  };
+  if (facts === null) return compiled();
   // What must be the same: V8 looks at its own flags, but would be asked in vain each time.
   const { execArgv, env, version, arch } = process;
   const madeOf = `${JSON.stringify([filename, version, arch, execArgv, env['NODE_OPTIONS']])}\n`;
   const file = join(placesOf(facts).cacheDir, `code-${kept}-${shortHash(madeOf)}`);
   const known = codeIn(readCacheFile(file, facts, limitBytes), madeOf, source);
-  const script = compiled(filename, source, known?.code);
+  const script = compiled(known?.code);
   const uses = known === null || script.cachedDataRejected === true ? [] : known.uses;
   if (use !== null && !uses.includes(use))
     keepAtExit(script, { file, source, madeOf, uses: [...uses, use], owner: facts });
@@ -99,12 +107,6 @@ function keepAtExit(script: Script, { file, source, madeOf, uses, owner }: Keepi
     const head = Buffer.from(`${madeOf}${uses.join(' ')}\n`);
     writeCacheFile(file, [head, source, fresh, fresh], owner);
   });
-}
-
-function compiled(filename: string, source: Buffer, cachedData?: Buffer): Script {
-  // ASCII, both (build.mjs): a byte is a character.
-  const text = `${before}${source.toString('latin1')}${behind}`;
-  return new Script(text, { filename, columnOffset: -before.length, cachedData });
 }
 
 /** Null: the folder that we stand in is gone. */
