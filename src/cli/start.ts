@@ -14,6 +14,9 @@ const behind = '\n})';
 /** Commands with code of the small bundle for themselves: it holds the functions that ran, and these must be quick. */
 const quick = ['status', '__complete', '--help', '--version'];
 
+/** With one of these no command runs. */
+const noCommand = ['--help', '-h', '--version', '-V'];
+
 const limitBytes = 16 * 1024 * 1024;
 
 /** Then V8 has thrown away what ran at the beginning only, and its code would be of no use to others. */
@@ -25,8 +28,8 @@ interface Bundle {
   readonly isFunction: boolean;
   /** The name of its code in the cache folder. */
   readonly kept: string;
-  /** What this run does with it: code is kept of one run for each of them, all in one file. Null: this run is like no other. */
-  readonly use: string | null;
+  /** What this run does with it, asked at its end: code is kept of one run for each of them, all in one file. Null: of none. */
+  readonly use: () => string | null;
 }
 
 type Rooms = Readonly<Record<string, () => unknown>>;
@@ -34,8 +37,8 @@ type Rooms = Readonly<Record<string, () => unknown>>;
 const [, , word = '--help', ...others] = process.argv;
 const facts = kindOf(word) === null ? null : factsOfUser();
 let rooms: Rooms | null = null;
-run({ file: 'cli.cjs', isFunction: true, kept: kindOf(word) ?? '', use: 'all' }, (room) => {
-  rooms ??= run({ file: 'rooms.cjs', isFunction: false, kept: 'rooms', use: useOf(word, others) }) as Rooms;
+run({ file: 'cli.cjs', isFunction: true, kept: kindOf(word) ?? '', use: wayTaken }, (room) => {
+  rooms ??= run({ file: 'rooms.cjs', isFunction: false, kept: 'rooms', use: commandRun }) as Rooms;
   return Promise.resolve(rooms[room]?.());
 });
 
@@ -45,11 +48,18 @@ function kindOf(first: string): string | null {
   return quick.includes(first) ? first.replace(/^[-_]+/, '') : 'other';
 }
 
-const noCommand = ['--help', '-h', '--version', '-V'];
+/** Through the small bundle: where the ways of one command part (fast.ts, complete.ts). */
+function wayTaken(): string {
+  if (word === 'status')
+    return `${others.includes('--json') ? 'json' : 'text'}-${rooms === null ? 'answered' : 'led-on'}`;
+  if (word === '__complete')
+    return `${others[0] === 'bash' ? 'bash' : 'other'}-${others.length > 2 ? 'names' : 'commands'}`;
+  return 'all';
+}
 
 /** A command runs what no other one does. Behind options it is not looked for, and its help is not the command. */
-function useOf(command: string, args: readonly string[]): string | null {
-  return /^[a-z]{1,20}$/.test(command) && !args.some((each) => noCommand.includes(each)) ? command : null;
+function commandRun(): string | null {
+  return /^[a-z]{1,20}$/.test(word) && !others.some((each) => noCommand.includes(each)) ? word : null;
 }
 
 /** What the bundle exports. */
@@ -77,8 +87,7 @@ function programOf({ isFunction, kept, use }: Bundle, filename: string): Script 
   const known = codeIn(readCacheFile(file, facts, limitBytes), madeOf, source);
   const script = compiled(known?.code);
   const uses = known === null || script.cachedDataRejected === true ? [] : known.uses;
-  if (use !== null && !uses.includes(use))
-    keepAtExit(script, { file, source, madeOf, uses: [...uses, use], owner: facts });
+  keepAtExit(script, { file, source, madeOf, uses, use, owner: facts });
   return script;
 }
 
@@ -93,18 +102,21 @@ interface Keeping {
   readonly file: string;
   readonly source: Buffer;
   readonly madeOf: string;
+  /** What is kept already. */
   readonly uses: readonly string[];
+  readonly use: Bundle['use'];
   readonly owner: PlaceFacts;
 }
 
-function keepAtExit(script: Script, { file, source, madeOf, uses, owner }: Keeping): void {
+function keepAtExit(script: Script, { file, source, madeOf, uses, use, owner }: Keeping): void {
   process.once('exit', (exitCode) => {
+    const own = use();
     // What failed ran little of what is meant.
-    if (exitCode !== 0 || performance.now() > longRunMs) return;
+    if (own === null || uses.includes(own) || exitCode !== 0 || performance.now() > longRunMs) return;
     // At the end by force: another write might hang as well.
     if (process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'))) return;
     const fresh = script.createCachedData();
-    const head = Buffer.from(`${madeOf}${uses.join(' ')}\n`);
+    const head = Buffer.from(`${madeOf}${[...uses, own].join(' ')}\n`);
     writeCacheFile(file, [head, source, fresh, fresh], owner);
   });
 }

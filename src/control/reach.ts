@@ -57,10 +57,13 @@ export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
   withinMs: number,
 ): Promise<Methods[M]['result'] | null> {
   const client = await connectAt(at, owner, withinMs);
+  if (client === null) return null;
+  const late = setTimeout(() => client.close(), withinMs);
   try {
-    return (await client?.call(method, params, { signal: AbortSignal.timeout(withinMs) })) ?? null;
+    return await client.call(method, params);
   } finally {
-    client?.leave();
+    clearTimeout(late);
+    client.leave();
   }
 }
 

@@ -235,16 +235,30 @@ describe.each([small, large])('code that V8 made of $file', (bundle) => {
   });
 });
 
-describe('code of the large bundle', () => {
-  const commandsIn = (program: Copy): string | undefined =>
-    readFileSync(program.cache(), 'latin1').split('\n')[1];
+/** What ran, of which there is code. */
+const usesIn = (program: Copy): string | undefined => readFileSync(program.cache(), 'latin1').split('\n')[1];
 
+test('code of the small bundle is that of every way through it, each of them once', async () => {
+  const program = copy({ ...small, args: ['__complete', 'bash', 'u'], kept: 'code-complete-' });
+  const names = { args: ['__complete', 'zsh', 'up', ''] };
+  expect(await program.says()).toBe('up');
+  const first = statSync(program.cache());
+  await program.says(names);
+  expect(usesIn(program)).toBe('bash-commands other-names');
+  const second = statSync(program.cache());
+  expect(second.size).toBeGreaterThan(first.size);
+  await program.says(names);
+  await program.says();
+  expect(statSync(program.cache()).mtimeMs).toBe(second.mtimeMs);
+});
+
+describe('code of the large bundle', () => {
   test('is that of every command that ran, each of them once', async () => {
     const program = await withPlanted(large);
-    expect(commandsIn(program)).toBe('completion');
+    expect(usesIn(program)).toBe('completion');
     const first = statSync(program.cache());
     await program.says({ args: ['schema'] });
-    expect(commandsIn(program)).toBe('completion schema');
+    expect(usesIn(program)).toBe('completion schema');
     const second = statSync(program.cache());
     expect(second.size).toBeGreaterThan(first.size);
     expect(await program.says()).toBe(large.planted);
