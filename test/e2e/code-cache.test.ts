@@ -140,7 +140,7 @@ describe.each([small, large])('code that V8 made of $file', (bundle) => {
     expect(statSync(program.cache()).mode & 0o777).toBe(0o600);
   });
 
-  test('is not run for another in its place, of the same length and time', async () => {
+  test('of a bundle is not run for another in its place, of the same length and time', async () => {
     const program = copy(bundle);
     expect(await program.says()).toBe(words);
     const { atime, mtime } = statSync(program.file);
