@@ -1,6 +1,7 @@
 // Builds what ships. Two bundles, the key thread and the man pages. cli.cjs is one small file that answers `tunnel status` by itself, started by
-// start.cjs; everything else is split, so that no command loads what only another one needs. The small one is CommonJS: there node:fs and its kin are
-// loaded without the parts that nobody asks for, which is a tenth of the time.
+// start.cjs; everything else is rooms.cjs, whose modules run when they are first asked for. Both are CommonJS: Node 20 takes code out of V8's
+// cache for nothing else (src/cli/start.ts), and node:fs and its kin are loaded without the parts that nobody asks for. One file: what a program
+// needs later is in memory, whatever becomes of its package meanwhile.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -8,11 +9,11 @@ import { compileFunction } from 'node:vm';
 import { build } from 'esbuild';
 import ts from 'typescript';
 
-/** Entries of the second bundle, by the file they are made from. */
+/** Ways into the second bundle, by the file they lead to. */
 const rooms = {
   main: 'src/cli/main.ts',
   supervise: 'src/daemon/main.ts',
-  'keychain-child': 'src/secrets/keychain-child.ts',
+  keychainChild: 'src/secrets/keychain-child.ts',
   library: 'src/library.ts',
 };
 
@@ -34,14 +35,14 @@ const common = {
   write: false,
 };
 
-/** In the small bundle `import()` of one of them leads to the other bundle; everything else becomes part of the file. */
+/** In the small bundle `import()` of one of them leads to the other bundle, by its name; everything else becomes part of the file. */
 const leadsToRooms = {
   name: 'leads-to-rooms',
   setup({ onResolve }) {
     onResolve({ filter: /\.ts$/ }, ({ path, kind }) => {
       if (kind !== 'dynamic-import') return undefined;
       const room = Object.entries(rooms).find(([, file]) => file.endsWith(path.replace(/^(\.\.?\/)+/, '/')));
-      return room === undefined ? undefined : { path: `./${room[0]}.js`, external: true };
+      return room === undefined ? undefined : { path: room[0], external: true };
     });
   },
 };
@@ -77,35 +78,70 @@ const specsAlone = {
   },
 };
 
+/** yargs only parses here (src/cli/parse.ts). What it would draw its help with takes a seventh of the time of a command to load. */
+const notForYargs = {
+  cliui: "export default () => { throw new Error('yargs draws nothing here'); };",
+  'string-width': "export default () => { throw new Error('yargs draws nothing here'); };",
+  assert: `const test = (wanted, message) => { if (!wanted) throw new Error(message); };
+    export const strictEqual = (one, other, message) => test(Object.is(one, other), message);
+    export const notStrictEqual = (one, other, message) => test(!Object.is(one, other), message);`,
+};
+const yargsDrawsNothing = {
+  name: 'yargs-draws-nothing',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /./ }, ({ path, importer }) =>
+      /[\\/]yargs[\\/]/.test(importer) && path in notForYargs
+        ? { path, namespace: 'not-for-yargs' }
+        : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'not-for-yargs' }, ({ path }) => ({ contents: notForYargs[path] }));
+  },
+};
+
 const small = await build({
   ...common,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
   entryPoints: { start: 'src/cli/start.ts', cli: 'src/cli/entry.ts' },
+  minifyIdentifiers: true, // a third less to read at each start; a source map tells the names (it is not in the package: npm run build)
   plugins: [leadsToRooms, specsAlone],
 });
-/** Code out of V8's cache has no `import()`: src/cli/start.ts hands its own in. */
-const handedIn = ({ path, contents, text }) => ({
+/** As src/cli/start.ts runs it. Code out of V8's cache has no `import()`: it is handed what leads to a room. */
+const asFunction = ({ path, contents, text }) => ({
   path,
-  contents: path.endsWith('cli.cjs') ? text.replaceAll('import("./', 'import_("./') : contents,
+  contents: path.endsWith('cli.cjs')
+    ? `(function (exports, require, module, __filename, __dirname, import_) { ${text.replaceAll('import("', 'import_("')}\n})`
+    : contents,
 });
+const ways = Object.entries(rooms).map(([name, file]) => `exports.${name} = () => require('./${file}');`);
 const large = await build({
   ...common,
-  entryPoints: rooms,
-  splitting: true,
-  minifyIdentifiers: true, // a fifth of what is downloaded; a source map tells the names (it is not in the package: npm run build)
+  format: 'cjs',
+  outfile: 'dist/rooms.cjs',
+  outdir: undefined,
+  stdin: { contents: ways.join('\n'), sourcefile: 'rooms.cjs', resolveDir: import.meta.dirname },
+  minifyIdentifiers: true, // a fifth of what is downloaded
   external: ['ssh2', 'ssh2/*', 'keytar'],
-  plugins: [specsAlone],
-  // What CommonJS packages inside the bundle expect to find (write-file-atomic names its temp files after __filename).
-  banner: {
-    js: [
-      "import { createRequire as __createRequire } from 'node:module';",
-      "import { fileURLToPath as __fileURLToPath } from 'node:url';",
-      'const require = __createRequire(import.meta.url);',
-      'const __filename = __fileURLToPath(import.meta.url);',
-    ].join(''),
-  },
+  plugins: [specsAlone, yargsDrawsNothing],
+  // For the same reason there is no `import()` of a package either.
+  supported: { 'dynamic-import': false },
+  define: { 'import.meta.url': '__url', 'import.meta.resolve': 'undefined' },
+  // All that is in it was written for modules, which are strict.
+  banner: { js: "'use strict';const __url = require('node:url').pathToFileURL(__filename).href;" },
 });
+
+for (const { path, text } of [...small.outputFiles, ...large.outputFiles])
+  if (path.endsWith('.cjs') && /[^\0-\x7f]/.test(text))
+    throw new Error(`${path} must be ASCII: ${/.{0,40}[^\0-\x7f]/.exec(text)?.[0]}`);
+
+/** `import` of the package. */
+const libraryFile = {
+  path: join(import.meta.dirname, 'dist/library.js'),
+  contents: [
+    "import { createRequire } from 'node:module';",
+    "export const { openTunnel, TunnelError } = createRequire(import.meta.url)('./rooms.cjs').library();\n",
+  ].join('\n'),
+};
 
 /** In one file: the supervisor reads it at its start, and runs it from memory. */
 const worker = await build({
@@ -157,8 +193,8 @@ const page = readFileSync(new URL('./src/page/page.html', import.meta.url), 'utf
 
 // Only now: a build that fails leaves the last good one where it is.
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true });
-const bundles = [small.outputFiles.map(handedIn), large.outputFiles, worker.outputFiles].flat();
-for (const { path, contents } of [...bundles, ...pages, ...declarations]) {
+const bundles = [small.outputFiles.map(asFunction), large.outputFiles, worker.outputFiles].flat();
+for (const { path, contents } of [...bundles, libraryFile, ...pages, ...declarations]) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }

@@ -84,7 +84,7 @@ describe.skipIf(sshdMissing() !== null)('openTunnel', () => {
   });
 
   test('holds a connection while the server is away, and serves it when it is back', async () => {
-    const sshd = await startSshd();
+    await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     const { env } = place();
     const options: OpenOptions = { hosts: { box: serverOf(sshd) }, env, acceptNew: true };

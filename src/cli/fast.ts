@@ -53,7 +53,8 @@ async function fastStatus(plain: PlainStatus): Promise<number | null> {
   const context = await contextOf(plain);
   try {
     const { ask, locateTarget } = await import('../client/supervisor.ts');
-    const document = await ask(locateTarget(context), 'status', { selectors: plain.selectors });
+    const { selectors } = plain;
+    const document = await ask(locateTarget(context), 'status', { selectors }, { last: true });
     if (document === null) return null;
     const { showStatus } = await import('./show-status.ts');
     const check = plain.check ? plain.selectors : null;

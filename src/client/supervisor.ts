@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { configIdentity, findConfig, type FoundConfig } from '../config/locate.ts';
 import type { CallOptions } from '../control/client.ts';
 import type { Method, Methods } from '../control/protocol.ts';
-import { askSupervisor, connectSupervisor } from '../control/reach.ts';
+import { askSupervisor, connectSupervisor, type SupervisorCall } from '../control/reach.ts';
 import { TunnelError } from '../errors.ts';
 import type { Owner } from '../files/folders.ts';
 import { namedConfig, supervisorPlaces, type SupervisorPlaces } from '../paths.ts';
@@ -48,7 +48,7 @@ export async function ask<M extends Exclude<Method, 'hello'>>(
   { supervisor, owner }: Target,
   method: M,
   params: Methods[M]['params'],
-  options: CallOptions<M> = {},
+  options: CallOptions<M> & Pick<SupervisorCall<M>, 'last'> = {},
 ): Promise<Methods[M]['result'] | null> {
   const answer = await askSupervisor(supervisor, owner, { method, params, ...options });
   return answer === null ? null : answer.result;

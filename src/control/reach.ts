@@ -28,6 +28,8 @@ export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<C
 export interface SupervisorCall<M extends Method> extends CallOptions<M> {
   readonly method: M;
   readonly params: Methods[M]['params'];
+  /** With the answer the process ends. */
+  readonly last?: boolean;
 }
 
 /**
@@ -37,18 +39,17 @@ export interface SupervisorCall<M extends Method> extends CallOptions<M> {
 export function askSupervisor<M extends Exclude<Method, 'hello'>>(
   at: SupervisorPlaces,
   owner: Owner,
-  { method, params, ...options }: SupervisorCall<M>,
+  { method, params, last = false, ...options }: SupervisorCall<M>,
 ): Promise<{ readonly result: Methods[M]['result'] } | null> {
   return reach(at, owner, async (client) => {
-    try {
-      return { result: await client.call(method, params, options as CallOptions<M>) };
-    } finally {
-      client.close();
-    }
+    const result = await client.call(method, params, options as CallOptions<M>);
+    if (last) client.leave();
+    else client.close();
+    return { result };
   });
 }
 
-/** One call to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
+/** The last call of a process, to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
 export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
   at: SupervisorPlaces,
   owner: Owner,
@@ -56,10 +57,13 @@ export async function askAtOnce<M extends Exclude<Method, 'hello'>>(
   withinMs: number,
 ): Promise<Methods[M]['result'] | null> {
   const client = await connectAt(at, owner, withinMs);
+  if (client === null) return null;
+  const late = setTimeout(() => client.close(), withinMs);
   try {
-    return (await client?.call(method, params, { signal: AbortSignal.timeout(withinMs) })) ?? null;
+    return await client.call(method, params);
   } finally {
-    client?.close();
+    clearTimeout(late);
+    client.leave();
   }
 }
 

@@ -1,7 +1,6 @@
 // Small files that several processes write: read, changed and replaced as a whole under a lock, so that no word is lost.
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { underLock } from './lock.ts';
 
 /**
@@ -9,6 +8,8 @@ import { underLock } from './lock.ts';
  * a file of the user's, the mode that it has. Throws the system's error.
  */
 export async function replaceFile(path: string, text: string, isPrivate = true): Promise<void> {
+  // Loaded here: most commands write nothing, and threads and signals come with it.
+  const { default: writeFileAtomic } = await import('write-file-atomic');
   await writeFileAtomic(path, text, isPrivate ? { mode: 0o600 } : {});
   if (isPrivate) await removeHalves(path); // in a folder of the user's, such a name may be a copy that he made
 }

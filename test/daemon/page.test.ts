@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { MetricsServer } from '../../src/daemon/metrics-http.ts';
 import { openPage } from '../../src/daemon/page.ts';
@@ -131,21 +131,6 @@ describe('the page', () => {
     expect(built.match(/<(script|style)>[^<]/g)).toHaveLength(2);
     expect(built).not.toMatch(/<[^>]* (style|on\w+|src)=/);
     expect(built.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//);
-  });
-
-  test('is no part of a supervisor that does not serve it', () => {
-    const dist = resolve(import.meta.dirname, '../../dist');
-    const seen = new Set<string>();
-    const load = (name: string): void => {
-      if (seen.has(name)) return;
-      seen.add(name);
-      const code = readFileSync(join(dist, name), 'utf8');
-      for (const [, next = ''] of code.matchAll(/(?:\bfrom|\bimport)\s*"\.\/([\w.-]+\.js)"/g)) load(next);
-    };
-    load('supervise.js');
-    expect(seen.size).toBeGreaterThan(3);
-    const of = [...seen].filter((name) => readFileSync(join(dist, name), 'utf8').includes('frame-ancestors'));
-    expect(of).toEqual([]);
   });
 });
 

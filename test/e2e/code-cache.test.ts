@@ -1,13 +1,15 @@
-// The code that V8 made of the small bundle is run again where it is certain to be of this very bundle, whole, and written by nobody else.
+// The code that V8 made of a bundle is run again where it is certain to be of this very bundle, whole, and written by nobody else.
 import { spawn } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -20,63 +22,117 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import { finished } from '../helpers/world.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-/** What a bundle says that is no longer there. Its length is that of the version. */
-const planted = '6'.repeat(version.length);
+const isRoot = process.getuid?.() === 0;
+
+/** A bundle, a command that runs what is in it, and words that this command says. */
+interface Bundle {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly words: string;
+  /** What the bundle says that is no longer there; as long as the words. */
+  readonly planted: string;
+  /** Its code in the cache folder. */
+  readonly kept: string;
+}
+
+const small: Bundle = {
+  file: 'cli.cjs',
+  args: ['--version'],
+  words: version,
+  planted: '6'.repeat(version.length),
+  kept: 'code-version-',
+};
+const large: Bundle = {
+  file: 'rooms.cjs',
+  args: ['completion', 'fish'],
+  words: '# fish completion for tunnel',
+  planted: '# what is no longer in there',
+  kept: 'code-rooms-',
+};
+
+interface RunOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly uid?: number;
+}
 
 interface Copy {
-  readonly bundle: string;
+  readonly file: string;
   readonly state: string;
-  says(env?: Record<string, string>): Promise<string>;
-  /** The only one. */
+  /** The first line. */
+  says(options?: RunOptions): Promise<string>;
+  readonly caches: () => readonly string[];
+  /** The only one of this bundle. */
   readonly cache: () => string;
+  read(): string;
   write(text: string): void;
 }
 
-/** A copy of the program with a state folder of its own. */
-function copy(): Copy {
+/** A copy of the program, by default with a state folder of its own. */
+function copy({ file: name, args: usual, kept }: Bundle, state?: string): Copy {
   const folder = temporaryFolder('code');
-  for (const name of ['bin', 'package.json'])
-    cpSync(join(root, name), join(folder, name), { recursive: true });
+  for (const each of ['bin', 'package.json'])
+    cpSync(join(root, each), join(folder, each), { recursive: true });
   mkdirSync(join(folder, 'dist'));
-  for (const name of ['start.cjs', 'cli.cjs']) cpSync(join(root, 'dist', name), join(folder, 'dist', name));
-  const [bundle, state] = [join(folder, 'dist/cli.cjs'), join(folder, 'state')];
-  mkdirSync(state, { mode: 0o700 });
+  for (const each of ['start.cjs', 'cli.cjs', 'rooms.cjs'])
+    cpSync(join(root, 'dist', each), join(folder, 'dist', each));
+  const file = join(folder, 'dist', name);
+  const home = state ?? join(folder, 'state');
+  if (state === undefined) mkdirSync(home, { mode: 0o700 });
+  const caches = (): string[] =>
+    existsSync(join(home, 'cache'))
+      ? readdirSync(join(home, 'cache'))
+          .filter((each) => each.startsWith(kept))
+          .map((each) => join(home, 'cache', each))
+      : [];
   return {
-    bundle,
-    state,
-    async says(env = { TUNNEL_HOME: state }) {
-      const child = spawn(process.execPath, [join(folder, 'bin/tunnel.js'), '--version'], { env });
+    file,
+    state: home,
+    async says({ args = usual, env = {}, uid } = {}) {
+      const child = spawn(process.execPath, [join(folder, 'bin/tunnel.js'), ...args], {
+        env: { TUNNEL_HOME: home, ...env },
+        ...(uid === undefined ? {} : { uid, gid: uid }),
+      });
       const { stdout, stderr, code } = await finished(child);
       expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
-      return stdout.trim();
+      return stdout.split('\n')[0] ?? '';
     },
+    caches,
     cache() {
-      const [only = '', ...more] = readdirSync(join(state, 'cache'));
+      const [only = '', ...more] = caches();
       expect(more).toEqual([]);
-      return join(state, 'cache', only);
+      return only;
     },
-    write: (text) => writeFileSync(bundle, text),
+    read: () => readFileSync(file, 'utf8'),
+    write: (text) => writeFileSync(file, text),
   };
 }
 
+/** Where the code begins: behind two lines and the bundle. */
+function headOf(bytes: Buffer, file: string): number {
+  return bytes.indexOf('\n', bytes.indexOf('\n') + 1) + 1 + statSync(file).size;
+}
+
 /** With a cache whose code says `planted`, which nothing but that code does. */
-async function withPlanted(): Promise<Copy> {
-  const program = copy();
-  const text = readFileSync(program.bundle, 'utf8');
-  program.write(text.replaceAll(`"${version}"`, `"${planted}"`));
-  expect(await program.says()).toBe(planted);
-  const kept = readFileSync(program.cache(), 'latin1');
-  program.write(text);
-  const head = kept.indexOf('\n') + 1;
+async function withPlanted(bundle: Bundle, state?: string): Promise<Copy> {
+  const program = copy(bundle, state);
+  const text = program.read();
+  program.write(text.replaceAll(bundle.words, bundle.planted));
+  expect(await program.says()).toBe(bundle.planted);
+  const kept = readFileSync(program.cache());
+  const head = headOf(kept, program.file);
   const source = Buffer.from(text);
-  const forged = [kept.slice(0, head), source.toString('latin1'), kept.slice(head + source.length)].join('');
-  writeFileSync(program.cache(), forged, 'latin1');
+  const forged = Buffer.concat([kept.subarray(0, head - source.length), source, kept.subarray(head)]);
+  program.write(text);
+  writeFileSync(program.cache(), forged);
   return program;
 }
 
-describe('code that V8 made', () => {
+describe.each([small, large])('code that V8 made of $file', (bundle) => {
+  const { words, planted } = bundle;
+
   test('the last time is what runs, also after that', async () => {
-    const program = await withPlanted();
+    const program = await withPlanted(bundle);
     const before = readFileSync(program.cache());
     expect(await program.says()).toBe(planted); // or the tests below could not fail
     expect(await program.says()).toBe(planted);
@@ -85,11 +141,11 @@ describe('code that V8 made', () => {
   });
 
   test('of a bundle is not run for another in its place, of the same length and time', async () => {
-    const program = copy();
-    expect(await program.says()).toBe(version);
-    const { atime, mtime } = statSync(program.bundle);
-    program.write(readFileSync(program.bundle, 'utf8').replaceAll(`"${version}"`, `"${planted}"`));
-    utimesSync(program.bundle, atime, mtime);
+    const program = copy(bundle);
+    expect(await program.says()).toBe(words);
+    const { atime, mtime } = statSync(program.file);
+    program.write(program.read().replaceAll(words, planted));
+    utimesSync(program.file, atime, mtime);
     expect(await program.says()).toBe(planted);
     expect(await program.says()).toBe(planted);
   });
@@ -107,15 +163,16 @@ describe('code that V8 made', () => {
       },
     ],
   ])('%s is not run', async (_, spoil) => {
-    const program = await withPlanted();
+    const program = await withPlanted(bundle);
     spoil(program);
-    expect(await program.says()).toBe(version);
+    expect(await program.says()).toBe(words);
   });
 
   test.each<[string, (bytes: Buffer, head: number) => Buffer]>([
     ['cut off at its end', (bytes) => bytes.subarray(0, -4096)],
     ['cut off behind the bundle', (bytes, head) => bytes.subarray(0, head)],
     ['cut off in the bundle', (bytes, head) => bytes.subarray(0, head / 2)],
+    ['cut off in its first line', (bytes) => bytes.subarray(0, 20)],
     ['damaged in its middle', (bytes, head) => damaged(bytes, Math.floor(head + (bytes.length - head) / 4))],
     ['nothing but zeros', (bytes) => Buffer.alloc(bytes.length)],
     [
@@ -124,25 +181,102 @@ describe('code that V8 made', () => {
     ],
     ['of another V8', (bytes, head) => otherVersion(bytes, head)],
   ])('and is %s is not run, and made anew', async (_, spoil) => {
-    const program = copy();
+    const program = copy(bundle);
     await program.says();
     const bytes = readFileSync(program.cache());
-    const head = bytes.indexOf('\n') + 1 + statSync(program.bundle).size;
+    const head = headOf(bytes, program.file);
     writeFileSync(program.cache(), spoil(Buffer.from(bytes), head));
-    expect(await program.says()).toBe(version);
+    expect(await program.says()).toBe(words);
     const fresh = readFileSync(program.cache());
     expect(fresh.subarray(0, head).equals(bytes.subarray(0, head))).toBe(true);
     expect(fresh.length).toBeGreaterThan(head + 8192);
   });
 
   test('is not kept where there is no state folder, and none that can be written', async () => {
-    const program = copy();
+    const program = copy(bundle);
     const nowhere = join(program.state, 'none');
-    expect(await program.says({ HOME: nowhere })).toBe(version);
+    expect(await program.says({ env: { TUNNEL_HOME: '', HOME: nowhere } })).toBe(words);
     expect(existsSync(nowhere)).toBe(false);
-    expect(await program.says({ TUNNEL_HOME: '/proc/self' })).toBe(version);
-    expect(await program.says({})).toBe(version);
+    expect(await program.says({ env: { TUNNEL_HOME: '/proc/self' } })).toBe(words);
+    expect(await program.says({ env: { TUNNEL_HOME: '' } })).toBe(words);
     expect(readdirSync(program.state)).toEqual([]);
+  });
+
+  test.skipIf(!isRoot)('is run, and not kept anew, where the folder cannot be written', async () => {
+    const program = await withPlanted(bundle);
+    const [folder, uid] = [dirname(program.cache()), 54_321];
+    const own = dirname(program.state);
+    for (const above of [own, dirname(own)]) chmodSync(above, 0o711);
+    for (const path of [program.state, folder, program.cache()]) chownSync(path, uid, uid);
+    chmodSync(folder, 0o500);
+    expect(await program.says({ uid })).toBe(planted);
+    rmSync(program.cache());
+    expect(await program.says({ uid })).toBe(words);
+    expect(program.caches()).toEqual([]);
+  });
+
+  test('of one program is not run, nor replaced, by another that shares the state folder', async () => {
+    const one = await withPlanted(bundle);
+    const other = copy(bundle, one.state);
+    expect(await other.says()).toBe(words);
+    expect(await one.says()).toBe(planted);
+    expect(await other.says()).toBe(words);
+    expect(one.caches()).toHaveLength(2);
+  });
+
+  test('is not run for a Node with other options, nor where coverage is counted', async () => {
+    const program = await withPlanted(bundle);
+    expect(await program.says({ env: { NODE_OPTIONS: '--max-semi-space-size=2' } })).toBe(words);
+    expect(program.caches()).toHaveLength(2);
+    const coverage = temporaryFolder('coverage');
+    expect(await program.says({ env: { NODE_V8_COVERAGE: coverage } })).toBe(words);
+    expect(program.caches()).toHaveLength(2);
+    expect(await program.says()).toBe(planted);
+  });
+});
+
+/** What ran, of which there is code. */
+const usesIn = (program: Copy): string | undefined => readFileSync(program.cache(), 'latin1').split('\n')[1];
+
+test('code of the small bundle is that of every way through it, each of them once', async () => {
+  const program = copy({ ...small, args: ['__complete', 'bash', 'u'], kept: 'code-complete-' });
+  const names = { args: ['__complete', 'zsh', 'up', ''] };
+  expect(await program.says()).toBe('up');
+  const first = statSync(program.cache());
+  await program.says(names);
+  expect(usesIn(program)).toBe('bash-commands other-names');
+  const second = statSync(program.cache());
+  expect(second.size).toBeGreaterThan(first.size);
+  await program.says(names);
+  await program.says();
+  expect(statSync(program.cache()).mtimeMs).toBe(second.mtimeMs);
+});
+
+describe('code of the large bundle', () => {
+  test('is that of every command that ran, each of them once', async () => {
+    const program = await withPlanted(large);
+    expect(usesIn(program)).toBe('completion');
+    const first = statSync(program.cache());
+    await program.says({ args: ['schema'] });
+    expect(usesIn(program)).toBe('completion schema');
+    const second = statSync(program.cache());
+    expect(second.size).toBeGreaterThan(first.size);
+    expect(await program.says()).toBe(large.planted);
+    await program.says({ args: ['schema'] });
+    expect(statSync(program.cache()).mtimeMs).toBe(second.mtimeMs);
+  });
+
+  test.each([
+    ['the help of a command', ['completion', '--help'], 0],
+    ['a command that failed', ['completion', 'nonsense'], 2],
+    ['a word that is no command', ['complete'], 2],
+    ['options in front of it', ['--quiet', 'completion', 'fish'], 0],
+  ])('is not kept of %s', async (_, args, code) => {
+    const program = copy(large);
+    const bin = join(dirname(program.file), '../bin/tunnel.js');
+    const child = spawn(process.execPath, [bin, ...args], { env: { TUNNEL_HOME: program.state } });
+    expect((await finished(child)).code).toBe(code);
+    expect(program.caches()).toEqual([]);
   });
 });
 

@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseHistory } from '../../src/model/history.ts';
 import { bringUp, clientAt, exchange, onlyForward } from '../helpers/forwards-world.ts';
-import { askAgainAndAgain, otherVersion, runOf, supervisorOf, waitingVersion } from '../helpers/handover.ts';
+import {
+  askAgainAndAgain,
+  beforeSupervisor,
+  otherVersion,
+  runOf,
+  supervisorOf,
+  waitingVersion,
+} from '../helpers/handover.ts';
 import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { outcomeOf, startTarget, uppercase, type Outcome } from '../helpers/targets.ts';
 import { eventually } from '../helpers/ways-in.ts';
@@ -33,7 +40,11 @@ describe.skipIf(sshdMissing() !== null)(
   'the old supervisor goes on and refuses nobody where the new one',
   () => {
     test.each([
-      ['cannot be loaded', [[/^/, 'throw new Error("broken");\n']], /ended with code 1 before it served/],
+      [
+        'cannot be loaded',
+        [beforeSupervisor('throw new Error("broken")')],
+        /ended with code 1 before it served/,
+      ],
       ['is killed when it has loaded everything', [killedAt('ready')], /ended by SIGKILL before it served/],
       ['is killed when it has lock, socket and listeners', [killedAt('serving')], /ended by SIGKILL/],
       [

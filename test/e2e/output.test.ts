@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -70,6 +71,27 @@ describe('the help', () => {
       stderr: '',
     });
   });
+});
+
+test('status, and completion with states, make no stream of their process', async () => {
+  await using world = createWorld();
+  world.config('tunnels: { db: { host: "me@127.0.0.1:1", local: auto, remote: 5, lazy: true } }');
+  expect(await world.run(['up'])).toMatchObject({ code: 0 });
+  const [made, trap] = [join(world.folder, 'made'), join(world.folder, 'trap.cjs')];
+  writeFileSync(
+    trap,
+    `for (const name of ['stdin', 'stdout', 'stderr']) {
+  const { get } = Object.getOwnPropertyDescriptor(process, name);
+  const told = () => (require('fs').appendFileSync(${JSON.stringify(made)}, name + '\\n'), get.call(process));
+  Object.defineProperty(process, name, { configurable: true, get: told });
+}`,
+  );
+  const env = { NODE_OPTIONS: `--require=${trap}` };
+  expect((await world.run(['status'], { env })).stdout).toMatch(/^db +asleep/m);
+  expect((await world.run(['__complete', 'zsh', 'up', ''], { env })).stdout).toContain('db\tasleep');
+  expect(existsSync(made)).toBe(false);
+  await world.run(['wait'], { env });
+  expect(readFileSync(made, 'utf8')).toContain('stdout'); // or the test could not fail
 });
 
 /** Writes until the pipe takes no more; answers how much that was. */

@@ -13,6 +13,12 @@ export function otherVersion(version: string, more: Partial<CopyOptions> = {}): 
   return copyPackage(temporaryFolder('package'), { native: true, version, ...more });
 }
 
+/** What a supervisor's process does before it loads the supervisor; no command does it. */
+export const beforeSupervisor = (statements: string): readonly [RegExp, string] => [
+  /exports\.supervise=\(\)=>\(/,
+  `exports.supervise=()=>((()=>{${statements}})(),`,
+];
+
 export interface WaitingVersion {
   /** Path of its program. */
   readonly program: string;
@@ -25,15 +31,12 @@ export interface WaitingVersion {
 export function waitingVersion(version: string): WaitingVersion {
   const folder = temporaryFolder('waiting');
   const [pidFile, goFile] = [join(folder, 'pid'), join(folder, 'go')];
-  const wait = `{
-const fs = process.getBuiltinModule('node:fs');
+  const wait = `const fs = process.getBuiltinModule('node:fs');
 fs.writeFileSync(${JSON.stringify(pidFile)}, String(process.pid));
-while (!fs.existsSync(${JSON.stringify(goFile)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-}
-`;
+while (!fs.existsSync(${JSON.stringify(goFile)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);`;
   const pidOf = (): number => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0);
   return {
-    program: otherVersion(version, { changed: [[/^/, wait]] }),
+    program: otherVersion(version, { changed: [beforeSupervisor(wait)] }),
     async started() {
       await eventually(() => pidOf() > 0);
       return pidOf();

@@ -33,7 +33,7 @@ export function copyPackage(
   if (version !== undefined) change(folder, /"0\.1\.0"/g, JSON.stringify(version));
   if (protocol !== undefined)
     change(folder, /current:\s*1,\s*oldest:\s*1/g, `current:${protocol},oldest:${protocol}`);
-  for (const [words, to] of changed) change(folder, words, to, /^supervise\.js$/);
+  for (const [words, to] of changed) change(folder, words, to, /^rooms\.cjs$/);
   return join(folder, 'bin/tunnel.js');
 }
 

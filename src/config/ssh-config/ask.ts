@@ -93,9 +93,6 @@ function sshAsker(ssh: Ssh, account: Account, byParser: AskSsh): AskSsh {
   const own = account.home === account.passwdHome ? null : userConfig(account);
   const files = own === null ? [] : ['-F', own];
   return async (query) => {
-    const untouched = await ssh.defaults();
-    // An ssh that cannot even say its defaults (no passwd entry for this uid, too old for -G) is no help.
-    if (typeof untouched !== 'string') return byParser(query);
     const as = [
       ...(query.user === null ? [] : ['-l', query.user]),
       ...(query.port === null ? [] : ['-p', String(query.port)]),
@@ -103,8 +100,12 @@ function sshAsker(ssh: Ssh, account: Account, byParser: AskSsh): AskSsh {
     ];
     // ssh asks this of its usual file, but not of one that it is handed.
     const problem = own === null ? null : ownershipProblem(own, account);
-    if (problem !== null) return { failure: `${own} ${problem}` };
-    const said = await call([...files, ...as, '-G', '--', query.alias]);
+    const [untouched, said] = await Promise.all([
+      ssh.defaults(),
+      problem === null ? call([...files, ...as, '-G', '--', query.alias]) : { failure: `${own} ${problem}` },
+    ]);
+    // An ssh that cannot even say its defaults (no passwd entry for this uid, too old for -G) is no help.
+    if (typeof untouched !== 'string') return byParser(query);
     if (typeof said !== 'string') return said;
     const defaults = readOutput(untouched);
     const values = changed(readOutput(said), defaults, query, account);

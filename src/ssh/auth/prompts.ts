@@ -13,8 +13,12 @@ export interface ReadPrompt {
 
 const codeWords =
   /\b(?:code|otp|token|verification|authenticator|passcode|2fa|mfa|factor|pin)\b|one[- ]time/i;
-const passwordWords =
-  /pass(?:word|phrase)|passwort|kennwort|mot de passe|contrase|senha|wachtwoord|парол|密码|パスワード/i;
+/** Words that are not ASCII stand in a string: built, all that runs is ASCII (build.mjs). */
+const foreignPasswordWords = ['парол', '密码', 'パスワード'].join('|');
+const passwordWords = new RegExp(
+  `pass(?:word|phrase)|passwort|kennwort|mot de passe|contrase|senha|wachtwoord|${foreignPasswordWords}`,
+  'i',
+);
 
 /** A server that has an expired password changed asks for the old and the new one like for any other (pam_unix). */
 const newPasswordWords = /\b(?:new|retype|re-enter|repeat|confirm)\b.*pass|neues? (?:pass|kenn)wort/i;

@@ -47,10 +47,23 @@ describe('ssh_config', () => {
     const [one, two] = await Promise.all([ask(query), ask(query)]);
     expect(one).toBe(two);
     expect('values' in one && [...one.values]).toEqual([['hostname', ['real.x']]]);
-    expect(calls()).toEqual([
-      '-N -T -vv -F none -G -- tunnel',
+    expect(calls().sort()).toEqual([
       `-N -T -vv -F ${home.folder}/.ssh/config -l me -p 5 -G -- box`,
+      '-N -T -vv -F none -G -- tunnel',
     ]);
+  });
+
+  test('is asked about all hosts, and of its defaults, at the same time', async () => {
+    const { account, home, calls } = homeWith('');
+    const log = join(home.folder, 'calls');
+    // Nobody answers before all three are there.
+    const waits = `while [ "$(wc -l < ${log})" -lt 3 ]; do sleep 0.05; done`;
+    home.write('bin/ssh', `#!/bin/sh\necho "$@" >> ${log}\n${waits}\necho "hostname by.ssh"\n`, 0o700);
+    const ask = sshConfigReader(account, true, 20_000);
+    const both = ['one', 'two'].map((alias) => ask({ alias, user: null, port: null }));
+    for (const answer of await Promise.all(both))
+      expect('values' in answer && answer.values.get('hostname')).toEqual(['by.ssh']);
+    expect(calls()).toHaveLength(3);
   });
 
   test('is asked by ssh itself at load, never at check', async () => {
@@ -70,7 +83,7 @@ describe('ssh_config', () => {
     const { calls, account } = homeWith(`printf 'host box\\nport 5\\n'`);
     const ask = sshConfigReader({ ...account, passwdHome: account.home }, true);
     await ask({ alias: 'box', user: null, port: null });
-    expect(calls()).toEqual(['-N -T -vv -F none -G -- tunnel', '-N -T -vv -G -- box']);
+    expect(calls().sort()).toEqual(['-N -T -vv -F none -G -- tunnel', '-N -T -vv -G -- box']);
   });
 
   test("that narrows trust for everybody on the system is a warning, since it is not the user's doing", async () => {
