@@ -1,5 +1,5 @@
 // The single-file executable: the Node that runs this, with the package inside (Node's SEA). Nothing of the package is built anew: its
-// small bundle goes in as it is, the many files of its large one as a single one of CommonJS, which alone such a file can load.
+// bundles go in as they are.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -15,9 +15,6 @@ import { join, relative, resolve } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 
 export const top = resolve(import.meta.dirname, '../..');
-
-/** What `import()` in the small bundle leads to (build.mjs). */
-const rooms = ['main', 'supervise', 'keychain-child'];
 
 const common = {
   absWorkingDir: top,
@@ -42,7 +39,7 @@ export async function makeExecutable(file: string, folder: string): Promise<void
     join(folder, 'main.cjs'),
     await bundle({ entryPoints: ['deploy/linux/inside/main.ts'], minify: false }),
   );
-  const assets: Record<string, string> = { ...(await shipped(folder)) };
+  const assets: Record<string, string> = { ...(await shipped()) };
   assets['names'] = write(join(folder, 'names'), JSON.stringify(Object.keys(assets)));
   // Its name stays in the file, so it is one without a folder.
   const facts = { main: 'main.cjs', output: blob, disableExperimentalSEAWarning: true, assets };
@@ -62,21 +59,10 @@ function quietly(program: string, words: readonly string[], cwd = top): void {
 }
 
 /** The files inside, by their paths in the package. */
-async function shipped(folder: string): Promise<Record<string, string>> {
-  const large = await bundle({
-    stdin: {
-      contents: `module.exports = {${rooms.map((room) => `'./${room}.js': () => import('./${room}.js')`).join(',')}}`,
-      resolveDir: join(top, 'dist'),
-    },
-    external: ['ssh2', 'keytar'],
-    supported: { 'dynamic-import': false }, // code that is loaded by hand has `require` alone
-    define: { 'import.meta.url': '__here' },
-    logOverride: { 'empty-import-meta': 'silent' }, // of a way that is taken from sources alone
-    banner: { js: "const __here = require('node:url').pathToFileURL(__filename).href;" },
-  });
-  const names = ['package.json', 'dist/cli.cjs', 'dist/unlock-worker.cjs', 'dist/page.html'];
-  const files = [...names, ...(await packageFiles())].map((name) => [name, join(top, name)] as const);
-  return { ...Object.fromEntries(files), 'dist/rooms.cjs': write(join(folder, 'rooms.cjs'), large) };
+async function shipped(): Promise<Record<string, string>> {
+  const programs = ['start', 'cli', 'rooms', 'unlock-worker'].map((name) => `dist/${name}.cjs`);
+  const names = ['package.json', 'dist/page.html', ...programs, ...(await packageFiles())];
+  return Object.fromEntries(names.map((name) => [name, join(top, name)]));
 }
 
 /** Of the packages that are no part of the bundles: what they load, and their machine code for this machine. */

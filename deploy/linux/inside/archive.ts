@@ -12,9 +12,6 @@ export type Read = (name: string) => Buffer | null;
 /** Loads one of them as CommonJS, whatever its extension. */
 export type Load = (name: string) => unknown;
 
-/** `import()` in code that is loaded here, which has none of its own. */
-export type ImportRoom = (specifier: string) => Promise<unknown>;
-
 /** Has a file of machine code loaded, of which there are but the bytes and the name. */
 export type LoadNative = (bytes: Buffer, name: string, dlopen: (file: string) => void) => void;
 
@@ -24,14 +21,13 @@ type Dlopen = (module: object, path: string, ...flags: number[]) => void;
 interface Own {
   readonly root: string;
   readonly read: Read;
-  readonly importRoom: ImportRoom;
   readonly builtIn: NodeJS.Require;
   readonly cache: Record<string, NodeModule | undefined>;
 }
 
 /** `root`: the path that they stand below. */
-export function openArchive(root: string, read: Read, importRoom: ImportRoom, loadNative: LoadNative): Load {
-  const own: Own = { root, read, importRoom, builtIn: Module.createRequire(root), cache: {} };
+export function openArchive(root: string, read: Read, loadNative: LoadNative): Load {
+  const own: Own = { root, read, builtIn: Module.createRequire(root), cache: {} };
   const bytesAt = (path: unknown): Buffer | null =>
     typeof path === 'string' || path instanceof URL ? bytesOf(own, path) : null;
 
@@ -92,7 +88,7 @@ function resolvePath(own: Own, from: string, request: string): string {
   throw Object.assign(new Error(message), { code: 'MODULE_NOT_FOUND' });
 }
 
-const wrapper = ['exports', 'require', 'module', '__filename', '__dirname', 'import_'];
+const wrapper = ['exports', 'require', 'module', '__filename', '__dirname'];
 
 function load(own: Own, path: string): unknown {
   const known = own.cache[path];
@@ -117,13 +113,5 @@ function load(own: Own, path: string): unknown {
 function run(own: Own, module: NodeModule, text: string): void {
   const { filename, exports } = module;
   const call = compileFunction(text, wrapper, { filename }) as (...words: unknown[]) => void;
-  call.call(
-    exports,
-    exports,
-    requireFrom(own, filename),
-    module,
-    filename,
-    dirname(filename),
-    own.importRoom,
-  );
+  call.call(exports, exports, requireFrom(own, filename), module, filename, dirname(filename));
 }

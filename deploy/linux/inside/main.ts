@@ -7,16 +7,8 @@ import { openArchive, type Read } from './archive.ts';
 const names = new Set(JSON.parse(getAsset('names', 'utf8')) as string[]);
 const read: Read = (name) => (names.has(name) ? Buffer.from(getRawAsset(name) as ArrayBuffer) : null);
 
-type Rooms = Readonly<Record<string, () => Promise<unknown>>>;
-
 takeArguments();
-const load = openArchive(
-  process.execPath,
-  read,
-  (room) => (load('dist/rooms.cjs') as Rooms)[room]?.() ?? Promise.reject(new Error(`there is no ${room}`)),
-  loadNative,
-);
-load('dist/cli.cjs');
+openArchive(process.execPath, read, loadNative)('dist/start.cjs');
 
 /**
  * The program starts its children as [node, options of node, script, words]. Here node and script are both this file, and Node takes no
