@@ -361,8 +361,14 @@ class Life {
 
   async #handOver(params: HandOverParams): Promise<{ readonly pid: number; readonly version: string }> {
     const { engine, foreground, lock, readings } = this.#parts;
-    const isBusy = this.#handing !== null || this.#ending;
-    refuseHandover(params, { foreground: foreground !== null, isBusy, engine });
+    const refuse = (): void => {
+      const isBusy = this.#handing !== null || this.#ending;
+      refuseHandover(params, { foreground: foreground !== null, isBusy, engine });
+    };
+    refuse();
+    // What was saved a moment ago counts: a tunnel that is gone from the file is handed over as one.
+    await this.#source.reload(false).catch(() => undefined); // logged
+    refuse();
     const handing = handOver(params.program, {
       ...this.#parts,
       lock: lock.nonce,

@@ -250,7 +250,6 @@ const looking = setInterval(() => existsSync(${JSON.stringify(end)}) && socket.e
     );
     const listen = await listenOf(world, 'gone');
     world.config(boxConfig(sshd, db));
-    await world.until('gone', ({ orphan }) => orphan); // it has seen the file
     expect(await world.run(['restart', '--supervisor'])).toMatchObject({ code: 0 });
     expect(await exchange(listen, 'x')).toEqual({ text: 'X', error: null });
     const { pid } = await supervisorOf(world);
