@@ -53,6 +53,8 @@ export interface Args {
   readonly behind: readonly string[];
   /** Options in ssh's own letters, with their values, of a command that takes them. */
   readonly sshWords: readonly string[];
+  /** All that stood behind `tunnel`, for a hint that says it again with one word put right (cli/typed-line). */
+  readonly typed: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
   /** A duration with a unit, in milliseconds. Throws USAGE. */

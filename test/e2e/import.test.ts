@@ -64,9 +64,12 @@ describe('tunnel import', () => {
     );
     const shown = await world.run(['import', script]);
     expect(shown.stdout).toContain('  h-9:');
-    expect(shown.stderr).toContain('import --yes');
+    expect(shown.stderr).toContain(`hint: tunnel import --yes ${script}    # writes it`);
+    const pasted = await world.run(['import', '-'], { input: 'ssh -N -L 9:127.0.0.1:9 h\n' });
+    expect(pasted.stderr).toContain('hint: tunnel import --yes - < FILE    # writes it');
     expect(fileOf(world)).toBe(mine);
     const written = await world.run(['import', '--yes', script]);
+    expect(written.stderr).toMatch(/^next: tunnel up h-9$/m);
     expect(written.stderr).toMatch(/x\.sh:1 is there already, as a$/m);
     expect(written.stderr).toMatch(/x\.sh:3 other-1025 shares a port .* autostart: false$/m);
     expect(fileOf(world).startsWith(mine)).toBe(true);

@@ -20,6 +20,7 @@ import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts
 import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
+import { typedLine } from '../typed-line.ts';
 
 export const spec: CommandSpec = {
   name: 'exec',
@@ -127,13 +128,14 @@ async function runLeased(
   }
 }
 
-function checkWords({ words, behind }: Args): void {
+function checkWords({ words, behind, typed }: Args): void {
   const help = { command: 'exec --help' };
   if (words.length === 0) throw usage('tunnel exec needs a tunnel', help);
   if (behind.length > 0) return;
-  const [first = '', ...others] = words.map(shellWord);
-  if (others.length === 0) throw usage('tunnel exec needs a command, behind --', help);
-  throw usage('tunnel exec needs -- before the command', `tunnel exec ${first} -- ${others.join(' ')}`);
+  if (words.length === 1) throw usage('tunnel exec needs a command, behind --', help);
+  const [first = ''] = words;
+  const split = typedLine(typed, typed.indexOf(first), [first, '--']);
+  throw usage('tunnel exec needs -- before the command', split ?? help);
 }
 
 /** Told before anybody is asked for a password. What it finds may still not be a program: the system says so later. */

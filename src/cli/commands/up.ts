@@ -20,6 +20,7 @@ import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { isRunningOrReplaced } from '../../client/replace.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import { versionNotes } from '../../render/status.ts';
 
 export const spec: CommandSpec = {
@@ -84,7 +85,11 @@ export async function bring(
   lease?: Lease,
 ): Promise<number> {
   if (args.text('drain') !== undefined)
-    throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
+    throw usage(`tunnel ${method} takes --drain only with --foreground`, {
+      command: `down --drain ${shellWord(args.text('drain') ?? '')}`,
+      on: { words: args.words },
+      note: 'takes them down',
+    });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const running = await isRunningOrReplaced(context);
@@ -152,7 +157,8 @@ function ended(context: Context, reason: unknown, words: readonly string[]): num
 export async function foreground(context: Context, args: Args): Promise<number> {
   if (args.text('timeout') !== undefined)
     throw usage('tunnel up --foreground waits for nothing, so --timeout has no use with it', {
-      command: 'wait --timeout 30s',
+      command: `wait --timeout ${shellWord(args.text('timeout') ?? '')}`,
+      on: { words: args.words },
       note: 'beside it',
     });
   const { path, project } = await readyConfig(context);

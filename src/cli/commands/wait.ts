@@ -50,7 +50,7 @@ export const run: Run = async (context, args) => {
       if (result !== null) return conclude(context, result);
       // A name that is nobody's, or a broken file, is told at once: that is not a thing of time.
       away ??= await statusWithout(context, target, args.words);
-      if (leftMs === 0) return nobody(context, away);
+      if (leftMs === 0) return nobody(context, away, args.words);
       await pause(Math.min(lookAgainMs, leftMs), undefined, { signal: interruption.signal });
     }
   } catch (thrown) {
@@ -66,9 +66,9 @@ function conclude(context: Context, { document, failures }: UpResult): number {
   return worstExitCode(failures.map(({ error }) => error.code));
 }
 
-function nobody(context: Context, document: StatusDocument): never {
+function nobody(context: Context, document: StatusDocument, words: readonly string[]): never {
   if (context.options.json) context.json(document);
   throw new TunnelError('NOT_UP', 'no supervisor is running, so nothing comes up by waiting', {
-    hint: { command: 'up' },
+    hint: { command: 'up', on: { words } },
   });
 }
