@@ -178,6 +178,21 @@ describe('help', () => {
   );
 });
 
+test.each([
+  ['up', 'Without SEL: every tunnel with autostart: true.'],
+  ['restart', 'Without SEL: what is wanted.'],
+  ['wait', 'Without SEL: what is wanted, else what has autostart.'],
+  ['exec', 'and one is needed.'],
+  ['down', 'Without SEL: all tunnels.'],
+])('the help of %s says what no SEL means there, and nothing else', (name, sentence) => {
+  const command = commands.find((each) => each.name === name);
+  const text = command === undefined ? '' : commandHelp(command, plain);
+  expect(text).toContain(sentence);
+  expect(text.match(/Without SEL|none means/g) ?? []).toHaveLength(name === 'exec' ? 0 : 1);
+  if (name === 'up') expect(text).toMatch(/^ {7}tunnel up -L … HOST \[OPTIONS\]$/m);
+  if (name === 'exec') expect(text).toMatch(/^ {7}tunnel exec -L … HOST -- CMD… \[OPTIONS\]$/m);
+});
+
 describe('the fast way', () => {
   test('takes a plain status only', () => {
     expect(readPlainStatus(['-c', 'x', 'status', '--json', 'db'])).toEqual({

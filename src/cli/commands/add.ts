@@ -16,6 +16,7 @@ import { typedLine } from '../typed-line.ts';
 export const spec: CommandSpec = {
   name: 'add',
   words: 'NAME HOST',
+  otherWords: 'NAME -L … HOST',
   stands: { NAME: 'nothing' },
   takes: { least: 2, most: 2 },
   ssh: true,

@@ -26,6 +26,8 @@ export const spec: CommandSpec = {
   name: 'exec',
   words: 'SEL… -- CMD…',
   takes: { least: 0 },
+  without: null,
+  otherWords: '-L … HOST -- CMD…',
   ssh: true,
   runs: true,
   about: 'run a command while tunnels are up',
@@ -33,7 +35,8 @@ export const spec: CommandSpec = {
     'Waits until the tunnels serve, and their probes too, then runs CMD with the variables of `tunnel env`, and',
     'ends with its exit code (128 and the signal that killed it; 127: no such program; 126: it cannot be run).',
     'Afterwards takes down what it brought up, unless another exec needs it or somebody brought it up since.',
-    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel for this command alone.',
+    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel for this command alone. Its variables',
+    'are named after what it reaches (auto:db:5432: DB_PORT); with --name web they are WEB_HOST and WEB_PORT.',
   ],
   options: [
     timeoutOption,

@@ -27,10 +27,12 @@ export const spec: CommandSpec = {
   name: 'up',
   words: selectorWords,
   takes: anyWords,
+  without: 'every tunnel with autostart: true',
+  otherWords: '-L … HOST',
   ssh: true,
   about: 'bring tunnels up and wait until they serve',
   more: [
-    'Starts the supervisor when there is none. Without SEL: every tunnel with autostart: true.',
+    'Starts the supervisor when there is none.',
     'On a terminal it asks what must be asked; off a terminal it fails with the code of the cause.',
     'Ctrl-C ends the waiting, not the tunnels.',
     'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel that is in no file, until `down`.',
@@ -112,18 +114,33 @@ export async function bring(
     if (!running && result.document.supervisor.nativeCrypto === false)
       for (const line of missingNativePart()) context.talk(line);
     for (const note of versionNotes(result.document.supervisor)) context.talk(note);
-    return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
+    return conclude(context, result, method, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
     throw thrown;
   }
 }
 
-function conclude(context: Context, { document, failures }: UpResult, first: string): number {
+function tellNothing(context: Context, method: 'up' | 'restart', first: string): void {
+  if (method === 'restart') return nothingToRestart(context);
+  context.talk('nothing to bring up: no tunnel has autostart: true');
+  context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
+}
+
+export function nothingToRestart(context: Context): void {
+  context.talk('nothing to restart: no tunnel is wanted');
+  context.talk(['hint: ', { command: 'up', note: 'brings up what has autostart' }]);
+}
+
+function conclude(
+  context: Context,
+  { document, failures }: UpResult,
+  method: 'up' | 'restart',
+  first: string,
+): number {
   if (context.options.json) context.json(document);
   else if (document.tunnels.length === 0) {
-    context.talk('nothing to bring up: no tunnel has autostart: true');
-    context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
+    tellNothing(context, method, first);
   }
   showFailures(context, failures, document.tunnels.length);
   const trying = document.tunnels

@@ -17,10 +17,8 @@ export const spec: CommandSpec = {
   words: selectorWords,
   takes: anyWords,
   about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
-  more: [
-    'A tunnel with a probe is waited for until the target behind it answers. Without SEL it is what is wanted, else',
-    'what has autostart.',
-  ],
+  without: 'what is wanted, else what has autostart',
+  more: ['A tunnel with a probe is waited for until the target behind it answers.'],
   options: [timeoutOption],
   examples: [['tunnel wait db --timeout 1m', 'before a migration']],
 };
