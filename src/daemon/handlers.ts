@@ -65,8 +65,15 @@ export function createHandlers(parts: HandlerParts): Handlers {
     ...lookers(parts, document),
     ...bringers(parts, waiting),
     async reload({ prune }) {
-      const { changes, warnings } = await parts.reload(prune);
-      return { applied: changes.length > 0, changes, warnings };
+      const { changes, warnings, inUse } = await parts.reload(prune);
+      const since = new Date(inUse.sinceMs).toISOString();
+      return {
+        applied: changes.length > 0,
+        changes,
+        warnings,
+        inUse: { since, changes: inUse.changes },
+        page: parts.supervisor().page ?? null,
+      };
     },
     answer({ question, value }) {
       const taken = engine.answer(question, value === null ? null : new Secret(value));

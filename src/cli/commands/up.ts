@@ -113,6 +113,8 @@ export async function bring(
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
       for (const line of missingNativePart()) context.talk(line);
+    const { page } = result.document.supervisor;
+    if (!running && page != null) context.talk(`the page is at ${page}`);
     for (const note of versionNotes(result.document.supervisor)) context.talk(note);
     return conclude(context, result, method, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
