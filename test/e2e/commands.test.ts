@@ -46,7 +46,21 @@ describe('without a server', () => {
       code: 0,
       stdout: 'wrote ~/.config/tunnel/tunnels.yaml with one tunnel, katie\nnext: tunnel up\n',
     });
-    expect((await world.run(['init', '--host', 'x', '--remote', 'y:1'], place)).code).toBe(2);
+    const second = await world.run(['init', '--host', 'me@x.org', '--remote', 'y:1'], place);
+    expect(second).toMatchObject({ code: 2, stdout: '' });
+    expect(second.stderr).toContain('hint: tunnel add x -L 1:y:1 me@x.org    # one more tunnel in it\n');
+    await using target = await startTarget(uppercase);
+    const file = join(world.folder, 'other.yaml');
+    const taken = await world.run(
+      ['init', '-c', file, '--host', 'me@bastion.org', '--remote', `db:${target.port}`, '--name', 'db'],
+      place,
+    );
+    expect(taken).toMatchObject({ code: 0 });
+    const free = new RegExp(`^port ${target.port} is taken here; (\\d+) is free$`, 'm').exec(
+      taken.stderr,
+    )?.[1];
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain(`  db:\n    host: bastion\n    local: ${free}\n`);
     expect(await world.run(['check'], place)).toMatchObject({
       code: 0,
       stdout: '~/.config/tunnel/tunnels.yaml: ok, 1 tunnel\n',
