@@ -189,7 +189,7 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect(JSON.parse(check.stdout)).toMatchObject({ ok: false });
     // status and down work on: the file is broken, the tunnels are not
     expect((await world.run(['status', '--check'])).code).toBe(0);
-    expect((await world.run(['status'])).stderr).toContain('the config has a fault');
+    expect((await world.run(['status'])).stderr).toContain('the last good config is in use: ');
     const down = await world.run(['down', 'db']);
     expect(down.code).toBe(0);
     expect(down.stdout).toMatch(/^db {2}down {2}127\.0\.0\.1:\d+ closed\n$/);
