@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Context } from '../client/context.ts';
 import { adhocTag, changeAdhoc, forgetAdhoc, type AdhocTunnels } from '../config/adhoc.ts';
-import type { NewTunnel } from '../config/edit.ts';
+import { freeName, type NewTunnel } from '../config/edit.ts';
 import { checkAdhoc, readDeclared } from '../config/load.ts';
 import { findConfig, placesOfConfig } from '../config/locate.ts';
 import { namePattern, nameRule } from '../config/value.ts';
@@ -11,6 +11,7 @@ import { shellWord } from '../model/shell-word.ts';
 import { namedConfig } from '../paths.ts';
 import { usage, type Args, type OptionSpec } from './command.ts';
 import { readSshTunnel, withAbsolutePaths } from './ssh-tunnel.ts';
+import { withValue } from './typed-line.ts';
 
 export const nameOption: OptionSpec = {
   name: 'name',
@@ -44,7 +45,11 @@ export async function writeAdhoc(context: Context, args: Args, command: string):
   const read = readSshTunnel(context, args, command, { host, more });
   const tunnel = withAbsolutePaths(read.tunnel, facts.cwd);
   const meant = given ?? read.name;
-  return keepAdhoc(context, configOf(context), { tunnel, meant, mayDiffer: given === undefined });
+  return keepAdhoc(context, configOf(context), {
+    tunnel,
+    meant,
+    ...(given === undefined ? {} : { named: args.typed }),
+  });
 }
 
 /** Beside this config. Throws USAGE for what cannot be. */
@@ -119,18 +124,24 @@ interface Wish {
   readonly tunnel: NewTunnel;
   readonly meant: string;
   readonly taken: ReadonlySet<string>;
-  /** The name is ours to choose. */
-  readonly mayDiffer: boolean;
+  /** The line that named it so; absent: the name is ours to choose. */
+  readonly named?: readonly string[];
 }
 
-function choose(tunnels: AdhocTunnels, { tunnel, meant, taken, mayDiffer }: Wish): Choice {
+function choose(tunnels: AdhocTunnels, { tunnel, meant, taken, named }: Wish): Choice {
   for (let number = 1; ; number += 1) {
     const name = number === 1 ? meant : `${meant}-${number}`;
     const other = Object.hasOwn(tunnels, name) ? tunnels[name] : undefined;
     if (!taken.has(name) && other === undefined) return { name, isNew: true };
     if (!taken.has(name) && isDeepStrictEqual(other, tunnel)) return { name, isNew: false };
-    if (mayDiffer) continue;
+    if (named === undefined) continue;
     const words = taken.has(name) ? 'a tunnel' : 'another ad-hoc tunnel';
-    throw usage(`there is ${words} named ${name} already`, { command: 'status', on: { tunnel: name } });
+    const free = freeName(meant, [...taken, ...Object.keys(tunnels)]);
+    const line = withValue(named, 'name', free);
+    const hint = { command: 'status', on: { tunnel: name } };
+    throw usage(
+      `there is ${words} named ${name} already`,
+      line === null ? hint : `${line}    # under another name`,
+    );
   }
 }

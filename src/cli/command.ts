@@ -28,6 +28,10 @@ export interface CommandSpec {
   readonly name: string;
   /** Words after the name, as in --help: '[SEL…]'. Empty: it takes none. */
   readonly words: string;
+  /** What it means without SEL, where that is not all tunnels: behind 'Without SEL: '. Null: it needs one. */
+  readonly without?: string | null;
+  /** Words of another way to use it, as in --help: '-L … HOST'. */
+  readonly otherWords?: string;
   /** What its capitals (NAME, HOST …), of its options too, stand for where that is not the usual (cli/at-cursor). */
   readonly stands?: Readonly<Record<string, WordKind>>;
   /** How many of those words there may be. */
@@ -53,6 +57,8 @@ export interface Args {
   readonly behind: readonly string[];
   /** Options in ssh's own letters, with their values, of a command that takes them. */
   readonly sshWords: readonly string[];
+  /** All that stood behind `tunnel`, for a hint that says it again with one word put right (cli/typed-line). */
+  readonly typed: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
   /** A duration with a unit, in milliseconds. Throws USAGE. */
@@ -83,8 +89,7 @@ export const drainOption: OptionSpec = {
   about: 'let running connections end for that long first (default 0s)',
 };
 
-export const selectorHelp =
-  'SEL is a tunnel name, a glob (db-*) or tag:NAME; several are allowed, none means all.';
+export const selectorHelp = 'SEL is a tunnel name, a glob (db-*) or tag:NAME; several are allowed.';
 
 /** What is wrong with a command line, as one sentence. */
 export function usage(sentence: string, hint: Hint): TunnelError {

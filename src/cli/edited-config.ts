@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { Interrupted, type Context } from '../client/context.ts';
 import { allow, consentDigest, isAllowed } from '../config/consent.ts';
 import { editorSchemaOf, namesEditorSchema, writeEditorSchema } from '../config/editor-schema.ts';
-import { formatIssue } from '../config/issue.ts';
+import { formatIssue, type ConfigIssue } from '../config/issue.ts';
 import { checkText, readDeclared } from '../config/load.ts';
 import { findConfig, shortPath } from '../config/locate.ts';
 import { textLimitBytes } from '../config/source.ts';
@@ -50,12 +50,30 @@ export function configToEdit({ facts, places, options }: Context): EditedConfig 
 /** What `check` would say about the file if it had this text: the first problem, null for none. */
 export async function problemWith(
   context: Context,
-  { path }: EditedConfig,
+  config: EditedConfig,
   text: string,
 ): Promise<string | null> {
-  const { issues } = await checkText(path, text, context.facts);
-  const [first] = issues;
-  return first === undefined ? null : formatIssue(first);
+  const fault = await faultWith(context, config, text);
+  return fault?.sentence ?? null;
+}
+
+export interface Fault {
+  readonly issue: ConfigIssue;
+  /** With its line only where the file has it already: the text that was judged is in no file. */
+  readonly sentence: string;
+}
+
+export async function faultWith(
+  context: Context,
+  { path, text: before }: EditedConfig,
+  text: string,
+): Promise<Fault | null> {
+  const [issue] = (await checkText(path, text, context.facts)).issues;
+  if (issue === undefined) return null;
+  const { issues } = await checkText(path, before, context.facts);
+  const known = issues.find((each) => each.path === issue.path && each.message === issue.message);
+  const without = issue.path === '' ? issue.message : `${issue.path}: ${issue.message}`;
+  return { issue, sentence: known === undefined ? without : formatIssue(known) };
 }
 
 /** Writes the whole file. A project file that was allowed stays so: what was typed here is nobody else's. */

@@ -15,19 +15,23 @@ export interface FirstTunnel {
   readonly remote: string;
   readonly local: string;
   readonly name: string;
+  /** The path of a private key, where the usual ones are not there. */
+  readonly identity?: string | undefined;
 }
 
-/** A host that says more than its name gets an entry of its own; a bare name is left to ssh_config. */
-export function firstConfig({ host, remote, local, name }: FirstTunnel): string {
+/** A host that says more than its name gets an entry of its own, named after the server; a bare name is left to ssh_config. */
+export function firstConfig({ host, remote, local, name, identity }: FirstTunnel): string {
   const read = login(host);
   const parts = 'value' in read ? read.value : { user: null, host, port: null };
-  const own = parts.user !== null || parts.port !== null;
+  const own = parts.user !== null || parts.port !== null || identity !== undefined;
+  const server = nameFor(host);
   const entry = [
     'hosts:',
-    `  ${name}:`,
+    `  ${server}:`,
     `    hostname: ${scalar(parts.host)}`,
     ...(parts.user === null ? [] : [`    user: ${scalar(parts.user)}`]),
     ...(parts.port === null ? [] : [`    port: ${parts.port}`]),
+    ...(identity === undefined ? [] : [`    identity: ${scalar(identity)}`]),
     '',
   ];
   return [
@@ -35,7 +39,7 @@ export function firstConfig({ host, remote, local, name }: FirstTunnel): string 
     ...(own ? entry : []),
     'tunnels:',
     `  ${name}:`,
-    `    host: ${own ? name : scalar(host)}`,
+    `    host: ${own ? server : scalar(host)}`,
     `    local: ${scalar(local)}`,
     `    remote: ${scalar(remote)}`,
     '',
@@ -52,9 +56,10 @@ export function hasNoTunnel(file: string, text: string): boolean {
 }
 
 /** The text with the tunnel in it; all that stands there stays. */
-export function withTunnel(text: string, { host, remote, local, name }: FirstTunnel): string {
+export function withTunnel(text: string, { host, remote, local, name, identity }: FirstTunnel): string {
   const plain = (value: string): string | number => (/^[1-9]\d{0,4}$/.test(value) ? Number(value) : value);
-  return addTunnel(text, name, { host, local: plain(local), remote: plain(remote) });
+  const key = identity === undefined ? {} : { identity };
+  return addTunnel(text, name, { host, local: plain(local), remote: plain(remote), ...key });
 }
 
 /** Plain where YAML reads it back as the same text, quoted elsewhere. */

@@ -2,6 +2,7 @@
 import { parseDuration } from '../model/duration.ts';
 import { shellWord } from '../model/shell-word.ts';
 import type { CommandSpec } from './command.ts';
+import { typedLine } from './typed-line.ts';
 
 /** Words of other programs, and the command that does it here. `edit` and `config` are about the file itself. */
 const synonyms: Readonly<Record<string, string>> = {
@@ -18,14 +19,21 @@ const aboutTheFile = ['config', 'edit'];
 
 export const habitWords: readonly string[] = [...Object.keys(synonyms), ...aboutTheFile];
 
-/** The command line that does what `word` asks for; null for a word that is nobody's habit. */
-export function insteadOf(word: string, others: readonly string[], configFile: string): string | null {
+/**
+ * The command line that does what `word` asks for, with all else that was typed; null for a word that is nobody's habit.
+ * `at`: where the word for the command stands.
+ */
+export function insteadOf(
+  word: string,
+  typed: readonly string[],
+  at: number,
+  configFile: string,
+): string | null {
   if (word === 'config') return 'tunnel show    # what it comes to; tunnel check finds its faults';
   if (word === 'edit') return `\${EDITOR:-vi} ${configFile}`;
   const command = Object.hasOwn(synonyms, word) ? synonyms[word] : undefined;
   if (command === undefined) return null;
-  const kept = command === '--version' ? [] : others;
-  return ['tunnel', command, ...kept.map(shellWord)].join(' ');
+  return command === '--version' ? 'tunnel --version' : typedLine(typed, at, [command]);
 }
 
 /** [bind:]port:host:hostport, as behind ssh's -L. */

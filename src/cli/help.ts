@@ -26,7 +26,7 @@ export function mainHelp(paint: Paint): string {
     ),
     ...section('Options for every command:', globalOptions.map(optionLine), paint),
     ...section('Examples:', firstExamples, paint),
-    selectorHelp,
+    `${selectorHelp} What a command means without one, its --help says.`,
     'tunnel COMMAND --help tells the options of a command.',
   ].join('\n');
 }
@@ -36,9 +36,12 @@ export function commandHelp(command: CommandSpec, paint: Paint): string {
   const synopsis = ['tunnel', command.name, command.words, ...command.options.map(optionSynopsis)];
   return [
     `${paint.bold('Usage:')} ${wrapped(synopsis.filter(Boolean), 7)}`,
+    ...(command.otherWords === undefined
+      ? []
+      : [`       tunnel ${command.name} ${command.otherWords} [OPTIONS]`]),
     '',
     `${sentence(command.about)}${(command.more ?? []).map((more) => `\n${more}`).join('')}`,
-    ...(command.words.includes('SEL') ? [selectorHelp] : []),
+    ...(command.words.includes('SEL') ? selectorLines(command) : []),
     '',
     ...section('Options:', command.options.map(optionLine), paint),
     ...section('Options for every command:', globalOptions.map(optionLine), paint),
@@ -46,6 +49,12 @@ export function commandHelp(command: CommandSpec, paint: Paint): string {
   ]
     .join('\n')
     .trimEnd();
+}
+
+function selectorLines({ without = 'all tunnels' }: CommandSpec): readonly string[] {
+  if (without === null) return [selectorHelp.replace('.', ', and one is needed.')];
+  const whole = `${selectorHelp} Without SEL: ${without}.`;
+  return whole.length <= widest ? [whole] : [selectorHelp, `Without SEL: ${without}.`];
 }
 
 const widest = 100;

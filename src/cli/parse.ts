@@ -9,6 +9,7 @@ import { listNames } from '../render/error.ts';
 import type { GlobalOptions } from '../client/context.ts';
 import { habitWords, insteadOf, readSshLine, takeSshOptions } from './habits.ts';
 import { commands } from './commands.ts';
+import { typedLine, withValue } from './typed-line.ts';
 
 export interface Parsed {
   /** Null: no command was named. */
@@ -29,7 +30,7 @@ export function parseCommandLine(
   const ssh = readSshLine(argv, command);
   if (ssh !== null) throw usage(`${ssh.said} is for ssh: here it stands behind a command`, ssh.instead);
   if (command === null && askedFor !== null && askedFor !== 'help')
-    throw noCommand(askedFor, argv.slice(argv.indexOf(askedFor) + 1), configFile);
+    throw noCommand(argv, argv.indexOf(askedFor), configFile);
   const options = [...globalOptions, ...(command?.options ?? [])];
   const { rest: ours, sshWords } =
     command?.ssh === true ? takeSshOptions(argv) : { rest: argv, sshWords: [] };
@@ -51,7 +52,7 @@ export function parseCommandLine(
       verbose: found['verbose'] === true,
       color: typeof found['color'] === 'boolean' ? found['color'] : undefined,
     },
-    args: argsOf(found, { words, behind, sshWords }, command),
+    args: argsOf(found, { words, behind, sshWords, typed: argv }, command),
     wants,
   };
 }
@@ -76,11 +77,13 @@ function commandWord(argv: readonly string[]): string | null {
   return null;
 }
 
-function noCommand(name: string, others: readonly string[], configFile: () => string): TunnelError {
-  const instead = insteadOf(name, others, name === 'edit' ? configFile() : '');
+function noCommand(argv: readonly string[], at: number, configFile: () => string): TunnelError {
+  const name = argv[at] ?? '';
+  const instead = insteadOf(name, argv, at, name === 'edit' ? configFile() : '');
   if (instead !== null) return usage(`there is no command ${name}`, instead);
   const near = nearest(name, [...commands.map((each) => each.name), ...habitWords]);
-  const meant = near === null ? null : (insteadOf(near, others, configFile()) ?? `tunnel ${near}`);
+  const meant =
+    near === null ? null : (insteadOf(near, argv, at, configFile()) ?? typedLine(argv, at, [near]));
   const hint = meant === null ? 'tunnel --help' : `${meant}    # did you mean that?`;
   return usage(`there is no command ${shellWord(name)}`, hint);
 }
@@ -106,7 +109,7 @@ function readOptions(
     })
     .strictOptions()
     .fail((message: string | null, thrown?: Error) => {
-      throw thrown instanceof TunnelError ? thrown : optionError(message ?? '', command, options);
+      throw thrown instanceof TunnelError ? thrown : optionError(message ?? '', argv, command, options);
     });
   for (const { name, alias, value } of options) {
     parser.option(name, {
@@ -121,6 +124,7 @@ function readOptions(
 /** yargs says what is wrong in its own words: told from its fixed English messages, since it has no codes. */
 function optionError(
   message: string,
+  argv: readonly string[],
   command: CommandSpec | null,
   options: readonly OptionSpec[],
 ): TunnelError {
@@ -135,10 +139,18 @@ function optionError(
     unknown[0] ?? '',
     options.map(({ name }) => name),
   );
+  const meant = near === null ? null : withOption(argv, unknown[0] ?? '', near);
   return usage(
     `${on} has no option ${shown.join(' or ')}`,
-    near === null ? help : `${on} --${near}    # did you mean that? or ${help}`,
+    meant === null ? help : `${meant}    # did you mean that? or ${help}`,
   );
+}
+
+/** The line with that option in place of the one that is none; its value stays where it stands. */
+function withOption(argv: readonly string[], given: string, meant: string): string | null {
+  const written = dashed(given);
+  const at = argv.findIndex((word) => word === written || word.startsWith(`${written}=`));
+  return typedLine(argv, at, [`--${meant}${argv[at]?.slice(written.length) ?? ''}`]);
 }
 
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
@@ -165,7 +177,7 @@ function textOf(found: Found, name: string, command: CommandSpec | null): string
 
 function argsOf(
   found: Found,
-  taken: Pick<Args, 'words' | 'behind' | 'sshWords'>,
+  taken: Pick<Args, 'words' | 'behind' | 'sshWords' | 'typed'>,
   command: CommandSpec | null,
 ): Args {
   const text = (name: string): string | undefined => textOf(found, name, command);
@@ -179,10 +191,11 @@ function argsOf(
       if (written === undefined) return otherwise;
       const ms = parseDuration(written);
       if (ms !== null) return ms;
-      throw usage(`--${name} needs a duration with a unit, not ${shellWord(written)}`, {
-        command: `${on}--${name} 30s`,
-        note: '250ms 30s 5m 2h',
-      });
+      const note = '    # 250ms 30s 5m 2h';
+      throw usage(
+        `--${name} needs a duration with a unit, not ${shellWord(written)}`,
+        `${withValue(taken.typed, name, '30s') ?? `tunnel ${on}--${name} 30s`}${note}`,
+      );
     },
   };
 }

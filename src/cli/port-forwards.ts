@@ -126,7 +126,7 @@ const preferred = ['127.0.0.1', '0.0.0.0', '::', '::1'];
 function tunnelTo(
   there: readonly ReachedPort[],
   { host, settings }: Server,
-): { readonly tunnel: NewTunnel; readonly meant: string; readonly mayDiffer: true } {
+): { readonly tunnel: NewTunnel; readonly meant: string } {
   const best = preferred.flatMap((at) => there.find(({ address }) => address === at) ?? [])[0] ?? there[0];
   if (best === undefined) throw new RangeError('something listens on the port');
   const dialled = { '0.0.0.0': '127.0.0.1', '::': 'localhost' }[best.address] ?? best.address;
@@ -134,5 +134,5 @@ function tunnelTo(
   const more = { tags: [adhocTag], autostart: false };
   const composed = composeTunnel(host, [forward], { ...settings, ...more });
   if ('problem' in composed) throw usage(composed.problem, { command: 'ports --help' });
-  return { tunnel: composed.value, meant: nameByForward(host, [forward]), mayDiffer: true };
+  return { tunnel: composed.value, meant: nameByForward(host, [forward]) };
 }

@@ -112,7 +112,7 @@ function entryOf(
   { defaults, main, issues }: Work,
 ): Entry {
   const settings = overlay(own, defaults);
-  const tell: Entry['tell'] = (path, side, message) => {
+  const tell: Entry['tell'] = (path, side, message, clash) => {
     const [key] = path;
     const inherited =
       typeof key === 'string' &&
@@ -120,9 +120,10 @@ function entryOf(
       (defaults as Record<string, unknown>)[key] !== undefined;
     const issue = file.source.issue(['tunnels', name, ...path], side, message);
     // The fault stands in `defaults`, but it is a fault only for this tunnel: both are named.
-    issues.push(
-      inherited ? { ...main.source.issue(['defaults', ...path], side, message), path: issue.path } : issue,
-    );
+    const told = inherited
+      ? { ...main.source.issue(['defaults', ...path], side, message), path: issue.path }
+      : issue;
+    issues.push(clash === undefined ? told : { ...told, clash });
   };
   const faulty = (path: Path): boolean =>
     file.faulty(['tunnels', name, ...path]) || (path.length > 0 && main.faulty(['defaults', ...path]));

@@ -23,7 +23,7 @@ export function addTunnel(text: string, name: string, tunnel: NewTunnel): string
   const tunnels = tunnelsOf(document);
   if (tunnels !== null && pairOf(tunnels, name) !== null)
     throw new TunnelError('USAGE', `there is a tunnel named ${name} already`, {
-      hint: `tunnel remove ${name}`,
+      hint: { command: 'show', on: { tunnel: name }, note: 'what the file has by that name' },
     });
   const expected = {
     ...(document.toJS() as object),
@@ -35,6 +35,19 @@ export function addTunnel(text: string, name: string, tunnel: NewTunnel): string
   return document.toString({ lineWidth: 0 });
 }
 
+/** The tunnels of this text alone, without what it includes. Throws CONFIG_INVALID for broken YAML. */
+export function namesIn(text: string): readonly string[] {
+  const document = read(text);
+  return Object.keys((tunnelsOf(document)?.toJS(document) ?? {}) as object);
+}
+
+/** `db-2` where there is a `db`. */
+export function freeName(wanted: string, taken: readonly string[]): string {
+  if (!taken.includes(wanted)) return wanted;
+  for (let number = 2; ; number += 1)
+    if (!taken.includes(`${wanted}-${number}`)) return `${wanted}-${number}`;
+}
+
 /** The text without one tunnel. Throws NO_SUCH_TUNNEL, or CONFIG_INVALID where another place needs what it defines. */
 export function removeTunnel(text: string, name: string): string {
   const document = read(text);
@@ -42,7 +55,10 @@ export function removeTunnel(text: string, name: string): string {
   const pair = tunnels === null ? null : pairOf(tunnels, name);
   if (tunnels === null || pair === null)
     throw new TunnelError('NO_SUCH_TUNNEL', `no tunnel in this file is named ${name}`, {
-      hint: { command: 'show', note: 'names them all; one of an included file stands there' },
+      hint: {
+        command: 'show',
+        note: 'names them all; a tunnel of an included file is taken out of that file by hand',
+      },
     });
   const { [name]: removed, ...others } = tunnels.toJS(document) as Record<string, unknown>;
   void removed;

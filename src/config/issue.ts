@@ -1,6 +1,7 @@
 // Issues: what is wrong in a config file, where, and how it is printed.
 import { basename } from 'node:path';
 import { TunnelError, type Hint } from '../errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 
 /** One problem, at one place. `line` and `column` count from 1. */
 export interface ConfigIssue {
@@ -13,6 +14,16 @@ export interface ConfigIssue {
   readonly message: string;
   /** A command that helps, null for none. */
   readonly hint: Hint | null;
+  /** Where a forward listens at the address of another tunnel. */
+  readonly clash?: Clash;
+}
+
+export interface Clash {
+  /** The tunnel that has the address. */
+  readonly tunnel: string;
+  readonly listen: Endpoint;
+  /** On the server, of remote forwards. */
+  readonly isRemote: boolean;
 }
 
 /** `tunnels.yaml:6:12 tunnels.db.local: must be 1-65535`. */

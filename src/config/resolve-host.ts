@@ -28,7 +28,8 @@ export interface HostParts {
 
 const defaultAuth: readonly AuthMethod[] = ['agent', 'publickey', 'keyboard-interactive', 'password'];
 /** In the order of OpenSSH (ssh_config(5), IdentityFile). */
-const defaultKeys = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];
+/** In ~/.ssh, tried where no key is named. */
+export const defaultKeys = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];
 const defaultGlobalKnownHosts = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
 
 export function resolveHost(parts: HostParts): Host {

@@ -2,7 +2,7 @@
 import type { Account } from './account.ts';
 import { login } from './address.ts';
 import { wayKeys, type DeclaredHost, type DeclaredTunnel } from './declared.ts';
-import type { ConfigIssue } from './issue.ts';
+import type { Clash, ConfigIssue } from './issue.ts';
 import { nearest } from './nearest.ts';
 import type { ParsedFile } from './parse.ts';
 import { ownPath } from './resolve-host.ts';
@@ -17,7 +17,7 @@ export interface Entry extends DeclaredTunnel {
   readonly from: ParsedFile;
   /** Where each forward is written, from the tunnel on. */
   readonly places: readonly Path[];
-  readonly tell: (path: Path, side: 'key' | 'value', message: string) => void;
+  readonly tell: (path: Path, side: 'key' | 'value', message: string, clash?: Clash) => void;
 }
 
 type TellAt = (path: Path, side: 'key' | 'value', message: string) => void;
@@ -164,7 +164,9 @@ export function addressRules(entries: readonly Entry[], account: Pick<Account, '
       'spelled' in (one.entry.own.forwards[Number(one.at[1])] ?? {});
     const where = ['tunnels', other.entry.name, ...other.at].join('.');
     const remedy = one.entry === other.entry ? '' : '; one of the two tunnels must have autostart: false';
-    one.entry.tell(spelled ? one.at : [...one.at, key], 'value', `is the address of ${where} too${remedy}`);
+    const message = `is the address of ${where} too${remedy}`;
+    const clash = { tunnel: other.entry.name, listen: one.forward.listen, isRemote: key === 'remote' };
+    one.entry.tell(spelled ? one.at : [...one.at, key], 'value', message, clash);
   }
 }
 

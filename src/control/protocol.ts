@@ -44,7 +44,15 @@ export interface Methods {
   restart: { params: UpParams; progress: UpProgress; result: UpResult };
   reload: {
     params: { prune: boolean };
-    result: { applied: boolean; changes: readonly string[]; warnings: readonly string[] };
+    result: {
+      applied: boolean;
+      changes: readonly string[];
+      warnings: readonly string[];
+      /** When what is in use was read, and what that changed; a supervisor of before it does not tell. */
+      inUse?: { since: string; changes: readonly string[] };
+      /** The URL of the page; null, or absent, where none is served. */
+      page?: string | null;
+    };
   };
   /** Answers a question seen in a progress. False: it was answered or withdrawn before. */
   answer: { params: { question: string; value: string | null }; result: { taken: boolean } };

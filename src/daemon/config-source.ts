@@ -28,9 +28,17 @@ export interface ConfigSourceParts {
   ) => Promise<readonly string[]>;
 }
 
+/** The reading that brought what is in use: the first one, or the last that changed something. */
+export interface InUse {
+  readonly sinceMs: number;
+  /** A sentence each; none of the first reading. */
+  readonly changes: readonly string[];
+}
+
 export interface Reloaded {
   readonly changes: readonly string[];
   readonly warnings: readonly string[];
+  readonly inUse: InUse;
 }
 
 export interface ConfigSource {
@@ -45,6 +53,7 @@ export interface ConfigSource {
 export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
   const { log, file } = parts;
   let error: TunnelError | null = null;
+  let inUse: InUse | null = null;
   let turn: Promise<unknown> = Promise.resolve();
   const read = async (prune: boolean, bringing: Bringing | null): Promise<Reloaded> => {
     try {
@@ -53,7 +62,9 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
       const changes = await parts.apply(config, prune, bringing);
       if (error !== null || changes.length > 0) log('info', 'config', sentenceOf(file, changes));
       error = null;
-      return { changes, warnings: config.warnings };
+      if (inUse === null) inUse = { sinceMs: parts.clock.now(), changes: [] };
+      else if (changes.length > 0) inUse = { sinceMs: parts.clock.now(), changes };
+      return { changes, warnings: config.warnings, inUse };
     } catch (thrown) {
       const failure = asTunnelError(thrown);
       if (failure.message !== error?.message) {

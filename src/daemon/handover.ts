@@ -73,7 +73,10 @@ export function refuseHandover(
     throw refused('it runs in the foreground, and whoever started it starts the next one', hint);
   }
   if (platform === 'win32')
-    throw refused('listeners cannot be handed over here', { command: 'down', note: 'then tunnel up' });
+    throw refused('listeners cannot be handed over here', {
+      command: 'down',
+      note: 'takes all its tunnels down; then tunnel up',
+    });
   if (now.isBusy) throw refused('it is being replaced, or ends', { command: 'status' });
   if (byPerson) return;
   const hint = { command: 'restart --supervisor' };

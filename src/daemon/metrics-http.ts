@@ -38,7 +38,7 @@ export class MetricsServer {
   #at: MetricsAddress | null = null;
   #error: TunnelError | null = null;
   #cancelRetry: Cancel = () => undefined;
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: MetricsParts) {
     this.#parts = parts;
@@ -56,14 +56,36 @@ export class MetricsServer {
     return this.#error;
   }
 
-  /** Serves this address from now on; null: none. A failure to bind is logged, and the bind tried again every 5 s. */
-  serve(at: MetricsAddress | null): Promise<void> {
-    this.#turn = this.#turn.then(() => this.#change(at));
-    return this.#turn;
+  /** The URL of the page; null where none is served. */
+  get page(): string | null {
+    return this.#page === null || this.#at === null ? null : `${this.#url(this.#at)}/`;
   }
 
-  close(): Promise<void> {
-    return this.serve(null);
+  /**
+   * Serves this address from now on; null: none. A failure to bind is logged, and the bind tried again every 5 s. Answers a
+   * sentence a change.
+   */
+  serve(at: MetricsAddress | null): Promise<readonly string[]> {
+    const done = this.#turn.then(async () => {
+      const before = this.#sentences();
+      await this.#change(at);
+      return this.#sentences().filter((sentence, index) => sentence !== before[index]);
+    });
+    this.#turn = done;
+    return done;
+  }
+
+  async close(): Promise<void> {
+    await this.serve(null);
+  }
+
+  #sentences(): readonly string[] {
+    const at = this.#at === null ? 'metrics are not served' : `metrics at ${this.#url(this.#at)}/metrics`;
+    return [at, this.page === null ? 'no page is served' : `the page is at ${this.page}`];
+  }
+
+  #url({ host, port }: MetricsAddress): string {
+    return `http://${formatHostPort(host, port)}`;
   }
 
   async #change(at: MetricsAddress | null): Promise<void> {
@@ -120,7 +142,8 @@ export class MetricsServer {
     const port = typeof address === 'object' && address !== null ? address.port : at.port;
     this.#server = fresh;
     this.#at = { ...at, port };
-    this.#log('info', 'metrics', `metrics on http://${formatHostPort(at.host, port)}/metrics`);
+    const page = this.page === null ? '' : `, the page on ${this.page}`;
+    this.#log('info', 'metrics', `metrics on ${this.#url({ ...at, port })}/metrics${page}`);
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {

@@ -147,9 +147,9 @@ class Life {
         });
         this.#notices.wanted = resolved.notify;
         this.#metricsAddress = resolved.metrics;
-        await this.#metrics.serve(resolved.metrics);
+        const served = await this.#metrics.serve(resolved.metrics);
         this.#startNew(before);
-        return changes;
+        return [...changes, ...served];
       },
     });
   }
@@ -224,9 +224,10 @@ class Life {
       clock,
       supervisor: () => this.#status(),
       reload: async (prune, bringing) => {
-        const { changes, warnings } = await this.#source.reload(prune, bringing);
+        const reloaded = await this.#source.reload(prune, bringing);
         const unserved = this.#metrics.error;
-        return { changes, warnings: unserved === null ? warnings : [...warnings, unserved.message] };
+        if (unserved === null) return reloaded;
+        return { ...reloaded, warnings: [...reloaded.warnings, unserved.message] };
       },
       restore: (agents, except) => this.#restore(agents, except),
       broughtBack: () => this.#restoration.untold(),
@@ -271,6 +272,7 @@ class Life {
       since: this.#since,
       configError: this.#source.error?.message ?? null,
       metricsError: this.#metrics.error?.message ?? null,
+      page: this.#metrics.page,
       nativeCrypto: this.#parts.nativeCrypto,
       draining:
         carried > 0 && predecessor !== null ? { pid: predecessor.state.pid, connections: carried } : null,

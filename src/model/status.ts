@@ -77,6 +77,8 @@ export interface SupervisorStatus {
   readonly configError: string | null;
   /** Why its metrics are not served; null, or absent, when they are or are not wanted. */
   readonly metricsError?: string | null;
+  /** The URL of the page; null, or absent, where none is served. */
+  readonly page?: string | null;
   readonly nativeCrypto: boolean | null;
   /** Connections that a supervisor which this one has replaced carries to their end. */
   readonly draining?: { readonly pid: number; readonly connections: number } | null;

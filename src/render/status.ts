@@ -70,7 +70,7 @@ export function supervisorNotes(document: StatusDocument): Hint[] {
     notes.push(`the last one ended unexpectedly: ${wanted.join(', ')} ${was}`, ['hint: ', { command: 'up' }]);
   }
   if (supervisor.configError !== null)
-    notes.push(`the config has a fault, the last good one is in use: ${supervisor.configError}`);
+    notes.push(`the last good config is in use: ${supervisor.configError}`);
   if (supervisor.metricsError) notes.push(supervisor.metricsError);
   if (supervisor.draining) {
     const { pid, connections } = supervisor.draining;
@@ -414,7 +414,7 @@ export function renderDownLine(
     ...(closed.length === 0 ? [] : [`${closed.join(', ')} closed`]),
     ...(left.length === 0 ? [] : [`${left.join(', ')} not closed`]),
   ];
-  const what = parts.length === 0 ? 'was not up' : parts.join('; ');
+  const what = parts.length === 0 ? '(it was not up)' : parts.join('; ');
   return `${paint.bold(tunnel.name)}  ${statePaint(tunnel.state, paint)(tunnel.state)}  ${what}`;
 }
 

@@ -27,8 +27,26 @@ describe('a first config', () => {
     ]);
   });
 
+  test('names the entry after the server, whatever the tunnel is called, with the key that was given', () => {
+    expect(
+      firstConfig({ ...tunnel, name: 'db', identity: '~/my keys/id' })
+        .split('\n')
+        .slice(2, 9),
+    ).toEqual([
+      'hosts:',
+      '  katie:',
+      '    hostname: katie.example.org',
+      '    user: me',
+      '    identity: "~/my keys/id"',
+      '',
+      'tunnels:',
+    ]);
+    expect(firstConfig({ ...tunnel, name: 'db' })).toContain('  db:\n    host: katie\n');
+  });
+
   test.each([
     tunnel,
+    { ...tunnel, name: 'db', identity: '~/.ssh/x' },
     { ...tunnel, host: 'katie' },
     { ...tunnel, host: 'me@[2001:db8::1]:2222', name: 'six' },
     { ...tunnel, host: 'true', remote: '[::1]:5432', local: 'auto' },

@@ -63,9 +63,16 @@ describe('the command line', () => {
       /^tunnel up has no option --acept-new$/,
       'tunnel up --accept-new    # did you mean that?',
     ],
+    ['up --acept-new db web', /acept/, 'tunnel up --accept-new db web    # did you mean that?'],
+    ['up --tiemout=5s db', /tiemout/, "tunnel up '--timeout=5s' db    # did you mean that?"],
     ['up -Z', /^tunnel up has no option -Z$/, 'tunnel up --help'],
     ['up --timeout', /timeout/, 'tunnel up --help'],
-    ['up --timeout 30', /^--timeout needs a duration with a unit, not 30$/, 'tunnel up --timeout 30s'],
+    [
+      'up --timeout 30',
+      /^--timeout needs a duration with a unit, not 30$/,
+      'tunnel up --timeout 30s    # 250ms',
+    ],
+    ['up --timeout=30 db', /not 30$/, "tunnel up '--timeout=30s' db    # 250ms"],
     ['check nonsense', /^tunnel check takes no words, but got nonsense$/, 'tunnel check --help'],
     ['check non sense', /^tunnel check takes no words, but got non and sense$/, 'tunnel check --help'],
     ['why', /^tunnel why needs NAME$/, 'tunnel why --help'],
@@ -98,13 +105,15 @@ describe('the command line', () => {
     ['list --json', 'tunnel status --json'],
     ['ps', 'tunnel status'],
     ['start db tag:x', 'tunnel up db tag:x'],
-    ['--quiet stop db', 'tunnel down db'],
+    ['--quiet stop db', 'tunnel --quiet down db'],
     ['validate', 'tunnel check'],
     ['version', 'tunnel --version'],
     ['config', 'tunnel show    # what it comes to; tunnel check finds its faults'],
     ['edit', '${EDITOR:-vi} ~/t.yaml'],
     ['strat db', 'tunnel up db    # did you mean that?'],
     ['lsit', 'tunnel status    # did you mean that?'],
+    ['statsu --json', 'tunnel status --json    # did you mean that?'],
+    ['-c my.yaml log db -n 5', 'tunnel -c my.yaml logs db -n 5    # did you mean that?'],
   ])('names the command for a habit of elsewhere: %s', (line, hint) => {
     const words = line.split(' ');
     const caught = (): unknown => parseCommandLine(words, () => '~/t.yaml');
@@ -167,6 +176,21 @@ describe('help', () => {
       for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(110);
     },
   );
+});
+
+test.each([
+  ['up', 'Without SEL: every tunnel with autostart: true.'],
+  ['restart', 'Without SEL: what is wanted.'],
+  ['wait', 'Without SEL: what is wanted, else what has autostart.'],
+  ['exec', 'and one is needed.'],
+  ['down', 'Without SEL: all tunnels.'],
+])('the help of %s says what no SEL means there, and nothing else', (name, sentence) => {
+  const command = commands.find((each) => each.name === name);
+  const text = command === undefined ? '' : commandHelp(command, plain);
+  expect(text).toContain(sentence);
+  expect(text.match(/Without SEL|none means/g) ?? []).toHaveLength(name === 'exec' ? 0 : 1);
+  if (name === 'up') expect(text).toMatch(/^ {7}tunnel up -L … HOST \[OPTIONS\]$/m);
+  if (name === 'exec') expect(text).toMatch(/^ {7}tunnel exec -L … HOST -- CMD… \[OPTIONS\]$/m);
 });
 
 describe('the fast way', () => {

@@ -1,4 +1,5 @@
 // What each method does, with the real engine over a network that the test decides about.
+import type { Reloaded } from '../../src/daemon/config-source.ts';
 import { describe, expect, test } from 'vitest';
 import type { Call, Handlers } from '../../src/control/connection.ts';
 import type { UpParams, UpProgress } from '../../src/control/protocol.ts';
@@ -16,7 +17,7 @@ interface Served extends World {
   readonly said: string[];
   /** Names of what was restored, and no command has told yet. */
   readonly back: string[];
-  reload: () => Promise<{ changes: readonly string[]; warnings: readonly string[] }>;
+  reload: () => Promise<Reloaded>;
 }
 
 const katie = hostOf('katie');
@@ -28,7 +29,7 @@ async function serve(...tunnels: Parameters<typeof worldOf>): Promise<Served> {
   const served: Served = Object.assign(world, {
     said,
     back,
-    reload: () => Promise.resolve({ changes: [], warnings: [] }),
+    reload: () => Promise.resolve({ changes: [], warnings: [], inUse: { sinceMs: 0, changes: [] } }),
     handlers: createHandlers({
       engine: world.engine,
       clock: world.clock,

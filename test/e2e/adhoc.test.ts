@@ -175,7 +175,12 @@ describe.skipIf(sshdMissing() !== null)('an ad-hoc tunnel', () => {
     expect(String((await once(socket, 'data'))[0])).toBe('B');
     expect((await world.run(['down', 'db'])).code).toBe(0);
     expect(await world.tunnel('db')).toMatchObject({ state: 'down', autostart: true });
-    expect((await world.run(['keep', 'db'])).code).toBe(2);
+    expect(await world.run(['keep', 'db'])).toMatchObject({
+      code: 2,
+      stderr:
+        'tunnel: db is in ./tunnels.yaml already, and no ad-hoc tunnel has that name\nhint: tunnel show db\n',
+    });
+    expect((await world.run(['keep', 'strange'])).stderr).toContain('hint: tunnel status    # no tunnel');
   });
 
   test('of no config at all makes one when it is kept', async () => {

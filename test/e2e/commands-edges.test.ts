@@ -51,7 +51,7 @@ describe('commands without a server', () => {
     expect((await world.run(['status', '--all'])).stdout).toContain(`hint: tunnel -c '${file}' why db`);
     expect((await world.run(['-c', 'of mine.yaml', 'down'])).code).toBe(0);
     const again = await world.run(['-c', 'of mine.yaml', 'init', '--host', 'a', '--remote', 'b:1']);
-    expect(again.stderr).toContain("hint: tunnel -c './of mine.yaml' check");
+    expect(again.stderr).toContain("hint: tunnel -c './of mine.yaml' add a -L 1:b:1 a    # one more");
   });
 
   test.each([

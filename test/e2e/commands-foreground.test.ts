@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { namespaceMissing } from '../helpers/private-etc.ts';
-import { sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { built, createWorld, finished } from '../helpers/world.ts';
 
@@ -46,6 +46,50 @@ describe('a supervisor in the foreground', () => {
     expect(await world.run(['down'])).toMatchObject({ code: 0 });
     const own = world.start(['up', '--foreground']);
     await said(own, /serves/);
+    own.kill('SIGTERM');
+    expect(await once(own, 'exit')).toEqual([0, null]);
+  });
+
+  test('tells at reload what was read already, when, and where the page is', async () => {
+    await using world = createWorld();
+    const port = await freePort();
+    const tunnels = (...names: string[]): string =>
+      `defaults: { host: "me@127.0.0.1:1", local: auto, remote: 9, autostart: false }\ntunnels: { ${names.join()} }\n`;
+    world.config(tunnels('db: {}'));
+    const own = world.start(['up', '--foreground']);
+    await said(own, /serves/);
+    const first = await world.run(['reload']);
+    expect(first).toMatchObject({ code: 0, stdout: '' });
+    expect(first.stderr).toMatch(
+      /^nothing changed: already read at \d\d:\d\d:\d\d, at the start of the supervisor$/m,
+    );
+    world.config(`${tunnels('db: {}', 'web: {}')}metrics: { listen: ${port}, page: true }\n`);
+    await world.until('web', ({ state }) => state === 'down'); // the watcher has read it
+    const page = `http://127.0.0.1:${port}/`;
+    await expect.poll(async () => (await world.status()).supervisor.page).toBe(page);
+    const again = await world.run(['reload']);
+    expect(again).toMatchObject({ code: 0, stdout: '' });
+    expect(again.stderr).toMatch(/^already read at \d\d:\d\d:\d\d: .*web.*; the page is at http/m);
+    expect(again.stderr).toContain(`\nthe page is at ${page}\n`);
+    const { inUse } = JSON.parse((await world.run(['reload', '--json'])).stdout) as {
+      inUse: { since: string; changes: string[] };
+    };
+    expect(Date.parse(inUse.since)).toBeGreaterThan(0);
+    expect(inUse.changes.join()).toContain('web');
+    own.kill('SIGTERM');
+    expect(await once(own, 'exit')).toEqual([0, null]);
+  });
+
+  test('with nothing wanted starts nothing at a bare restart', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n');
+    const own = world.start(['up', '--foreground']);
+    await said(own, /serves/);
+    expect(await world.run(['down'])).toMatchObject({ code: 0 });
+    const restart = await world.run(['restart', '--timeout', '10ms']);
+    expect(restart).toMatchObject({ code: 0, stdout: '' });
+    expect(restart.stderr).toContain('nothing to restart: no tunnel is wanted\n');
+    expect((await world.status()).tunnels).toMatchObject([{ name: 'db', wanted: false, state: 'down' }]);
     own.kill('SIGTERM');
     expect(await once(own, 'exit')).toEqual([0, null]);
   });
@@ -118,7 +162,7 @@ tunnels:
 
   test.each([
     [['--timeout', '5s'], 'tunnel wait'],
-    [['--drain', '5'], 'tunnel up --drain 30s'],
+    [['--drain', '5'], 'tunnel up --foreground --drain 30s'],
   ])('takes no %s', async (options, hint) => {
     await using world = createWorld();
     world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9 }\n');

@@ -46,7 +46,21 @@ describe('without a server', () => {
       code: 0,
       stdout: 'wrote ~/.config/tunnel/tunnels.yaml with one tunnel, katie\nnext: tunnel up\n',
     });
-    expect((await world.run(['init', '--host', 'x', '--remote', 'y:1'], place)).code).toBe(2);
+    const second = await world.run(['init', '--host', 'me@x.org', '--remote', 'y:1'], place);
+    expect(second).toMatchObject({ code: 2, stdout: '' });
+    expect(second.stderr).toContain('hint: tunnel add x -L 1:y:1 me@x.org    # one more tunnel in it\n');
+    await using target = await startTarget(uppercase);
+    const file = join(world.folder, 'other.yaml');
+    const taken = await world.run(
+      ['init', '-c', file, '--host', 'me@bastion.org', '--remote', `db:${target.port}`, '--name', 'db'],
+      place,
+    );
+    expect(taken).toMatchObject({ code: 0 });
+    const free = new RegExp(`^port ${target.port} is taken here; (\\d+) is free$`, 'm').exec(
+      taken.stderr,
+    )?.[1];
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain(`  db:\n    host: bastion\n    local: ${free}\n`);
     expect(await world.run(['check'], place)).toMatchObject({
       code: 0,
       stdout: '~/.config/tunnel/tunnels.yaml: ok, 1 tunnel\n',
@@ -175,7 +189,7 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect(JSON.parse(check.stdout)).toMatchObject({ ok: false });
     // status and down work on: the file is broken, the tunnels are not
     expect((await world.run(['status', '--check'])).code).toBe(0);
-    expect((await world.run(['status'])).stderr).toContain('the config has a fault');
+    expect((await world.run(['status'])).stderr).toContain('the last good config is in use: ');
     const down = await world.run(['down', 'db']);
     expect(down.code).toBe(0);
     expect(down.stdout).toMatch(/^db {2}down {2}127\.0\.0\.1:\d+ closed\n$/);
@@ -232,19 +246,33 @@ describe.skipIf(sshdMissing() !== null)('with a server', () => {
     expect((await world.run(['status', '--problems', '--check', 'db'])).code).toBe(0);
   });
 
-  test('restart dials afresh and keeps the port; without a supervisor it is up', async () => {
+  test('restart dials afresh and keeps the port; without a supervisor it is up, of what was wanted', async () => {
     await using sshd = await startSshd();
     await using target = await startTarget(uppercase);
     await using world = createWorld();
     const local = await freePort();
     configure(world, sshd, local, target.port);
-    expect((await world.run(['restart'])).code).toBe(0);
+    const nothing = await world.run(['restart']);
+    expect(nothing).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'nothing to restart: no tunnel is wanted\nhint: tunnel up    # brings up what has autostart\n',
+    });
+    expect((await world.run(['restart', '--json'])).stdout).toMatch(/"running":\s*false/);
+    expect((await world.status()).supervisor.running).toBe(false);
+    expect((await world.run(['restart', 'db'])).code).toBe(0);
     expect(await request(local, 'x')).toEqual({ text: 'X', error: null });
     const restart = await world.run(['restart', 'db']);
     expect(restart).toMatchObject({ code: 0 });
     expect(restart.stdout).toMatch(/^db {2}up /);
     expect(await request(local, 'y')).toEqual({ text: 'Y', error: null });
     expect(sshd.log().match(/Accepted publickey/g)).toHaveLength(2);
+    // A supervisor that crashed: what was wanted is brought up again.
+    process.kill((await world.status()).supervisor.pid ?? 0, 'SIGKILL');
+    while ((await world.status()).supervisor.running);
+    expect((await world.run(['restart'])).stdout).toMatch(/^db {2}up /m);
+    expect((await world.run(['down'])).code).toBe(0);
+    expect((await world.run(['restart'])).stderr).toContain('no tunnel is wanted');
   });
 
   test('an exposed listener is said at up', async () => {

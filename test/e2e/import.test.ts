@@ -51,6 +51,42 @@ describe('tunnel add', () => {
     expect(await world.run(args)).toMatchObject({ code, stdout: '' });
     expect(fileOf(world)).toBe(mine);
   });
+
+  test('proposes another name and another port where one is taken, each in a line that works', async () => {
+    await using world = createWorld();
+    const port = await freePort();
+    world.config(`tunnels:\n  web: { host: h, local: ${port}, remote: 1 }\nhosts: {}\n`);
+    const before = fileOf(world);
+    const named = await world.run(['add', 'web', '-L', '1025:x:1', 'h']);
+    expect(named.stderr).toBe(
+      'tunnel: there is a tunnel named web already, and it stays as it is\n' +
+        'hint: tunnel add web-2 -L 1025:x:1 h    # under another name\n',
+    );
+    const taken = await world.run(['add', 'web-2', '--lazy', `-L${port}:x:1`, 'h']);
+    expect(taken.stderr).toContain(
+      `tunnel: cannot add web-2: 127.0.0.1:${port} is taken by the tunnel web\n`,
+    );
+    const hint = /^hint: tunnel (add web-2 --lazy -L\d+:x:1 h) {4}# port \d+ is free$/m.exec(
+      taken.stderr,
+    )?.[1];
+    expect(hint, taken.stderr).toBeDefined();
+    expect(fileOf(world)).toBe(before);
+    const added = await world.run((hint ?? '').split(' '));
+    expect(added, added.stderr).toMatchObject({ code: 0 });
+    expect((await world.run(['check'])).code).toBe(0);
+    const adhoc = await world.run(['up', '--name', 'web', '-L', '1025:x:1', 'h']);
+    expect(adhoc.stderr).toMatch(/^hint: tunnel up --name web-3 -L 1025:x:1 h {4}# under another name$/m);
+  });
+
+  test('names no line of a file that nobody has', async () => {
+    await using world = createWorld();
+    world.config('tunnels:\n  web: { host: h, local: 1025, remote: 1 }\nhosts:\n  b: { port: 99999 }\n');
+    const old = await world.run(['add', 'db', '-L', '1026:x:1', 'h']);
+    expect(old.stderr).toContain(': tunnels.yaml:4:14 hosts.b.port: ');
+    world.config('tunnels:\n  web: { host: h, local: 1025, remote: 1 }\n');
+    const fresh = await world.run(['add', 'db', '-R', '1026:x:1', '--lazy', 'h']);
+    expect(fresh.stderr).toMatch(/cannot add db, on .*tunnels\.yaml: tunnels\.db\.lazy: /);
+  });
 });
 
 describe('tunnel import', () => {
@@ -64,9 +100,12 @@ describe('tunnel import', () => {
     );
     const shown = await world.run(['import', script]);
     expect(shown.stdout).toContain('  h-9:');
-    expect(shown.stderr).toContain('import --yes');
+    expect(shown.stderr).toContain(`hint: tunnel import --yes ${script}    # writes it`);
+    const pasted = await world.run(['import', '-'], { input: 'ssh -N -L 9:127.0.0.1:9 h\n' });
+    expect(pasted.stderr).toContain('hint: tunnel import --yes - < FILE    # writes it');
     expect(fileOf(world)).toBe(mine);
     const written = await world.run(['import', '--yes', script]);
+    expect(written.stderr).toMatch(/^next: tunnel up h-9$/m);
     expect(written.stderr).toMatch(/x\.sh:1 is there already, as a$/m);
     expect(written.stderr).toMatch(/x\.sh:3 other-1025 shares a port .* autostart: false$/m);
     expect(fileOf(world).startsWith(mine)).toBe(true);

@@ -51,7 +51,7 @@ test('a tunnel without open:, several, and none are told, and nothing starts', a
   const bare = await world.run(['open', 'a1']);
   expect(bare).toMatchObject({ code: 2, stdout: '' });
   expect(bare.stderr).toMatch(
-    /^tunnel: a1 says nothing to open\nhint: write open: http:\/\/\{address\}\/ under it/,
+    /^tunnel: a1 has no open: in the file\nhint: write open: http:\/\/\{address\}\/ under it/,
   );
   expect(await world.run(['open', 'a*'])).toMatchObject({ code: 2 });
   expect(await world.run(['open', 'nope'])).toMatchObject({ code: 2 });

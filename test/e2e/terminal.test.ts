@@ -267,9 +267,9 @@ tunnels:
     expect(after).not.toContain('NAME');
   });
 
-  test('init asks three questions and the demo ends well', async () => {
+  test('init asks three questions, and for a key where none can be offered, and the demo ends well', async () => {
     await using world = createWorld();
-    using terminal = openTerminal(world.env);
+    using terminal = openTerminal({ ...world.env, SSH_AUTH_SOCK: '' });
     run(terminal, 'init');
     await terminal.until(/SSH server \(user@host, or a name from ~\/\.ssh\/config\):/);
     terminal.type('me@katie.example.org');
@@ -282,6 +282,11 @@ tunnels:
     terminal.key('Enter');
     await terminal.until(/Local port \[12000\]:/);
     terminal.type('2345');
+    terminal.key('Enter');
+    await terminal.until(/Private key \(no agent[^]*\[none\]:/); // there is no key in this home
+    terminal.type('~/nothing-there');
+    terminal.key('Enter');
+    await terminal.until(/is no file here/);
     terminal.key('Enter');
     const done = await terminal.until(/exit=0/);
     expect(done).toMatch(/wrote .*tunnels\.yaml with one tunnel, katie\nnext: tunnel up/);

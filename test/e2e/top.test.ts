@@ -99,7 +99,7 @@ describe.skipIf(missing !== null)('the live screen', () => {
     terminal.key('o');
     // on the screen again: outside of it the same is said
     await terminal.until(
-      /^> other +up [^]*^other says nothing to open\nhint: write open: http:\/\/\{address\}\/ under it/m,
+      /^> other +up [^]*^other has no open: in the file\nhint: write open: http:\/\/\{address\}\/ under it/m,
     );
     terminal.key('q');
     await terminal.until(/exit=0/);

@@ -217,7 +217,7 @@ describe('status', () => {
         tunnels: [],
         supervisor: { ...supervisor, configError: 't.yaml:1:1 x', nativeCrypto: false },
       }),
-    ).toEqual([expect.stringContaining('the config has a fault, the last good one is in use: t.yaml:1:1 x')]);
+    ).toEqual([expect.stringContaining('the last good config is in use: t.yaml:1:1 x')]);
   });
 });
 
@@ -338,7 +338,7 @@ describe('lines', () => {
     expect(renderDownLine(down, { closed: ['127.0.0.1:2345'], left: [] }, plain)).toBe(
       'katie  down  127.0.0.1:2345 closed',
     );
-    expect(renderDownLine(down, { closed: [], left: [] }, plain)).toBe('katie  down  was not up');
+    expect(renderDownLine(down, { closed: [], left: [] }, plain)).toBe('katie  down  (it was not up)');
     expect(renderDownLine(down, { closed: ['127.0.0.1:1'], left: ['127.0.0.1:2'] }, plain)).toBe(
       'katie  down  127.0.0.1:1 closed; 127.0.0.1:2 not closed',
     );

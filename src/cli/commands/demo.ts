@@ -18,6 +18,7 @@ import { run as up } from './up.ts';
 const patienceMs = 10_000;
 const noArgs: Args = {
   sshWords: [],
+  typed: [],
   words: [],
   behind: [],
   flag: () => false,

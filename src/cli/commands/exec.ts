@@ -20,11 +20,14 @@ import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts
 import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
+import { typedLine } from '../typed-line.ts';
 
 export const spec: CommandSpec = {
   name: 'exec',
   words: 'SEL… -- CMD…',
   takes: { least: 0 },
+  without: null,
+  otherWords: '-L … HOST -- CMD…',
   ssh: true,
   runs: true,
   about: 'run a command while tunnels are up',
@@ -32,7 +35,8 @@ export const spec: CommandSpec = {
     'Waits until the tunnels serve, and their probes too, then runs CMD with the variables of `tunnel env`, and',
     'ends with its exit code (128 and the signal that killed it; 127: no such program; 126: it cannot be run).',
     'Afterwards takes down what it brought up, unless another exec needs it or somebody brought it up since.',
-    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel for this command alone.',
+    'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel for this command alone. Its variables',
+    'are named after what it reaches (auto:db:5432: DB_PORT); with --name web they are WEB_HOST and WEB_PORT.',
   ],
   options: [
     timeoutOption,
@@ -130,13 +134,14 @@ async function runLeased(
   }
 }
 
-function checkWords({ words, behind }: Args): void {
+function checkWords({ words, behind, typed }: Args): void {
   const help = { command: 'exec --help' };
   if (words.length === 0) throw usage('tunnel exec needs a tunnel', help);
   if (behind.length > 0) return;
-  const [first = '', ...others] = words.map(shellWord);
-  if (others.length === 0) throw usage('tunnel exec needs a command, behind --', help);
-  throw usage('tunnel exec needs -- before the command', `tunnel exec ${first} -- ${others.join(' ')}`);
+  if (words.length === 1) throw usage('tunnel exec needs a command, behind --', help);
+  const [first = ''] = words;
+  const split = typedLine(typed, typed.indexOf(first), [first, '--']);
+  throw usage('tunnel exec needs -- before the command', split ?? help);
 }
 
 /** Told before anybody is asked for a password. What it finds may still not be a program: the system says so later. */

@@ -58,6 +58,7 @@ function spanMs(args: Args): number {
   if (Number(days) <= 90) return Number(days) * dayMs;
   throw usage(`history is kept for 90 days, and ${shellWord(written)} is longer`, {
     command: 'history --since 90d',
+    on: { words: args.words },
   });
 }
 

@@ -12,6 +12,7 @@ import { readForeign, type Parsers } from '../../import/read.ts';
 import { count } from '../../render/units.ts';
 import { usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { agreed, configToEdit, writeConfig } from '../edited-config.ts';
+import { typedLine } from '../typed-line.ts';
 import { planImport, type Plan, type Source } from '../import-plan.ts';
 
 export const spec: CommandSpec = {
@@ -43,10 +44,17 @@ export const run: Run = async (context, args) => {
   if (context.options.json) {
     const { added, skipped, left } = plan;
     context.json({ config: config.path, written: write, added: added.map(asJson), skipped, left });
-  } else if (write) context.out(`added to ${config.shown}: ${plan.added.map(({ name }) => name).join(', ')}`);
+  } else if (write) tellAdded(context, config.shown, plan);
   else context.talk(plan.added.length === 0 ? 'nothing to add' : 'nothing is written');
   return 0;
 };
+
+function tellAdded(context: Context, shown: string, { added }: Plan): void {
+  const names = added.map(({ name }) => name);
+  context.out(`added to ${shown}: ${names.join(', ')}`);
+  const first = added.filter(({ tunnel }) => tunnel['autostart'] !== false).map(({ name }) => name);
+  context.talk(['next: ', { command: 'up', on: { words: first.length > 5 ? [] : first } }]);
+}
 
 const asJson = ({ name, tunnel, file, line }: Plan['added'][number]): unknown => ({
   name,
@@ -58,11 +66,19 @@ const asJson = ({ name, tunnel, file, line }: Plan['added'][number]): unknown =>
 async function shallWrite(context: Context, args: Args, plan: Plan, shown: string): Promise<boolean> {
   if (args.flag('yes')) return true;
   if (!context.interactive) {
-    context.talk(['hint: ', { command: 'import --yes', note: 'writes it: there is no terminal to ask at' }]);
+    context.talk(`hint: ${writing(args)}`);
     return false;
   }
   if (context.options.json) return false;
   return agreed(context, `Add ${count(plan.added.length, 'tunnel')} to ${shown}? yes or no`);
+}
+
+/** What was pasted has been read, and cannot be read again. */
+function writing({ typed, words }: Args): string {
+  const line = typedLine(typed, typed.indexOf('import'), ['import', '--yes']) ?? 'tunnel import --yes';
+  return words.includes('-')
+    ? `${line} < FILE    # writes it: stdin was read to its end, so give it again`
+    : `${line}    # writes it: there is no terminal to ask at`;
 }
 
 function show(context: Context, { added, skipped, left }: Plan): void {

@@ -1,9 +1,10 @@
 // `tunnel init`: three questions, one config. On a terminal it asks (SPEC 7); off a terminal it takes options.
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { localListen, login, target } from '../../config/address.ts';
 import { allow, consentDigest } from '../../config/consent.ts';
 import { readDeclared } from '../../config/load.ts';
+import { defaultKeys } from '../../config/resolve-host.ts';
 import { findConfig, shortPath } from '../../config/locate.ts';
 import { readOwned } from '../../files/owned.ts';
 import { textLimitBytes } from '../../config/source.ts';
@@ -29,6 +30,11 @@ export const spec: CommandSpec = {
     { name: 'remote', value: 'HOST:PORT', about: 'what to reach from there' },
     { name: 'local', value: 'PORT', about: 'port here (default: the same)' },
     { name: 'name', value: 'NAME', about: "the tunnel's name (default: after the host)" },
+    {
+      name: 'identity',
+      value: 'FILE',
+      about: 'private key (default: the usual ones of ~/.ssh, and the agent)',
+    },
   ],
   examples: [
     ['tunnel init', 'asks three questions'],
@@ -43,7 +49,7 @@ export const run: Run = async (context, args) => {
   const before = isNew ? '' : textWithoutTunnel(file, context);
   if (before === null) {
     throw new TunnelError('USAGE', `${shown} is there already`, {
-      hint: `tunnel -c ${shellWord(shown)} check    # or edit it, or remove it first`,
+      hint: `${oneMore(args, isFound(file, context) ? null : shown)}    # one more tunnel in it`,
     });
   }
   const tunnel = await collect(context, args);
@@ -106,12 +112,53 @@ async function collect(context: Context, args: Args): Promise<FirstTunnel> {
     problemIn(login),
   );
   const remote = await value('remote', 'Reach what from there (host:port)', null, problemIn(target));
-  const port = portOf(remote);
-  const local = await value('local', 'Local port', port, problemIn(localListen));
+  const local = await value(
+    'local',
+    'Local port',
+    await portHere(context, args, remote),
+    problemIn(localListen),
+  );
   const name = args.text('name') ?? nameFor(host);
   if (!namePattern.test(name))
     throw usage(`--name ${shellWord(name)}: it ${nameRule}`, { command: 'init --name db' });
-  return { host, remote, local, name };
+  return { host, remote, local, name, identity: await keyOf(context, args, value) };
+}
+
+/** `tunnel add` with what was given; the rest is to be filled in. */
+function oneMore(args: Args, file: string | null): string {
+  const remote = args.text('remote') ?? 'REMOTE:PORT';
+  const local = args.text('local') ?? portOf(remote) ?? 'PORT';
+  const host = args.text('host');
+  const name = args.text('name') ?? (host === undefined ? 'NAME' : nameFor(host));
+  const config = file === null ? '' : `-c ${shellWord(file)} `;
+  return `tunnel ${config}add ${name} -L ${[`${local}:${remote}`, host ?? 'HOST'].map(shellWord).join(' ')}`;
+}
+
+/** The port of the target where it is free here, else the next one that is. */
+async function portHere(context: Context, args: Args, remote: string): Promise<string | null> {
+  const given = args.text('local');
+  const wanted = Number(given ?? portOf(remote));
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 65_535) return portOf(remote);
+  const { freePortFrom } = await import('../../client/free-port.ts');
+  const free = await freePortFrom('127.0.0.1', wanted, null);
+  if (free === wanted || free === null) return portOf(remote);
+  context.talk(`port ${wanted} is taken here; ${free} is free`);
+  return String(free);
+}
+
+/** Asked for where a login would have none to offer; ssh_config may name one. */
+async function keyOf(context: Context, args: Args, value: Value): Promise<string | undefined> {
+  const { home, env } = context.facts;
+  const there = (name: string): boolean => existsSync(join(home, '.ssh', name));
+  const isKnown = (env['SSH_AUTH_SOCK'] ?? '') !== '' || [...defaultKeys, 'config'].some(there);
+  if (isKnown && args.text('identity') === undefined) return undefined;
+  const question = 'Private key (no agent, and none of the usual keys in ~/.ssh; none for a password)';
+  const answer = await value('identity', question, 'none', (text) => {
+    const path = text.startsWith('~/') ? join(home, text.slice(2)) : resolve(context.facts.cwd, text);
+    return text === 'none' || existsSync(path) ? null : 'is no file here';
+  });
+  if (answer === 'none') return undefined;
+  return answer.startsWith('~/') ? answer : resolve(context.facts.cwd, answer);
 }
 
 type Check = (text: string) => string | null;

@@ -1,12 +1,13 @@
 // `tunnel keep NAME`: writes an ad-hoc tunnel into the file, where it stays. Comments and order of all else stay; nothing that runs is touched.
 import { ask, locateTarget } from '../../client/supervisor.ts';
 import { adhocTag, forgetAdhoc, readAdhoc } from '../../config/adhoc.ts';
-import { addTunnel, type NewTunnel } from '../../config/edit.ts';
+import { addTunnel, namesIn, type NewTunnel } from '../../config/edit.ts';
 import { placesOfConfig } from '../../config/locate.ts';
 import { nearest } from '../../config/nearest.ts';
 import { TunnelError } from '../../errors.ts';
+import { listNames } from '../../render/error.ts';
 import type { CommandSpec, Run } from '../command.ts';
-import { configToEdit, problemWith, writeConfig } from '../edited-config.ts';
+import { configToEdit, problemWith, writeConfig, type EditedConfig } from '../edited-config.ts';
 
 export const spec: CommandSpec = {
   name: 'keep',
@@ -27,7 +28,7 @@ export const run: Run = async (context, args) => {
   const { adhoc } = placesOfConfig(config.path, facts);
   const tunnels = readAdhoc(adhoc, facts);
   const found = Object.hasOwn(tunnels, name) ? tunnels[name] : undefined;
-  if (found === undefined) throw noneNamed(name, Object.keys(tunnels));
+  if (found === undefined) throw noneNamed(name, Object.keys(tunnels), config);
   const tunnel = asWritten(found);
   const text = addTunnel(config.text, name, tunnel);
   const problem = await problemWith(context, config, text);
@@ -51,9 +52,23 @@ function asWritten({ tags, autostart, ...tunnel }: NewTunnel): NewTunnel {
   return others.length === 0 ? tunnel : { ...tunnel, tags: others };
 }
 
-function noneNamed(name: string, known: readonly string[]): TunnelError {
+function noneNamed(name: string, known: readonly string[], { shown, text }: EditedConfig): TunnelError {
+  if (namesIn(text).includes(name))
+    return new TunnelError(
+      'NO_SUCH_TUNNEL',
+      `${name} is in ${shown} already, and no ad-hoc tunnel has that name`,
+      {
+        hint: { command: 'show', on: { tunnel: name } },
+      },
+    );
   const near = nearest(name, known);
   return new TunnelError('NO_SUCH_TUNNEL', `no ad-hoc tunnel is named ${name}`, {
-    hint: near === null ? { command: 'status tag:adhoc' } : { meant: near, insteadOf: name },
+    hint:
+      near === null
+        ? {
+            command: 'status',
+            note: known.length === 0 ? 'no tunnel of it is ad-hoc' : `ad-hoc: ${listNames(known)}`,
+          }
+        : { meant: near, insteadOf: name },
   });
 }

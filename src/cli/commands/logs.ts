@@ -62,7 +62,10 @@ function lineCount(args: Args): number {
   const written = args.text('lines');
   if (written === undefined) return args.text('since') === undefined ? lastLines : Infinity;
   if (/^\d{1,9}$/.test(written)) return Number(written);
-  throw usage(`--lines needs a number, not ${shellWord(written)}`, { command: 'logs -n 100' });
+  throw usage(`--lines needs a number, not ${shellWord(written)}`, {
+    command: 'logs -n 100',
+    on: { words: args.words },
+  });
 }
 
 function show(context: Context, line: LogLine): void {

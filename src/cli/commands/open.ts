@@ -78,7 +78,7 @@ function meant(
     });
   if (tunnel.open !== null) return { tunnel, template: tunnel.open };
   throw usage(
-    `${tunnel.name} says nothing to open`,
+    `${tunnel.name} has no open: in the file`,
     `write open: http://{address}/ under it, in ${shortPath(path, facts)}`,
   );
 }

@@ -1,5 +1,7 @@
 // `tunnel reload`: the supervisor reads its file again. Running connections stay.
 import { noWords, type CommandSpec, type Run } from '../command.ts';
+import type { Methods } from '../../control/protocol.ts';
+import { formatMoment } from '../../render/units.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { ask, locateTarget, noSupervisor } from '../../client/supervisor.ts';
 
@@ -21,6 +23,16 @@ export const run: Run = async (context, args) => {
   if (context.options.json) context.json(result);
   else for (const change of result.changes) context.out(change);
   for (const warning of result.warnings) context.talk(`warning: ${warning}`);
-  if (!result.applied) context.talk('nothing changed');
+  if (!result.applied) context.talk(unchanged(result, context.now()));
+  if (result.page != null) context.talk(`the page is at ${result.page}`);
   return 0;
 };
+
+/** The watcher of the file mostly comes first: what it read is told. */
+function unchanged({ inUse }: Methods['reload']['result'], now: number): string {
+  if (inUse === undefined) return 'nothing changed';
+  const at = `already read at ${formatMoment(inUse.since, now)}`;
+  return inUse.changes.length === 0
+    ? `nothing changed: ${at}, at the start of the supervisor`
+    : `${at}: ${inUse.changes.join('; ')}`;
+}

@@ -1,6 +1,6 @@
 // `tunnel restart`: fresh connections; the ports stay bound. With --supervisor: another supervisor, which goes on with what the old
 // one has.
-import { bring } from './up.ts';
+import { bring, nothingToRestart } from './up.ts';
 import {
   anyWords,
   selectorWords,
@@ -12,12 +12,14 @@ import {
 } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { replacedBy, replaceSupervisor } from '../../client/replace.ts';
-import { ask, locateTarget } from '../../client/supervisor.ts';
+import { statusWithout } from '../../client/no-supervisor.ts';
+import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
 
 export const spec: CommandSpec = {
   name: 'restart',
   words: selectorWords,
   takes: anyWords,
+  without: 'what is wanted',
   about: 'dial afresh over a new connection; the ports stay bound',
   options: [
     timeoutOption,
@@ -33,9 +35,21 @@ export const spec: CommandSpec = {
   ],
 };
 
-/** Without a supervisor the same as `up` (SPEC 4). */
+/** Without a supervisor the same as `up` (SPEC 4), of what is named or was wanted. */
 export const run: Run = (context, args) =>
-  args.flag('supervisor') ? restartSupervisor(context, args) : bring(context, args, 'restart');
+  args.flag('supervisor') ? restartSupervisor(context, args) : restart(context, args);
+
+async function restart(context: Context, args: Args): Promise<number> {
+  const target = locateTarget(context);
+  if (args.words.length > 0 || (await isRunning(target))) return bring(context, args, 'restart');
+  // A supervisor that crashed left marks of what was wanted.
+  const document = await statusWithout(context, target, []);
+  const words = document.tunnels.flatMap(({ name, wanted }) => (wanted ? [name] : []));
+  if (words.length > 0) return bring(context, { ...args, words }, 'restart');
+  if (context.options.json) context.json({ ...document, tunnels: [] });
+  else nothingToRestart(context);
+  return 0;
+}
 
 async function restartSupervisor(context: Context, args: Args): Promise<number> {
   if (args.words.length > 0)
@@ -45,7 +59,7 @@ async function restartSupervisor(context: Context, args: Args): Promise<number> 
       note: 'for fresh connections of these alone',
     });
   const fresh = await replaceSupervisor(context, true);
-  if (fresh === null) return bring(context, args, 'restart');
+  if (fresh === null) return restart(context, args);
   context.talk(replacedBy(fresh));
   const status = await ask(locateTarget(context), 'status', { selectors: [] });
   const wanted = status?.tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name) ?? [];

@@ -76,7 +76,7 @@ async function install(context: Context, system: boolean, print: boolean): Promi
   const own = await runningUnit(context);
   if (own === 'another')
     throw new TunnelError('DAEMON_DOWN', 'a supervisor that no service runs serves this config already', {
-      hint: { command: 'down', note: 'then give the command again' },
+      hint: { command: 'down', note: 'takes all its tunnels down; then give the command again' },
     });
   await tell(service, context, context.facts.platform === 'darwin' ? ['version'] : ['--version']); // before a file is written
   const written = await writeService(service, context);

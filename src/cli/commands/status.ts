@@ -15,6 +15,7 @@ export const spec: CommandSpec = {
   name: 'status',
   words: selectorWords,
   takes: anyWords,
+  without: 'all tunnels; with --check what is wanted, else what has autostart',
   about: 'what is up, what is not, and why',
   more: [
     'What is not up comes first. Exit 0 whatever the states are; with --check only if all are ready, else 9.',

@@ -28,9 +28,9 @@ export const spec: CommandSpec = {
   ],
 };
 
-export const run: Run = async (context, { words }) => {
-  needScreen(context);
-  const screen = new TopScreen(context, locateTarget(context), words);
+export const run: Run = async (context, args) => {
+  needScreen(context, args);
+  const screen = new TopScreen(context, locateTarget(context), args.words);
   for (;;) {
     const leaving = await screen.show();
     if (leaving.kind === 'over') return leaving.code;
@@ -43,8 +43,8 @@ export const run: Run = async (context, { words }) => {
 /** By SIGHUP and by SIGTERM: they mean the screen too. */
 const endings: readonly number[] = [129, 143];
 
-function needScreen({ stdin, stdout, facts, options }: Context): void {
-  const hint = { command: 'status --watch', ...(options.json ? { flags: '--json' } : {}) };
+function needScreen({ stdin, stdout, facts, options }: Context, { words }: Args): void {
+  const hint = { command: 'status --watch', on: { words }, ...(options.json ? { flags: '--json' } : {}) };
   if (options.json) throw usage('tunnel top is a screen for people, and has no --json', hint);
   if (facts.env['TERM'] === 'dumb') throw usage('tunnel top needs a terminal that can move its cursor', hint);
   if (!stdin.isTTY || !stdout.isTTY) throw usage('tunnel top needs a terminal', hint);
@@ -54,6 +54,7 @@ const plainArgs = (words: readonly string[]): Args => ({
   words,
   behind: [],
   sshWords: [],
+  typed: [],
   flag: () => false,
   text: () => undefined,
   durationMs: (_, otherwise) => otherwise,

@@ -44,7 +44,7 @@ export const run: Run = async (context, args) => {
   const routes = await routesTo(args.words, config, context);
   if (terms.fingerprint !== null && routes.length > 1)
     throw usage('--fingerprint is for one server, and this goes to several', {
-      command: 'trust --fingerprint SHA256:… NAME',
+      command: `trust --fingerprint ${terms.fingerprint} NAME`,
     });
   using interruption = context.interruption();
   const ssh = openSshHere(context, config, () => undefined);

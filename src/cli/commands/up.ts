@@ -20,16 +20,19 @@ import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { isRunningOrReplaced } from '../../client/replace.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import { versionNotes } from '../../render/status.ts';
 
 export const spec: CommandSpec = {
   name: 'up',
   words: selectorWords,
   takes: anyWords,
+  without: 'every tunnel with autostart: true',
+  otherWords: '-L … HOST',
   ssh: true,
   about: 'bring tunnels up and wait until they serve',
   more: [
-    'Starts the supervisor when there is none. Without SEL: every tunnel with autostart: true.',
+    'Starts the supervisor when there is none.',
     'On a terminal it asks what must be asked; off a terminal it fails with the code of the cause.',
     'Ctrl-C ends the waiting, not the tunnels.',
     'With -L, -R or -D as for ssh(1), and a server instead of SEL: a tunnel that is in no file, until `down`.',
@@ -84,7 +87,11 @@ export async function bring(
   lease?: Lease,
 ): Promise<number> {
   if (args.text('drain') !== undefined)
-    throw usage(`tunnel ${method} takes --drain only with --foreground`, { command: 'down --drain 5s' });
+    throw usage(`tunnel ${method} takes --drain only with --foreground`, {
+      command: `down --drain ${shellWord(args.text('drain') ?? '')}`,
+      on: { words: args.words },
+      note: 'takes them down',
+    });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const running = await isRunningOrReplaced(context);
@@ -106,19 +113,36 @@ export async function bring(
     // Once a supervisor: by the command that started it.
     if (!running && result.document.supervisor.nativeCrypto === false)
       for (const line of missingNativePart()) context.talk(line);
+    const { page } = result.document.supervisor;
+    if (!running && page != null) context.talk(`the page is at ${page}`);
     for (const note of versionNotes(result.document.supervisor)) context.talk(note);
-    return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
+    return conclude(context, result, method, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
     throw thrown;
   }
 }
 
-function conclude(context: Context, { document, failures }: UpResult, first: string): number {
+function tellNothing(context: Context, method: 'up' | 'restart', first: string): void {
+  if (method === 'restart') return nothingToRestart(context);
+  context.talk('nothing to bring up: no tunnel has autostart: true');
+  context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
+}
+
+export function nothingToRestart(context: Context): void {
+  context.talk('nothing to restart: no tunnel is wanted');
+  context.talk(['hint: ', { command: 'up', note: 'brings up what has autostart' }]);
+}
+
+function conclude(
+  context: Context,
+  { document, failures }: UpResult,
+  method: 'up' | 'restart',
+  first: string,
+): number {
   if (context.options.json) context.json(document);
   else if (document.tunnels.length === 0) {
-    context.talk('nothing to bring up: no tunnel has autostart: true');
-    context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
+    tellNothing(context, method, first);
   }
   showFailures(context, failures, document.tunnels.length);
   const trying = document.tunnels
@@ -152,7 +176,8 @@ function ended(context: Context, reason: unknown, words: readonly string[]): num
 export async function foreground(context: Context, args: Args): Promise<number> {
   if (args.text('timeout') !== undefined)
     throw usage('tunnel up --foreground waits for nothing, so --timeout has no use with it', {
-      command: 'wait --timeout 30s',
+      command: `wait --timeout ${shellWord(args.text('timeout') ?? '')}`,
+      on: { words: args.words },
       note: 'beside it',
     });
   const { path, project } = await readyConfig(context);

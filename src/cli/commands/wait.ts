@@ -17,10 +17,8 @@ export const spec: CommandSpec = {
   words: selectorWords,
   takes: anyWords,
   about: 'wait until tunnels are up, asking for nothing; exit 9 when the time runs out',
-  more: [
-    'A tunnel with a probe is waited for until the target behind it answers. Without SEL it is what is wanted, else',
-    'what has autostart.',
-  ],
+  without: 'what is wanted, else what has autostart',
+  more: ['A tunnel with a probe is waited for until the target behind it answers.'],
   options: [timeoutOption],
   examples: [['tunnel wait db --timeout 1m', 'before a migration']],
 };
@@ -50,7 +48,7 @@ export const run: Run = async (context, args) => {
       if (result !== null) return conclude(context, result);
       // A name that is nobody's, or a broken file, is told at once: that is not a thing of time.
       away ??= await statusWithout(context, target, args.words);
-      if (leftMs === 0) return nobody(context, away);
+      if (leftMs === 0) return nobody(context, away, args.words);
       await pause(Math.min(lookAgainMs, leftMs), undefined, { signal: interruption.signal });
     }
   } catch (thrown) {
@@ -66,9 +64,9 @@ function conclude(context: Context, { document, failures }: UpResult): number {
   return worstExitCode(failures.map(({ error }) => error.code));
 }
 
-function nobody(context: Context, document: StatusDocument): never {
+function nobody(context: Context, document: StatusDocument, words: readonly string[]): never {
   if (context.options.json) context.json(document);
   throw new TunnelError('NOT_UP', 'no supervisor is running, so nothing comes up by waiting', {
-    hint: { command: 'up' },
+    hint: { command: 'up', on: { words } },
   });
 }
