@@ -141,7 +141,7 @@ function bringers(
     up: (params, call) => broughtUp(params, call, false, bringing),
     restart: (params, call) => broughtUp(params, call, true, bringing),
     wait({ selectors, timeoutMs }, call) {
-      const names = select(selectors, engine.known(), 'wanted-or-autostart');
+      const names = select(selectors, engine.known(), 'wanted');
       const start = (): void => undefined;
       return waitFor({ names, timeoutMs, interactive: false, waiting: 'wait', start }, call, waiting);
     },
@@ -252,10 +252,10 @@ function watch(
 }
 
 /**
- * `up` without selectors means what has autostart; `restart` what is wanted; `wait` what is wanted, else what has autostart;
- * every other command all (SPEC 2).
+ * `up` without selectors means what has autostart; `restart` and `wait` what is wanted, else what has autostart; every
+ * other command all (SPEC 2).
  */
-type Default = 'autostart' | 'wanted' | 'wanted-or-autostart' | 'all';
+type Default = 'autostart' | 'wanted' | 'all';
 
 /** Names in the order of `known`. Throws NO_SUCH_TUNNEL for a selector that matches nothing. */
 export function select(
@@ -264,12 +264,8 @@ export function select(
   otherwise: Default,
 ): readonly string[] {
   if (selectors.length > 0 || otherwise === 'all') return matchSelectors(selectors, known);
-  return meantBy(otherwise, known).map(({ name }) => name);
-}
-
-function meantBy(otherwise: Exclude<Default, 'all'>, known: readonly KnownTunnel[]): readonly KnownTunnel[] {
-  if (otherwise === 'wanted-or-autostart') return meantByDefault(known);
-  return known.filter(({ wanted, autostart }) => (otherwise === 'wanted' ? wanted : autostart));
+  const meant = otherwise === 'wanted' ? meantByDefault(known) : known.filter(({ autostart }) => autostart);
+  return meant.map(({ name }) => name);
 }
 
 /** Whether a command means a tunnel that is not known yet, in a file that is about to be read. */

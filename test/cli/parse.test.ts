@@ -180,7 +180,7 @@ describe('help', () => {
 
 test.each([
   ['up', 'Without SEL: every tunnel with autostart: true.'],
-  ['restart', 'Without SEL: what is wanted.'],
+  ['restart', 'Without SEL: what is wanted, else what has autostart.'],
   ['wait', 'Without SEL: what is wanted, else what has autostart.'],
   ['exec', 'and one is needed.'],
   ['down', 'Without SEL: all tunnels.'],

@@ -80,20 +80,6 @@ describe('a supervisor in the foreground', () => {
     expect(await once(own, 'exit')).toEqual([0, null]);
   });
 
-  test('with nothing wanted starts nothing at a bare restart', async () => {
-    await using world = createWorld();
-    world.config('tunnels:\n  db: { host: "me@127.0.0.1:1", local: auto, remote: 9, hold: 0s }\n');
-    const own = world.start(['up', '--foreground']);
-    await said(own, /serves/);
-    expect(await world.run(['down'])).toMatchObject({ code: 0 });
-    const restart = await world.run(['restart', '--timeout', '10ms']);
-    expect(restart).toMatchObject({ code: 0, stdout: '' });
-    expect(restart.stderr).toContain('nothing to restart: no tunnel is wanted\n');
-    expect((await world.status()).tunnels).toMatchObject([{ name: 'db', wanted: false, state: 'down' }]);
-    own.kill('SIGTERM');
-    expect(await once(own, 'exit')).toEqual([0, null]);
-  });
-
   test('starts what is added to its file, leaves down what was taken down, and logs JSON when told to', async () => {
     await using world = createWorld();
     const tunnels = (...names: string[]): string =>

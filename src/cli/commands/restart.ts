@@ -1,6 +1,6 @@
 // `tunnel restart`: fresh connections; the ports stay bound. With --supervisor: another supervisor, which goes on with what the old
 // one has.
-import { bring, nothingToRestart } from './up.ts';
+import { bring } from './up.ts';
 import {
   anyWords,
   selectorWords,
@@ -12,14 +12,13 @@ import {
 } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { replacedBy, replaceSupervisor } from '../../client/replace.ts';
-import { statusWithout } from '../../client/no-supervisor.ts';
-import { ask, isRunning, locateTarget } from '../../client/supervisor.ts';
+import { ask, locateTarget } from '../../client/supervisor.ts';
 
 export const spec: CommandSpec = {
   name: 'restart',
   words: selectorWords,
   takes: anyWords,
-  without: 'what is wanted',
+  without: 'what is wanted, else what has autostart',
   about: 'dial afresh over a new connection; the ports stay bound',
   options: [
     timeoutOption,
@@ -35,21 +34,9 @@ export const spec: CommandSpec = {
   ],
 };
 
-/** Without a supervisor the same as `up` (SPEC 4), of what is named or was wanted. */
+/** Without a supervisor the same as `up` (SPEC 4). */
 export const run: Run = (context, args) =>
-  args.flag('supervisor') ? restartSupervisor(context, args) : restart(context, args);
-
-async function restart(context: Context, args: Args): Promise<number> {
-  const target = locateTarget(context);
-  if (args.words.length > 0 || (await isRunning(target))) return bring(context, args, 'restart');
-  // A supervisor that crashed left marks of what was wanted.
-  const document = await statusWithout(context, target, []);
-  const words = document.tunnels.flatMap(({ name, wanted }) => (wanted ? [name] : []));
-  if (words.length > 0) return bring(context, { ...args, words }, 'restart');
-  if (context.options.json) context.json({ ...document, tunnels: [] });
-  else nothingToRestart(context);
-  return 0;
-}
+  args.flag('supervisor') ? restartSupervisor(context, args) : bring(context, args, 'restart');
 
 async function restartSupervisor(context: Context, args: Args): Promise<number> {
   if (args.words.length > 0)
@@ -59,7 +46,7 @@ async function restartSupervisor(context: Context, args: Args): Promise<number> 
       note: 'for fresh connections of these alone',
     });
   const fresh = await replaceSupervisor(context, true);
-  if (fresh === null) return restart(context, args);
+  if (fresh === null) return bring(context, args, 'restart');
   context.talk(replacedBy(fresh));
   const status = await ask(locateTarget(context), 'status', { selectors: [] });
   const wanted = status?.tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name) ?? [];

@@ -116,33 +116,18 @@ export async function bring(
     const { page } = result.document.supervisor;
     if (!running && page != null) context.talk(`the page is at ${page}`);
     for (const note of versionNotes(result.document.supervisor)) context.talk(note);
-    return conclude(context, result, method, config.resolved.tunnels[0]?.name ?? 'NAME');
+    return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
   } catch (thrown) {
     if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
     throw thrown;
   }
 }
 
-function tellNothing(context: Context, method: 'up' | 'restart', first: string): void {
-  if (method === 'restart') return nothingToRestart(context);
-  context.talk('nothing to bring up: no tunnel has autostart: true');
-  context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
-}
-
-export function nothingToRestart(context: Context): void {
-  context.talk('nothing to restart: no tunnel is wanted');
-  context.talk(['hint: ', { command: 'up', note: 'brings up what has autostart' }]);
-}
-
-function conclude(
-  context: Context,
-  { document, failures }: UpResult,
-  method: 'up' | 'restart',
-  first: string,
-): number {
+function conclude(context: Context, { document, failures }: UpResult, first: string): number {
   if (context.options.json) context.json(document);
   else if (document.tunnels.length === 0) {
-    tellNothing(context, method, first);
+    context.talk('nothing to bring up: no tunnel has autostart: true');
+    context.talk(['hint: ', { command: 'up', on: { tunnel: first } }]);
   }
   showFailures(context, failures, document.tunnels.length);
   const trying = document.tunnels
