@@ -249,7 +249,7 @@ describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
     expect(told).toMatchObject({ code: 7, connections: 1, logins: 0 });
     expect(at(told, 'host-key')).toMatchObject({ status: 'failed' });
     expect(at(told, 'host-key')?.detail).toContain(sshd.fingerprint());
-    expect(told.document.error?.hint).toBe('tunnel trust box');
+    expect(told.document.error?.hint).toBe('tunnel trust db');
   });
 
   test('auth: exit 6, each credential with the answer to it', async () => {
