@@ -250,6 +250,10 @@ describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
     expect(at(told, 'host-key')).toMatchObject({ status: 'failed' });
     expect(at(told, 'host-key')?.detail).toContain(sshd.fingerprint());
     expect(told.document.error?.hint).toBe('tunnel trust db');
+    expect(at(told, 'kex')).toMatchObject({
+      status: 'skipped',
+      detail: 'broken off for the host key, which is checked within it',
+    });
   });
 
   test('auth: exit 6, each credential with the answer to it', async () => {
@@ -277,7 +281,48 @@ describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
   });
 });
 
+describe.skipIf(sshdMissing() !== null)('two hops of one hostname', () => {
+  test('are told apart by their logins, alone and on a live link', async () => {
+    await using first = await startSshd();
+    await using second = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const logins = [first, second].map(({ user, port }) => `${user}@127.0.0.1:${port}`);
+    const [near = '', far = ''] = logins;
+    const forward = `{ host: "${far}", jump: ["${near}"], local: auto, remote: ${target.port} }`;
+    world.config(`defaults: { agent: false, host_keys: accept-new, identity: [${first.identity}, ${second.identity}] }
+tunnels:\n  db: ${forward}\n`);
+    // accept-new stores nothing for `why`
+    expect(await world.run(['trust', '--yes', 'db'])).toMatchObject({ code: 0 });
+    for (const isLive of [false, true]) {
+      if (isLive) expect(await world.run(['up'])).toMatchObject({ code: 0 });
+      const told = await why(world, 'db');
+      expect(told, told.stderr).toMatchObject({ code: 0 });
+      const layersOf = (hop: string): string[] =>
+        told.document.steps.filter((step) => step.hop === hop).map(({ layer }) => layer);
+      expect(layersOf(near)).toEqual(['dns', 'tcp', 'kex', 'host-key', 'auth']);
+      expect(new Set(layersOf(far))).toEqual(new Set(good.map((each) => each.split(' ')[0])));
+      expect(at(told, 'dns', far)?.detail).toBe(`${near} looks it up`);
+      expect(told.document.steps.every(({ hop }) => logins.includes(hop))).toBe(true);
+    }
+    expect((await world.run(['why', 'db'])).stdout).toContain(`${near}  tcp`);
+  });
+});
+
 describe.skipIf(sshdMissing() !== null)('a tunnel that its supervisor cannot bring up', () => {
+  test('for a taken port: the way to the server is gone all the same, and the port alone fails', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using holder = await startTarget(uppercase);
+    await using world = createWorld();
+    configure(world, sshd, { target: target.port, local: holder.port });
+    expect(await world.run(['up', 'db'])).toMatchObject({ code: 8 });
+    expect(supervisors(world)).toHaveLength(1);
+    const told = await why(world, 'db', sshd);
+    expect(told).toMatchObject({ code: 8, connections: 1, document: { error: { code: 'LISTEN_FAILED' } } });
+    expect(states(told)).toEqual(good.map((each) => (each === 'listen ok' ? 'listen failed' : each)));
+  });
+
   test('a lost server: tcp fails, and the last login is told', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();
