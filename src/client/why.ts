@@ -3,6 +3,7 @@
 import type { WhyResult } from '../control/protocol.ts';
 import { TunnelError, asTunnelError, reportError, type ErrorReport, type Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
+import { isLoopback } from '../model/endpoint.ts';
 import { formatLogin, type Host, type Way } from '../model/host.ts';
 import type { DialContext, DialStep, Session } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
@@ -10,11 +11,14 @@ import type { Finding, WhyDocument, WhyStep } from '../model/why.ts';
 import { testConnection } from '../ssh/transport/open.ts';
 import { firstCommand, hintFor } from '../model/tunnel-hints.ts';
 import type { SshHouse } from '../ssh/parts.ts';
+import { sshCommand } from './ssh-command.ts';
 import { checkTargets, portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from '../forward/try-ends.ts';
 import { cleanText } from '../model/clean.ts';
 
 export interface WhyRequest {
   readonly tunnel: Tunnel;
+  /** Our own known_hosts. */
+  readonly store: string;
   /** Milliseconds that reading the config took. */
   readonly configMs: number;
   readonly clock: Clock;
@@ -42,7 +46,7 @@ export async function explain(request: WhyRequest): Promise<WhyDocument> {
   signal.throwIfAborted();
   return documentOf(tunnel.name, [
     configFinding(request),
-    ...findings.map((each) => inItsName(each, tunnel)),
+    ...findings.map((each) => inItsName(each, request)),
   ]);
 }
 
@@ -195,15 +199,17 @@ function withoutErrors(findings: readonly Finding[]): Finding[] {
 }
 
 /** `tunnel why` is where the reader is: the next command is another, and in the tunnel's name. */
-function inItsName({ step: told, error }: Finding, tunnel: Tunnel): Finding {
+function inItsName({ step: told, error }: Finding, request: WhyRequest): Finding {
+  const { tunnel } = request;
   const isEnd = told.layer === 'listen' || told.layer === 'target';
   const step = isEnd ? { ...told, hop: lastLabel(tunnel) } : told;
   if (error === null) return { step, error };
   const hint = error.hint === null || firstCommand(error.hint) === 'why' ? null : hintFor(error.hint, tunnel);
-  return { step, error: { ...error, hint: hint ?? wayOut(step, error, tunnel) } };
+  return { step, error: { ...error, hint: hint ?? wayOut(step, error, request) } };
 }
 
-function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunnel): Hint {
+function wayOut({ layer }: Finding['step'], { code }: ErrorReport, { tunnel, store }: WhyRequest): Hint {
+  const ssh = (options: readonly string[] = []): string => sshCommand(tunnel.ways[0], store, options);
   const on = { tunnel: tunnel.name };
   if (layer === 'dns')
     return [
@@ -211,8 +217,10 @@ function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunne
       '    # is the name right? if it is, mend the network or the VPN, then ',
       { command: 'up', on },
     ];
-  if (layer === 'target') return `${loginCommand(tunnel)}    # is the target up, seen from there?`;
-  if (layer === 'kex' && code !== 'LINK_LOST') return `${loginCommand(tunnel)} -v    # what does ssh say?`;
+  if (layer === 'target' && endsAtServer(tunnel))
+    return { command: 'ports', on, note: 'does anything listen there?' };
+  if (layer === 'target') return `${ssh()}    # is the target up, seen from there?`;
+  if (layer === 'kex' && code !== 'LINK_LOST') return `${ssh(['-v'])}    # what does ssh say?`;
   const when =
     layer === 'kex'
       ? 'in a few minutes: a penalty passes by itself, and trying often makes it longer'
@@ -220,13 +228,11 @@ function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunne
   return { command: 'up', on, note: when };
 }
 
-function loginCommand({ ways }: Tunnel): string {
-  const [first, ...others] = ways[0];
-  const last = others.at(-1) ?? first;
-  const port = last.port === 22 ? '' : ` -p ${last.port}`;
-  const jumps = others.length === 0 ? [] : ways[0].slice(0, -1);
-  const via = jumps.map(({ user, hostname, port: at }) => `${user}@${hostname}:${at}`).join(',');
-  return `ssh${via === '' ? '' : ` -J ${via}`}${port} ${last.user}@${last.hostname}`;
+/** True when all that it forwards to is on the server itself. */
+function endsAtServer({ forwards }: Tunnel): boolean {
+  return forwards.every(
+    (forward) => forward.type !== 'local' || (forward.target.kind === 'tcp' && isLoopback(forward.target)),
+  );
 }
 
 /**

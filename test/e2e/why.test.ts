@@ -1,15 +1,17 @@
 // `tunnel why`: each layer that can fail, on a live link, through a supervisor, and alone; with as few connections as it takes.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
 import { entriesBelow } from '../helpers/folder.ts';
+import { hintOf } from '../helpers/hint.ts';
 import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
-import { connections, requests } from '../helpers/ways-in.ts';
+import { connections, logins, requests } from '../helpers/ways-in.ts';
 import { createWorld, isAlive, type World } from '../helpers/world.ts';
 
 const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
@@ -142,7 +144,8 @@ tunnels:
     const dead = await why(world, 'db', sshd);
     expect(dead).toMatchObject({ code: 8, document: { error: { code: 'FORWARD_REFUSED' } } });
     expect(at(dead, 'target')?.status).toBe('failed');
-    expect(dead.document.error?.hint).toMatch(/^ssh -p \d+ /);
+    expect(dead.document.error?.hint).toBe('tunnel ports db    # does anything listen there?');
+    expect(await world.run(['ports', 'db'])).toMatchObject({ code: 0 });
     expect((await world.tunnel('db')).state).toBe('up');
   });
 });
@@ -177,7 +180,7 @@ tunnels:
     expect(live, live.stderr).toMatchObject({ code: 0, logins: 0 });
     expect(ends(live)).toEqual(['listen web ok', 'listen hook ok', 'listen socks ok', ...targets]);
     await target[Symbol.asyncDispose]();
-    expect((await why(world, 'stack', sshd)).document.error?.hint).toMatch(/^ssh /);
+    expect((await why(world, 'stack', sshd)).document.error?.hint).toMatch(/^tunnel ports stack /);
   });
 });
 
@@ -306,6 +309,30 @@ tunnels:\n  db: ${forward}\n`);
       expect(told.document.steps.every(({ hop }) => logins.includes(hop))).toBe(true);
     }
     expect((await world.run(['why', 'db'])).stdout).toContain(`${near}  tcp`);
+  });
+});
+
+describe.skipIf(sshdMissing() !== null)('a target beyond the server that refuses', () => {
+  test('leads to a command of ssh that logs in by the same way, keys and trust', async () => {
+    await using first = await startSshd();
+    await using second = await startSshd();
+    await using world = createWorld();
+    world.config(`defaults: { agent: false, host_keys: accept-new }
+hosts:
+  near: { hostname: 127.0.0.1, port: ${first.port}, user: ${first.user}, identity: [${first.identity}] }
+tunnels:
+  db: { host: "${second.user}@127.0.0.1", port: ${second.port}, identity: [${second.identity}], jump: [near], local: auto, remote: "nowhere.invalid:9" }
+`);
+    expect(await world.run(['up'])).toMatchObject({ code: 0 });
+    const told = await why(world, 'db');
+    expect(told).toMatchObject({ code: 8, document: { error: { code: 'FORWARD_REFUSED' } } });
+    const [command = ''] = (hintOf(told.document.error) ?? '').split('    #');
+    expect(command).toMatch(/^ssh -i /);
+    expect(
+      execFileSync('sh', ['-c', `${command} echo inside`], { stdio: ['ignore', 'pipe', 'pipe'] }).toString(),
+    ).toBe('inside\n');
+    expect(logins(first)).toBe(2);
+    expect(logins(second)).toBe(2);
   });
 });
 
