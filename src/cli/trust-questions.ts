@@ -104,7 +104,7 @@ function unasked(key: PresentedKey): TunnelError {
     {
       hint: {
         command: `trust --fingerprint ${key.fingerprint}`,
-        on: { host: key.host },
+        on: { host: key.address },
         note: 'once you have compared it',
       },
     },

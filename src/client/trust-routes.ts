@@ -5,7 +5,7 @@ import { nearest } from '../config/nearest.ts';
 import { matchSelectors, selects } from '../config/selectors.ts';
 import { TunnelError } from '../errors.ts';
 import { eachCommand, isOfOneTunnel, withHint } from '../model/tunnel-hints.ts';
-import { formatAddress, formatLogin, type Host, type Way } from '../model/host.ts';
+import { formatAddress, formatLogin, hopWord, type Host, type Way } from '../model/host.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import { hostKeyName } from '../trust/known-hosts.ts';
 import type { Context } from './context.ts';
@@ -16,6 +16,8 @@ export interface Route {
   readonly ways: Tunnel['ways'];
   /** The tunnel it is the way of; null for a host. */
   readonly tunnel: string | null;
+  /** The servers that its word means: a hostname may be that of several. */
+  readonly alternatives: number;
   /** What to call a hop so that the command finds it again. */
   readonly wordFor: (host: Host) => string;
 }
@@ -38,7 +40,12 @@ export async function routesTo(
   const wordFor = wordsOf(tunnels, hostNames);
   const routes: Route[] = tunnels
     .filter(({ name }) => names.has(name))
-    .map(({ name, ways }) => ({ ways, tunnel: name, wordFor }));
+    .map(({ name, ways }) => ({
+      ways,
+      tunnel: name,
+      alternatives: 1,
+      wordFor: (host) => (isLast(host, ways) ? name : wordFor(host)),
+    }));
   for (const word of words) {
     if (isTunnel(word)) continue;
     const ways = waysBySight(word, tunnels);
@@ -48,7 +55,8 @@ export async function routesTo(
       routes.push({
         ways: each,
         tunnel: null,
-        wordFor: (host) => (isLast(host, each) ? word : wordFor(host)),
+        alternatives: ways.length,
+        wordFor: (host) => (ways.length <= 1 && isLast(host, each) ? word : wordFor(host)),
       });
   }
   return [...new Map(routes.map((route) => [JSON.stringify(route.ways), route])).values()];
@@ -69,15 +77,12 @@ function wordsOf(tunnels: readonly Tunnel[], names: HostNames): Route['wordFor']
 /** The ways of tunnels, as far as a host that is known by this word; one for each name its keys may stand under. */
 function waysBySight(word: string, tunnels: readonly Tunnel[]): readonly Tunnel['ways'][] {
   const found = new Map<string, Tunnel['ways']>();
-  for (const way of tunnels.flatMap(({ ways }) => ways)) {
-    const at = way.findIndex((host) =>
-      [host.name, host.hostname, formatAddress(host), formatLogin(host)].includes(word),
-    );
-    const host = way[at];
-    if (host === undefined) continue;
-    const key = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
-    if (!found.has(key)) found.set(key, [way.slice(0, at + 1) as unknown as Way]);
-  }
+  for (const way of tunnels.flatMap(({ ways }) => ways))
+    for (const [at, host] of way.entries()) {
+      if (![host.name, host.hostname, formatAddress(host), formatLogin(host)].includes(word)) continue;
+      const key = hostKeyName(host.hostname, host.port, host.hostKeyAlias);
+      if (!found.has(key)) found.set(key, [way.slice(0, at + 1) as unknown as Way]);
+    }
   return [...found.values()];
 }
 
@@ -135,7 +140,12 @@ function nobody({ word, command }: Asked, tunnels: readonly Tunnel[], names: Hos
 export function errorIn(error: TunnelError, { ways, tunnel, wordFor }: Route): TunnelError {
   const { hint } = error;
   if (hint === null) return error;
-  const hosts = new Map(ways.flat().map((host) => [host.name, host]));
+  const hops = ways.flat();
+  const hosts = new Map(
+    [({ name }: Host) => name, hopWord, formatAddress].flatMap((wordOf) =>
+      hops.map((host) => [wordOf(host), host] as const),
+    ),
+  );
   const changed = eachCommand(hint, (command) => {
     const { on } = command;
     const host = on !== undefined && 'host' in on ? hosts.get(on.host) : undefined;

@@ -194,7 +194,7 @@ async function confirmed(host: Host, fetched: FetchedKey, { terms, confirm }: Tr
   throw new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host key not trusted, on ${formatHop(host)}: ${keyType(key)} ${fingerprint(key)}: ${why}`,
-    { hint: { command: 'trust', on: { host: host.name } } },
+    { hint: { command: 'trust', on: { host: formatAddress(host) } } },
   );
 }
 

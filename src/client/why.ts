@@ -3,18 +3,22 @@
 import type { WhyResult } from '../control/protocol.ts';
 import { TunnelError, asTunnelError, reportError, type ErrorReport, type Hint } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
-import type { Host, Way } from '../model/host.ts';
+import { isLoopback } from '../model/endpoint.ts';
+import { formatLogin, type Host, type Way } from '../model/host.ts';
 import type { DialContext, DialStep, Session } from '../model/session.ts';
 import type { Tunnel } from '../model/tunnel.ts';
 import type { Finding, WhyDocument, WhyStep } from '../model/why.ts';
 import { testConnection } from '../ssh/transport/open.ts';
 import { firstCommand, hintFor } from '../model/tunnel-hints.ts';
 import type { SshHouse } from '../ssh/parts.ts';
+import { sshCommand } from './ssh-command.ts';
 import { checkTargets, portsOf, targetsLeftOut, tryLocalPorts, tryRemotePorts } from '../forward/try-ends.ts';
 import { cleanText } from '../model/clean.ts';
 
 export interface WhyRequest {
   readonly tunnel: Tunnel;
+  /** Our own known_hosts. */
+  readonly store: string;
   /** Milliseconds that reading the config took. */
   readonly configMs: number;
   readonly clock: Clock;
@@ -42,7 +46,7 @@ export async function explain(request: WhyRequest): Promise<WhyDocument> {
   signal.throwIfAborted();
   return documentOf(tunnel.name, [
     configFinding(request),
-    ...findings.map((each) => inItsName(each, tunnel)),
+    ...findings.map((each) => inItsName(each, request)),
   ]);
 }
 
@@ -54,12 +58,29 @@ export function configFailure(name: string, error: TunnelError, ms: number): Why
 
 function configFinding({ tunnel, configMs }: WhyRequest): Finding {
   return {
-    step: { hop: hopOf(tunnel), layer: 'config', status: 'ok', ms: configMs, detail: '' },
+    step: { hop: lastLabel(tunnel), layer: 'config', status: 'ok', ms: configMs, detail: '' },
     error: null,
   };
 }
 
-const hopOf = ({ ways, host }: Tunnel): string => ways[0].at(-1)?.name ?? host;
+const lastLabel = ({ ways, host }: Tunnel): string => labelsOf(ways[0]).at(-1) ?? host;
+
+/** What to call each hop of a way: by its name, by its login where another has that name, and by its place where even that is the same. */
+function labelsOf(way: Way): readonly string[] {
+  const alone = (words: readonly string[], word: string): boolean =>
+    words.filter((each) => each === word).length === 1;
+  const names = way.map(({ name }) => name);
+  const logins = way.map(formatLogin);
+  return way.map((host, index) => {
+    if (alone(names, host.name)) return host.name;
+    const login = formatLogin(host);
+    return alone(logins, login) ? login : `${login}, hop ${index + 1}`;
+  });
+}
+
+/** Steps of the hop at a place of its way. A session that an older supervisor opened recorded names alone. */
+const stepsAt = (steps: readonly DialStep[], { name }: Host, index: number): readonly DialStep[] =>
+  steps.filter(({ hop, place }) => (place === undefined ? hop === name : place === index));
 
 /** Nobody wants it now, so no link is tried for it: `down`, or asleep until a client comes. */
 function isAtRest({ tunnel, steps }: WhyResult): boolean {
@@ -75,13 +96,17 @@ async function live(request: WhyRequest, answer: WhyResult): Promise<Finding[]> 
   let error: TunnelError | null = null;
   if (first.proxyCommand === null) {
     const fresh: DialStep[] = [];
-    error = await testConnection(first, clock, { signal, step: (step) => void fresh.push(step) }).then(
+    error = await testConnection(first, clock, {
+      signal,
+      step: (step) => void fresh.push({ ...step, place: 0 }),
+    }).then(
       () => null,
       (thrown: unknown) => asTunnelError(thrown),
     );
-    const isFirst = ({ hop, layer }: DialStep): boolean =>
-      hop === first.name && (layer === 'dns' || layer === 'tcp');
-    const recorded = steps.filter((step) => !isFirst(step));
+    const ofFirst = new Set(stepsAt(steps, first, 0));
+    const recorded = steps.filter(
+      (step) => !ofFirst.has(step) || (step.layer !== 'dns' && step.layer !== 'tcp'),
+    );
     return [
       ...reached(way, [...fresh, ...recorded], error),
       ...portsOf(tunnel, answer.tunnel),
@@ -116,6 +141,8 @@ async function tried(request: WhyRequest): Promise<Finding[]> {
   // A port that is taken is no trouble of the way.
   const ofPort = error !== null && ports.some((port) => port.error?.message === error.message);
   const dialled = { way, steps: answer.attempt ?? [], last: answer.last ?? null };
+  // It has not set out for the server either, while the port here is taken.
+  if (ofPort && dialled.steps.length === 0) return alone(request, answer);
   return [...findingsOf({ ...dialled, error: ofPort ? null : error }), ...ports, ...left];
 }
 
@@ -134,8 +161,9 @@ async function alone(request: WhyRequest, answer: WhyResult | null): Promise<Fin
   const { tunnel, clock, signal, context } = request;
   const ssh = request.openSsh();
   const parts = { clock, signal };
-  const ports =
-    answer?.tunnel.state === 'asleep' ? portsOf(tunnel, answer.tunnel) : await tryLocalPorts(tunnel);
+  // Its own ports are its supervisor's, be the tunnel asleep or one of them taken.
+  const keepsPorts = answer !== null && !['down', 'stopping'].includes(answer.tunnel.state);
+  const ports = keepsPorts ? portsOf(tunnel, answer.tunnel) : await tryLocalPorts(tunnel);
   const failed: Finding[][] = [];
   for (const way of tunnel.ways) {
     const steps: DialStep[] = [];
@@ -171,13 +199,17 @@ function withoutErrors(findings: readonly Finding[]): Finding[] {
 }
 
 /** `tunnel why` is where the reader is: the next command is another, and in the tunnel's name. */
-function inItsName({ step, error }: Finding, tunnel: Tunnel): Finding {
+function inItsName({ step: told, error }: Finding, request: WhyRequest): Finding {
+  const { tunnel } = request;
+  const isEnd = told.layer === 'listen' || told.layer === 'target';
+  const step = isEnd ? { ...told, hop: lastLabel(tunnel) } : told;
   if (error === null) return { step, error };
   const hint = error.hint === null || firstCommand(error.hint) === 'why' ? null : hintFor(error.hint, tunnel);
-  return { step, error: { ...error, hint: hint ?? wayOut(step, error, tunnel) } };
+  return { step, error: { ...error, hint: hint ?? wayOut(step, error, request) } };
 }
 
-function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunnel): Hint {
+function wayOut({ layer }: Finding['step'], { code }: ErrorReport, { tunnel, store }: WhyRequest): Hint {
+  const ssh = (options: readonly string[] = []): string => sshCommand(tunnel.ways[0], store, options);
   const on = { tunnel: tunnel.name };
   if (layer === 'dns')
     return [
@@ -185,8 +217,10 @@ function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunne
       '    # is the name right? if it is, mend the network or the VPN, then ',
       { command: 'up', on },
     ];
-  if (layer === 'target') return `${loginCommand(tunnel)}    # is the target up, seen from there?`;
-  if (layer === 'kex' && code !== 'LINK_LOST') return `${loginCommand(tunnel)} -v    # what does ssh say?`;
+  if (layer === 'target' && endsAtServer(tunnel))
+    return { command: 'ports', on, note: 'does anything listen there?' };
+  if (layer === 'target') return `${ssh()}    # is the target up, seen from there?`;
+  if (layer === 'kex' && code !== 'LINK_LOST') return `${ssh(['-v'])}    # what does ssh say?`;
   const when =
     layer === 'kex'
       ? 'in a few minutes: a penalty passes by itself, and trying often makes it longer'
@@ -194,13 +228,11 @@ function wayOut({ layer }: Finding['step'], { code }: ErrorReport, tunnel: Tunne
   return { command: 'up', on, note: when };
 }
 
-function loginCommand({ ways }: Tunnel): string {
-  const [first, ...others] = ways[0];
-  const last = others.at(-1) ?? first;
-  const port = last.port === 22 ? '' : ` -p ${last.port}`;
-  const jumps = others.length === 0 ? [] : ways[0].slice(0, -1);
-  const via = jumps.map(({ user, hostname, port: at }) => `${user}@${hostname}:${at}`).join(',');
-  return `ssh${via === '' ? '' : ` -J ${via}`}${port} ${last.user}@${last.hostname}`;
+/** True when all that it forwards to is on the server itself. */
+function endsAtServer({ forwards }: Tunnel): boolean {
+  return forwards.every(
+    (forward) => forward.type !== 'local' || (forward.target.kind === 'tcp' && isLoopback(forward.target)),
+  );
 }
 
 /**
@@ -215,9 +247,10 @@ export async function probeWay(
 ): Promise<TunnelError | null> {
   const sessions: Session[] = [];
   try {
-    for (const host of way) {
+    for (const [place, host] of way.entries()) {
       const via = sessions.at(-1) ?? null;
-      sessions.push(await ssh.dialer.dial(host, { via, transport: null }, context));
+      const step = (each: DialStep): void => context.step({ ...each, place });
+      sessions.push(await ssh.dialer.dial(host, { via, transport: null }, { ...context, step }));
     }
     const last = sessions.at(-1);
     if (last !== undefined) await use(last);
@@ -245,29 +278,35 @@ export interface Dialled {
 /** The findings of every hop, nearest first. Exactly one carries the error, when there is one. */
 export function findingsOf({ way, steps, error, last }: Dialled): Finding[] {
   const failing = error === null ? null : failingHop(way, steps);
+  const labels = labelsOf(way);
   return way.flatMap((host, index) => {
-    const own = steps.filter(({ hop }) => hop === host.name);
-    const before = last?.filter(({ hop }) => hop === host.name) ?? [];
+    const hop = labels[index] ?? host.name;
+    const own = stepsAt(steps, host, index).map((step) => ({ ...step, hop }));
+    const before = stepsAt(last ?? [], host, index);
     const failure = failing === index ? error : null;
-    const scene = { host, own, before, behind: way[index - 1] ?? null };
-    return hopFindings(scene, failure === null ? null : layerOf(failure, own), failure);
+    const broken = failure === null ? null : layerOf(failure, own);
+    return hopFindings({ host, hop, own, before, behind: labels[index - 1] ?? null, broken }, failure);
   });
 }
 
 interface HopScene {
   readonly host: Host;
+  /** What to call it. */
+  readonly hop: string;
   readonly own: readonly DialStep[];
   readonly before: readonly DialStep[];
-  /** The hop in front of it. */
-  readonly behind: Host | null;
+  /** The hop in front of it, as it is called. */
+  readonly behind: string | null;
+  /** The layer that failed; null when none did. */
+  readonly broken: Layer | null;
 }
 
-function hopFindings(scene: HopScene, broken: Layer | null, failure: Dialled['error']): Finding[] {
-  const { host, own, before } = scene;
+function hopFindings(scene: HopScene, failure: Dialled['error']): Finding[] {
+  const { hop, own, before, broken } = scene;
   return layers.flatMap((layer): Finding[] => {
     const error = layer === broken && failure !== null ? reportOf(failure) : null;
     const told = ofLayer(own, layer);
-    if (error !== null) return withFailure(told, { host, layer, error });
+    if (error !== null) return withFailure(told, { hop, layer, error });
     if (told.length > 0) return told.map((step) => found(whyStep(step)));
     return [found(untold(scene, layer, ofLayer(before, layer)))];
   });
@@ -278,40 +317,60 @@ function ofLayer(steps: readonly DialStep[], layer: Layer): readonly DialStep[] 
   const own = steps.filter((step) => step.layer === layer);
   if (layer !== 'auth') return own;
   const single = own.slice(0, -1);
-  return single.length > 0 ? single : own;
+  return single.length > 0 ? counted(single) : own;
+}
+
+/** What was offered again and got the same answer is one line. */
+function counted(steps: readonly DialStep[]): readonly DialStep[] {
+  const rows = new Map<string, { step: DialStep; times: number }>();
+  for (const step of steps) {
+    const key = `${step.status} ${step.detail}`;
+    const { step: before, times } = rows.get(key) ?? { step: { ...step, ms: 0 }, times: 0 };
+    rows.set(key, { step: { ...before, ms: before.ms + step.ms }, times: times + 1 });
+  }
+  return [...rows.values()].map(({ step, times }) =>
+    times === 1 ? step : { ...step, detail: `${step.detail} (${times} times)` },
+  );
 }
 
 function withFailure(
   told: readonly DialStep[],
-  { host, layer, error }: { host: Host; layer: Layer; error: ErrorReport },
+  { hop, layer, error }: { hop: string; layer: Layer; error: ErrorReport },
 ): Finding[] {
   const at = told.findLastIndex(({ status }) => status === 'failed');
   if (at >= 0)
     return told.map((step, index) => ({ step: whyStep(step), error: index === at ? error : null }));
-  const step: WhyStep = { hop: host.name, layer, status: 'failed', ms: 0, detail: whyOf(error.message) };
+  const step: WhyStep = { hop, layer, status: 'failed', ms: 0, detail: whyOf(error.message) };
   return [...told.map((each) => found(whyStep(each))), { step, error }];
 }
 
 /** What nobody reported: not needed, or not reached. */
-function untold({ host, own, behind }: HopScene, layer: Layer, before: readonly DialStep[]): WhyStep {
-  const step = { hop: host.name, layer, ms: 0 } as const;
+function untold(
+  { host, hop, own, behind, broken }: HopScene,
+  layer: Layer,
+  before: readonly DialStep[],
+): WhyStep {
+  const step = { hop, layer, ms: 0 } as const;
   const reached = own.some((each) => layers.indexOf(each.layer) > layers.indexOf(layer));
   if (layer === 'dns' && reached) {
-    if (behind !== null) return { ...step, status: 'skipped', detail: `${behind.name} looks it up` };
+    if (behind !== null) return { ...step, status: 'skipped', detail: `${behind} looks it up` };
     const name = host.proxy?.host ?? host.hostname;
     if (host.proxyCommand !== null)
       return { ...step, status: 'skipped', detail: 'the proxy command looks it up' };
     if (isAddress(name)) return { ...step, status: 'ok', detail: `${name} is an address` };
   }
+  if (layer === 'kex' && broken === 'host-key')
+    return { ...step, status: 'skipped', detail: 'broken off for the host key, which is checked within it' };
   const times = before.map(({ detail }) => whyOf(detail)).join('; ');
   return { ...step, status: 'skipped', detail: times === '' ? '' : `last time: ${cleanText(times)}` };
 }
 
 /** The first one that is not through. */
 function failingHop(way: Way, steps: readonly DialStep[]): number {
-  const through = (host: Host): boolean =>
-    steps.some(({ hop, layer, status }) => hop === host.name && layer === 'auth' && status === 'ok');
-  const open = way.findIndex((host) => !through(host));
+  const open = way.findIndex(
+    (host, index) =>
+      !stepsAt(steps, host, index).some(({ layer, status }) => layer === 'auth' && status === 'ok'),
+  );
   return open < 0 ? way.length - 1 : open;
 }
 

@@ -246,7 +246,12 @@ async function explain(error: unknown, at: TcpEndpoint): Promise<never> {
   const hint = freePort === null ? 'choose another port' : free;
   throw new TunnelError('LISTEN_FAILED', `listen failed, on ${formatEndpoint(at)}: ${why}`, {
     hint:
-      holder?.supervises == null ? hint : [`tunnel --config ${shellWord(holder.supervises)} down\n`, hint],
+      holder?.supervises == null
+        ? hint
+        : [
+            `tunnel -c ${shellWord(holder.supervises)} down    # takes down all tunnels of that config\n`,
+            hint,
+          ],
     facts: {
       port: at.port,
       freePort,

@@ -102,6 +102,14 @@ function named({ name, hostname }: Pick<Host, 'name' | 'hostname'>, where: strin
   return tells ? where : `${name} (${where})`;
 }
 
+/**
+ * The word for a hop that no other hop answers to: its name, or where that is but its hostname the port as well, since
+ * another server may stand at another port there.
+ */
+export function hopWord(host: Pick<Host, 'name' | 'hostname' | 'port'>): string {
+  return host.name.toLowerCase() === host.hostname.toLowerCase() ? formatAddress(host) : host.name;
+}
+
 /** hostname:port, IPv6 in brackets. */
 export function formatAddress(host: Pick<Host, 'hostname' | 'port'>): string {
   return host.hostname.includes(':') ? `[${host.hostname}]:${host.port}` : `${host.hostname}:${host.port}`;

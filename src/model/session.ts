@@ -131,6 +131,8 @@ export interface UserCertificate {
 /** A step of a dial, as `why` reports it and the log keeps it. */
 export interface DialStep {
   readonly hop: string;
+  /** The hop's place in the way, 0 the nearest: two hops may have one name. Absent where a dial knows of no way. */
+  readonly place?: number;
   readonly layer: 'dns' | 'tcp' | 'kex' | 'host-key' | 'auth';
   readonly status: 'ok' | 'failed';
   readonly ms: number;

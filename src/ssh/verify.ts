@@ -5,7 +5,7 @@ import { TunnelError, type ErrorFacts, type HintCommand } from '../errors.ts';
 import { parseCertificate } from '../keys/certificate.ts';
 import { isCertificateType } from '../keys/algorithms.ts';
 import { cleanText } from '../model/clean.ts';
-import { formatHop, formatLogin, type Host } from '../model/host.ts';
+import { formatHop, formatLogin, hopWord, type Host } from '../model/host.ts';
 import type { DialContext } from '../model/session.ts';
 import { fingerprint, randomart, readFingerprint } from '../keys/fingerprint.ts';
 import { hostKeyName, type Place } from '../trust/known-hosts.ts';
@@ -211,7 +211,7 @@ function unknown(host: Host, judgement: Judgement, why: UnknownReason): TunnelEr
   return new TunnelError(
     'HOST_KEY_UNKNOWN',
     `host key unknown, on ${formatHop(host)}: ${shortTypeName(type)} ${fingerprint(judgement.key)} ${unknownWords[why]}${note}`,
-    { hint: { command: 'trust', on: { host: host.name } }, facts: factsOf(host, judgement) },
+    { hint: { command: 'trust', on: { host: hopWord(host) } }, facts: factsOf(host, judgement) },
   );
 }
 
@@ -252,7 +252,7 @@ function changed(
     {
       hint: {
         command: 'trust',
-        on: { host: host.name },
+        on: { host: hopWord(host) },
         flags: '--replace',
         note: `only when you know that the change is right${alias}`,
       },
@@ -281,7 +281,7 @@ function revoked(
       hint: [
         {
           command: 'trust',
-          on: { host: host.name },
+          on: { host: hopWord(host) },
           flags: '--replace',
           note: 'once the server has a new key',
         },

@@ -263,7 +263,7 @@ export class Attempts {
   #dial(way: Way, from: DialFrom, signal: AbortSignal): Promise<Session> {
     const { dialer, loginTurns } = this.#parts;
     const host = way.at(-1) as Host;
-    const dial = (): Promise<Session> => dialer.dial(host, from, this.#context(host, signal));
+    const dial = (): Promise<Session> => dialer.dial(host, from, this.#context(way, signal));
     if (from.transport !== null) return dial();
     const { acceptNew } = this.#users.terms();
     const environment = environmentDigest(host, this.#users.environment());
@@ -290,7 +290,8 @@ export class Attempts {
     return attendedError(host, this.#users.tunnels()[0] ?? host.name, wasUp);
   }
 
-  #context(host: Host, signal: AbortSignal): DialContext {
+  #context(way: Way, signal: AbortSignal): DialContext {
+    const host = way.at(-1) as Host;
     const { log } = this.#parts;
     const users = this.#users;
     const link = this.#asker.id;
@@ -306,7 +307,7 @@ export class Attempts {
       refused: this.#refused,
       environment: users.environment(),
       step: (step) => {
-        this.#steps.push(step);
+        this.#steps.push({ ...step, place: way.length - 1 });
         const facts = { link, ms: step.ms };
         log('debug', `dial.${step.layer}`, `${step.hop} ${step.status}: ${step.detail}`, facts);
         if (step.layer === 'tcp' && step.status === 'ok') this.#gotThrough();

@@ -311,7 +311,7 @@ export class Link implements Asker, JumpLink {
   #tell(after: LinkState, event: LinkEvent, why: Why | null): void {
     const { clock, log, ways } = this.#parts;
     const hint = 'cause' in event ? event.cause.hint : null;
-    const name = this.users.tunnels()[0] ?? this.host.name;
+    const name = this.users.tunnels()[0];
     logStep(log, this.id, {
       before: this.#outage,
       after,
@@ -319,7 +319,7 @@ export class Link implements Asker, JumpLink {
       why,
       inherited: this.#runner.inherited,
       nowMs: clock.monotonic(),
-      hint: hint === null ? null : hintFor(hint, { name, ways }),
+      hint: hint === null || name === undefined ? hint : hintFor(hint, { name, ways }),
     });
   }
 

@@ -52,6 +52,21 @@ describe('findings', () => {
     );
   });
 
+  test('of one credential that was offered several times are one line', () => {
+    const again = (): DialStep => step('bastion', 'auth', 'failed', 'keyboard-interactive: refused');
+    const steps = [...through('bastion').slice(0, 4), again(), again(), again(), again()];
+    const findings = findingsOf({
+      way: near,
+      steps: [...steps, step('bastion', 'auth', 'failed', 'the sum')],
+      error: failure('AUTH_REFUSED'),
+      last: null,
+    }).filter(({ step: { layer } }) => layer === 'auth');
+    expect(findings.map(({ step: { detail } }) => detail)).toEqual([
+      'keyboard-interactive: refused (4 times)',
+    ]);
+    expect(findings[0]?.error?.code).toBe('AUTH_REFUSED');
+  });
+
   test.each<[string, ErrorCode, DialStep[], string]>([
     ['a name that is not found', 'UNREACHABLE', [step('bastion', 'dns', 'failed')], 'dns'],
     ['no answer', 'TIMED_OUT', [step('bastion', 'dns', 'ok'), step('bastion', 'tcp', 'failed')], 'tcp'],

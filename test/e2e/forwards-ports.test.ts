@@ -289,6 +289,8 @@ describe.skipIf(sshdMissing() !== null)('a port that is taken', () => {
     expect(up.code).toBe(8);
     const config = join(one.folder, 'tunnels.yaml');
     expect(up.stderr).toContain(`port in use by tunnel (pid ${pid}, the supervisor of ${config})`);
-    expect(up.stderr).toContain(`hint: tunnel --config ${config} down`);
+    expect(up.stderr).toContain(
+      `hint: tunnel -c ${config} down    # takes down all tunnels of that config\n`,
+    );
   });
 });

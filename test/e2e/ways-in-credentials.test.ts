@@ -30,6 +30,42 @@ async function upWith(world: World, sshd: Sshd, env: Record<string, string> = {}
   return connections(sshd) - before;
 }
 
+describe.skipIf(sshdMissing() !== null)(
+  'a key that leads nowhere, at a server that would ask questions',
+  () => {
+    const asking = { config: ['KbdInteractiveAuthentication yes'] };
+    test.each<[string, (folder: string) => string, RegExp, RegExp]>([
+      [
+        'a refused one is told first',
+        () => `agent: false, identity: [${fresh()}]`,
+        /: refused: key ED25519 \S+ \(\S+\); the server asks/,
+        /^hint: is the key in \S+ authorized_keys there\? ssh-copy-id .*\nhint: tunnel up db on a terminal/m,
+      ],
+      [
+        'a file that is not there is named first',
+        (folder) => `agent: false, identity: [${folder}/nowhere]`,
+        /: \S+\/nowhere: there is no such file; the server asks/,
+        /^hint: ls .*\nhint: tunnel up db on a terminal/m,
+      ],
+      [
+        'that there is none, nor an agent, is told first',
+        () => 'agent: true',
+        /: no key was found, and no agent answers; the server asks/,
+        /^hint: eval "\$\(ssh-agent\)" && ssh-add .*\nhint: tunnel up db on a terminal/m,
+      ],
+    ])('%s', async (_, keys, message, hint) => {
+      await using sshd = await startSshd(asking);
+      await using world = createWorld();
+      configure(world, sshd, keys(world.folder));
+      const up = await world.run(['up'], { env: { SSH_AUTH_SOCK: '' } });
+      expect(up.code, up.stderr).toBe(6);
+      expect(up.stderr).toMatch(message);
+      expect(up.stderr).toMatch(hint);
+      expect((await world.tunnel('db')).error?.code).toBe('SECRET_MISSING');
+    });
+  },
+);
+
 describe.skipIf(sshdMissing() !== null)('several methods', () => {
   test('publickey,publickey takes both keys on one connection', async () => {
     await using sshd = await startSshd({

@@ -1,15 +1,17 @@
 // `tunnel why`: each layer that can fail, on a live link, through a supervisor, and alone; with as few connections as it takes.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WhyDocument, WhyStep } from '../../src/model/why.ts';
 import { entriesBelow } from '../helpers/folder.ts';
+import { hintOf } from '../helpers/hint.ts';
 import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
-import { connections, requests } from '../helpers/ways-in.ts';
+import { connections, logins, requests } from '../helpers/ways-in.ts';
 import { createWorld, isAlive, type World } from '../helpers/world.ts';
 
 const bin = resolve(import.meta.dirname, '../../bin/tunnel.js');
@@ -142,7 +144,8 @@ tunnels:
     const dead = await why(world, 'db', sshd);
     expect(dead).toMatchObject({ code: 8, document: { error: { code: 'FORWARD_REFUSED' } } });
     expect(at(dead, 'target')?.status).toBe('failed');
-    expect(dead.document.error?.hint).toMatch(/^ssh -p \d+ /);
+    expect(dead.document.error?.hint).toBe('tunnel ports db    # does anything listen there?');
+    expect(await world.run(['ports', 'db'])).toMatchObject({ code: 0 });
     expect((await world.tunnel('db')).state).toBe('up');
   });
 });
@@ -177,7 +180,7 @@ tunnels:
     expect(live, live.stderr).toMatchObject({ code: 0, logins: 0 });
     expect(ends(live)).toEqual(['listen web ok', 'listen hook ok', 'listen socks ok', ...targets]);
     await target[Symbol.asyncDispose]();
-    expect((await why(world, 'stack', sshd)).document.error?.hint).toMatch(/^ssh /);
+    expect((await why(world, 'stack', sshd)).document.error?.hint).toMatch(/^tunnel ports stack /);
   });
 });
 
@@ -249,7 +252,11 @@ describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
     expect(told).toMatchObject({ code: 7, connections: 1, logins: 0 });
     expect(at(told, 'host-key')).toMatchObject({ status: 'failed' });
     expect(at(told, 'host-key')?.detail).toContain(sshd.fingerprint());
-    expect(told.document.error?.hint).toBe('tunnel trust box');
+    expect(told.document.error?.hint).toBe('tunnel trust db');
+    expect(at(told, 'kex')).toMatchObject({
+      status: 'skipped',
+      detail: 'broken off for the host key, which is checked within it',
+    });
   });
 
   test('auth: exit 6, each credential with the answer to it', async () => {
@@ -277,7 +284,72 @@ describe.skipIf(sshdMissing() !== null)('the first layer that fails', () => {
   });
 });
 
+describe.skipIf(sshdMissing() !== null)('two hops of one hostname', () => {
+  test('are told apart by their logins, alone and on a live link', async () => {
+    await using first = await startSshd();
+    await using second = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using world = createWorld();
+    const logins = [first, second].map(({ user, port }) => `${user}@127.0.0.1:${port}`);
+    const [near = '', far = ''] = logins;
+    const forward = `{ host: "${far}", jump: ["${near}"], local: auto, remote: ${target.port} }`;
+    world.config(`defaults: { agent: false, host_keys: accept-new, identity: [${first.identity}, ${second.identity}] }
+tunnels:\n  db: ${forward}\n`);
+    // accept-new stores nothing for `why`
+    expect(await world.run(['trust', '--yes', 'db'])).toMatchObject({ code: 0 });
+    for (const isLive of [false, true]) {
+      if (isLive) expect(await world.run(['up'])).toMatchObject({ code: 0 });
+      const told = await why(world, 'db');
+      expect(told, told.stderr).toMatchObject({ code: 0 });
+      const layersOf = (hop: string): string[] =>
+        told.document.steps.filter((step) => step.hop === hop).map(({ layer }) => layer);
+      expect(layersOf(near)).toEqual(['dns', 'tcp', 'kex', 'host-key', 'auth']);
+      expect(new Set(layersOf(far))).toEqual(new Set(good.map((each) => each.split(' ')[0])));
+      expect(at(told, 'dns', far)?.detail).toBe(`${near} looks it up`);
+      expect(told.document.steps.every(({ hop }) => logins.includes(hop))).toBe(true);
+    }
+    expect((await world.run(['why', 'db'])).stdout).toContain(`${near}  tcp`);
+  });
+});
+
+describe.skipIf(sshdMissing() !== null)('a target beyond the server that refuses', () => {
+  test('leads to a command of ssh that logs in by the same way, keys and trust', async () => {
+    await using first = await startSshd();
+    await using second = await startSshd();
+    await using world = createWorld();
+    world.config(`defaults: { agent: false, host_keys: accept-new }
+hosts:
+  near: { hostname: 127.0.0.1, port: ${first.port}, user: ${first.user}, identity: [${first.identity}] }
+tunnels:
+  db: { host: "${second.user}@127.0.0.1", port: ${second.port}, identity: [${second.identity}], jump: [near], local: auto, remote: "nowhere.invalid:9" }
+`);
+    expect(await world.run(['up'])).toMatchObject({ code: 0 });
+    const told = await why(world, 'db');
+    expect(told).toMatchObject({ code: 8, document: { error: { code: 'FORWARD_REFUSED' } } });
+    const [command = ''] = (hintOf(told.document.error) ?? '').split('    #');
+    expect(command).toMatch(/^ssh -i /);
+    expect(
+      execFileSync('sh', ['-c', `${command} echo inside`], { stdio: ['ignore', 'pipe', 'pipe'] }).toString(),
+    ).toBe('inside\n');
+    expect(logins(first)).toBe(2);
+    expect(logins(second)).toBe(2);
+  });
+});
+
 describe.skipIf(sshdMissing() !== null)('a tunnel that its supervisor cannot bring up', () => {
+  test('for a taken port: the way to the server is gone all the same, and the port alone fails', async () => {
+    await using sshd = await startSshd();
+    await using target = await startTarget(uppercase);
+    await using holder = await startTarget(uppercase);
+    await using world = createWorld();
+    configure(world, sshd, { target: target.port, local: holder.port });
+    expect(await world.run(['up', 'db'])).toMatchObject({ code: 8 });
+    expect(supervisors(world)).toHaveLength(1);
+    const told = await why(world, 'db', sshd);
+    expect(told).toMatchObject({ code: 8, connections: 1, document: { error: { code: 'LISTEN_FAILED' } } });
+    expect(states(told)).toEqual(good.map((each) => (each === 'listen ok' ? 'listen failed' : each)));
+  });
+
   test('a lost server: tcp fails, and the last login is told', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();

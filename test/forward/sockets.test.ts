@@ -152,7 +152,9 @@ describe('a TCP listener', () => {
       child.kill();
       await once(child, 'exit');
       expect(error.message).toContain(`by tunnel (pid ${child.pid}, the supervisor of /x/my tunnels.yaml)`);
-      expect(hintOf(error)).toMatch(/^tunnel --config '\/x\/my tunnels\.yaml' down\ntunnel up --remap /);
+      expect(hintOf(error)).toMatch(
+        /^tunnel -c '\/x\/my tunnels\.yaml' down {4}# takes down all tunnels of that config\ntunnel up --remap /,
+      );
     },
   );
 

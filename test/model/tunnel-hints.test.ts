@@ -5,8 +5,12 @@ import type { Host } from '../../src/model/host.ts';
 import { eachCommand, firstCommand, forTunnel, withHint } from '../../src/model/tunnel-hints.ts';
 import { hintOf } from '../helpers/hint.ts';
 
-const host = (name: string): Host => ({ name }) as Host;
-const tunnel = { name: 'uppercase', ways: [[host('bastion'), host('demo')]] as const };
+const host = (name: string, hostname = `${name}.example.org`, port = 22): Host =>
+  ({ name, hostname, port }) as Host;
+const tunnel = {
+  name: 'uppercase',
+  ways: [[host('bastion'), host('10.0.0.1', '10.0.0.1', 2222), host('demo')]] as const,
+};
 const hinted = (hint: Hint | null): string | null =>
   hintOf(forTunnel(new TunnelError('TIMED_OUT', 'x', { hint }), tunnel));
 const why = (name: string): Hint => ({ command: 'why', on: { host: name } });
@@ -26,7 +30,10 @@ test.each<[Hint | null, string | null]>([
     ['check the user of host demo: ', { command: 'why', on: { host: 'demo' } }, '.'],
     'check the user of host demo: tunnel why uppercase.',
   ],
-  [{ command: 'trust', on: { host: 'demo' }, flags: '--replace' }, 'tunnel trust demo --replace'],
+  [{ command: 'trust', on: { host: 'demo' }, flags: '--replace' }, 'tunnel trust uppercase --replace'],
+  [{ command: 'trust', on: { host: '10.0.0.1:2222' } }, 'tunnel trust uppercase'],
+  // of another server there
+  [{ command: 'trust', on: { host: '10.0.0.1:2223' } }, 'tunnel trust 10.0.0.1:2223'],
   [why('demo-2'), 'tunnel why demo-2'],
   [why('demo.example.org'), 'tunnel why demo.example.org'],
   [why('other'), 'tunnel why other'],

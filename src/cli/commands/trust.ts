@@ -4,12 +4,14 @@ import { openSshHere } from '../../client/ssh-here.ts';
 import { trustWays, type TrustOutcome, type TrustTerms } from '../../client/trusting.ts';
 import { asTunnelError, worstExitCode, type ErrorCode } from '../../errors.ts';
 import { readFingerprint } from '../../keys/fingerprint.ts';
+import { formatHop } from '../../model/host.ts';
+import { listNames } from '../../render/error.ts';
 import { anyWords, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import type { Context } from '../../client/context.ts';
 import { readyConfig } from '../../client/ready-config.ts';
 import { ask, locateTarget } from '../../client/supervisor.ts';
 import { confirmKey, loginContext } from '../trust-questions.ts';
-import { errorIn, routesTo } from '../../client/trust-routes.ts';
+import { errorIn, routesTo, type Route } from '../../client/trust-routes.ts';
 
 export const spec: CommandSpec = {
   name: 'trust',
@@ -42,10 +44,7 @@ export const run: Run = async (context, args) => {
   const terms = termsOf(args);
   const config = await readyConfig(context);
   const routes = await routesTo(args.words, config, context);
-  if (terms.fingerprint !== null && routes.length > 1)
-    throw usage('--fingerprint is for one server, and this goes to several', {
-      command: `trust --fingerprint ${terms.fingerprint} NAME`,
-    });
+  refuseSeveral(terms, routes);
   using interruption = context.interruption();
   const ssh = openSshHere(context, config, () => undefined);
   const outcomes: TrustOutcome[] = [];
@@ -75,6 +74,26 @@ export const run: Run = async (context, args) => {
   await wake(context, outcomes);
   return worstExitCode(failures);
 };
+
+/** What is said of one server's key must not change what is known of another's. */
+function refuseSeveral(terms: TrustTerms, routes: readonly Route[]): void {
+  const option =
+    terms.fingerprint !== null ? '--fingerprint' : terms.replace ? '--replace' : terms.also ? '--also' : null;
+  // Tunnels were named one by one, or by a pattern: a host's word may mean more servers than its user knows.
+  const several = terms.fingerprint !== null ? routes : routes.filter(({ alternatives }) => alternatives > 1);
+  if (option === null || several.length < 2) return;
+  const servers = several.map(({ ways: [way] }) => formatHop(way.at(-1) ?? way[0]));
+  const flag = terms.fingerprint === null ? option : `${option} ${terms.fingerprint}`;
+  throw usage(
+    `${option} is for one server, and this goes to several: ${listNames(servers)}`,
+    several
+      .slice(0, 3)
+      .flatMap(({ wordFor, ways: [way] }, index) => [
+        ...(index === 0 ? [] : ['\n']),
+        { command: `trust ${flag}`, on: { words: [wordFor(way.at(-1) ?? way[0])] } },
+      ]),
+  );
+}
 
 function termsOf(args: Args): TrustTerms {
   const written = args.text('fingerprint');

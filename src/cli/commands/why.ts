@@ -82,6 +82,7 @@ function explainHere(context: Context, config: ReadyConfig, scene: Scene): Promi
   const target = locateTarget(context);
   return explain({
     ...scene,
+    store: context.places.knownHosts,
     clock: systemClock,
     signal,
     ask: () => recorded(context, target, tunnel.name, signal),

@@ -54,6 +54,8 @@ export class Keys {
     const ring = await gatherKeys(host, context.environment, parts);
     this.#ring = ring;
     for (const obstacle of ring.obstacles) this.#login.block(obstacle);
+    if (this.offers.length === 0) this.#login.mark('no-key');
+    if (ring.agent === null) this.#login.mark('no-agent');
     if (this.#closed) ring.agent?.close(); // the dial was given up meanwhile
   }
 

@@ -1,6 +1,6 @@
 // Why a login failed: the error that its notes come to, and whether a refused key may be accepted again. When such a key is tried
 // again is decided in supervisor/blocked.
-import { TunnelError, type ErrorCode, type Hint } from '../../errors.ts';
+import { TunnelError, type ErrorCode, type Hint, type HintCommand } from '../../errors.ts';
 import { formatHopLogin, formatLogin, type Host } from '../../model/host.ts';
 import type { QuestionKind } from '../../model/question.ts';
 import { methods, wireNames } from './methods.ts';
@@ -48,6 +48,10 @@ export type Mark =
   | 'sha1-likely'
   /** An agent has a key that the server wants, and did not sign with it. */
   | 'unsigned'
+  /** There is no key to offer, on disk or in an agent. */
+  | 'no-key'
+  /** No agent answers, or none is to be asked. */
+  | 'no-agent'
   /** The server hung up while there was more to offer. */
   | 'hung-up';
 
@@ -86,12 +90,68 @@ export function loginFailure(notes: Notes, host: Host, proven = false): TunnelEr
       facts: { layer: 'auth', proven, offered: [...notes.refused], takes: [...(notes.methods ?? [])] },
     });
   }
-  const also = notes.refused.length === 0 ? '' : `; refused: ${notes.refused.join(', ')}`;
-  return new TunnelError(obstacle.code, `login failed, on ${on}: ${obstacle.why}${also}`, {
-    hint: obstacle.hint ?? { command: 'up', on: { host: host.name } },
+  const { why, hint } = told(obstacle, notes, host);
+  return new TunnelError(obstacle.code, `login failed, on ${on}: ${why}`, {
+    hint,
     facts: { layer: 'auth', proven, ...questionFacts(obstacle, host) },
   });
 }
+
+/** A server's question is often the last resort of one that refused the key, or was shown none: that is told first then. */
+function told(obstacle: Obstacle, notes: Notes, host: Host): { why: string; hint: Hint } {
+  const hint = obstacle.hint ?? { command: 'up', on: { host: host.name } };
+  const before = obstacle.question?.kind === 'prompt' ? keyTrouble(notes, host) : null;
+  if (before !== null)
+    return {
+      why: `${before.why}; ${obstacle.why}`,
+      hint: before.hint === null ? hint : [...partsOf(before.hint), '\n', ...partsOf(hint)],
+    };
+  const also = notes.refused.length === 0 ? '' : `; refused: ${counted(notes.refused)}`;
+  return { why: `${obstacle.why}${also}`, hint };
+}
+
+function partsOf(hint: Hint): readonly (string | HintCommand)[] {
+  if (typeof hint === 'string') return [hint];
+  if ('meant' in hint) return [`did you mean ${hint.meant}?`];
+  return 'command' in hint ? [hint] : hint;
+}
+
+/** What there is to mend about the keys of a login to which no key got through; null when that is nothing. */
+function keyTrouble(notes: Notes, host: Host): { why: string; hint: Hint | null } | null {
+  if (notes.accepted.length > 0 || !takes(notes, 'publickey')) return null;
+  const unread = notes.obstacles.filter(
+    ({ code, question, decisive }) => code === 'KEY_UNREADABLE' && question === null && decisive,
+  );
+  const whys = [...new Set(unread.map(({ why }) => why))];
+  if (notes.refused.some(isKey))
+    return {
+      why: [...whys, `refused: ${counted(notes.refused)}`].join('; '),
+      hint: unread[0]?.hint ?? refusalHint(notes, host),
+    };
+  if (unread.length > 0) return { why: whys.join('; '), hint: unread[0]?.hint ?? null };
+  if (!notes.marks.has('no-key')) return null;
+  const down = notes.obstacles.find(({ code }) => code === 'AGENT_DOWN');
+  if (down !== undefined) return { why: `no key was found, and ${down.why}`, hint: down.hint };
+  return { why: noKeyWords(notes), hint: loadHint(notes, host) };
+}
+
+function noKeyWords({ marks }: Notes): string {
+  return marks.has('no-agent')
+    ? 'no key was found, and no agent answers'
+    : 'no key was found, and the agent has none to offer';
+}
+
+/** Each once, with how often. */
+function counted(words: readonly string[]): string {
+  const times = new Map<string, number>();
+  for (const each of words) times.set(each, (times.get(each) ?? 0) + 1);
+  return [...times].map(([each, count]) => (count === 1 ? each : `${each} (${count} times)`)).join(', ');
+}
+
+const isKey = (words: string): boolean => / (?:SHA256:|\()/.test(words);
+
+const takes = ({ methods: taken }: Notes, method: string): boolean =>
+  taken === null || taken.includes(method);
 
 function questionFacts(obstacle: Obstacle, host: Host): Record<string, string | boolean | null> {
   const { question } = obstacle;
@@ -122,8 +182,10 @@ function chooseObstacle(notes: Notes): Obstacle | null {
 function refusal(notes: Notes, host: Host): { why: string; hint: Hint } {
   const parts: string[] = [];
   if (notes.accepted.length > 0) parts.push(`the server took ${notes.accepted.join(', ')} and wants more`);
-  if (notes.refused.length > 0) parts.push(`offered ${notes.refused.join(', ')}`);
+  if (notes.refused.length > 0) parts.push(`offered ${counted(notes.refused)}`);
   else if (notes.accepted.length === 0) parts.push('there was nothing to offer');
+  const keyless = notes.marks.has('no-key') && notes.accepted.length === 0;
+  if (keyless && notes.methods !== null && takes(notes, 'publickey')) parts.unshift(noKeyWords(notes));
   const remarks = [...notes.remarks, ...notes.obstacles.map(({ why }) => why)];
   if (remarks.length > 0) parts.push([...new Set(remarks)].join(', '));
   if (notes.methods !== null) parts.push(`the server takes ${notes.methods.join(',') || 'nothing'}`);
@@ -131,8 +193,7 @@ function refusal(notes: Notes, host: Host): { why: string; hint: Hint } {
 }
 
 function refusalHint(notes: Notes, host: Host): Hint {
-  const keys = notes.refused.filter((words) => / (?:SHA256:|\()/.test(words));
-  const takes = (method: string): boolean => notes.methods === null || notes.methods.includes(method);
+  const keys = notes.refused.filter(isKey);
   if (keys.length > 2 && notes.marks.has('hung-up'))
     return `name the right key, so that no other is offered: identity: [~/.ssh/id_…] under host ${host.name}`;
   if (notes.marks.has('code-refused'))
@@ -144,7 +205,7 @@ function refusalHint(notes: Notes, host: Host): Hint {
       { command: 'secret set', on: { host: host.name }, flags: 'password' },
       ' replaces a stored one',
     ];
-  if (notes.marks.has('unsigned') && takes('publickey'))
+  if (notes.marks.has('unsigned') && takes(notes, 'publickey'))
     return {
       command: 'up',
       on: { host: host.name },
@@ -152,7 +213,7 @@ function refusalHint(notes: Notes, host: Host): Hint {
     };
   if (notes.marks.has('sha1-only'))
     return `${sha1Line}    # under host ${host.name}; weak, for servers that know no better`;
-  if (keys.length > 0 && takes('publickey')) {
+  if (keys.length > 0 && takes(notes, 'publickey')) {
     const [file] = notes.refusedFiles;
     const copy = `ssh-copy-id${file === undefined ? '' : ` -i ${file}`} -p ${host.port} ${host.user}@${host.hostname}`;
     return notes.marks.has('sha1-likely')
@@ -160,17 +221,23 @@ function refusalHint(notes: Notes, host: Host): Hint {
       : `is the key in ${host.user}'s authorized_keys there? ${copy}`;
   }
   if (keys.length === 0 && notes.methods !== null && notes.methods.length > 0)
-    return methodHint(notes.methods, host) ?? { command: 'why', on: { host: host.name } };
+    return methodHint(notes, host) ?? { command: 'why', on: { host: host.name } };
   return [`check user and credentials of host ${host.name}: `, { command: 'why', on: { host: host.name } }];
 }
 
 const sha1Line = 'pubkey_algorithms: +ssh-rsa';
 
+/** `ssh-add` alone fails where no agent runs. */
+function loadHint({ marks }: Notes, { name }: Host): string {
+  const start = marks.has('no-agent') ? 'eval "$(ssh-agent)" && ' : '';
+  return `${start}ssh-add ~/.ssh/id_…    # your key's file; or name it under host ${name}: identity: [~/.ssh/id_…]`;
+}
+
 /** Nothing of what the server takes was tried: what would have to be there for that. */
-function methodHint(taken: readonly string[], host: Host): string | null {
+function methodHint(notes: Notes, host: Host): string | null {
+  const taken = notes.methods ?? [];
   const configured = host.auth.map((name) => methods[name].wire);
-  if (taken.includes('publickey') && configured.includes('publickey'))
-    return `load a key (ssh-add), or name one: identity: [~/.ssh/id_…] under host ${host.name}`;
+  if (taken.includes('publickey') && configured.includes('publickey')) return loadHint(notes, host);
   const allowed = taken.filter((method) => wireNames.includes(method) && !configured.includes(method));
   if (allowed.length > 0) return `allow it under host ${host.name}: auth: [${allowed.join(', ')}]`;
   if (!taken.some((method) => wireNames.includes(method)))

@@ -15,6 +15,12 @@ const obstacle = (over: Partial<Obstacle>): Obstacle => ({
   ...over,
 });
 const agentDown = obstacle({ code: 'AGENT_DOWN', why: 'the agent is gone', hint: null, decisive: false });
+const code = obstacle({
+  code: 'SECRET_MISSING',
+  why: 'the server asks "Code:", and nobody is here to answer',
+  hint: [{ command: 'up', on: { host: 'katie' } }, ' on a terminal'],
+  question: { kind: 'prompt', text: 'Code:' },
+});
 const key = 'key ED25519 SHA256:abc (~/.ssh/id_ed25519)';
 
 describe('a failed login', () => {
@@ -52,6 +58,38 @@ describe('a failed login', () => {
       }),
       'SECRET_MISSING',
       `login failed, on katie (root@127.0.0.1:2222): it takes a password; refused: ${key}`,
+    ],
+    [
+      "after a refused key is about that before it is about a server's question",
+      notes({ refused: [key], methods: ['publickey', 'keyboard-interactive'], obstacles: [code] }),
+      'SECRET_MISSING',
+      `login failed, on katie (root@127.0.0.1:2222): refused: ${key}; the server asks "Code:", and nobody is here to answer`,
+    ],
+    [
+      "after a key that was taken is about a server's question alone",
+      notes({ accepted: [key], methods: ['publickey', 'keyboard-interactive'], obstacles: [code] }),
+      'SECRET_MISSING',
+      'login failed, on katie (root@127.0.0.1:2222): the server asks "Code:", and nobody is here to answer',
+    ],
+    [
+      'without any key is about that first',
+      notes({
+        methods: ['publickey', 'keyboard-interactive'],
+        obstacles: [code],
+        marks: new Set(['no-key', 'no-agent']),
+      }),
+      'SECRET_MISSING',
+      'login failed, on katie (root@127.0.0.1:2222): no key was found, and no agent answers; the server asks "Code:", and nobody is here to answer',
+    ],
+    [
+      'without any key, at a terminal too, and what was offered again is counted',
+      notes({
+        refused: Array<string>(4).fill('keyboard-interactive'),
+        methods: ['publickey', 'keyboard-interactive'],
+        marks: new Set(['no-key', 'no-agent']),
+      }),
+      'AUTH_REFUSED',
+      'authentication failed, on katie (root@127.0.0.1:2222): no key was found, and no agent answers; offered keyboard-interactive (4 times); the server takes publickey,keyboard-interactive',
     ],
     [
       'with a named key that cannot be read is about that',
@@ -134,7 +172,30 @@ describe('a failed login', () => {
       {},
       /^tunnel up katie on a terminal asks again; tunnel secret set katie password/,
     ],
-    ['no key: load or name one', notes({ methods: ['publickey'] }), {}, /^load a key/],
+    [
+      'no key: load or name one',
+      notes({ methods: ['publickey'] }),
+      {},
+      /^ssh-add .* name it under host katie/,
+    ],
+    [
+      'no key and no agent: start one first',
+      notes({ methods: ['publickey'], marks: new Set(['no-key', 'no-agent']) }),
+      {},
+      /^eval "\$\(ssh-agent\)" && ssh-add .* name it under host katie/,
+    ],
+    [
+      "a refused key and a server's question: the key, then the question",
+      notes({ refused: [key], methods: ['publickey', 'keyboard-interactive'], obstacles: [code] }),
+      {},
+      /^is the key in root's authorized_keys there\? ssh-copy-id .*\ntunnel up katie on a terminal$/,
+    ],
+    [
+      "a named file that is missing and a server's question: the file, then the question",
+      notes({ methods: ['publickey', 'keyboard-interactive'], obstacles: [obstacle({}), code] }),
+      {},
+      /^chmod 600 ~\/\.ssh\/id\ntunnel up katie on a terminal$/,
+    ],
     [
       'a method that is not allowed: allow it',
       notes({ methods: ['password'] }),
