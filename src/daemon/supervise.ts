@@ -363,14 +363,12 @@ class Life {
 
   async #handOver(params: HandOverParams): Promise<{ readonly pid: number; readonly version: string }> {
     const { engine, foreground, lock, readings } = this.#parts;
-    const refuse = (): void => {
-      const isBusy = this.#handing !== null || this.#ending;
-      refuseHandover(params, { foreground: foreground !== null, isBusy, engine });
-    };
-    refuse();
+    const isBusy = (): boolean => this.#handing !== null || this.#ending;
+    const now = { foreground: foreground !== null, engine };
+    refuseHandover(params, { ...now, isBusy: isBusy() });
     // What was saved a moment ago counts: a tunnel that is gone from the file is handed over as one.
     await this.#source.reload(false).catch(() => undefined); // logged
-    refuse();
+    refuseHandover(params, { ...now, isBusy: isBusy() });
     const handing = handOver(params.program, {
       ...this.#parts,
       lock: lock.nonce,

@@ -46,7 +46,7 @@ export const spec: CommandSpec = {
   ],
   examples: [
     ["tunnel exec db -- sh -c 'psql -h $DB_HOST -p $DB_PORT'", 'up before it, down behind it'],
-    ["tunnel exec db cache -- sh -c 'migrate $DB_HOST:$DB_PORT'", 'two, found by their variables'],
+    ["tunnel exec db cache -- sh -c 'migrate $DB_HOST:$DB_PORT'", 'two, by their variables'],
     [
       "tunnel exec -L auto:db:5432 me@bastion -- sh -c 'psql -h $DB_HOST -p $DB_PORT'",
       'one that is in no file',
