@@ -101,7 +101,9 @@ function look(view: TopView, key: Key, shown: readonly TunnelStatus[]): Pressed 
       return changed({ sort: topSorts[(topSorts.indexOf(view.sort) + 1) % topSorts.length] ?? 'state' });
   }
   const chosen = chosenTunnel(shown, view);
-  return chosen === null ? { view, action: null } : onTunnel(view, key, chosen);
+  if (chosen === null) return { view, action: null };
+  // Whoever did something with a tunnel stays on it, wherever its new state sorts it: the next key is meant for it, too.
+  return onTunnel({ ...view, chosen: chosen.name }, key, chosen);
 }
 
 function onTunnel(view: TopView, key: Key, tunnel: TunnelStatus): Pressed {

@@ -80,6 +80,13 @@ test.each<[string[], Partial<TopView>]>([
   expect(typed(keys).view).toMatchObject(view);
 });
 
+test('who did something with a tunnel stays on it, wherever its new state sorts it', () => {
+  const { view } = typed(['a']);
+  const sorted = [asks, quiet('calm'), quiet('busy')];
+  expect(press(view, 'd', sorted).action).toEqual({ kind: 'down', tunnel: 'busy' });
+  expect(press(start, 'd', sorted).action).toEqual({ kind: 'down', tunnel: 'asks' });
+});
+
 test('without a tunnel the keys that are about one do nothing', () => {
   for (const key of ['u', 'd', 'r', 'a', 'l', 'o', 'j']) expect(press(start, key, []).action).toBeNull();
 });
