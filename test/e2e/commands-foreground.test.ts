@@ -64,7 +64,8 @@ describe('a supervisor in the foreground', () => {
       /^nothing changed: already read at \d\d:\d\d:\d\d, at the start of the supervisor$/m,
     );
     world.config(`${tunnels('db: {}', 'web: {}')}metrics: { listen: ${port}, page: true }\n`);
-    await world.until('web', ({ state }) => state === 'down'); // the watcher has read it
+    const names = async (): Promise<string[]> => (await world.status()).tunnels.map(({ name }) => name);
+    await expect.poll(names).toContain('web'); // the watcher has read it
     const page = `http://127.0.0.1:${port}/`;
     await expect.poll(async () => (await world.status()).supervisor.page).toBe(page);
     const again = await world.run(['reload']);
