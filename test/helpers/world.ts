@@ -101,7 +101,8 @@ export function createWorld({ bin = built, uid }: { bin?: string; uid?: number }
     start,
     status,
     tunnel,
-    until: (name, condition) => follow(start(['status', '--watch', '--json', name]), name, condition),
+    // of all: it may be that the file was not read yet in which it stands
+    until: (name, condition) => follow(start(['status', '--watch', '--json']), name, condition),
     async [Symbol.asyncDispose]() {
       const pid = (await status().catch(() => null))?.supervisor.pid ?? null;
       await run(['down']);

@@ -184,7 +184,9 @@ function refusal(notes: Notes, host: Host): { why: string; hint: Hint } {
   if (notes.accepted.length > 0) parts.push(`the server took ${notes.accepted.join(', ')} and wants more`);
   if (notes.refused.length > 0) parts.push(`offered ${counted(notes.refused)}`);
   else if (notes.accepted.length === 0) parts.push('there was nothing to offer');
-  const keyless = notes.marks.has('no-key') && notes.accepted.length === 0;
+  // Who typed a password that was wrong has no want of a key.
+  const keyless =
+    notes.marks.has('no-key') && !notes.marks.has('secret-refused') && notes.accepted.length === 0;
   if (keyless && notes.methods !== null && takes(notes, 'publickey')) parts.unshift(noKeyWords(notes));
   const remarks = [...notes.remarks, ...notes.obstacles.map(({ why }) => why)];
   if (remarks.length > 0) parts.push([...new Set(remarks)].join(', '));
