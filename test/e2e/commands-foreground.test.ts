@@ -71,7 +71,7 @@ describe('a supervisor in the foreground', () => {
     const again = await world.run(['reload']);
     expect(again).toMatchObject({ code: 0, stdout: '' });
     expect(again.stderr).toMatch(/^already read at \d\d:\d\d:\d\d: .*web.*; the page is at http/m);
-    expect(again.stderr).toContain(`\nthe page is at ${page}\n`);
+    expect(again.stderr.match(/the page is at/g)).toHaveLength(1);
     const { inUse } = JSON.parse((await world.run(['reload', '--json'])).stdout) as {
       inUse: { since: string; changes: string[] };
     };

@@ -283,7 +283,7 @@ tunnels:
     await terminal.until(/Local port \[12000\]:/);
     terminal.type('2345');
     terminal.key('Enter');
-    await terminal.until(/Private key \(no agent[^]*\[none\]:/); // there is no key in this home
+    await terminal.until(/Private key, since [^]*\[none\]:/); // there is no key in this home
     terminal.type('~/nothing-there');
     terminal.key('Enter');
     await terminal.until(/is no file here/);

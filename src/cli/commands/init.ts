@@ -152,7 +152,8 @@ async function keyOf(context: Context, args: Args, value: Value): Promise<string
   const there = (name: string): boolean => existsSync(join(home, '.ssh', name));
   const isKnown = (env['SSH_AUTH_SOCK'] ?? '') !== '' || [...defaultKeys, 'config'].some(there);
   if (isKnown && args.text('identity') === undefined) return undefined;
-  const question = 'Private key (no agent, and none of the usual keys in ~/.ssh; none for a password)';
+  const question =
+    'Private key, since ~/.ssh has none of the usual names and no agent is there (none: a password)';
   const answer = await value('identity', question, 'none', (text) => {
     const path = text.startsWith('~/') ? join(home, text.slice(2)) : resolve(context.facts.cwd, text);
     return text === 'none' || existsSync(path) ? null : 'is no file here';

@@ -23,8 +23,10 @@ export const run: Run = async (context, args) => {
   if (context.options.json) context.json(result);
   else for (const change of result.changes) context.out(change);
   for (const warning of result.warnings) context.talk(`warning: ${warning}`);
-  if (!result.applied) context.talk(unchanged(result, context.now()));
-  if (result.page != null) context.talk(`the page is at ${result.page}`);
+  const told = result.applied ? null : unchanged(result, context.now());
+  if (told !== null) context.talk(told);
+  const page = result.page == null ? null : `the page is at ${result.page}`;
+  if (page !== null && told?.includes(page) !== true) context.talk(page);
   return 0;
 };
 
