@@ -125,7 +125,8 @@ describe.skipIf(sshdMissing() !== null)('supervisors', () => {
     world.config('tunnels: [broken');
     expect((await world.run(['up'])).code).toBe(3);
     expect((await request(one, '')).text).toBe('other');
-    expect((await world.status()).supervisor.configError).toBeTypeOf('string');
+    // the supervisor sees by itself that the file was saved, and in its own time
+    await expect.poll(async () => (await world.status()).supervisor.configError).toBeTypeOf('string');
 
     world.config(text(sshd, { two: { local: two, target: target.port } }));
     expect((await world.run(['reload'])).code).toBe(0);
