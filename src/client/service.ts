@@ -69,7 +69,12 @@ function look(file: ServiceFile): Pick<Service, 'state' | 'lost'> {
 
 /** Who may read what the config names: its owner, by name where the machine knows one. */
 function ownerOf(config: string): string {
-  const uid = statSync(config, { throwIfNoEntry: false })?.uid ?? 0;
+  let uid = 0;
+  try {
+    ({ uid } = statSync(config));
+  } catch {
+    // gone, or in a folder that we may not enter: of a service that is only looked at or removed
+  }
   return passwdUsers().find((user) => user.uid === uid)?.name ?? String(uid);
 }
 
