@@ -22,6 +22,10 @@ const limitBytes = 16 * 1024 * 1024;
 /** Then V8 has thrown away what ran at the beginning only, and its code would be of no use to others. */
 const longRunMs = 10_000;
 
+/** A supervisor lives for longer than that: its code is kept once it has started, and is at work. */
+const startedMs = 3000;
+const supervises = '__supervise';
+
 interface Bundle {
   readonly file: string;
   /** It is written as the function that it is called as, with `lead` in the place of `import()`, which kept code cannot do (build.mjs). */
@@ -42,9 +46,10 @@ run({ file: 'cli.cjs', isFunction: true, kept: kindOf(word) ?? '', use: wayTaken
   return Promise.resolve(rooms[room]?.());
 });
 
-/** Null: a child of ours, or a run whose coverage is counted, in which each function must be compiled anew. */
+/** Null: the child for the keychain, or a run whose coverage is counted, in which each function must be compiled anew. */
 function kindOf(first: string): string | null {
-  if (process.env['NODE_V8_COVERAGE'] || first === '__supervise' || first === '__keychain') return null;
+  if (process.env['NODE_V8_COVERAGE'] || first === '__keychain') return null;
+  if (first === supervises) return 'supervisor';
   return quick.includes(first) ? first.replace(/^[-_]+/, '') : 'other';
 }
 
@@ -59,6 +64,7 @@ function wayTaken(): string {
 
 /** A command runs what no other one does. Behind options it is not looked for, and its help is not the command. */
 function commandRun(): string | null {
+  if (word === supervises) return 'supervisor';
   return /^[a-z]{1,20}$/.test(word) && !others.some((each) => noCommand.includes(each)) ? word : null;
 }
 
@@ -87,7 +93,7 @@ function programOf({ isFunction, kept, use }: Bundle, filename: string): Script 
   const known = codeIn(readCacheFile(file, facts, limitBytes), madeOf, source);
   const script = compiled(known?.code);
   const uses = known === null || script.cachedDataRejected === true ? [] : known.uses;
-  keepAtExit(script, { file, source, madeOf, uses, use, owner: facts });
+  keepCode(script, { file, source, madeOf, uses, use, owner: facts });
   return script;
 }
 
@@ -108,16 +114,23 @@ interface Keeping {
   readonly owner: PlaceFacts;
 }
 
-function keepAtExit(script: Script, { file, source, madeOf, uses, use, owner }: Keeping): void {
-  process.once('exit', (exitCode) => {
+function keepCode(script: Script, { file, source, madeOf, uses, use, owner }: Keeping): void {
+  const keep = (): void => {
     const own = use();
-    // What failed ran little of what is meant.
-    if (own === null || uses.includes(own) || exitCode !== 0 || performance.now() > longRunMs) return;
+    if (own === null || uses.includes(own)) return;
     // At the end by force: another write might hang as well.
     if (process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'))) return;
     const fresh = script.createCachedData();
     const head = Buffer.from(`${madeOf}${[...uses, own].join(' ')}\n`);
     writeCacheFile(file, [head, source, fresh, fresh], owner);
+  };
+  if (word === supervises) {
+    if (uses.length === 0) setTimeout(keep, startedMs).unref(); // else nothing is held on to
+    return;
+  }
+  process.once('exit', (exitCode) => {
+    // What failed ran little of what is meant.
+    if (exitCode === 0 && performance.now() <= longRunMs) keep();
   });
 }
 

@@ -74,7 +74,7 @@ function writeHalf(half: string, pieces: readonly Uint8Array[]): void {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | noLink;
   const descriptor = openSync(half, flags, 0o600);
   try {
-    writeFileSync(descriptor, Buffer.concat(pieces));
+    for (const piece of pieces) writeFileSync(descriptor, piece); // behind the one before: no copy of them all in memory
   } finally {
     closeSync(descriptor);
   }

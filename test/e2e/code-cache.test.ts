@@ -19,7 +19,7 @@ import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { version } from '../../src/model/version.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
-import { finished } from '../helpers/world.ts';
+import { finished, type Ran } from '../helpers/world.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const isRoot = process.getuid?.() === 0;
@@ -236,7 +236,8 @@ describe.each([small, large])('code that V8 made of $file', (bundle) => {
 });
 
 /** What ran, of which there is code. */
-const usesIn = (program: Copy): string | undefined => readFileSync(program.cache(), 'latin1').split('\n')[1];
+const usesOf = (file: string): string | undefined => readFileSync(file, 'latin1').split('\n')[1];
+const usesIn = (program: Copy): string | undefined => usesOf(program.cache());
 
 test('code of the small bundle is that of every way through it, each of them once', async () => {
   const program = copy({ ...small, args: ['__complete', 'bash', 'u'], kept: 'code-complete-' });
@@ -277,6 +278,52 @@ describe('code of the large bundle', () => {
     const child = spawn(process.execPath, [bin, ...args], { env: { TUNNEL_HOME: program.state } });
     expect((await finished(child)).code).toBe(code);
     expect(program.caches()).toEqual([]);
+  });
+});
+
+describe('code of a supervisor', () => {
+  const bundle: Bundle = { ...large, words: ') serves ', planted: ') SERVED ' };
+
+  /** Up and down again, once the code of this supervisor is there. What the supervisor's log says of its start. */
+  async function served(program: Copy): Promise<string> {
+    const config = join(program.state, 'tunnels.yaml');
+    writeFileSync(config, 'tunnels: { db: { host: a@127.0.0.1:9, local: auto, remote: 127.0.0.1:9} }\n', {
+      mode: 0o600,
+    });
+    const bin = join(dirname(program.file), '../bin/tunnel.js');
+    const run = (...words: string[]): Promise<Ran> =>
+      finished(
+        spawn(process.execPath, [bin, '-c', config, ...words], { env: { TUNNEL_HOME: program.state } }),
+      );
+    expect((await run('up', 'db', '--timeout', '1s')).stderr).toContain('the supervisor goes on trying');
+    while (!program.caches().some((file) => usesOf(file) === 'supervisor'))
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    const { stdout } = await run('logs', '--json');
+    expect((await run('down')).code).toBe(0);
+    const starts = stdout.split('\n').filter((line) => line.includes('"event":"start"'));
+    return starts.at(-1) ?? '';
+  }
+
+  test('is kept once it is at work, and the next one runs it', async () => {
+    const program = copy(bundle);
+    symlinkSync(join(root, 'node_modules'), join(dirname(program.file), '../node_modules'));
+    const text = program.read();
+    program.write(text.replaceAll(bundle.words, bundle.planted));
+    expect(await served(program)).toContain(bundle.planted);
+    const cache = program.caches().find((file) => usesOf(file) === 'supervisor') ?? '';
+    const kept = readFileSync(cache);
+    const head = headOf(kept, program.file);
+    const source = Buffer.from(text);
+    program.write(text);
+    writeFileSync(
+      cache,
+      Buffer.concat([kept.subarray(0, head - source.length), source, kept.subarray(head)]),
+    );
+    const forged = statSync(cache).mtimeMs;
+    expect(await served(program)).toContain(bundle.planted);
+    expect(statSync(cache).mtimeMs).toBe(forged);
+    writeFileSync(cache, damaged(kept, Math.floor(head + (kept.length - head) / 4)));
+    expect(await served(program)).toContain(bundle.words);
   });
 });
 
