@@ -17,7 +17,7 @@ interface Path {
 async function over(
   { roundTripMs, bytesPerSecond, hasJump }: Path,
   head: Head,
-  rounds: number,
+  { rounds, ofSsh = rounds }: { readonly rounds: number; readonly ofSsh?: number },
   measure: (port: number) => Promise<Measured>,
 ): Promise<Row> {
   await using sshd = await startSshd({ config: ['LogLevel ERROR'] });
@@ -28,7 +28,7 @@ async function over(
   const route = hasJump ? { jump: { sshd: gate, port: link.port } } : {};
   await using tunnel = await viaTunnel(server, target, route);
   await using ssh = await viaSsh('ssh -L', server, target, route);
-  return await compare(head, [tunnel, ssh], rounds, measure);
+  return await compare(head, [tunnel, ssh], rounds, measure, { [ssh.name]: ofSsh });
 }
 
 export async function far(form: Form): Promise<Row[]> {
@@ -44,7 +44,7 @@ export async function far(form: Form): Promise<Row[]> {
     };
     const measure = async (port: number): Promise<Measured> =>
       timesOf(await down(port, form.farBytes), form.farBytes / 1e9);
-    rows.push(await over({ roundTripMs: 100, hasJump }, head, form.rounds, measure));
+    rows.push(await over({ roundTripMs: 100, hasJump }, head, form, measure));
   }
   return rows;
 }
@@ -64,7 +64,7 @@ export async function rated(form: Form): Promise<Row[]> {
       unit: 'MB/s',
       per: 'GB',
       base: 'ssh -L',
-      meaning: `A download over a link with that rate and round trip, after its first ${skipSeconds} s; ${form.linkRuns} runs. The window of ssh -L is small, so its sshd has the least to copy; the link itself is one run without SSH.`,
+      meaning: `A download over a link with that rate and round trip, after its first ${skipSeconds} s; ${form.linkRuns} runs, ${Math.min(form.linkRuns, form.rounds)} of ssh -L. The window of ssh -L is small, so its sshd has the least to copy; the link itself is one run without SSH.`,
       goals: [
         goal('>=', { plus: Number((megabytes * part).toFixed(1)) }),
         ...(hasJump ? [] : [goal('>=', { plus: megabytes * 0.8 }, { figure: 'lowest' })]),
@@ -77,7 +77,7 @@ export async function rated(form: Form): Promise<Row[]> {
       return timesOf(rate, bytes / 1e9);
     };
     const path = { roundTripMs, bytesPerSecond: megabytes * 1e6, hasJump };
-    const row = await over(path, head, form.linkRuns, measure);
+    const row = await over(path, head, { rounds: form.linkRuns, ofSsh: form.rounds }, measure);
     rows.push({ ...row, cells: [...row.cells, await linkItself(path, form)] });
   }
   return rows;

@@ -36,6 +36,7 @@ export const timesOf = (value: number, work = 1): Measured => ({ value, work });
 async function bothWays(ways: readonly Way[], form: Form, flows: number, words: string): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [direction, transfer] of Object.entries({ down, up })) {
+    for (const { port } of ways) await together(transfer, port, form.bulkBytes, flows); // a supervisor that has just started compiles yet what it runs
     const what = `${flows === 1 ? 'bulk' : `${flows} flows at once`} ${direction}${words}`;
     const through = flows === 1 ? 'one connection' : `${flows} connections at once`;
     const head = {
@@ -77,7 +78,7 @@ export async function worn(form: Form): Promise<Row[]> {
 export async function small(form: Form): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const ways of nearWays(form)) {
-    for (const { port } of ways) await connections(port, form.count * 3); // a supervisor that has just started compiles yet what it runs
+    for (const { port } of ways) await connections(port, form.count * 3); // as above
     const opening = {
       what: 'new connections',
       unit: '/s',

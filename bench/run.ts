@@ -54,7 +54,7 @@ ${Object.entries(sections)
   .map(([name, { words }]) => `  ${name.padEnd(10)} ${words}`)
   .join('\n')}
 
-  --short                about three minutes; without it about half an hour
+  --short                about three minutes; without it about twenty minutes
   --json FILE            the figures (always in bench/results/latest.json, too)
   --plot FILE.svg        a plot of the goals
   --write                writes docs/performance.md and its plot from this run

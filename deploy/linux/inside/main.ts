@@ -21,7 +21,10 @@ function takeArguments(): void {
   const isChild = script >= 0 && options.every((word) => /^--[a-z-]+=\d+$/.test(word));
   process.execArgv = isChild ? options : [];
   process.argv = [own, process.execPath, ...(isChild ? words.slice(script + 1) : words)];
-  // V8 reads the size once, before this runs: what is left to say is that what there is (1 MiB in Node 20) does not grow.
-  if (isChild && options.some((word) => word.startsWith('--max-semi-space-size=')))
-    setFlagsFromString('--semi-space-growth-factor=1');
+  if (!isChild) return;
+  for (const option of options)
+    // V8 reads this size once, before this runs: what is left to say is that what there is (1 MiB in Node 20) does not grow.
+    setFlagsFromString(
+      option.startsWith('--max-semi-space-size=') ? '--semi-space-growth-factor=1' : option,
+    );
 }
