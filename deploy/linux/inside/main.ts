@@ -24,7 +24,5 @@ function takeArguments(): void {
   if (!isChild) return;
   for (const option of options)
     // V8 reads this size once, before this runs: what is left to say is that what there is (1 MiB in Node 20) does not grow.
-    setFlagsFromString(
-      option.startsWith('--max-semi-space-size=') ? '--semi-space-growth-factor=1' : option,
-    );
+    setFlagsFromString(option.startsWith('--max-semi-space-size=') ? '--semi-space-growth-factor=1' : option);
 }
