@@ -32,11 +32,13 @@ async function* nearWays({ others }: Form): AsyncGenerator<readonly Way[]> {
 
 export const timesOf = (value: number, work = 1): Measured => ({ value, work });
 
+/** What goes through each way before it is measured. */
+const warmBytes = 1e9;
+
 /** Both directions of `flows` transfers at once, which share the bytes. */
 async function bothWays(ways: readonly Way[], form: Form, flows: number, words: string): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [direction, transfer] of Object.entries({ down, up })) {
-    for (const { port } of ways) await together(transfer, port, form.bulkBytes, flows); // a supervisor that has just started compiles yet what it runs
     const what = `${flows === 1 ? 'bulk' : `${flows} flows at once`} ${direction}${words}`;
     const through = flows === 1 ? 'one connection' : `${flows} connections at once`;
     const head = {
@@ -49,6 +51,16 @@ async function bothWays(ways: readonly Way[], form: Form, flows: number, words: 
     };
     const measure = async (port: number): Promise<Measured> =>
       timesOf(await together(transfer, port, form.bulkBytes, flows), form.bulkBytes / 1e9);
+    const first = {
+      ...head,
+      what: `${what}, the first of a process`,
+      goals: [],
+      meaning: 'V8 compiles what it runs during the first GB: the rows below begin after that.',
+    };
+    const warming = Math.ceil(warmBytes / form.bulkBytes);
+    const cold = await compare(first, ways, 1, measure);
+    if (flows === 1 && words === '') rows.push(cold);
+    for (let time = 1; time < warming; time += 1) for (const { port } of ways) await measure(port);
     rows.push(await compare(head, ways, form.rounds, measure));
   }
   return rows;
@@ -78,7 +90,7 @@ export async function worn(form: Form): Promise<Row[]> {
 export async function small(form: Form): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const ways of nearWays(form)) {
-    for (const { port } of ways) await connections(port, form.count * 3); // as above
+    for (const { port } of ways) await connections(port, form.count * 3); // a supervisor that has just started compiles yet what it runs
     const opening = {
       what: 'new connections',
       unit: '/s',
