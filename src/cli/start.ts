@@ -115,23 +115,30 @@ interface Keeping {
 }
 
 function keepCode(script: Script, { file, source, madeOf, uses, use, owner }: Keeping): void {
-  const keep = (): void => {
+  /** False: not now. Where a request for a file hangs, a write of ours might hang as well. */
+  const keep = (): boolean => {
     const own = use();
-    if (own === null || uses.includes(own)) return;
-    // At the end by force: another write might hang as well.
-    if (process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'))) return;
+    if (own === null || uses.includes(own)) return true;
+    if (process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'))) return false;
     const fresh = script.createCachedData();
     const head = Buffer.from(`${madeOf}${[...uses, own].join(' ')}\n`);
     writeCacheFile(file, [head, source, fresh, fresh], owner);
+    return true;
   };
   if (word === supervises) {
-    if (uses.length === 0) setTimeout(keep, startedMs).unref(); // else nothing is held on to
+    if (uses.length === 0) onceStarted(keep); // else nothing is held on to
     return;
   }
   process.once('exit', (exitCode) => {
     // What failed ran little of what is meant. `performance` would load node:perf_hooks.
     if (exitCode === 0 && process.uptime() <= longRunSeconds) keep();
   });
+}
+
+function onceStarted(keep: () => boolean): void {
+  setTimeout(() => {
+    if (!keep()) onceStarted(keep);
+  }, startedMs).unref();
 }
 
 /** Null: the folder that we stand in is gone. */

@@ -15,7 +15,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { version } from '../../src/model/version.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
@@ -284,6 +284,10 @@ describe('code of the large bundle', () => {
 describe('code of a supervisor', () => {
   const bundle: Bundle = { ...large, words: ') serves ', planted: ') SERVED ' };
 
+  /** Whole: one that is being written has another name, with a dot. */
+  const keptIn = (program: Copy): string | undefined =>
+    program.caches().find((file) => !basename(file).includes('.') && usesOf(file) === 'supervisor');
+
   /** Up and down again, once the code of this supervisor is there. What the supervisor's log says of its start. */
   async function served(program: Copy): Promise<string> {
     const config = join(program.state, 'tunnels.yaml');
@@ -296,8 +300,7 @@ describe('code of a supervisor', () => {
         spawn(process.execPath, [bin, '-c', config, ...words], { env: { TUNNEL_HOME: program.state } }),
       );
     expect((await run('up', 'db', '--timeout', '1s')).stderr).toContain('the supervisor goes on trying');
-    while (!program.caches().some((file) => usesOf(file) === 'supervisor'))
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    while (keptIn(program) === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
     const { stdout } = await run('logs', '--json');
     expect((await run('down')).code).toBe(0);
     const starts = stdout.split('\n').filter((line) => line.includes('"event":"start"'));
@@ -310,7 +313,7 @@ describe('code of a supervisor', () => {
     const text = program.read();
     program.write(text.replaceAll(bundle.words, bundle.planted));
     expect(await served(program)).toContain(bundle.planted);
-    const cache = program.caches().find((file) => usesOf(file) === 'supervisor') ?? '';
+    const cache = keptIn(program) ?? '';
     const kept = readFileSync(cache);
     const head = headOf(kept, program.file);
     const source = Buffer.from(text);
@@ -319,9 +322,7 @@ describe('code of a supervisor', () => {
       cache,
       Buffer.concat([kept.subarray(0, head - source.length), source, kept.subarray(head)]),
     );
-    const forged = statSync(cache).mtimeMs;
     expect(await served(program)).toContain(bundle.planted);
-    expect(statSync(cache).mtimeMs).toBe(forged);
     writeFileSync(cache, damaged(kept, Math.floor(head + (kept.length - head) / 4)));
     expect(await served(program)).toContain(bundle.words);
   });
