@@ -18,7 +18,7 @@ async function ours(
   world: World,
   server: Server,
   ports: readonly number[],
-  target: number,
+  { port: target, staysMs = 0 }: { readonly port: number; readonly staysMs?: number },
 ): Promise<Measured> {
   const tunnels = ports.map(
     (port) => `t${port}: { host: box, local: ${port}, remote: "127.0.0.1:${target}" }`,
@@ -31,7 +31,7 @@ async function ours(
   const ms = seconds(begin) * 1000;
   const pid = (await world.status()).supervisor.pid ?? 0;
   const mebibytes = memory([pid]);
-  await new Promise((resolve) => setTimeout(resolve, keptMs));
+  await new Promise((resolve) => setTimeout(resolve, staysMs));
   await world.run(['down']);
   await processEnd(pid);
   return { ms, mebibytes };
@@ -133,10 +133,10 @@ export async function many(form: Form): Promise<Row[]> {
   const both = async (head: Head, count: number, figure: keyof Measured): Promise<Row> => {
     const [own, others]: [number[], number[]] = [[], []];
     await using world = createWorld();
-    await ours(world, server, await freePorts(1), target.port); // a new home: whoever has tunnels has run it before
+    await ours(world, server, await freePorts(1), { port: target.port, staysMs: keptMs }); // a new home: whoever has tunnels has run it before
     for (let round = 0; round < Math.ceil(form.rounds / 3); round += 1) {
       const ports = await freePorts(count);
-      own.push((await ours(world, server, ports, target.port))[figure]);
+      own.push((await ours(world, server, ports, target))[figure]);
       others.push((await theirs(server, ports, target.port))[figure]);
     }
     return rowOf(

@@ -32,8 +32,29 @@ async function* nearWays({ others }: Form): AsyncGenerator<readonly Way[]> {
 
 export const timesOf = (value: number, work = 1): Measured => ({ value, work });
 
-/** What goes through each way before it is measured. */
+/** What goes through each way in each direction before it is measured: so long V8 compiles what it runs. */
 const warmBytes = 1e9;
+
+/** The first transfers of fresh processes, which have rows without a goal. */
+async function warmUp(ways: readonly Way[], { bulkBytes }: Form): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [direction, transfer] of Object.entries({ down, up })) {
+    const measure = async (port: number): Promise<Measured> =>
+      timesOf(await transfer(port, bulkBytes), bulkBytes / 1e9);
+    const head = {
+      what: `bulk ${direction}, the first transfer`,
+      unit: 'MB/s',
+      per: 'GB' as const,
+      base: 'ssh -L',
+      meaning: `V8 compiles what it runs during the first GB ${direction}: the other rows begin after that.`,
+      goals: [],
+    };
+    rows.push(await compare(head, ways, 1, measure));
+    for (let sent = bulkBytes; sent < warmBytes; sent += bulkBytes)
+      for (const { port } of ways) await measure(port);
+  }
+  return rows;
+}
 
 /** Both directions of `flows` transfers at once, which share the bytes. */
 async function bothWays(ways: readonly Way[], form: Form, flows: number, words: string): Promise<Row[]> {
@@ -51,28 +72,22 @@ async function bothWays(ways: readonly Way[], form: Form, flows: number, words: 
     };
     const measure = async (port: number): Promise<Measured> =>
       timesOf(await together(transfer, port, form.bulkBytes, flows), form.bulkBytes / 1e9);
-    const first = {
-      ...head,
-      what: `${what}, the first of a process`,
-      goals: [],
-      meaning: 'V8 compiles what it runs during the first GB: the rows below begin after that.',
-    };
-    const warming = Math.ceil(warmBytes / form.bulkBytes);
-    const cold = await compare(first, ways, 1, measure);
-    if (flows === 1 && words === '') rows.push(cold);
-    for (let time = 1; time < warming; time += 1) for (const { port } of ways) await measure(port);
     rows.push(await compare(head, ways, form.rounds, measure));
   }
   return rows;
 }
 
 export async function bulk(form: Form): Promise<Row[]> {
-  for await (const ways of nearWays(form)) return await bothWays(ways, form, 1, '');
+  for await (const ways of nearWays(form))
+    return [...(await warmUp(ways, form)), ...(await bothWays(ways, form, 1, ''))];
   return [];
 }
 
 export async function flows(form: Form): Promise<Row[]> {
-  for await (const ways of nearWays(form)) return await bothWays(ways, form, 8, '');
+  for await (const ways of nearWays(form)) {
+    await warmUp(ways, form);
+    return await bothWays(ways, form, 8, '');
+  }
   return [];
 }
 
@@ -80,6 +95,7 @@ export async function flows(form: Form): Promise<Row[]> {
 export async function worn(form: Form): Promise<Row[]> {
   const count = form.loadConnections;
   for await (const ways of nearWays(form)) {
+    await warmUp(ways, form);
     for (const { port } of ways) await connections(port, count);
     const words = `, after ${count.toLocaleString('en')} short connections`;
     return [...(await bothWays(ways, form, 1, words)), ...(await bothWays(ways, form, 8, words))];
