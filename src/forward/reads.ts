@@ -4,14 +4,13 @@
 // net.connect takes a buffer (`onread`), a server's sockets do not: what that option sets is set here (lib/net.js, private). Where
 // those parts are not as we know them, a socket reads as Node has it.
 import type { Socket } from 'node:net';
+import { newReader, noteRead, readsAlone, type Reader } from '../model/reading.ts';
 import { letGoOf } from '../model/reused-memory.ts';
 
 /** What a socket that is alone takes at once: 128 KiB cost a fifth of the throughput. */
 const largeRead = 256 * 1024;
 /** While another one reads too: with more, a keystroke waits for the packets of 256 KiB (8 ms instead of 1). */
 const smallRead = 64 * 1024;
-/** So long a socket that has read counts as one that reads. */
-const besideMs = 100;
 
 interface Parts {
   readonly buffer: symbol;
@@ -51,35 +50,19 @@ function sharedViews(): Views {
   return views;
 }
 
-/** Its number among the sockets that share the buffer: one that is gone is not held by it. */
-const number = Symbol('number');
-let numbers = 0;
-
-/** The socket that read last, when, and until when another one counts as reading beside it. */
-let lastReader = 0;
-let lastReadMs = Number.NEGATIVE_INFINITY;
-let besideUntilMs = Number.NEGATIVE_INFINITY;
-
-function noteReader(reader: number): void {
-  const now = performance.now();
-  if (lastReader !== reader) {
-    if (now - lastReadMs < besideMs) besideUntilMs = now + besideMs;
-    lastReader = reader;
-  }
-  lastReadMs = now;
-}
+/** What a socket is among those who read. */
+const reader = Symbol('reader');
 
 /** Called as a method of the socket (lib/internal/stream_base_commons.js, onStreamRead). */
-function onRead(this: Socket & { [number]: number }, length: number, buffer: Buffer): boolean {
-  noteReader(this[number]);
+function onRead(this: Socket & { [reader]: Reader }, length: number, buffer: Buffer): boolean {
+  noteRead(this[reader]);
   const chunk = buffer.subarray(0, length);
   this.emit('data', chunk);
   letGoOf(chunk);
   return true;
 }
 
-const nextView = (): Buffer =>
-  performance.now() < besideUntilMs ? sharedViews().small : sharedViews().large;
+const nextView = (): Buffer => (readsAlone() ? sharedViews().large : sharedViews().small);
 
 /**
  * From now on the socket emits 'data' from the shared buffer: a chunk is good until its listeners return. For a connected socket of
@@ -92,6 +75,6 @@ export function shareReads(socket: Socket): void {
   if (parts === null) return;
   const first = sharedViews().small;
   Object.assign(socket, { [parts.buffer]: first, [parts.callback]: onRead, [parts.generator]: nextView });
-  Object.assign(socket, { [number]: (numbers += 1) });
+  Object.assign(socket, { [reader]: newReader() });
   handle.useUserBuffer(first);
 }

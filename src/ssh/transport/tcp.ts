@@ -6,6 +6,7 @@ import type { Cancel, Clock } from '../../model/clock.ts';
 import { formatHostPort } from '../../model/endpoint.ts';
 import { codeOf, wordsOf } from '../failure.ts';
 import { ReadSlabs } from '../channels/buffers.ts';
+import { Gathering } from './gathering.ts';
 
 export interface TcpTarget {
   readonly hostname: string;
@@ -263,15 +264,11 @@ function attempt(to: TcpTarget, entry: LookupAddress): { socket: Socket; slabs: 
   return { socket, slabs };
 }
 
-/**
- * A read of so much that emptied the socket is followed by another one at once: what comes in one turn of the loop is read
- * together. Fewer reads with more in each are less work for all four processes of a transfer.
- */
-const gatheredFrom = 32 * 1024;
-
 function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
   const emit = (chunk: Buffer): void => void socketOf().emit('data', chunk);
+  const gathering = new Gathering();
   const goOn = (): void => {
+    gathering.rest();
     const socket = socketOf();
     if (!socket.destroyed && !socket.isPaused()) socket.resume();
   };
@@ -279,7 +276,7 @@ function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
     buffer: slabs.next,
     callback: (length, buffer) => {
       slabs.arrived(length, emit);
-      if (length < gatheredFrom || length === buffer.length) return true;
+      if (!gathering.pausesAfter(length, buffer.length)) return true;
       setImmediate(goOn);
       return false;
     },
