@@ -1,4 +1,5 @@
-// npm run bench -- [SECTION …] [--short] [--json FILE] [--plot FILE.svg] [--write] [--beside NAME=COMMAND]: the promise "faster than ssh -L",
+// npm run bench -- [SECTION …] [--short] [--json FILE] [--plot FILE.svg] [--write] [--congestion NAME]
+// [--beside NAME=COMMAND]: the promise "faster than ssh -L",
 // both sides in turns within one run, medians with their spread; never in a test.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { runScript } from '../test/helpers/script.ts';
 import { commands } from './commands.ts';
+import { runWithCongestion } from './congestion.ts';
 import { far, rated } from './far.ts';
 import { formOf, sizeVariables, type Form } from './form.ts';
 import { machine } from './machine.ts';
@@ -60,6 +62,8 @@ ${Object.entries(sections)
   --write                writes docs/performance.md and its plot from this run
   --beside NAME=COMMAND  another forwarder beside them in bulk, flows, worn and small; in COMMAND {local}, {target},
                          {port}, {user} and {identity} are filled in. May be given several times
+  --congestion NAME      TCP's congestion control, in a network of this run's own: cubic is what Linux has where nobody
+                         chose another one (root only)
 
 ROUNDS, BULK_MB, CONNECTIONS and CROWD (100,400,1000) in the environment change single sizes.`;
 
@@ -69,6 +73,8 @@ interface Asked {
   readonly form: Form;
   readonly files: { readonly json?: string | undefined; readonly plot?: string | undefined };
   readonly writes: boolean;
+  /** Null: the machine's. */
+  readonly congestion: string | null;
 }
 
 function readWords(argv: readonly string[]): Asked {
@@ -81,14 +87,17 @@ function readWords(argv: readonly string[]): Asked {
       plot: { type: 'string' },
       write: { type: 'boolean', default: false },
       beside: { type: 'string', multiple: true, default: [] },
+      congestion: { type: 'string' },
     },
   });
-  const { json, plot, short, write, beside: others } = values;
+  const { json, plot, short, write, beside: others, congestion = null } = values;
   const form = { ...formOf(short ? 'short' : 'full', process.env), others: othersOf(others) };
-  return { argv, chosen: sectionsOf(positionals), form, files: { json, plot }, writes: write };
+  return { argv, chosen: sectionsOf(positionals), form, files: { json, plot }, writes: write, congestion };
 }
 
-async function run({ argv, chosen, form, files, writes }: Asked): Promise<number> {
+async function run({ argv, chosen, form, files, writes, congestion }: Asked): Promise<number> {
+  const elsewhere = congestion === null ? null : runWithCongestion(congestion);
+  if (elsewhere !== null) return elsewhere;
   const before = loadavg()[0] ?? 0;
   const rows = await measured(chosen, form);
   const load = [before, loadavg()[0] ?? 0] as const;
