@@ -3,6 +3,7 @@ import { asTunnelError, reportError, TunnelError } from '../errors.ts';
 import { processFacts } from '../files/process-facts.ts';
 import { systemFailure } from '../files/errno.ts';
 import { systemClock } from '../model/clock.ts';
+import { processIsOurs } from '../model/reading.ts';
 import { wipeReusedMemory } from '../model/reused-memory.ts';
 import type { CallerEnvironment } from '../model/session.ts';
 import { placesOf, type PlaceFacts, type Places, type SupervisorPlaces } from '../paths.ts';
@@ -103,6 +104,7 @@ interface RunOptions {
 async function run(options: RunOptions): Promise<number> {
   refuseDebugger();
   process.umask(0o077);
+  processIsOurs();
   const { config, facts, foreground, sayReady } = options;
   if (facts.env['TUNNEL_WIPE_MEMORY'] === '1') wipeReusedMemory();
   const places = placesOf(facts);

@@ -15,6 +15,7 @@ import { lstat, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promi
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { TunnelError } from '../errors.ts';
+import { stopThread } from '../model/stop-thread.ts';
 import { reasonOf } from './errno.ts';
 
 // A lock for a process's life is safe among any number of starters, with nothing but link(2), which NFS does atomically too:
@@ -23,6 +24,9 @@ import { reasonOf } from './errno.ts';
 //    that it is still that nonce after getting the right.
 // 3. The right to break nonce N is a file `lock.broken.N`, taken like the lock itself: so one process has it at a
 //    time, and a breaker that died can be broken in turn.
+
+/** How long the breaker of a lock is given before another look. */
+const momentMs = 2;
 
 /** A process that holds a lock for its life. */
 export interface Holder {
@@ -87,7 +91,7 @@ function takeOrBreak(path: string, lock: string, own: Holder, platform: NodeJS.P
     if (isAlive(found, platform)) return { kind: 'held', pid: found.pid };
     const breaking = takeOrBreak(`${lock}.broken.${found.nonce}`, lock, own, platform);
     if (breaking.kind === 'held') {
-      pause();
+      stopThread(momentMs);
       continue; // a living process is at it and needs a moment
     }
     removeOwn(path, found.nonce);
@@ -180,10 +184,6 @@ function removeLeftovers(path: string): void {
   for (const name of readdirSync(folder)) {
     if (name.startsWith(`${basename(path)}.`)) rmSync(join(folder, name), { force: true });
   }
-}
-
-function pause(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
 }
 
 function hasCode(thrown: unknown, ...codes: string[]): boolean {

@@ -8,6 +8,7 @@ export interface Reader {
 /** So long one that has read counts as one that reads. */
 const besideMs = 100;
 
+let isOurs = false;
 let last: Reader | null = null;
 let besideUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -23,6 +24,16 @@ export function noteRead(reader: Reader): void {
     last = reader;
   }
   reader.lastMs = now;
+}
+
+/** From now on: this process does nothing but carry connections, and may stop for a moment. One that uses the library does other things. */
+export function processIsOurs(): void {
+  isOurs = true;
+}
+
+/** Nobody waits behind whoever reads now, in a process of our own. */
+export function mayRest(): boolean {
+  return isOurs && readsAlone();
 }
 
 /** Whoever reads now is the only one who does. */

@@ -4,7 +4,8 @@
 // is read packet by packet all the same, with a wake-up of everybody for each; so where it is alone, this process rests for a
 // moment first, as a network card does before it interrupts (ethtool's rx-usecs). Node has no timer below a millisecond, and a
 // millisecond is too long: it sleeps. A sender that fills the buffer in that time is never waited for.
-import { newReader, noteRead, readsAlone } from '../../model/reading.ts';
+import { mayRest, newReader, noteRead } from '../../model/reading.ts';
+import { stopThread } from '../../model/stop-thread.ts';
 
 /** So much in one read is a transfer. */
 const gatheredFrom = 32 * 1024;
@@ -12,18 +13,12 @@ const gatheredFrom = 32 * 1024;
 const restsAfter = 8;
 /** After so long without one, a transfer is over. */
 const overMs = 10;
-/** A fifth of what one more millisecond costs a keystroke; 0.1 to 0.4 ms did the same to a transfer. */
+/** In milliseconds, as all of these: 0.1 to 0.4 do the same for a transfer. */
 const restMs = 0.2;
 /** A rest that took longer than this: other timers than Linux has, or a busy machine. */
 const longRestMs = 1;
 /** Then there is none for so long. */
 const restlessMs = 20;
-
-const bed = new Int32Array(new SharedArrayBuffer(4));
-
-function sleep(ms: number): void {
-  Atomics.wait(bed, 0, 0, ms);
-}
 
 /** Of one connection. */
 export class Gathering {
@@ -33,7 +28,7 @@ export class Gathering {
   #lastMs = Number.NEGATIVE_INFINITY;
   #noneUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(rest: (ms: number) => void = sleep) {
+  constructor(rest: (ms: number) => void = stopThread) {
     this.#sleep = rest;
   }
 
@@ -49,7 +44,7 @@ export class Gathering {
 
   /** Before the read that was put off. */
   rest(): void {
-    if (this.#inRow < restsAfter || !readsAlone()) return;
+    if (this.#inRow < restsAfter || !mayRest()) return;
     const begun = performance.now();
     if (begun < this.#noneUntilMs) return;
     this.#sleep(restMs);

@@ -1,6 +1,6 @@
 // When a connection's reads are gathered, and when this process rests before the next one.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { newReader, noteRead } from '../../../src/model/reading.ts';
+import { newReader, noteRead, processIsOurs } from '../../../src/model/reading.ts';
 import { Gathering } from '../../../src/ssh/transport/gathering.ts';
 
 const kib = 1024;
@@ -10,6 +10,7 @@ const room = 256 * kib;
 let now = 0;
 
 beforeEach(() => {
+  processIsOurs();
   now += 1_000_000;
   vi.spyOn(performance, 'now').mockImplementation(() => now);
 });
@@ -93,6 +94,17 @@ describe('reads of a connection', () => {
     for (let count = 0; count < 120; count += 1) read();
     gathering.rest();
     expect(slept).toHaveLength(2);
+  });
+
+  test('are not in a process that does other things: the library stops nobody', async () => {
+    vi.resetModules();
+    const fresh = await import('../../../src/ssh/transport/gathering.ts');
+    const gathering = new fresh.Gathering(() => expect.unreachable());
+    for (let count = 0; count < 100; count += 1) {
+      now += 0.1;
+      gathering.pausesAfter(64 * kib, room);
+      gathering.rest();
+    }
   });
 
   test('sleep in earnest', () => {
