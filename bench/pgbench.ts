@@ -72,7 +72,8 @@ async function throughAll(bin: string, database: { port: number; pid: number }, 
   const head = {
     what: 'pgbench -C',
     unit: '/s',
-    meaning: 'Transactions of PostgreSQL a second when each opens a connection of its own, eight at a time. Where PostgreSQL itself takes so long over a connection that `direct` is below the goal, no way can reach it.',
+    meaning:
+      'Transactions of PostgreSQL a second when each opens a connection of its own, eight at a time. Where PostgreSQL itself takes so long over a connection that `direct` is below the goal, no way can reach it.',
     base: 'ssh -L',
     goals: [
       goal('>=', { times: 3, of: 'ssh -L' }),
