@@ -3,10 +3,10 @@
 import { spawnSync } from 'node:child_process';
 
 const insideOf = 'TUNNEL_BENCH_CONGESTION';
-const notSettled = 125;
+const [noLoopback, notLoaded] = [124, 125];
 const settle = `
-ip link set lo up || exit ${notSettled}
-{ echo "$0" > /proc/sys/net/ipv4/tcp_congestion_control; } 2> /dev/null || exit ${notSettled}
+ip link set lo up || exit ${noLoopback}
+{ echo "$0" > /proc/sys/net/ipv4/tcp_congestion_control; } 2> /dev/null || exit ${notLoaded}
 exec "$@"`;
 
 /** Makes this run once more, in such a network; returns its exit code. Null: this is that run. Needs root, `unshare` and `ip`. */
@@ -19,7 +19,8 @@ export function runWithCongestion(name: string): number | null {
     env: { ...process.env, [insideOf]: name },
   });
   if (error !== undefined) return failed(`unshare cannot be run: ${error.message}`);
-  if (status === notSettled)
+  if (status === noLoopback) return failed('ip, of iproute2, could not bring up loopback there');
+  if (status === notLoaded)
     return failed(
       `there is no ${name} here; sysctl net.ipv4.tcp_available_congestion_control tells what there is`,
     );

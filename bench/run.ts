@@ -1,6 +1,5 @@
-// npm run bench -- [SECTION …] [--short] [--json FILE] [--plot FILE.svg] [--write] [--congestion NAME]
-// [--beside NAME=COMMAND]: the promise "faster than ssh -L",
-// both sides in turns within one run, medians with their spread; never in a test.
+// npm run bench -- [SECTION …] [--short] [--json FILE] [--plot FILE.svg] [--write] [--beside NAME=COMMAND]
+// [--congestion NAME]: the promise "faster than ssh -L", both sides in turns within one run, medians with their spread; never in a test.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';

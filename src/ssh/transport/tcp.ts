@@ -268,9 +268,10 @@ function readInto(slabs: ReadSlabs, socketOf: () => Socket): OnReadOpts {
   const emit = (chunk: Buffer): void => void socketOf().emit('data', chunk);
   const gathering = new Gathering();
   const goOn = (): void => {
-    gathering.rest();
     const socket = socketOf();
-    if (!socket.destroyed && !socket.isPaused()) socket.resume();
+    if (socket.destroyed || socket.isPaused()) return;
+    gathering.rest();
+    socket.resume();
   };
   return {
     buffer: slabs.next,
