@@ -93,8 +93,7 @@ export class TopFeed {
   /** Goes on until the signal ends it, whatever becomes of supervisors. Rejects when there was nothing to show from the start. */
   async follow(signal: AbortSignal): Promise<never> {
     for (let looks = 0; ; looks += 1) {
-      const client = await this.#connect();
-      signal.throwIfAborted();
+      const client = await this.#connect(signal);
       if (client === null) {
         if (looks % looksAFile === 0) await this.#lookWithout();
         await pause(lookMs, undefined, { signal });
@@ -115,11 +114,12 @@ export class TopFeed {
     }
   }
 
-  async #connect(): Promise<ControlClient | null> {
+  async #connect(signal: AbortSignal): Promise<ControlClient | null> {
     try {
       const { supervisor, owner } = this.#parts.target;
-      return await connectSupervisor(supervisor, owner);
+      return await connectSupervisor(supervisor, owner, signal);
     } catch (thrown) {
+      signal.throwIfAborted();
       this.#lose(thrown);
       return null;
     }

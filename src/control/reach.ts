@@ -15,13 +15,25 @@ const patienceMs = 15_000;
 
 /**
  * A connection to the supervisor at a place, greeted. Null: none runs.
- * Throws DAEMON_MISMATCH for another protocol, DAEMON_DOWN for one that lives but does not answer.
+ * Throws DAEMON_MISMATCH for another protocol, DAEMON_DOWN for one that lives but does not answer. Once the signal aborts no
+ * connection is left open, and it rejects with the signal's reason.
  */
-export function connectSupervisor(at: SupervisorPlaces, owner: Owner): Promise<ControlClient | null> {
-  return reach(at, owner, async (client) => {
-    await client.hello();
+export function connectSupervisor(
+  at: SupervisorPlaces,
+  owner: Owner,
+  signal?: AbortSignal,
+): Promise<ControlClient | null> {
+  const greet = async (client: ControlClient): Promise<ControlClient> => {
+    const leave = (): void => client.close();
+    signal?.addEventListener('abort', leave, { once: true });
+    try {
+      await client.hello();
+    } finally {
+      signal?.removeEventListener('abort', leave);
+    }
     return client;
-  });
+  };
+  return reach(at, owner, greet, signal);
 }
 
 /** A call to a supervisor. */
@@ -41,12 +53,13 @@ export function askSupervisor<M extends Exclude<Method, 'hello'>>(
   owner: Owner,
   { method, params, last = false, ...options }: SupervisorCall<M>,
 ): Promise<{ readonly result: Methods[M]['result'] } | null> {
-  return reach(at, owner, async (client) => {
+  const once = async (client: ControlClient): Promise<{ readonly result: Methods[M]['result'] }> => {
     const result = await client.call(method, params, options as CallOptions<M>);
     if (last) client.leave();
     else client.close();
     return { result };
-  });
+  };
+  return reach(at, owner, once, options.signal);
 }
 
 /** The last call of a process, to a supervisor that answers within the time, not waited for in any state. Null: none runs. Rejects for any other. */
@@ -71,18 +84,22 @@ async function reach<T>(
   at: SupervisorPlaces,
   owner: Owner,
   use: (client: ControlClient) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T | null> {
   const deadline = runningMs() + patienceMs;
   for (;;) {
     const client = await connectAt(at, owner);
     if (client !== null) {
       try {
+        signal?.throwIfAborted();
         return await use(client);
       } catch (thrown) {
         client.close();
+        signal?.throwIfAborted();
         if (!client.ending && !client.lost) throw await withWayOut(thrown, at, owner);
       }
     }
+    signal?.throwIfAborted();
     // Nobody answers, or somebody on the way out: the lock tells whether to wait.
     const holder = await holderOf(at, owner);
     if (holder === null && client === null) return null;

@@ -106,6 +106,28 @@ describe.skipIf(missing !== null)('the live screen', () => {
     await isRestored(terminal);
   });
 
+  test('ends by a key while a supervisor that is slow has yet to answer', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    world.config(boxConfig(sshd, `  db: { host: box, local: auto, remote: 9 }`));
+    expect((await world.run(['up'])).code).toBe(0);
+    const { supervisor } = await world.status();
+    using terminal = openTerminal(world.env, small);
+    run(terminal, top);
+    await terminal.until(chosenUp);
+    process.kill(Number(supervisor.pid), 'SIGSTOP');
+    try {
+      terminal.key('o'); // the screen is left, comes back, and connects anew
+      await terminal.until(/^> db +up [^]*^db has no open: in the file/m);
+      terminal.key('q');
+      await terminal.until(/^tunnel open db$/m);
+    } finally {
+      process.kill(Number(supervisor.pid), 'SIGCONT');
+    }
+    await terminal.until(/exit=0/);
+    await isRestored(terminal);
+  });
+
   test('asks the question that a tunnel waits for, and comes back when it is answered; SIGTERM ends it there too', async () => {
     await using sshd = await startSshd();
     await using world = createWorld();
