@@ -3,11 +3,13 @@
 import { spawnSync } from 'node:child_process';
 
 const insideOf = 'TUNNEL_BENCH_CONGESTION';
-const [noLoopback, notLoaded] = [124, 125];
+const [noLoopback, notLoaded, notAllowed] = [123, 124, 125];
 const settle = `
 ip link set lo up || exit ${noLoopback}
-{ echo "$0" > /proc/sys/net/ipv4/tcp_congestion_control; } 2> /dev/null || exit ${notLoaded}
+grep -qwFe "$0" /proc/sys/net/ipv4/tcp_available_congestion_control || exit ${notLoaded}
+{ echo "$0" > /proc/sys/net/ipv4/tcp_congestion_control; } 2> /dev/null || exit ${notAllowed}
 exec "$@"`;
+const allowed = 'net.ipv4.tcp_allowed_congestion_control';
 
 /** Makes this run once more, in such a network; returns its exit code. Null: this is that run. Needs root, `unshare` and `ip`. */
 export function runWithCongestion(name: string): number | null {
@@ -23,6 +25,11 @@ export function runWithCongestion(name: string): number | null {
   if (status === notLoaded)
     return failed(
       `there is no ${name} here; sysctl net.ipv4.tcp_available_congestion_control tells what there is`,
+    );
+  // Linux lets networks but the first choose only what is allowed to everybody (tcp_set_default_congestion_control).
+  if (status === notAllowed)
+    return failed(
+      `this machine does not allow ${name} in such a network yet\nhint: sysctl -w ${allowed}="$(sysctl -n ${allowed}) ${name}"    # until the next start of the machine`,
     );
   return status ?? 1;
 }
