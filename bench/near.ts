@@ -103,10 +103,16 @@ export async function worn(form: Form): Promise<Row[]> {
   return [];
 }
 
+/** As `warmBytes`: so many connections, and so many requests, before any are measured. */
+const warmCount = 4000;
+
 export async function small(form: Form): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const ways of nearWays(form)) {
-    for (const { port } of ways) await connections(port, form.count * 3); // a supervisor that has just started compiles yet what it runs
+    for (const { port } of ways) {
+      await connections(port, warmCount);
+      await roundTrips(port, warmCount);
+    }
     const opening = {
       what: 'new connections',
       unit: '/s',

@@ -2,7 +2,8 @@
 import { appendFileSync, readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
-import { freePort, makeKey, startSshd } from '../test/helpers/sshd.ts';
+import { freePort } from '../test/helpers/ports.ts';
+import { makeKey, startSshd } from '../test/helpers/sshd.ts';
 import { createWorld } from '../test/helpers/world.ts';
 import type { Form } from './form.ts';
 import { goal, rowOf, type Row } from './rows.ts';

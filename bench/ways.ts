@@ -2,7 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { descendants, freePort, type Sshd } from '../test/helpers/sshd.ts';
+import { freePort } from '../test/helpers/ports.ts';
+import { descendants, type Sshd } from '../test/helpers/sshd.ts';
 import { createWorld, type World } from '../test/helpers/world.ts';
 
 /** One way through: the port to connect to, the processes that do the work, and how to end it. */

@@ -1,8 +1,8 @@
 // The stage of a run: three real sshd with a line in front of each, one of them behind a jump host, the targets, and the built
 // program with every kind of forward to them.
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { temporaryFolder } from '../test/helpers/folder.ts';
+import { freePort } from '../test/helpers/ports.ts';
 import { startSshd, type Sshd } from '../test/helpers/sshd.ts';
 import { createWorld, type World } from '../test/helpers/world.ts';
 import type { Connection } from './connection.ts';
@@ -30,18 +30,6 @@ export const pathOf: Readonly<Record<string, readonly Spot[]>> = {
   inner: ['here', 'gate', 'inner'],
   innerBack: ['here', 'gate', 'inner'],
 };
-
-/** A free port below those that the system gives to connections: nobody takes it while it is closed for a moment. */
-async function lowPort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const server = createServer().once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
-}
 
 /** Closes what was made, the last first. */
 class Made {
@@ -86,12 +74,12 @@ async function build(
   const lines = {} as Record<Place, Line>;
   for (const place of places) {
     const config = sshdConfig(schedule.rekey[place]);
-    const sshd = await made.add(startSshd({ config, port: await lowPort() }));
+    const sshd = await made.add(startSshd({ config, port: await freePort() }));
     sshds[place] = sshd;
-    lines[place] = await made.add(openLine(await lowPort(), sshd.port));
+    lines[place] = await made.add(openLine(await freePort(), sshd.port));
   }
   const world = await made.add(createWorld());
-  const back = { near: await lowPort(), inner: await lowPort(), path: join(folder, 'back.sock') };
+  const back = { near: await freePort(), inner: await freePort(), path: join(folder, 'back.sock') };
   const inPath = join(folder, 'in.sock');
   world.config(configOf(schedule, sshds, lines, { targets, back, inPath }));
   const up = await world.run(['up', '--timeout', '60s']);

@@ -11,7 +11,7 @@ import { startTargets, type OpenWay } from '../../chaos/traffic.ts';
 import { judge, type Verdict } from '../../chaos/verdict.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { startRelay, type Lie } from '../helpers/lying-relay.ts';
-import { freePort } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
 
 const blocks: Step = { kind: 'send', lengths: Array<number>(10).fill(500) };
 const talk: readonly Step[] = [blocks, { kind: 'pause', ms: 30 }, blocks, { kind: 'end' }];

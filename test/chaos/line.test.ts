@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { openLine, type Line } from '../../chaos/line.ts';
-import { freePort } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
 import { outcomeOf, startTarget, uppercase, type Target } from '../helpers/targets.ts';
 
 interface Scene extends AsyncDisposable {

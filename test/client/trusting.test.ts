@@ -18,7 +18,8 @@ import { placesOf, type PlaceFacts } from '../../src/paths.ts';
 import { hostOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { testContext } from '../helpers/ssh-dialer.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { hinting } from '../helpers/hint.ts';
 
 const asked: TrustTerms = { yes: false, fingerprint: null, replace: false, also: false };

@@ -9,7 +9,8 @@ import { nativeCrypto } from '../../src/ssh/ssh2/parts.ts';
 import { layOutEmptyRoot } from '../helpers/empty-root.ts';
 import { entriesBelow, temporaryFolder } from '../helpers/folder.ts';
 import { namespaceMissing } from '../helpers/private-etc.ts';
-import { freePort, newerOpenssh, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { newerOpenssh, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase, type Target } from '../helpers/targets.ts';
 import { built, finished, type Ran } from '../helpers/world.ts';
 

@@ -1,7 +1,8 @@
 // The main job, from outside: a cold `tunnel up` against a real sshd, a request through the port, the truth in status, a clean `down`.
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, isAlive, type World } from '../helpers/world.ts';
 

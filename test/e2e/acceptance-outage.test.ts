@@ -1,7 +1,8 @@
 // Outages, from outside: whatever happens to the server, the port never refuses and never lies.
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { freePort, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 

@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { entriesBelow } from '../helpers/folder.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { outcomeOf, request, startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, processEnd } from '../helpers/world.ts';
 

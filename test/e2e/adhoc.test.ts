@@ -6,7 +6,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { onlyForward, portOf } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { built, createWorld, finished, processEnd, type World } from '../helpers/world.ts';
 

@@ -13,7 +13,8 @@ import {
   onlyForward,
   portOf,
 } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { eventually } from '../helpers/ways-in.ts';
 import { createWorld, finished } from '../helpers/world.ts';

@@ -5,7 +5,8 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startProxy } from '../helpers/proxy.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { connections, requests } from '../helpers/ways-in.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 

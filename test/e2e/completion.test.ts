@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { freePort } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
 import { openTerminal, tmuxMissing, type Terminal } from '../helpers/tmux.ts';
 import { built, createWorld, finished, type World } from '../helpers/world.ts';
 

@@ -17,7 +17,8 @@ import { repository } from '../helpers/dockerfile.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { layOutImage, type ContainerOptions, type Image } from '../helpers/image.ts';
 import { namespaceMissing } from '../helpers/private-etc.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { finished } from '../helpers/world.ts';
 

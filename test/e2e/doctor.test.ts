@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { copyPackage } from '../helpers/package-copy.ts';
-import { freePort, makeKey } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, type Ran, type World } from '../helpers/world.ts';
 

@@ -15,7 +15,8 @@ import {
   type Tool,
 } from '../helpers/forwards-world.ts';
 import { namespaceMissing } from '../helpers/private-etc.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 
 const curl = (...argv: string[]): Promise<Tool> => tool('curl', ['-sSv', '--max-time', '20', ...argv]);

@@ -15,7 +15,8 @@ import {
   toolMissing,
   type Tool,
 } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { behind, startVsftpd } from '../helpers/vsftpd.ts';
 import { createWorld, type World } from '../helpers/world.ts';
 

@@ -14,7 +14,8 @@ import {
   onlyForward,
   portOf,
 } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, isAlive } from '../helpers/world.ts';
 

@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { boxConfig, bringUp, killSessions, onlyForward, toolMissing } from '../helpers/forwards-world.ts';
 import { postgresFolder, startPostgres } from '../helpers/postgres.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { createWorld } from '../helpers/world.ts';
 
 async function listenAt(port: number, server: Server = createServer()): Promise<Server & { port: number }> {

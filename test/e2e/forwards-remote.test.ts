@@ -16,7 +16,8 @@ import {
   portOf,
   unixListenersOn,
 } from '../helpers/forwards-world.ts';
-import { freePort, sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { startStubbornServer } from '../helpers/stubborn-server.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld } from '../helpers/world.ts';

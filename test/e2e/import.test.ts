@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { anyServerMissing, leadsToAnyServer } from '../helpers/any-server.ts';
 import { openTerminal, tmuxMissing } from '../helpers/tmux.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { built, createWorld, type World } from '../helpers/world.ts';
 
 const mine = '# mine\ntunnels:\n  # the first\n  a: { host: h, local: 1025, remote: 1 } # flow\n';

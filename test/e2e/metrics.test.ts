@@ -1,6 +1,6 @@
 // `tunnel metrics` from outside: the same text as the metrics address gives, and what there is without a supervisor.
 import { expect, test } from 'vitest';
-import { freePort } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
 import { createWorld } from '../helpers/world.ts';
 
 const hopeless =

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { browserMissing, startBrowser } from '../helpers/browser.ts';
 import { boxConfig, exchange, onlyForward } from '../helpers/forwards-world.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { startTarget, uppercase } from '../helpers/targets.ts';
 import { createWorld, processEnd } from '../helpers/world.ts';
 

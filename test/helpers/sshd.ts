@@ -1,11 +1,10 @@
 // A real OpenSSH sshd on loopback in a temp folder: own host keys, own config, own log. One a test, gone with the test.
-import { randomInt } from 'node:crypto';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync, truncateSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.ts';
+import { freePort } from './ports.ts';
 
 const sshdPath = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/libexec/sshd'].find((path) =>
   existsSync(path),
@@ -64,25 +63,6 @@ export interface Sshd {
   start(): Promise<void>;
   /** Replaces a host key by a fresh one; takes effect at the next `start`. */
   changeHostKey(type?: 'ed25519' | 'ecdsa' | 'rsa'): void;
-}
-
-/**
- * A free TCP port on 127.0.0.1, for servers that must be told their port. Not one of those that the system gives to
- * outgoing connections and to port 0 (32768 and up, ip_local_port_range): nobody takes it before its server does, or
- * while the server is down.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(15_000, 32_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-    return port;
-  }
 }
 
 /** Makes a key pair with ssh-keygen; returns the private file's path. */

@@ -17,7 +17,8 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import { clientOf, dialSshd, makeCarrier, until } from '../helpers/forward-scene.ts';
 import { namespaceMissing } from '../helpers/private-etc.ts';
 import { watchSocket } from '../helpers/socket-pair.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
 const curlMissing = !existsSync('/usr/bin/curl');
 

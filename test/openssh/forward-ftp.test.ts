@@ -11,7 +11,8 @@ import { tcp } from '../../src/model/endpoint.ts';
 import type { Session } from '../../src/model/session.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { clientOf, dialSshd, makeCarrier, until } from '../helpers/forward-scene.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { behind, startVsftpd } from '../helpers/vsftpd.ts';
 
 const vsftpd = ['/usr/sbin/vsftpd', '/usr/local/sbin/vsftpd'].find((path) => existsSync(path));

@@ -17,7 +17,8 @@ import {
   type LoggedCarrier,
 } from '../helpers/forward-scene.ts';
 import { manualClock } from '../helpers/manual-clock.ts';
-import { freePort, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { watchSocket } from '../helpers/socket-pair.ts';
 import { hintOf } from '../helpers/hint.ts';
 

@@ -9,7 +9,8 @@ import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 
 const origin = { host: '127.0.0.1', port: 1 };
 const anew = { via: null, transport: null };

@@ -11,7 +11,8 @@ import { readChannel, writeAll } from '../helpers/channel-reader.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { manualClock } from '../helpers/manual-clock.ts';
 import { hostOf, testContext, testDialer } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey, sendSignal, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { hintOf } from '../helpers/hint.ts';
 
 const origin = { host: '127.0.0.1', port: 1 };

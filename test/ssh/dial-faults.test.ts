@@ -8,7 +8,7 @@ import type { DialContext } from '../../src/model/session.ts';
 import { failureOf } from '../helpers/failure.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { hostOf, testContext, testDialer, type TestContext } from '../helpers/ssh-dialer.ts';
-import { freePort } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
 import { hintOf } from '../helpers/hint.ts';
 
 const anew = { via: null, transport: null };

@@ -14,7 +14,8 @@ import {
 import { authenticator, codesMissing } from '../helpers/one-time-codes.ts';
 import { namespaceMissing, privateEtc } from '../helpers/private-etc.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
-import { freePort, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request } from '../helpers/targets.ts';
 import { requests } from '../helpers/ways-in.ts';
 

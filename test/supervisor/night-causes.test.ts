@@ -11,7 +11,8 @@ import { temporaryFolder } from '../helpers/folder.ts';
 import { minuteMs, startNight, visits, type Night } from '../helpers/night.ts';
 import { startAgent } from '../helpers/ssh-agent.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { requests, sign } from '../helpers/ways-in.ts';
 
 const newKey = (passphrase = ''): string =>

@@ -9,7 +9,8 @@ import { local, offTerminal, tunnelOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { lockOut, minuteMs, startNight, visits, type Night } from '../helpers/night.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request } from '../helpers/targets.ts';
 import { requests } from '../helpers/ways-in.ts';
 

@@ -10,7 +10,8 @@ import { namespaceMissing, privateEtc } from '../helpers/private-etc.ts';
 import { startAgent } from '../helpers/ssh-agent.ts';
 import { lockOut, loseSessions, minuteMs, startNight, visits, type Night } from '../helpers/night.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { sign } from '../helpers/ways-in.ts';
 

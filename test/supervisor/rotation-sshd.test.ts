@@ -8,7 +8,8 @@ import { local, tunnelOf } from '../helpers/fake-world.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { minuteMs, startNight } from '../helpers/night.ts';
 import { hostOf } from '../helpers/ssh-dialer.ts';
-import { freePort, makeKey, sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
+import { freePort } from '../helpers/ports.ts';
+import { makeKey, sendSignal, sshdMissing, startSshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
 import { eventually, logins, sign } from '../helpers/ways-in.ts';
 

@@ -57,6 +57,10 @@ export const run: Run = async (context, args) => {
   await allowOwn(context, file);
   if (isNew || before.trim() === '') await renewEditorSchema(context, file);
   context.out(`wrote ${shown} with one tunnel, ${tunnel.name}`);
+  if (!hasKey(context, tunnel)) {
+    context.talk('no private key was found: ~/.ssh has none of the usual names, and no agent is running');
+    context.talk(`hint: for a key elsewhere, write identity: FILE under ${tunnel.name} in ${shown}`);
+  }
   context.out(`next: ${hintText({ command: 'up' }, isFound(file, context) ? undefined : shown)}`);
   return 0;
 };
@@ -105,6 +109,7 @@ function write(file: string, text: string, isNew: boolean): void {
 
 async function collect(context: Context, args: Args): Promise<FirstTunnel> {
   const value = answers(context, args);
+  const identity = givenKey(context, args);
   const host = await value(
     'host',
     'SSH server (user@host, or a name from ~/.ssh/config)',
@@ -121,7 +126,7 @@ async function collect(context: Context, args: Args): Promise<FirstTunnel> {
   const name = args.text('name') ?? nameFor(host);
   if (!namePattern.test(name))
     throw usage(`--name ${shellWord(name)}: it ${nameRule}`, { command: 'init --name db' });
-  return { host, remote, local, name, identity: await keyOf(context, args, value) };
+  return { host, remote, local, name, identity };
 }
 
 /** `tunnel add` with what was given; the rest is to be filled in. */
@@ -146,20 +151,20 @@ async function portHere(context: Context, args: Args, remote: string): Promise<s
   return String(free);
 }
 
-/** Asked for where a login would have none to offer; ssh_config may name one. */
-async function keyOf(context: Context, args: Args, value: Value): Promise<string | undefined> {
-  const { home, env } = context.facts;
-  const there = (name: string): boolean => existsSync(join(home, '.ssh', name));
-  const isKnown = (env['SSH_AUTH_SOCK'] ?? '') !== '' || [...defaultKeys, 'config'].some(there);
-  if (isKnown && args.text('identity') === undefined) return undefined;
-  const question =
-    'Private key, since ~/.ssh has none of the usual names and no agent is there (none: a password)';
-  const answer = await value('identity', question, 'none', (text) => {
-    const path = text.startsWith('~/') ? join(home, text.slice(2)) : resolve(context.facts.cwd, text);
-    return text === 'none' || existsSync(path) ? null : 'is no file here';
-  });
-  if (answer === 'none') return undefined;
-  return answer.startsWith('~/') ? answer : resolve(context.facts.cwd, answer);
+/** The one that was named, as a path from wherever. Throws USAGE where there is none. */
+function givenKey({ facts }: Context, args: Args): string | undefined {
+  const given = args.text('identity');
+  if (given === undefined) return undefined;
+  const isOfHome = given.startsWith('~/');
+  const path = isOfHome ? join(facts.home, given.slice(2)) : resolve(facts.cwd, given);
+  if (existsSync(path)) return isOfHome ? given : path;
+  throw usage(`--identity ${shellWord(given)}: it is no file here`, { command: 'init --help' });
+}
+
+/** Whether a login has a key to offer, as far as can be seen: ssh_config may name one. */
+function hasKey({ facts: { home, env } }: Context, { identity }: FirstTunnel): boolean {
+  if (identity !== undefined || (env['SSH_AUTH_SOCK'] ?? '') !== '') return true;
+  return [...defaultKeys, 'config'].some((name) => existsSync(join(home, '.ssh', name)));
 }
 
 type Check = (text: string) => string | null;
