@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { boxConfig } from '../helpers/forwards-world.ts';
 import { freePort } from '../helpers/ports.ts';
 import { makeKey, sshdMissing, startSshd, type Sshd } from '../helpers/sshd.ts';
 import { request, startTarget, uppercase } from '../helpers/targets.ts';
@@ -162,6 +163,31 @@ tunnels:
     const done = await terminal.until(/exit=130/);
     expect(done).toContain('stays wanted');
     expect((await world.tunnel('db')).state).not.toBe('down');
+  });
+
+  test('Ctrl-C ends a command that has yet to reach the supervisor, at once and without a word', async () => {
+    await using sshd = await startSshd();
+    await using world = createWorld();
+    using terminal = openTerminal(world.env);
+    world.config(boxConfig(sshd, `  db: { host: box, local: auto, remote: 9, open: "http://{address}/" }`));
+    expect((await world.run(['up'])).code).toBe(0);
+    const pid = Number((await world.status()).supervisor.pid);
+    const waiting = (): number =>
+      readFileSync('/proc/net/unix', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(world.folder)).length;
+    const before = waiting();
+    process.kill(pid, 'SIGSTOP');
+    try {
+      run(terminal, 'open db');
+      while (waiting() <= before) await new Promise((resolve) => setTimeout(resolve, 20));
+      terminal.key('C-c');
+      terminal.type('echo ba""ck');
+      terminal.key('Enter');
+      expect(await terminal.until(/^back$/m)).not.toMatch(/tunnel:|hint:|stays wanted/);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
   });
 
   test('up at a server that is away tells what is tried and until when, in place, and leaves nothing of it', async () => {

@@ -49,13 +49,13 @@ export async function openTunnel(context: Context, args: Args): Promise<Opening 
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
   const { tunnel, template } = meant(args, config, context);
-  using interruption = context.interruption();
   const offer = createKeepOffer(context, config.resolved);
   const { typed } = offer;
-  const asks = { context, args, selectors: [tunnel.name], config, interruption, typed, timeoutMs };
-  const result = await withSupervisor(supervisorOf(asks), (client) =>
-    bringUp(client, { ...asks, method: 'up', lines: false }),
-  );
+  const asks = { context, args, selectors: [tunnel.name], config, typed, timeoutMs };
+  const result = await withSupervisor(supervisorOf(asks), async (client) => {
+    using interruption = context.interruption();
+    return await bringUp(client, { ...asks, interruption, method: 'up', lines: false });
+  });
   if (context.interactive) await offer.make(result.document);
   showFailures(context, result.failures, 1);
   if (result.failures.length > 0)

@@ -97,30 +97,28 @@ export async function bring(
   const running = await isRunningOrReplaced(context);
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
-  using interruption = context.interruption();
   const offer = createKeepOffer(context, config.resolved);
-  try {
-    const { typed } = offer;
+  const { typed } = offer;
+  const result = await withSupervisor(supervisorOf({ context, config }), async (client) => {
+    using interruption = context.interruption(); // before, nothing was asked for, and nothing is to be said
     const bringing = { context, args, selectors: args.words, config, interruption, typed, timeoutMs };
-    const result = await withSupervisor(supervisorOf(bringing), (client) =>
-      bringUp(client, {
-        ...bringing,
-        method: running ? method : 'up',
-        ...(lease === undefined ? {} : { lease }),
-      }),
-    );
-    if (context.interactive && !context.options.json) await offer.make(result.document);
-    // Once a supervisor: by the command that started it.
-    if (!running && result.document.supervisor.nativeCrypto === false)
-      for (const line of missingNativePart()) context.talk(line);
-    const { page } = result.document.supervisor;
-    if (!running && page != null) context.talk(`the page is at ${page}`);
-    for (const note of versionNotes(result.document.supervisor)) context.talk(note);
-    return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
-  } catch (thrown) {
-    if (interruption.signal.aborted) return ended(context, interruption.signal.reason, args.words);
-    throw thrown;
-  }
+    try {
+      const leased = lease === undefined ? {} : { lease };
+      return await bringUp(client, { ...bringing, method: running ? method : 'up', ...leased });
+    } catch (thrown) {
+      if (!interruption.signal.aborted) throw thrown;
+      return ended(context, interruption.signal.reason, args.words);
+    }
+  });
+  if (typeof result === 'number') return result;
+  if (context.interactive && !context.options.json) await offer.make(result.document);
+  // Once a supervisor: by the command that started it.
+  if (!running && result.document.supervisor.nativeCrypto === false)
+    for (const line of missingNativePart()) context.talk(line);
+  const { page } = result.document.supervisor;
+  if (!running && page != null) context.talk(`the page is at ${page}`);
+  for (const note of versionNotes(result.document.supervisor)) context.talk(note);
+  return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {

@@ -137,7 +137,7 @@ export async function attemptNow(
   tunnel: Tunnel,
   interruption: Interruption,
 ): Promise<ErrorReport | null> {
-  const client = await connectSupervisor(supervisor, context.facts);
+  const client = await connectSupervisor(supervisor, context.facts, interruption.signal);
   if (client === null) return null;
   const failed = new AbortController();
   try {
