@@ -1,5 +1,5 @@
 // The forwards of one tunnel: what its keys mean together, and what is wrong with them. Pure.
-import { isLoopback, placeOf, type Endpoint } from '../model/endpoint.ts';
+import { formatEndpoint, isLoopback, placeOf, type Endpoint } from '../model/endpoint.ts';
 import type { Forward, Probe } from '../model/forward.ts';
 import { localListen, remoteListen, target } from './address.ts';
 import { expandEnds } from './ranges.ts';
@@ -43,7 +43,23 @@ export function buildForwards(
     if (name !== undefined) names.set(name, index);
     for (const forward of buildItem(item, at, { settings, tell, faulty })) built.push({ forward, at });
   }
-  return built;
+  return withNamesOfTheirOwn(built, names);
+}
+
+/** Ports of several ranges may be the same ones, on other addresses or on the server; what is `written` goes first. */
+function withNamesOfTheirOwn(
+  built: readonly BuiltForward[],
+  written: ReadonlyMap<string, number>,
+): readonly BuiltForward[] {
+  const taken = new Set(written.keys());
+  return built.map((each) => {
+    const { name, listen, type } = each.forward;
+    if (name === null || written.get(name) === each.at[1]) return each;
+    const longer = name.replace(/[^-]*$/, formatEndpoint(listen));
+    const own = [name, longer, `${type}-${longer}`].find((one) => !taken.has(one)) ?? name;
+    taken.add(own);
+    return { ...each, forward: { ...each.forward, name: own } };
+  });
 }
 
 type Item = Exclude<Forwarding, null>;

@@ -37,6 +37,19 @@ describe('a range of ports', () => {
       ['1 remote *:1 [::1]:5', '2 remote *:2 [::1]:6'],
     ],
     [
+      'of ports that another one has elsewhere',
+      '{ host: h, forwards: ["L 127.0.0.2:1-2:a:5-6", "L 127.0.0.3:1-2:b:5-6", "R 127.0.0.3:1-2:c:5-6", { name: "2", local: 9, remote: 9 }] }',
+      [
+        '1 local 127.0.0.2:1 a:5',
+        '127.0.0.2:2 local 127.0.0.2:2 a:6',
+        '127.0.0.3:1 local 127.0.0.3:1 b:5',
+        '127.0.0.3:2 local 127.0.0.3:2 b:6',
+        'remote-127.0.0.3:1 remote 127.0.0.3:1 c:5',
+        'remote-127.0.0.3:2 remote 127.0.0.3:2 c:6',
+        '2 local 127.0.0.1:9 127.0.0.1:9',
+      ],
+    ],
+    [
       'of one port is a forward like any other',
       '{ host: h, local: 80-80, remote: "a:90" }',
       ['null local 127.0.0.1:80 a:90'],
