@@ -36,3 +36,16 @@ export function machine(): Readonly<Record<string, string>> {
     Object.entries(facts).filter((each): each is [string, string] => each[1] !== null),
   );
 }
+
+/** What share of the processors' time is spent now, 0 to 1, seen for a second: before a run it is other people's work. */
+export async function busyShare(): Promise<number> {
+  const times = (): { readonly idle: number; readonly all: number } => {
+    const each = cpus().map((cpu) => cpu.times);
+    const sum = (parts: readonly number[]): number => parts.reduce((one, other) => one + other, 0);
+    return { idle: sum(each.map(({ idle }) => idle)), all: sum(each.flatMap((one) => Object.values(one))) };
+  };
+  const before = times();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const after = times();
+  return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
+}

@@ -10,8 +10,8 @@ export interface Result {
   readonly form: 'short' | 'full';
   /** "cpu", "node", "OpenSSH" and so on, in words. */
   readonly machine: Readonly<Record<string, string>>;
-  /** Of the last minute, at the beginning and at the end. */
-  readonly load: readonly [number, number];
+  /** The share of the processors' time that others took, 0 to 1, at the beginning and at the end; null: not known. */
+  readonly busy: readonly [number, number] | null;
   readonly rows: readonly Row[];
 }
 
@@ -76,12 +76,14 @@ export function tableOf(row: Row): string {
 
 const whole = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
 
-/** A load before the run that leaves two processors no room. */
-const busyLoad = 2;
+/** A share that others take from which on figures are theirs, too. */
+const busyFrom = 0.2;
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
 /** The page: its text is made again by the command that it names. */
 export function pageOf(result: Result, plot: string): string {
-  const { machine, rows, load } = result;
+  const { machine, rows, busy } = result;
   const facts = Object.entries(machine).map(([name, value]) => `| ${cellText(name)} | ${cellText(value)} |`);
   return [
     '# Performance',
@@ -95,9 +97,9 @@ export function pageOf(result: Result, plot: string): string {
     result.command,
     '```',
     '',
-    `**${summaryOf(rows)}** in the ${result.form} form, ${result.at.slice(0, 10)}. The load of the machine was ${load[0].toFixed(1)} before and ${load[1].toFixed(1)} after.`,
-    ...(load[0] < busyLoad
-      ? []
+    `**${summaryOf(rows)}** in the ${result.form} form, ${result.at.slice(0, 10)}.${busy === null ? '' : ` Other work took ${percent(busy[0])} of the processors before it and ${percent(busy[1])} after it.`}`,
+    ...(Math.max(...(busy ?? [0])) < busyFrom
+      ? ['']
       : ['**Other work ran beside it: the figures say little. Run it again on a quiet machine.**', '']),
     '`npm run bench -- --help` tells the sections and options.',
     '',

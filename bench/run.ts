@@ -1,7 +1,7 @@
 // npm run bench -- [SECTION …] [--short] [--json FILE] [--plot FILE.svg] [--write] [--beside NAME=COMMAND]
 // [--congestion NAME]: the promise "faster than ssh -L", both sides in turns within one run, medians with their spread; never in a test.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
@@ -10,7 +10,7 @@ import { commands } from './commands.ts';
 import { runWithCongestion } from './congestion.ts';
 import { far, rated } from './far.ts';
 import { formOf, sizeVariables, type Form } from './form.ts';
-import { machine } from './machine.ts';
+import { busyShare, machine } from './machine.ts';
 import { crowds, many } from './many.ts';
 import { growth, memory } from './memory.ts';
 import { native } from './native.ts';
@@ -97,16 +97,16 @@ function readWords(argv: readonly string[]): Asked {
 async function run({ argv, chosen, form, files, writes, congestion }: Asked): Promise<number> {
   const elsewhere = congestion === null ? null : runWithCongestion(congestion);
   if (elsewhere !== null) return elsewhere;
-  const before = loadavg()[0] ?? 0;
+  const before = await busyShare();
   const rows = await measured(chosen, form);
-  const load = [before, loadavg()[0] ?? 0] as const;
+  const busy = [before, await busyShare()] as const;
   const result: Result = {
     version: 1,
     at: new Date().toISOString(),
     command: commandOf(argv),
     form: form.name,
     machine: machine(),
-    load,
+    busy,
     rows,
   };
   console.log(`\n${summaryOf(rows)}`);

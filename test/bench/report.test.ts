@@ -74,7 +74,7 @@ describe('the page', () => {
     expect(page).toContain('```sh\nnpm run bench -- --short --write\n```');
     expect(page).toContain('**5 of 8 goals reached**');
     expect(page).toContain('](plot.svg)');
-    expect(line('processors')).toBe('| processors | 2 x Some \\| Model |');
+    expect(line('| processors')).toBe('| processors | 2 x Some \\| Model |');
     expect(line('>= 1 x gcm')).toBe('| bulk down | >= 1 x gcm | 626 MB/s | 712 | ✗ missed |');
     expect(line('389 - 559')).toBe('| ssh -L | 454 | 389 - 559 | 1.00 x | 1503 | 1000 | 130 | 430 |');
     expect(page).toContain('No goal: it is told.');
@@ -84,7 +84,11 @@ describe('the page', () => {
   test('says so when other work ran beside the run', () => {
     const words = 'Other work ran beside it';
     expect(pageOf(result, 'plot.svg')).not.toContain(words);
-    expect(pageOf({ ...result, load: [4, 4] }, 'plot.svg')).toContain(words);
+    expect(pageOf(result, 'plot.svg')).toContain(
+      'Other work took 3 % of the processors before it and 2 % after it.',
+    );
+    expect(pageOf({ ...result, busy: [0.03, 0.4] }, 'plot.svg')).toContain(words);
+    expect(pageOf({ ...result, busy: null }, 'plot.svg')).not.toContain('Other work');
   });
 });
 
