@@ -1,5 +1,13 @@
 // What each command prints, where, and with which exit code: the contract scripts rely on (SPEC 4).
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/model/status.ts';
@@ -29,6 +37,27 @@ function withoutHome(world: World): { env: Record<string, string>; cwd: string }
 }
 
 describe('without a server', () => {
+  test('init takes a key by a path that holds from wherever, and refuses one that is not there', async () => {
+    await using world = createWorld();
+    const place = withoutHome(world);
+    const file = join(world.folder, 'keyed.yaml');
+    const init = (...identity: string[]): ReturnType<World['run']> =>
+      world.run(['init', '-c', file, '--host', 'me@a.org', '--remote', 'b:1', ...identity], place);
+    const missing = await init('--identity', '~/none');
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toMatch(
+      /^tunnel: --identity .*: it is no file here\nhint: tunnel .*init --help\n$/,
+    );
+    expect(existsSync(file)).toBe(false);
+    expect((await init()).stderr).toContain('no private key was found: ');
+    rmSync(file);
+    writeFileSync(join(place.cwd, 'own.pem'), '');
+    const given = await init('--identity', 'own.pem');
+    expect(given.code).toBe(0);
+    expect(given.stderr).not.toContain('no private key was found: ');
+    expect(readFileSync(file, 'utf8')).toContain(`identity: ${join(place.cwd, 'own.pem')}\n`);
+  });
+
   test('the first five minutes: no config, init, check, status', async () => {
     await using world = createWorld();
     const place = withoutHome(world);

@@ -10,8 +10,7 @@ import { createServer, type Server } from 'node:net';
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(12_000, 32_000);
-    if (!(await isFree(port)) || !(await claim(port))) continue;
-    return port;
+    if ((await isFree(port)) && (await claim(port))) return port;
   }
 }
 
