@@ -28,10 +28,14 @@ export interface Bringing {
   readonly lines?: boolean;
 }
 
-/** The supervisor that a config needs. */
-export function supervisorOf({ context, config }: Pick<Bringing, 'context' | 'config'>): StartOptions {
+/** The supervisor that a config needs. Nobody waits for it any more once the signal is aborted. */
+export function supervisorOf(
+  { context, config }: Pick<Bringing, 'context' | 'config'>,
+  signal?: AbortSignal,
+): StartOptions {
   const { facts, program } = context;
-  return { config: config.path, project: config.project, facts, program };
+  const { path, project } = config;
+  return { config: path, project, facts, program, ...(signal === undefined ? {} : { signal }) };
 }
 
 /** Answers what the supervisor asks, and tells what is waited for. */

@@ -16,6 +16,7 @@ import {
 } from '../control/launch-pipe.ts';
 import { TunnelError } from '../errors.ts';
 import { signalGroup, startProgram } from '../files/child.ts';
+import { abortable } from '../model/give-up.ts';
 import { shellWord } from '../model/shell-word.ts';
 import { placesOfConfig } from '../config/locate.ts';
 import { placesOf, type PlaceFacts, type SupervisorPlaces } from '../paths.ts';
@@ -35,16 +36,19 @@ export interface StartOptions {
   readonly facts: PlaceFacts;
   /** Program and arguments that run this same program: [node, bin/tunnel.js]. */
   readonly program: readonly [string, ...string[]];
+  /** Aborted: nobody waits for it any more. One that has been started comes up all the same. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Connects to the supervisor of a config, starting one when none runs. Greeted.
- * Throws what kept it from starting: CONFIG_INVALID and its kin, or DAEMON_DOWN with the end of its log.
+ * Throws what kept it from starting: CONFIG_INVALID and its kin, or DAEMON_DOWN with the end of its log;
+ * the signal's reason once that is aborted.
  */
 export async function needSupervisor(options: StartOptions): Promise<ControlClient> {
   const at = placesOfConfig(options.config, options.facts);
   const owner: Owner = options.facts;
-  return (await connectSupervisor(at, owner)) ?? startSupervisor(options);
+  return (await connectSupervisor(at, owner, options.signal)) ?? startSupervisor(options);
 }
 
 /**
@@ -69,7 +73,7 @@ export async function withSupervisor<T>(
 
 /** Starts a supervisor and connects to it, or to the one that was faster. Throws as `needSupervisor`. */
 export async function startSupervisor(options: StartOptions): Promise<ControlClient> {
-  const { facts, config } = options;
+  const { facts, config, signal } = options;
   const at = placesOfConfig(config, facts);
   if (!prepareStateFolders(placesOf(facts), at, facts)) throw readOnlyState(at);
   for (let tries = 1; ; tries++) {
@@ -78,7 +82,7 @@ export async function startSupervisor(options: StartOptions): Promise<ControlCli
       const { code, message: text, hint } = message.error;
       throw new TunnelError(code, text, { hint });
     }
-    const client = await connectSupervisor(at, facts);
+    const client = await connectSupervisor(at, facts, signal);
     if (client !== null) return client;
     // The one that was faster has ended since, or ours was told to end at once.
     if (tries === 3) {
@@ -90,7 +94,7 @@ export async function startSupervisor(options: StartOptions): Promise<ControlCli
 }
 
 async function launch(options: StartOptions, at: SupervisorPlaces): Promise<ReadyMessage> {
-  const { facts, program, config } = options;
+  const { facts, program, config, signal } = options;
   // What Node itself says in its last moment (out of memory) goes to the log; everything else is written by log.ts.
   const log = openSync(at.log, 'a', 0o600);
   const project = options.project === true ? [projectArgument] : [];
@@ -112,7 +116,8 @@ async function launch(options: StartOptions, at: SupervisorPlaces): Promise<Read
     // Not as its environment: that is listed (SPEC 2), and its children would inherit it.
     child.stdin?.on('error', () => undefined); // it ended before it read: its ready pipe tells
     child.stdin?.end(JSON.stringify(callerEnvironment(facts.env)));
-    return await readyMessage(child, at);
+    const ready = readyMessage(child, at);
+    return await (signal === undefined ? ready : abortable(ready, signal));
   } finally {
     child.unref();
     child.stdin?.destroy();

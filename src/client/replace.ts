@@ -18,9 +18,9 @@ export async function replaceSupervisor(
 }
 
 /** Whether one runs, of this protocol: one of another is replaced. Throws as `replaceSupervisor`. */
-export async function isRunningOrReplaced(context: Context): Promise<boolean> {
+export async function isRunningOrReplaced(context: Context, signal: AbortSignal): Promise<boolean> {
   try {
-    return await isRunning(locateTarget(context));
+    return await isRunning(locateTarget(context), signal);
   } catch (thrown) {
     if (!(thrown instanceof TunnelError) || thrown.code !== 'DAEMON_MISMATCH') throw thrown;
     const fresh = await replaceSupervisor(context, context.interactive);

@@ -54,8 +54,8 @@ export async function ask<M extends Exclude<Method, 'hello'>>(
   return answer === null ? null : answer.result;
 }
 
-export async function isRunning({ supervisor, owner }: Target): Promise<boolean> {
-  const client = await connectSupervisor(supervisor, owner);
+export async function isRunning({ supervisor, owner }: Target, signal?: AbortSignal): Promise<boolean> {
+  const client = await connectSupervisor(supervisor, owner, signal);
   client?.close();
   return client !== null;
 }

@@ -6,12 +6,12 @@ import { asTunnelError, type TunnelError } from '../errors.ts';
 import type { Clock } from '../model/clock.ts';
 import type { ResolvedConfig } from '../model/tunnel.ts';
 import type { EngineLog } from '../supervisor/engine.ts';
-import { watchFiles } from './file-watch.ts';
+import { lookAt, watchFiles, type Seen } from './file-watch.ts';
 
-export interface LoadedConfig {
-  readonly config: ResolvedConfig;
-  /** Every file that was read: a change of any of them is a change of the config. */
-  readonly files: readonly string[];
+/** A reading that goes on, and every file of it as it was when it began: a change of any of them is a change of the config. */
+export interface Loading {
+  readonly seen: Seen;
+  readonly config: Promise<ResolvedConfig>;
 }
 
 export interface ConfigSourceParts {
@@ -19,7 +19,7 @@ export interface ConfigSourceParts {
   readonly file: string;
   readonly clock: Clock;
   readonly log: EngineLog;
-  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Loading;
   /** Makes the config true; answers a sentence a change. `bringing`: as for `reload`, null for none. */
   readonly apply: (
     config: ResolvedConfig,
@@ -57,8 +57,9 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
   let turn: Promise<unknown> = Promise.resolve();
   const read = async (prune: boolean, bringing: Bringing | null): Promise<Reloaded> => {
     try {
-      const { config, files } = await parts.load(bringing);
-      watcher.follow([file, ...files]);
+      const loading = parts.load(bringing);
+      watcher.follow(loading.seen);
+      const config = await loading.config;
       const changes = await parts.apply(config, prune, bringing);
       if (error !== null || changes.length > 0) log('info', 'config', sentenceOf(file, changes));
       error = null;
@@ -82,7 +83,7 @@ export function openConfigSource(parts: ConfigSourceParts): ConfigSource {
   const watcher = watchFiles(parts.clock, () => {
     reload(false).catch(() => undefined); // logged, and kept in `error`
   });
-  watcher.follow([file]);
+  watcher.follow(lookAt([file]));
   return {
     get error() {
       return error;

@@ -11,9 +11,23 @@ const settleMs = 100;
 /** Watching is blind on network file systems, for a folder that was replaced, and without inotify instances. */
 const lookMs = 5000;
 
+/** Files as they were at a moment. */
+export interface Seen {
+  readonly files: readonly string[];
+  readonly stamp: string;
+  /** A digest. */
+  readonly content: string;
+}
+
+/** Look before reading: what is written while the reading goes on is a change then. */
+export function lookAt(paths: readonly string[]): Seen {
+  const files = [...new Set(paths)];
+  return { files, stamp: stampOf(files), content: contentOf(files) ?? '' };
+}
+
 export interface FileWatch {
-  /** Replaces the files to watch. Their content now is the state to compare with. */
-  follow(files: readonly string[]): void;
+  /** Replaces the files to watch. What differs from then on is a change. */
+  follow(seen: Seen): void;
   close(): void;
 }
 
@@ -38,12 +52,13 @@ class Watch implements FileWatch {
     this.#changed = changed;
   }
 
-  follow(files: readonly string[]): void {
-    this.#files = [...new Set(files)];
-    this.#content = contentOf(this.#files) ?? '';
-    this.#stamp = stampOf(this.#files);
+  follow({ files, stamp, content }: Seen): void {
+    this.#files = files;
+    this.#content = content;
+    this.#stamp = stamp;
     this.#watchFolders();
     this.#lookLater();
+    if (stampOf(files) !== stamp) this.#soon();
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import type { CallerEnvironment } from '../model/session.ts';
 import type { PlaceFacts, SupervisorPlaces } from '../paths.ts';
 import type { Engine } from '../supervisor/engine.ts';
 import type { SupervisorLock } from './claim.ts';
-import type { Bringing, KeptReadings, LoadedConfig } from './config-source.ts';
+import type { Bringing, KeptReadings, Loading } from './config-source.ts';
 import type { OutlivedLog } from './log.ts';
 import type { Predecessor } from './predecessor.ts';
 
@@ -18,7 +18,7 @@ export interface LifeParts {
   readonly project: boolean;
   readonly log: OutlivedLog;
   readonly engine: Engine;
-  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Loading;
   readonly nativeCrypto: boolean;
   /** Variables that hold secrets: no command gets them. */
   readonly withheld: () => ReadonlySet<string>;

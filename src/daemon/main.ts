@@ -23,7 +23,7 @@ import {
   type LogLevel,
 } from './log.ts';
 import { claim, SupervisorLock, type Claim } from './claim.ts';
-import type { LoadedConfig } from './config-source.ts';
+import type { Loading } from './config-source.ts';
 import { openHandoverPipe, type FromNew, type FromOld } from './handover-messages.ts';
 import { receivePredecessor, type Predecessor } from './predecessor.ts';
 import {
@@ -180,12 +180,13 @@ async function serve(options: RunOptions, ground: Ground): Promise<number> {
 
 /** The config is read while the supervisor before this one still answers: with a file that cannot be used, that one goes on. */
 async function loadedBefore(load: Wired['load'], predecessor: Predecessor): Promise<Wired['load']> {
-  let first: LoadedConfig | null = await load(null);
+  let first: Loading | null = load(null);
+  await first.config;
   await predecessor.ready();
   return (bringing) => {
     const loaded = first;
     first = null;
-    return loaded === null || bringing !== null ? load(bringing) : Promise.resolve(loaded);
+    return loaded === null || bringing !== null ? load(bringing) : loaded;
   };
 }
 

@@ -18,8 +18,9 @@ import {
   createReadingEnvironments,
   type Bringing,
   type KeptReadings,
-  type LoadedConfig,
+  type Loading,
 } from './config-source.ts';
+import { lookAt } from './file-watch.ts';
 import type { Predecessor } from './predecessor.ts';
 import { openSsh } from '../ssh/parts.ts';
 
@@ -43,7 +44,7 @@ export interface WiringOptions {
 
 export interface Wired {
   readonly engine: Engine;
-  readonly load: (bringing: Bringing | null) => Promise<LoadedConfig>;
+  readonly load: (bringing: Bringing | null) => Loading;
   readonly nativeCrypto: boolean;
   /** Variables that hold secrets: no command gets them. */
   readonly withheld: () => ReadonlySet<string>;
@@ -77,18 +78,36 @@ export function wire(options: WiringOptions): Wired {
     nativeCrypto: nativeCrypto(),
     withheld: () => withheldVariables(current ?? { tunnels: [] }),
     readings: () => readings.kept(),
-    async load(bringing) {
-      const { environmentOf, worked } = readings.of(bringing);
-      const consent = project ? { allowedIn: places.stateDir } : {};
-      const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
-      worked();
-      if (project) projectKeys = ownKnownHosts(readDeclared(config, facts));
-      // A tunnel that is gone from the file may still run, so its secrets stay withheld.
-      const before = current === null ? [] : withheldVariables(current);
-      current = { ...resolved, secretVariables: [...before, ...(resolved.secretVariables ?? [])] };
-      return { config: resolved, files: [...readSources(config, facts).keys(), ...projectKeys.keys()] };
+    load(bringing) {
+      const seen = lookAt([
+        ...readSources(config, facts).keys(),
+        ...(project ? keyFiles(config, facts) : []),
+      ]);
+      return { seen, config: load(bringing) };
     },
   };
+
+  async function load(bringing: Bringing | null): Promise<ResolvedConfig> {
+    const { environmentOf, worked } = readings.of(bringing);
+    const keys = project ? ownKnownHosts(readDeclared(config, facts)) : projectKeys;
+    const consent = project ? { allowedIn: places.stateDir } : {};
+    const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
+    worked();
+    projectKeys = keys;
+    // A tunnel that is gone from the file may still run, so its secrets stay withheld.
+    const before = current === null ? [] : withheldVariables(current);
+    current = { ...resolved, secretVariables: [...before, ...(resolved.secretVariables ?? [])] };
+    return resolved;
+  }
+}
+
+/** The known_hosts files of a project, to be watched; none of a config that cannot be used. */
+function keyFiles(config: string, facts: PlaceFacts): readonly string[] {
+  try {
+    return [...ownKnownHosts(readDeclared(config, facts)).keys()];
+  } catch {
+    return []; // `load` tells
+  }
 }
 
 function readingEnvironments(

@@ -1,8 +1,13 @@
 // ssh_config as the supervisor reads it: in the environment of the command that brought each tunnel up, for as long as it is.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openConfigSource } from '../../src/daemon/config-source.ts';
+import { lookAt } from '../../src/daemon/file-watch.ts';
+import { systemClock } from '../../src/model/clock.ts';
+import type { ResolvedConfig } from '../../src/model/tunnel.ts';
 import type { UpParams } from '../../src/control/protocol.ts';
+import { temporaryFolder } from '../helpers/folder.ts';
 import { createDaemonWorld, plainUp, type DaemonWorld } from '../helpers/daemon-world.ts';
 import { sshTakes } from '../helpers/installed-ssh.ts';
 
@@ -79,5 +84,35 @@ describe.skipIf(!sshTakes('IdentityAgent=${HOME}/x'))('ssh_config in a superviso
     ).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringContaining('AGENTS') });
     await client.call('reload', { prune: false });
     expect(await portsIn(world)).toEqual(['1', '1']);
+  });
+});
+
+describe('a config that is saved while it is read', () => {
+  test('is read once more', async () => {
+    const file = join(temporaryFolder('source'), 'tunnels.yaml');
+    writeFileSync(file, 'first');
+    const applied: (string | undefined)[] = [];
+    let tell = (): void => undefined;
+    const readAgain = new Promise<void>((resolve) => (tell = resolve));
+    const source = openConfigSource({
+      file,
+      clock: systemClock,
+      log: () => undefined,
+      load() {
+        const seen = lookAt([file]);
+        const warnings = [readFileSync(file, 'utf8')];
+        writeFileSync(file, 'second'); // as an editor does while ssh -G is waited for
+        return { seen, config: Promise.resolve({ tunnels: [], warnings } as unknown as ResolvedConfig) };
+      },
+      apply({ warnings }) {
+        applied.push(...warnings);
+        if (applied.at(-1) === 'second') tell();
+        return Promise.resolve([]);
+      },
+    });
+    await source.reload(false);
+    await readAgain;
+    source.close();
+    expect(applied).toEqual(['first', 'second']);
   });
 });

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { watchFiles } from '../../src/daemon/file-watch.ts';
+import { lookAt, watchFiles } from '../../src/daemon/file-watch.ts';
 import { systemClock } from '../../src/model/clock.ts';
 import { temporaryFolder } from '../helpers/folder.ts';
 import { manualClock } from '../helpers/manual-clock.ts';
@@ -48,7 +48,7 @@ describe('watched files', () => {
     let told = 0;
     const clock = manualClock();
     const watch = watchFiles(clock, () => told++);
-    watch.follow([file]);
+    watch.follow(lookAt([file]));
     writeFileSync(file, 'a');
     clock.advance(60_000);
     await looked();
@@ -64,7 +64,7 @@ describe('watched files', () => {
     let tell = (): void => undefined;
     const told = new Promise<void>((resolve) => (tell = resolve));
     const watch = watchFiles(systemClock, () => tell());
-    watch.follow([file]);
+    watch.follow(lookAt([file]));
     return { told, [Symbol.asyncDispose]: () => Promise.resolve(watch.close()) };
   }
 });

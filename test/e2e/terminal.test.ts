@@ -168,29 +168,38 @@ tunnels:
     expect((await world.tunnel('db')).state).not.toBe('down');
   });
 
-  test('SIGINT ends a command that has yet to reach the supervisor, and nothing is said', async () => {
-    await using sshd = await startSshd();
-    await using world = createWorld();
-    world.config(boxConfig(sshd, `  db: { host: box, local: auto, remote: 9, open: "http://{address}/" }`));
-    expect((await world.run(['up'])).code).toBe(0);
-    const pid = Number((await world.status()).supervisor.pid);
-    const waiting = (): number =>
-      readFileSync('/proc/net/unix', 'utf8')
-        .split('\n')
-        .filter((line) => line.includes(world.folder)).length;
-    const before = waiting();
-    process.kill(pid, 'SIGSTOP');
-    try {
-      const opening = world.start(['open', 'db']);
-      const [said, ended] = [text(opening.stderr as Readable), once(opening, 'exit')];
-      while (waiting() <= before) await new Promise((resolve) => setTimeout(resolve, 20));
-      opening.kill('SIGINT');
-      expect(await ended).toEqual([null, 'SIGINT']);
-      expect(await said).toBe('');
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-  });
+  test.each([
+    ['open', 'db'],
+    ['up', '-L', 'auto:localhost:80', 'box'],
+    ['exec', '-L', 'auto:localhost:80', 'box', '--', 'true'],
+  ])(
+    'SIGINT ends a command that has yet to reach the supervisor, and nothing is left of it: %s %s',
+    async (...words) => {
+      await using sshd = await startSshd();
+      await using world = createWorld();
+      world.config(boxConfig(sshd, `  db: { host: box, local: auto, remote: 9, open: "http://{address}/" }`));
+      expect((await world.run(['up'])).code).toBe(0);
+      const pid = Number((await world.status()).supervisor.pid);
+      const waiting = (): number =>
+        readFileSync('/proc/net/unix', 'utf8')
+          .split('\n')
+          .filter((line) => line.includes(world.folder)).length;
+      const before = waiting();
+      process.kill(pid, 'SIGSTOP');
+      try {
+        const asking = world.start(words);
+        const [said, ended] = [text(asking.stderr as Readable), once(asking, 'exit')];
+        while (waiting() <= before) await new Promise((resolve) => setTimeout(resolve, 20));
+        asking.kill('SIGINT');
+        expect(await ended).toEqual([130, null]);
+        expect(await said).toBe('');
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+      expect((await world.run(['reload'])).code).toBe(0);
+      expect((await world.status()).tunnels.map(({ name }) => name)).toEqual(['db']);
+    },
+  );
 
   test('up at a server that is away tells what is tried and until when, in place, and leaves nothing of it', async () => {
     await using sshd = await startSshd();

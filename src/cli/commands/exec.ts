@@ -2,7 +2,7 @@
 import { accessSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
-import type { Context } from '../../client/context.ts';
+import type { Context, Interruption } from '../../client/context.ts';
 import { needSupervisor, withSupervisor } from '../../client/launch.ts';
 import { localEnds } from '../../config/local-ends.ts';
 import { readyConfig } from '../../client/ready-config.ts';
@@ -70,6 +70,8 @@ interface Used {
   readonly once: boolean;
   /** By which its variables are named. */
   readonly nameOf: (tunnel: string) => string;
+  /** Of a command that has made the tunnel: from here it is taken. */
+  readonly interruption?: Interruption;
 }
 
 async function execute(context: Context, args: Args, used: Used): Promise<number> {
@@ -82,8 +84,10 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
   const { typed } = offer;
   const terms = { method: 'up', timeoutMs, lease: { once }, lines: false } as const;
   const asks: Asks = { context, args, selectors, config, typed, ...terms };
-  return withSupervisor(supervisorOf(asks), async (client) => {
-    const result = await waitFor(client, asks);
+  using interruption = used.interruption ?? context.interruption();
+  return await withSupervisor(supervisorOf(asks, interruption.signal), async (client) => {
+    const result = await bringUp(client, { ...asks, interruption });
+    interruption[Symbol.dispose](); // nothing is waited for any more: signals are the program's
     if (result.failures.length > 0) {
       showFailures(context, result.failures, result.document.tunnels.length);
       context.talk(`${shellWord(args.behind[0] ?? '')} was not run`);
@@ -98,10 +102,11 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
 /** A tunnel that is in no file, and is gone with the command. */
 async function executeAdhoc(context: Context, args: Args): Promise<number> {
   for (let tries = 1; ; tries += 1) {
+    using interruption = context.interruption();
     const { name, meant, isNew, forget } = await writeAdhoc(context, args, 'exec');
     const nameOf = (tunnel: string): string => (tunnel === name ? meant : tunnel);
     try {
-      const code = await execute(context, args, { selectors: [name], once: isNew, nameOf });
+      const code = await execute(context, args, { selectors: [name], once: isNew, nameOf, interruption });
       if (isNew && !(await isRunning(locateTarget(context)))) await forget();
       return code;
     } catch (thrown) {
@@ -180,11 +185,6 @@ function hintFor(program: string, others: readonly string[], absent: boolean): H
 }
 
 /** Ctrl-C ends the waiting, and with the connection the lease. */
-async function waitFor(client: ControlClient, asks: Asks): Promise<UpResult> {
-  using interruption = asks.context.interruption();
-  return await bringUp(client, { ...asks, interruption });
-}
-
 function variablesOf(
   { config }: Pick<Asks, 'config'>,
   { document }: UpResult,

@@ -10,7 +10,7 @@ import { worstExitCode } from '../../errors.ts';
 import { NotStarted, startProgram } from '../../files/child.ts';
 import { filled } from '../../model/tunnel-variables.ts';
 import type { Tunnel } from '../../model/tunnel.ts';
-import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
+import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts';
 import { timeoutOption, usage, type Args, type CommandSpec, type Run } from '../command.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
@@ -52,16 +52,20 @@ export async function openTunnel(context: Context, args: Args): Promise<Opening 
   const offer = createKeepOffer(context, config.resolved);
   const { typed } = offer;
   const asks = { context, args, selectors: [tunnel.name], config, typed, timeoutMs };
-  const result = await withSupervisor(supervisorOf(asks), async (client) => {
-    using interruption = context.interruption();
-    return await bringUp(client, { ...asks, interruption, method: 'up', lines: false });
-  });
+  const result = await broughtUp(asks);
   if (context.interactive) await offer.make(result.document);
   showFailures(context, result.failures, 1);
   if (result.failures.length > 0)
     return { code: worstExitCode(result.failures.map(({ error }) => error.code)) };
   const url = urlOf(tunnel, template, result);
   return { name: tunnel.name, url, opened: await open(context, url) };
+}
+
+async function broughtUp(asks: Omit<Bringing, 'interruption' | 'method'>): Promise<UpResult> {
+  using interruption = asks.context.interruption();
+  return await withSupervisor(supervisorOf(asks, interruption.signal), (client) =>
+    bringUp(client, { ...asks, interruption, method: 'up', lines: false }),
+  );
 }
 
 function meant(

@@ -71,10 +71,11 @@ async function look(context: Context, config: ReadyConfig, route: Route): Promis
 
 /** As `tunnel up -L` would, for each port. */
 async function bringPorts(context: Context, args: Args, found: FoundPorts): Promise<number> {
+  using interruption = context.interruption();
   const { names, made } = await forwardPorts(context, found);
   const fresh = made.filter(({ isNew }) => isNew);
   try {
-    const code = await bring(context, { ...args, words: names }, 'up');
+    const code = await bring(context, { ...args, words: names }, 'up', { interruption });
     if (code === 0)
       tellAdhoc(
         context,

@@ -52,5 +52,5 @@ async function restartSupervisor(context: Context, args: Args): Promise<number> 
   const wanted = status?.tunnels.filter((tunnel) => tunnel.wanted).map(({ name }) => name) ?? [];
   if (wanted.length === 0) return 0;
   // Waits for them, and at a terminal answers what their fresh logins ask. What is up for `exec` is wanted no longer than before.
-  return bring(context, { ...args, words: wanted }, 'up', { once: false, probes: false });
+  return bring(context, { ...args, words: wanted }, 'up', { lease: { once: false, probes: false } });
 }

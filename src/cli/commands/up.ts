@@ -13,9 +13,9 @@ import {
   type CommandSpec,
   type Run,
 } from '../command.ts';
-import { Interrupted, type Context } from '../../client/context.ts';
+import { Interrupted, type Context, type Interruption } from '../../client/context.ts';
 import { nameOption, tellAdhoc, writeAdhoc } from '../adhoc-tunnel.ts';
-import { bringUp, patienceMs, supervisorOf } from '../bringing.ts';
+import { bringUp, patienceMs, supervisorOf, type Bringing } from '../bringing.ts';
 import { showFailures } from '../conversation.ts';
 import { createKeepOffer } from '../keep-offer.ts';
 import { readyConfig } from '../../client/ready-config.ts';
@@ -66,11 +66,16 @@ export const run: Run = async (context, args) => {
 
 /** A tunnel that is in no file, until it is taken down. */
 async function bringAdhoc(context: Context, args: Args): Promise<number> {
+  using interruption = context.interruption();
   const { name, isNew, forget } = await writeAdhoc(context, args, 'up');
   const only = { ...args, words: [name] };
   try {
-    if (args.flag('foreground')) return await foreground(context, only);
-    const code = await bring(context, only, 'up');
+    if (args.flag('foreground')) {
+      interruption.signal.throwIfAborted();
+      interruption[Symbol.dispose]();
+      return await foreground(context, only);
+    }
+    const code = await bring(context, only, 'up', { interruption });
     if (isNew && code === 0) tellAdhoc(context, [name]);
     return code;
   } catch (thrown) {
@@ -79,12 +84,19 @@ async function bringAdhoc(context: Context, args: Args): Promise<number> {
   }
 }
 
-/** `restart` without a supervisor is `up` (SPEC 4). `lease`: for the time of the command. */
+export interface BringingTerms {
+  /** For the time of the command. */
+  readonly lease?: Lease;
+  /** Of a command that has begun something: it is taken from here, and disposed of when nothing is waited for any more. */
+  readonly interruption?: Interruption;
+}
+
+/** `restart` without a supervisor is `up` (SPEC 4). Throws `Interrupted` when that came before anything was asked for. */
 export async function bring(
   context: Context,
   args: Args,
   method: 'up' | 'restart',
-  lease?: Lease,
+  terms: BringingTerms = {},
 ): Promise<number> {
   if (args.text('drain') !== undefined)
     throw usage(`tunnel ${method} takes --drain only with --foreground`, {
@@ -94,21 +106,21 @@ export async function bring(
     });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
-  const running = await isRunningOrReplaced(context);
+  using interruption = terms.interruption ?? context.interruption();
+  const running = await isRunningOrReplaced(context, interruption.signal);
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
   const offer = createKeepOffer(context, config.resolved);
-  const { typed } = offer;
-  const result = await withSupervisor(supervisorOf({ context, config }), async (client) => {
-    using interruption = context.interruption(); // before, nothing was asked for, and nothing is to be said
-    const bringing = { context, args, selectors: args.words, config, interruption, typed, timeoutMs };
-    try {
-      const leased = lease === undefined ? {} : { lease };
-      return await bringUp(client, { ...bringing, method: running ? method : 'up', ...leased });
-    } catch (thrown) {
-      if (!interruption.signal.aborted) throw thrown;
-      return ended(context, interruption.signal.reason, args.words);
-    }
+  const result = await broughtUp({
+    context,
+    args,
+    selectors: args.words,
+    config,
+    interruption,
+    typed: offer.typed,
+    timeoutMs,
+    method: running ? method : 'up',
+    ...(terms.lease === undefined ? {} : { lease: terms.lease }),
   });
   if (typeof result === 'number') return result;
   if (context.interactive && !context.options.json) await offer.make(result.document);
@@ -119,6 +131,21 @@ export async function bring(
   if (!running && page != null) context.talk(`the page is at ${page}`);
   for (const note of versionNotes(result.document.supervisor)) context.talk(note);
   return conclude(context, result, config.resolved.tunnels[0]?.name ?? 'NAME');
+}
+
+/** The exit code where Ctrl-C ended the waiting. */
+async function broughtUp(bringing: Bringing): Promise<UpResult | number> {
+  const { context, selectors } = bringing;
+  using interruption = bringing.interruption;
+  const { signal } = interruption;
+  return await withSupervisor(supervisorOf(bringing, signal), async (client) => {
+    try {
+      return await bringUp(client, bringing);
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      return ended(context, signal.reason, selectors);
+    }
+  });
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {
