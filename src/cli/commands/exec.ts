@@ -70,7 +70,7 @@ interface Used {
   readonly once: boolean;
   /** By which its variables are named. */
   readonly nameOf: (tunnel: string) => string;
-  /** Of a command that has made the tunnel: from here it is taken. */
+  /** Of a command that has made the tunnel, and takes it out again if this throws. */
   readonly interruption?: Interruption;
 }
 
@@ -84,7 +84,8 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
   const { typed } = offer;
   const terms = { method: 'up', timeoutMs, lease: { once }, lines: false } as const;
   const asks: Asks = { context, args, selectors, config, typed, ...terms };
-  using interruption = used.interruption ?? context.interruption();
+  const interruption = used.interruption ?? context.interruption();
+  using _own = used.interruption === undefined ? interruption : null;
   return await withSupervisor(supervisorOf(asks, interruption.signal), async (client) => {
     const result = await bringUp(client, { ...asks, interruption });
     interruption[Symbol.dispose](); // nothing is waited for any more: signals are the program's

@@ -87,7 +87,7 @@ async function bringAdhoc(context: Context, args: Args): Promise<number> {
 export interface BringingTerms {
   /** For the time of the command. */
   readonly lease?: Lease;
-  /** Of a command that has begun something: it is taken from here, and disposed of when nothing is waited for any more. */
+  /** Of a command that has something to undo: held by that one if this throws, else disposed of as soon as nothing is waited for. */
   readonly interruption?: Interruption;
 }
 
@@ -106,7 +106,8 @@ export async function bring(
     });
   const timeoutMs = args.durationMs('timeout', patienceMs);
   const config = await readyConfig(context);
-  using interruption = terms.interruption ?? context.interruption();
+  const interruption = terms.interruption ?? context.interruption();
+  using _own = terms.interruption === undefined ? interruption : null;
   const running = await isRunningOrReplaced(context, interruption.signal);
   // A name that is nobody's starts no supervisor; one that runs may know more (tunnels gone from the file).
   if (!running) matchSelectors(args.words, config.resolved.tunnels);
@@ -135,10 +136,9 @@ export async function bring(
 
 /** The exit code where Ctrl-C ended the waiting. */
 async function broughtUp(bringing: Bringing): Promise<UpResult | number> {
-  const { context, selectors } = bringing;
-  using interruption = bringing.interruption;
+  const { context, selectors, interruption } = bringing;
   const { signal } = interruption;
-  return await withSupervisor(supervisorOf(bringing, signal), async (client) => {
+  const result = await withSupervisor(supervisorOf(bringing, signal), async (client) => {
     try {
       return await bringUp(client, bringing);
     } catch (thrown) {
@@ -146,6 +146,8 @@ async function broughtUp(bringing: Bringing): Promise<UpResult | number> {
       return ended(context, signal.reason, selectors);
     }
   });
+  interruption[Symbol.dispose]();
+  return result;
 }
 
 function conclude(context: Context, { document, failures }: UpResult, first: string): number {
