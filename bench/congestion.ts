@@ -14,6 +14,8 @@ const allowed = 'net.ipv4.tcp_allowed_congestion_control';
 /** Makes this run once more, in such a network; returns its exit code. Null: this is that run. Needs root, `unshare` and `ip`. */
 export function runWithCongestion(name: string): number | null {
   if (process.env[insideOf] === name) return null;
+  if (!/^\w+$/.test(name))
+    return failed(`it takes one name, as cubic, and was given ${JSON.stringify(name)}`);
   if (process.getuid?.() !== 0) return failed('it makes a network of its own, which only root may');
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const { status, error } = spawnSync('unshare', ['--net', 'sh', '-c', settle, name, ...again], {
