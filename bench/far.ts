@@ -56,6 +56,11 @@ const links = [
 ];
 const skipSeconds = 2;
 
+function runsOf({ linkRuns, rounds }: Form): string {
+  if (linkRuns === 1) return 'one run';
+  return `${linkRuns} runs, ${Math.min(linkRuns, rounds)} of ssh -L`;
+}
+
 export async function rated(form: Form): Promise<Row[]> {
   const rows: Row[] = [];
   for (const { megabytes, roundTripMs, hasJump, part } of links) {
@@ -64,7 +69,7 @@ export async function rated(form: Form): Promise<Row[]> {
       unit: 'MB/s',
       per: 'GB',
       base: 'ssh -L',
-      meaning: `A download over a link with that rate and round trip, after its first ${skipSeconds} s; ${form.linkRuns} runs, ${Math.min(form.linkRuns, form.rounds)} of ssh -L. The window of ssh -L is small, so its sshd has the least to copy; the link itself is one run without SSH.`,
+      meaning: `A download over a link with that rate and round trip, after its first ${skipSeconds} s; ${runsOf(form)}. The window of ssh -L is small, so its sshd has the least to copy; the link itself is one run without SSH.`,
       goals: [
         goal('>=', { plus: Number((megabytes * part).toFixed(1)) }),
         ...(hasJump ? [] : [goal('>=', { plus: megabytes * 0.8 }, { figure: 'lowest' })]),

@@ -28,10 +28,10 @@ const forms: Readonly<Record<Form['name'], Form>> = {
   short: {
     name: 'short',
     rounds: 3,
-    linkRuns: 2,
+    linkRuns: 1,
     linkSeconds: 2,
     bulkBytes: 128 * mebibyte,
-    farBytes: 32 * mebibyte,
+    farBytes: 16 * mebibyte,
     loadBytes: 1e9,
     loadConnections: 2000,
     count: 500,

@@ -55,7 +55,7 @@ ${Object.entries(sections)
   .map(([name, { words }]) => `  ${name.padEnd(10)} ${words}`)
   .join('\n')}
 
-  --short                about five minutes; without it about twenty
+  --short                four to five minutes; without it about twenty
   --json FILE            the figures (always in bench/results/latest.json, too)
   --plot FILE.svg        a plot of the goals
   --write                writes docs/performance.md and its plot from this run
