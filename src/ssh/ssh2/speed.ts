@@ -1,6 +1,7 @@
 // Speed: one socket write per turn of the loop instead of one per packet, packet buffers used again, pooled padding.
 import { createCipheriv, randomFillSync } from 'node:crypto';
 import { letGoOf } from '../../model/reused-memory.ts';
+import { leaveBehind } from './garbage.ts';
 import type { PlainGcmCipher, PrivateCipher, PrivateProtocol } from './parts.ts';
 
 /** More messages than these in a queue, and nobody reads them: data is held back long before. */
@@ -149,6 +150,7 @@ function encryptInPlace(cipher: PlainGcmCipher): (packet: Buffer) => void {
     gcm.setAutoPadding(false);
     gcm.setAAD(packet.subarray(0, lengthBytes));
     gcm.update(body).copy(body);
+    leaveBehind(body.length);
     gcm.final();
     gcm.getAuthTag().copy(packet, packet.length - tagBytes);
     cipher._onWrite(packet);

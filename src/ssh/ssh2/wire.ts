@@ -6,6 +6,7 @@ import { wireString } from '../../keys/wire.ts';
 import { IdentReader } from './hello.ts';
 import { ssh2Part } from './load.ts';
 import { checkParts, privateParts, sendMessage, type PrivateClient, type PrivateProtocol } from './parts.ts';
+import { leaveBehind } from './garbage.ts';
 import { installCork, installPadding, mostQueued, type PacketSink } from './speed.ts';
 
 /** A channel the server wants to open: RFC 4254 7.2, or its unix socket sister. */
@@ -406,6 +407,7 @@ export function recycleReads(client: Client, slabs: ReadSlabs): void {
   const parse = protocol.parse.bind(protocol);
   const parseAll = (bytes: Buffer): void => parse(bytes, 0, bytes.length);
   protocol.parse = (chunk, from, length) => {
+    if (protocol._decipher?.constructor.name === plainDecipher) leaveBehind(length);
     if (from === 0 && length === chunk.length) slabs.parse(chunk, parseAll);
     else parse(chunk, from, length);
   };
@@ -415,9 +417,10 @@ export function recycleReads(client: Client, slabs: ReadSlabs): void {
  * Deciphers that keep, between reads, nothing of what was read but the packet they wait for (crypto.js): two that decrypt in place,
  * and AES-GCM without native code, which makes new memory.
  */
-const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding', 'AESGCMDecipherNative'];
+const plainDecipher = 'AESGCMDecipherNative';
+const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding', plainDecipher];
 /** Of those, the ones that have the length of a packet in clear in front of it (RFC 5647 7.3). */
-const framesInClear = ['AESGCMDecipherBinding', 'AESGCMDecipherNative'];
+const framesInClear = ['AESGCMDecipherBinding', plainDecipher];
 const lengthBytes = 4;
 const tagBytes = 16;
 /** A packet of a channel with its frame is shorter; ssh2 completes a longer one itself, as it comes. */
