@@ -14,14 +14,9 @@ export type ReadyMessage =
  * What Node is told for a supervisor. A bound for V8's young generation, in MiB of each of its halves: it grows to three times 16 MiB under
  * load, and is given back by nothing but a full collection. Reads make no garbage (forward/reads, ssh/channels/buffers), so a small one
  * costs no throughput. And by how much the old generation may grow until the next full collection, in percent: with V8's own rule a quiet
- * supervisor collected 36 MiB of what 20,000 connections had left; now it is 8, for 17 ms of work in 5,000 connections. The last one lets
- * the supervisor collect what ciphers leave behind (ssh/ssh2/garbage).
+ * supervisor collected 36 MiB of what 20,000 connections had left; now it is 8, for 17 ms of work in 5,000 connections.
  */
-export const supervisorFlags: readonly string[] = [
-  '--max-semi-space-size=2',
-  '--heap-growing-percent=60',
-  '--expose-gc',
-];
+export const supervisorFlags: readonly string[] = ['--max-semi-space-size=2', '--heap-growing-percent=60'];
 
 /** Tells a supervisor that it has the pipe, as this descriptor. Without it 3 is something of Node's own. */
 export const readyArgument = '--ready-on-3';
