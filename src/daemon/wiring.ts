@@ -79,17 +79,18 @@ export function wire(options: WiringOptions): Wired {
     withheld: () => withheldVariables(current ?? { tunnels: [] }),
     readings: () => readings.kept(),
     load(bringing) {
-      const seen = lookAt([
-        ...readSources(config, facts).keys(),
-        ...(project ? keyFiles(config, facts) : []),
-      ]);
-      return { seen, config: load(bringing) };
+      const keys = project ? keysOf(config, facts) : projectKeys;
+      const seen = lookAt([...readSources(config, facts).keys(), ...(keys?.keys() ?? [])]);
+      return { seen, config: load(bringing, keys) };
     },
   };
 
-  async function load(bringing: Bringing | null): Promise<ResolvedConfig> {
+  async function load(
+    bringing: Bringing | null,
+    known: ReadonlyMap<string, string> | null,
+  ): Promise<ResolvedConfig> {
     const { environmentOf, worked } = readings.of(bringing);
-    const keys = project ? ownKnownHosts(readDeclared(config, facts)) : projectKeys;
+    const keys = known ?? ownKnownHosts(readDeclared(config, facts)); // which throws why there are none
     const consent = project ? { allowedIn: places.stateDir } : {};
     const resolved = await loadConfig(config, facts, { ...consent, environmentOf });
     worked();
@@ -101,12 +102,12 @@ export function wire(options: WiringOptions): Wired {
   }
 }
 
-/** The known_hosts files of a project, to be watched; none of a config that cannot be used. */
-function keyFiles(config: string, facts: PlaceFacts): readonly string[] {
+/** The known_hosts files of a project; null of a config that cannot be used. */
+function keysOf(config: string, facts: PlaceFacts): ReadonlyMap<string, string> | null {
   try {
-    return [...ownKnownHosts(readDeclared(config, facts)).keys()];
+    return ownKnownHosts(readDeclared(config, facts));
   } catch {
-    return []; // `load` tells
+    return null;
   }
 }
 

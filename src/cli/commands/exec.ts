@@ -87,6 +87,7 @@ async function execute(context: Context, args: Args, used: Used): Promise<number
   const interruption = used.interruption ?? context.interruption();
   using _own = used.interruption === undefined ? interruption : null;
   return await withSupervisor(supervisorOf(asks, interruption.signal), async (client) => {
+    // Ctrl-C ends the waiting, and with the connection the lease.
     const result = await bringUp(client, { ...asks, interruption });
     interruption[Symbol.dispose](); // nothing is waited for any more: signals are the program's
     if (result.failures.length > 0) {
@@ -185,7 +186,6 @@ function hintFor(program: string, others: readonly string[], absent: boolean): H
   return absent ? 'echo "$PATH"    # where it was looked for' : `type ${shellWord(program)}`;
 }
 
-/** Ctrl-C ends the waiting, and with the connection the lease. */
 function variablesOf(
   { config }: Pick<Asks, 'config'>,
   { document }: UpResult,

@@ -413,11 +413,12 @@ export function recycleReads(client: Client, slabs: ReadSlabs): void {
   };
 }
 
+/** AES-GCM without native code. */
+const plainDecipher = 'AESGCMDecipherNative';
 /**
  * Deciphers that keep, between reads, nothing of what was read but the packet they wait for (crypto.js): two that decrypt in place,
  * and AES-GCM without native code, which makes new memory.
  */
-const plainDecipher = 'AESGCMDecipherNative';
 const knownDeciphers = ['AESGCMDecipherBinding', 'ChaChaPolyDecipherBinding', plainDecipher];
 /** Of those, the ones that have the length of a packet in clear in front of it (RFC 5647 7.3). */
 const framesInClear = ['AESGCMDecipherBinding', plainDecipher];
